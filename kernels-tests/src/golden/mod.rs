@@ -1,0 +1,255 @@
+//! Golden cases: results of the original projects, run again with this library.
+//!
+//! A case is a folder with `case.json` and `tensors.safetensors` (see `kernels-tests/golden/README.md`).
+//! [`ops::OPS`] maps the name of an operation to a function that reads a [`Case`] and returns [`Outputs`];
+//! everything that the case expects is then compared, and a tensor that the function left out is a failure.
+
+pub mod case;
+pub mod compare;
+pub mod ops;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+use std::fs;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
+
+use foveal::{Context, Error, HostTensor, Result, Shape};
+
+pub use case::{Bound, Case, Expected};
+pub use compare::{Outcome, Value, compare};
+
+/// An operation that golden cases can ask for.
+#[derive(Debug, Clone, Copy)]
+pub struct Op {
+    /// Its name in `case.json`.
+    pub name: &'static str,
+    /// Expected tensors that it may leave out, without `out/`; `*` stands for anything. For results of another
+    /// convention than the library's own, such as `*_tf523`.
+    pub optional: &'static [&'static str],
+    /// Runs it.
+    pub run: fn(&Context, &Case) -> Result<Outputs>,
+}
+
+impl Op {
+    fn may_omit(&self, name: &str) -> bool {
+        self.optional.iter().any(|pattern| matches(pattern, name))
+    }
+}
+
+/// What an operation gives: tensors by name, without `out/`, and checks that are no tensor comparisons.
+#[derive(Debug, Default)]
+pub struct Outputs {
+    values: BTreeMap<String, Value>,
+    checks: Vec<(String, std::result::Result<(), String>)>,
+}
+
+impl Outputs {
+    /// Nothing yet.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Adds a tensor.
+    pub fn tensor(&mut self, name: impl AsRef<str>, tensor: HostTensor) -> &mut Self {
+        self.insert(name.as_ref(), tensor.into())
+    }
+
+    /// Adds numbers computed on the host in f64.
+    pub fn f64s(&mut self, name: impl AsRef<str>, shape: impl Into<Shape>, data: Vec<f64>) -> &mut Self {
+        self.insert(name.as_ref(), Value { shape: shape.into(), data })
+    }
+
+    /// Adds integers.
+    pub fn ints(&mut self, name: impl AsRef<str>, shape: impl Into<Shape>, data: &[i64]) -> &mut Self {
+        self.f64s(name, shape, data.iter().map(|&i| i as f64).collect())
+    }
+
+    /// Adds the verdict on something else that the case pins, such as a value in a JSON file.
+    pub fn check(&mut self, name: impl Into<String>, verdict: std::result::Result<(), String>) -> &mut Self {
+        self.checks.push((name.into(), verdict));
+        self
+    }
+
+    fn insert(&mut self, name: &str, value: Value) -> &mut Self {
+        self.values.insert(name.strip_prefix("out/").unwrap_or(name).into(), value);
+        self
+    }
+
+    /// Compares with everything that the case expects.
+    ///
+    /// # Errors
+    /// When an expectation cannot be read.
+    pub fn judge(&self, case: &Case, op: &Op) -> Result<Vec<Outcome>> {
+        let mut outcomes = Vec::new();
+        for name in case.expected_names() {
+            match self.values.get(&name) {
+                Some(value) => outcomes.push(compare(&name, &case.expected(&name)?, value)),
+                None if op.may_omit(&name) => {}
+                None => outcomes.push(Outcome::failed(name, "expected, but the operation did not give it")),
+            }
+        }
+        for (name, verdict) in &self.checks {
+            let failure = verdict.clone().err();
+            outcomes.push(Outcome { name: name.clone(), rel_l2: None, max_abs: None, failure });
+        }
+        if outcomes.is_empty() {
+            outcomes.push(Outcome::failed("case", "nothing was compared"));
+        }
+        Ok(outcomes)
+    }
+}
+
+/// How a case ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Verdict {
+    /// Everything expected is within its bound.
+    Pass,
+    /// Something is not, or the case or the operation broke.
+    Fail,
+    /// The library has no such operation.
+    Skip,
+}
+
+/// The line of one case, and a line for each of its failures.
+#[derive(Debug, Clone)]
+pub struct Report {
+    /// How it ended.
+    pub verdict: Verdict,
+    /// Operation.
+    pub op: String,
+    /// Case.
+    pub name: String,
+    /// Tensors and checks.
+    pub outcomes: Vec<Outcome>,
+}
+
+impl fmt::Display for Report {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let word = match self.verdict {
+            Verdict::Pass => "PASS",
+            Verdict::Fail => "FAIL",
+            Verdict::Skip => "SKIP",
+        };
+        // NaN is worse than any number.
+        let worse = |a: f64, b: f64| if a.is_nan() || a > b { a } else { b };
+        let worst = |values: &mut dyn Iterator<Item = f64>| {
+            values.reduce(worse).map_or_else(|| "-".into(), |v| format!("{v:.3e}"))
+        };
+        let rel_l2 = worst(&mut self.outcomes.iter().filter_map(|o| o.rel_l2));
+        let max_abs = worst(&mut self.outcomes.iter().filter_map(|o| o.max_abs));
+        write!(f, "{word} {} {} {rel_l2} {max_abs}", self.op, self.name)?;
+        self.outcomes.iter().filter(|o| o.failure.is_some()).try_for_each(|o| write!(f, "\n    {o}"))
+    }
+}
+
+/// Runs one case. `context` is made on first use, and made anew after an operation broke.
+pub fn run_case(ops: &[Op], dir: &Path, context: &mut Option<Context>) -> Report {
+    let (name, op_name) = Case::label(dir);
+    let report = |verdict, outcomes| Report { verdict, op: op_name.clone(), name: name.clone(), outcomes };
+    let case = match Case::open(dir) {
+        Ok(case) => case,
+        Err(error) => return report(Verdict::Fail, vec![Outcome::failed("case", error.to_string())]),
+    };
+    let Some(op) = ops.iter().find(|op| op.name == case.op) else { return report(Verdict::Skip, Vec::new()) };
+    let outcomes = perform(op, &case, context).unwrap_or_else(|reason| {
+        // Whatever was recorded but not run stays behind with the broken context.
+        *context = None;
+        vec![Outcome::failed("op", reason)]
+    });
+    let failed = outcomes.iter().any(|o| o.failure.is_some());
+    report(if failed { Verdict::Fail } else { Verdict::Pass }, outcomes)
+}
+
+fn perform(op: &Op, case: &Case, context: &mut Option<Context>) -> std::result::Result<Vec<Outcome>, String> {
+    let attempt = catch_unwind(AssertUnwindSafe(|| {
+        let context = match context {
+            Some(context) => context,
+            None => context.insert(new_context()?),
+        };
+        (op.run)(context, case)?.judge(case, op)
+    }));
+    match attempt {
+        Ok(result) => result.map_err(|error: Error| error.to_string()),
+        Err(_) => Err(format!("panic: {}", PANICS.lock().unwrap_or_else(PoisonError::into_inner).join("; "))),
+    }
+}
+
+/// A context on the best adapter of this machine.
+///
+/// # Errors
+/// When there is no adapter, or it does not open.
+pub fn new_context() -> Result<Context> {
+    pollster::block_on(Context::new(foveal::ContextOptions::default()))
+}
+
+/// What was said by the panics of the case that is running.
+static PANICS: Mutex<Vec<String>> = Mutex::new(Vec::new());
+
+/// Collects what panics say, for the report, instead of printing it.
+pub fn collect_panics() {
+    std::panic::set_hook(Box::new(|info| {
+        PANICS.lock().unwrap_or_else(PoisonError::into_inner).push(info.to_string().replace('\n', " "));
+    }));
+}
+
+/// Runs every case below a folder whose operation begins with `filter`, sorted by name, handing each report on.
+///
+/// # Errors
+/// When the folder cannot be read or has no such case: a run that tests nothing must not look well.
+pub fn run_all(
+    ops: &[Op],
+    root: &Path,
+    filter: &str,
+    context: &mut Option<Context>,
+    mut each: impl FnMut(&Report),
+) -> Result<()> {
+    let mut cases: Vec<_> = find(root)?.into_iter().map(|dir| (Case::label(&dir), dir)).collect();
+    if cases.is_empty() {
+        return Err(Error::file(root, "no case.json in this folder or below it"));
+    }
+    cases.retain(|((_, op), _)| op.starts_with(filter) || op == "?");
+    if cases.is_empty() {
+        return Err(Error::file(root, format!("no case has an operation that begins with `{filter}`")));
+    }
+    cases.sort();
+    for (_, dir) in cases {
+        PANICS.lock().unwrap_or_else(PoisonError::into_inner).clear();
+        each(&run_case(ops, &dir, context));
+    }
+    Ok(())
+}
+
+/// Every folder with a `case.json`, at any depth; each once, whatever links lead to it.
+fn find(root: &Path) -> Result<Vec<PathBuf>> {
+    let (mut found, mut seen, mut open) = (Vec::new(), BTreeSet::new(), vec![root.to_path_buf()]);
+    while let Some(dir) = open.pop() {
+        let io = |e| Error::io(&dir, e);
+        if !seen.insert(dir.canonicalize().map_err(io)?) {
+            continue;
+        }
+        for entry in fs::read_dir(&dir).map_err(io)? {
+            let path = entry.map_err(io)?.path();
+            if path.is_dir() {
+                open.push(path);
+            } else if path.file_name().is_some_and(|name| name == "case.json") {
+                found.push(dir.clone());
+            }
+        }
+    }
+    Ok(found)
+}
+
+/// Whether a name fits a pattern in which `*` stands for anything.
+fn matches(pattern: &str, name: &str) -> bool {
+    match pattern.split_once('*') {
+        None => pattern == name,
+        Some((start, rest)) => name.strip_prefix(start).is_some_and(|tail| {
+            (0..=tail.len()).filter(|&i| tail.is_char_boundary(i)).any(|i| matches(rest, &tail[i..]))
+        }),
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,19 @@
+//! The numerical test crate: registry × variants × cases, golden cases, gradients, shader lints.
+
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test that cannot go on should stop loudly")]
+
+pub mod golden;
+pub mod numerics;
+
+use foveal::{Context, ContextOptions};
+
+/// A device with WebGPU's default limits and no optional feature, opened the way an app would hand in its own.
+pub fn plain_context() -> foveal::Result<Context> {
+    let instance = wgpu::Instance::new(wgpu::InstanceDescriptor::new_without_display_handle().with_env());
+    let request = wgpu::RequestAdapterOptions::default();
+    let adapter = pollster::block_on(instance.request_adapter(&request))
+        .map_err(|e| foveal::Error::NoAdapter(e.to_string()))?;
+    let (device, queue) = pollster::block_on(adapter.request_device(&wgpu::DeviceDescriptor::default()))
+        .map_err(|e| foveal::Error::NoAdapter(e.to_string()))?;
+    Context::from_device(device, queue, &ContextOptions::default())
+}

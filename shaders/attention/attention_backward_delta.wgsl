@@ -1,0 +1,66 @@
+// delta[b, h, i] = Σ_j p · dp = Σ_d do · o + Σ_j p · map_grad, with lse copied beside it for the two kernels after.
+@group(0) @binding(0) var<storage, read> q: array<Elem4>; // (batch, seq_q, heads, head_dim)
+@group(0) @binding(1) var<storage, read> k: array<Elem4>; // (batch, seq_kv, kv_heads, head_dim)
+@group(0) @binding(2) var<storage, read> o: array<Elem4>; // (batch, seq_q, heads, head_dim)
+@group(0) @binding(3) var<storage, read> d_o: array<Elem4>; // (batch, seq_q, heads, head_dim)
+@group(0) @binding(4) var<storage, read> forward_stats: array<f32>; // (1 or 2, batch, heads, seq_q): lse, entropy
+@group(0) @binding(5) var<storage, read> tables: array<f32>;
+@group(0) @binding(6) var<storage, read> map_grads: array<f32>;
+@group(0) @binding(7) var<storage, read_write> stats: array<f32>; // (2, batch, heads, seq_q): lse, delta
+
+fn wanted(j: u32) -> bool {
+    // A mass gradient reaches every key, a column gradient only the keys of a group.
+    var found = MASS_MEAN || MASS_MAX;
+    if (GROUPS > 0u) {
+        for (var g = 0u; g < GROUPS; g++) {
+            found = found || tables[params.columns_at + g * params.seq_kv + j] != 0.0;
+        }
+    }
+    return found;
+}
+
+@compute @workgroup_size(WG_SIZE)
+fn attention_backward_delta(@builtin(workgroup_id) wg: vec3<u32>, @builtin(local_invocation_id) lid: vec3<u32>) {
+    let row = (wg.x + params.first_workgroup) * WG_SIZE + lid.x;
+    let i = min(row, params.seq_q - 1u);
+    let h = wg.y;
+    let b = wg.z;
+    let at = row_at(b, h, i);
+    let q0 = q_at(b, i, h);
+    let lse = forward_stats[at];
+    var delta = 0.0;
+    if (UPSTREAM) {
+        for (var d = 0u; d < HEAD_VEC; d++) {
+            delta += dot(vec4<f32>(o[q0 + d]), vec4<f32>(d_o[q0 + d]));
+        }
+    }
+    if (ENTROPY) {
+        let entropy = forward_stats[params.batch * params.heads * params.seq_q + at];
+        delta += map_grads[params.grad_entropy_at + at] * entropy;
+    }
+    if (GROUPS > 0u || MASS_MEAN || MASS_MAX) {
+        let end = key_end(b);
+        for (var j = 0u; j < end; j++) {
+            if (wanted(j)) {
+                let k0 = kv_at(b, j, h / (params.heads / params.kv_heads));
+                var s = 0.0;
+                for (var d = 0u; d < HEAD_VEC; d++) {
+                    s += dot(vec4<f32>(q[q0 + d]), vec4<f32>(k[k0 + d]));
+                }
+                let bias = mask_bias(b, h, i, j);
+                let log_p = s * params.scale + bias - lse;
+                let seen = bias > MASKED && lse > MASKED;
+                // The entropy's share is already in closed form above, so it is taken out of map_grad here.
+                var g = map_grad(b, h, i, j, log_p);
+                if (ENTROPY) {
+                    g += map_grads[params.grad_entropy_at + at] * log_p;
+                }
+                delta += select(0.0, exp(log_p) * g, seen);
+            }
+        }
+    }
+    if (row < params.seq_q) {
+        stats[at] = lse;
+        stats[params.batch * params.heads * params.seq_q + at] = delta;
+    }
+}

@@ -1,0 +1,27 @@
+// y = Σ weight_k input_k over one to four inputs, all f32.
+//
+// Each invocation takes STEPS packs, a workgroup's width apart.
+struct Params {
+    packs: u32,
+    weight_a: f32,
+    weight_b: f32,
+    weight_c: f32,
+    weight_d: f32,
+}
+
+@group(0) @binding(INPUTS) var<storage, read_write> y: array<Pack>; // (n)
+
+@compute @workgroup_size(WG_SIZE)
+fn weighted_sum(
+    @builtin(workgroup_id) wg: vec3<u32>,
+    @builtin(num_workgroups) wgs: vec3<u32>,
+    @builtin(local_invocation_index) lane: u32,
+) {
+    let first = (wg.y * wgs.x + wg.x) * WG_SIZE * STEPS + lane;
+    for (var step = 0u; step < STEPS; step++) {
+        let i = first + step * WG_SIZE;
+        if (i < params.packs) {
+            y[i] = total(i);
+        }
+    }
+}

@@ -1,0 +1,47 @@
+// What all attention kernels share: parameters, the layout of `tables`, and where a row's keys end.
+//
+// tables = key lengths (batch) | mask table | column weights (groups, seq_kv) | row weights (seq_q) | head weights (heads)
+struct Params {
+    batch: u32,
+    heads: u32,
+    kv_heads: u32,
+    seq_q: u32,
+    seq_kv: u32,
+    scale: f32,
+    key_lengths: u32, // 1 when tables begin with key lengths
+    mask_at: u32,
+    columns_at: u32,
+    rows_at: u32,
+    heads_at: u32,
+    left: u32,
+    right: u32,
+    tokens_per_frame: u32,
+    column_factor: f32,
+    grad_entropy_at: u32,
+    grad_mass_at: u32,
+    first_workgroup: u32,
+}
+
+const HEAD_VEC: u32 = HEAD_DIM / 4u;
+const LOWEST: f32 = -3.4028234663852886e38;
+// A bias at or below this says that the key is not there.
+const MASKED: f32 = -1.0e38;
+
+fn key_end(b: u32) -> u32 {
+    if (params.key_lengths == 1u) {
+        return min(u32(tables[b]), params.seq_kv);
+    }
+    return params.seq_kv;
+}
+
+fn q_at(b: u32, i: u32, h: u32) -> u32 {
+    return ((b * params.seq_q + i) * params.heads + h) * HEAD_VEC;
+}
+
+fn kv_at(b: u32, j: u32, kv_head: u32) -> u32 {
+    return ((b * params.seq_kv + j) * params.kv_heads + kv_head) * HEAD_VEC;
+}
+
+fn row_at(b: u32, h: u32, i: u32) -> u32 {
+    return (b * params.heads + h) * params.seq_q + i;
+}

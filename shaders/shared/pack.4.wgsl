@@ -1,0 +1,16 @@
+// Four elements at a time: rows whose length is a multiple of four.
+const PACK: u32 = 4u;
+alias Pack = vec4<f32>;
+alias ElemPack = Elem4;
+
+fn pack_first(v: Pack) -> f32 {
+    return v.x;
+}
+
+fn pack_sum(v: Pack) -> f32 {
+    return (v.x + v.y) + (v.z + v.w);
+}
+
+fn pack_max(v: Pack) -> f32 {
+    return max(max(v.x, v.y), max(v.z, v.w));
+}

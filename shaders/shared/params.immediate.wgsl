@@ -1,0 +1,2 @@
+// Parameters as immediates: no buffer, no bind group.
+var<immediate> params: Params;

@@ -1,0 +1,57 @@
+//! Storage types. Arithmetic is always f32; these say how numbers lie in memory.
+
+use std::fmt;
+
+/// How an element is stored.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Dtype {
+    /// 32-bit float.
+    F32,
+    /// IEEE half precision; on a device only where the adapter has `shader-f16`.
+    F16,
+    /// bfloat16; in files, converted on load.
+    Bf16,
+    /// 32-bit unsigned integer (indices).
+    U32,
+}
+
+impl Dtype {
+    /// Bytes of one element.
+    pub const fn size(self) -> usize {
+        match self {
+            Self::F32 | Self::U32 => 4,
+            Self::F16 | Self::Bf16 => 2,
+        }
+    }
+
+    /// Name in WGSL, where the type exists there.
+    pub const fn wgsl(self) -> Option<&'static str> {
+        match self {
+            Self::F32 => Some("f32"),
+            Self::F16 => Some("f16"),
+            Self::U32 => Some("u32"),
+            Self::Bf16 => None,
+        }
+    }
+
+    /// Rounds a value to this type and back, as storing it does.
+    pub fn round(self, x: f64) -> f64 {
+        match self {
+            Self::F32 => f64::from(x as f32),
+            Self::F16 => f64::from(half::f16::from_f64(x).to_f32()),
+            Self::Bf16 => f64::from(half::bf16::from_f64(x).to_f32()),
+            Self::U32 => f64::from(x as u32),
+        }
+    }
+}
+
+impl fmt::Display for Dtype {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::F32 => "f32",
+            Self::F16 => "f16",
+            Self::Bf16 => "bf16",
+            Self::U32 => "u32",
+        })
+    }
+}

@@ -1,0 +1,152 @@
+//! Every way a call can fail, named so that a user knows which kernel, tensor, axis or file is meant.
+
+use std::path::PathBuf;
+
+/// Result of every fallible call of the crate.
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+/// What went wrong, with the names a user needs to mend it.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// A tensor handed to a kernel has another size than the problem says.
+    #[error("{kernel}: tensor `{tensor}` axis {axis}: expected {expected}, found {found}")]
+    Shape {
+        /// Stem of the kernel.
+        kernel: &'static str,
+        /// Name of the tensor in the kernel's documentation.
+        tensor: String,
+        /// Axis that disagrees, or the word `rank`.
+        axis: String,
+        /// Size the problem asks for.
+        expected: usize,
+        /// Size that was given.
+        found: usize,
+    },
+    /// A tensor has the wrong element type.
+    #[error("{kernel}: tensor `{tensor}`: expected {expected}, found {found}")]
+    Dtype {
+        /// Stem of the kernel.
+        kernel: &'static str,
+        /// Name of the tensor.
+        tensor: String,
+        /// Type or types that are accepted.
+        expected: String,
+        /// Type that was given.
+        found: String,
+    },
+    /// A size or option that the kernel does not accept, whatever the tensors are.
+    #[error("{kernel}: {reason}")]
+    Problem {
+        /// Stem of the kernel.
+        kernel: &'static str,
+        /// What is not accepted and what would be.
+        reason: String,
+    },
+    /// A caller's value outside its documented range.
+    #[error("{what}: {reason}")]
+    Input {
+        /// The value or option.
+        what: String,
+        /// Why it is refused.
+        reason: String,
+    },
+    /// A value is NaN or infinite where only finite numbers make sense.
+    #[error("{what} holds a non-finite value at element {index}")]
+    NonFinite {
+        /// The tensor.
+        what: String,
+        /// First offending element, row-major.
+        index: usize,
+    },
+    /// A configuration, tokenizer or case file that cannot be understood.
+    #[error("{}: {reason}", path.display())]
+    File {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// A weight file that lacks a tensor, or holds one of another shape or type.
+    #[error("{}: tensor `{tensor}`: {reason}", path.display())]
+    Weight {
+        /// The file or folder.
+        path: PathBuf,
+        /// Key of the tensor in the file.
+        tensor: String,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// No adapter fits; each refused one is listed with its reason.
+    #[error("no usable adapter: {0}")]
+    NoAdapter(String),
+    /// The device lacks something the call needs.
+    #[error("{what} is not supported by {adapter}: {reason}")]
+    Unsupported {
+        /// What was asked for.
+        what: String,
+        /// Adapter name.
+        adapter: String,
+        /// Which feature or limit is missing.
+        reason: String,
+    },
+    /// A shader did not compile; the place is in the file a person edits.
+    #[error("shader {variant}: {location}: {message}")]
+    Shader {
+        /// Stem and variant.
+        variant: String,
+        /// `file:line:column` in the source tree.
+        location: String,
+        /// The compiler's message.
+        message: String,
+    },
+    /// The device or the configured budget has no room for a buffer.
+    #[error("out of memory: {requested} bytes asked for, {live} bytes live{}", limit.map(|l| format!(", budget {l} bytes")).unwrap_or_default())]
+    OutOfMemory {
+        /// Bytes of the allocation that failed.
+        requested: u64,
+        /// Bytes in use by this context at that moment.
+        live: u64,
+        /// The budget, where one is set.
+        limit: Option<u64>,
+    },
+    /// The device is gone; the context and its tensors are dead.
+    #[error("device lost: {0}")]
+    DeviceLost(String),
+    /// The GPU API reported an error: a defect of this crate or of the driver.
+    #[error("gpu: {0}")]
+    Gpu(String),
+    /// The caller asked to stop.
+    #[error("cancelled at {0}")]
+    Cancelled(String),
+    /// The operating system's word on a file.
+    #[error("{}: {source}", path.display())]
+    Io {
+        /// The file.
+        path: PathBuf,
+        /// The system's error.
+        source: std::io::Error,
+    },
+}
+
+impl Error {
+    /// An [`Error::Input`].
+    pub fn input(what: impl Into<String>, reason: impl Into<String>) -> Self {
+        Self::Input { what: what.into(), reason: reason.into() }
+    }
+
+    /// An [`Error::File`].
+    pub fn file(path: impl Into<PathBuf>, reason: impl Into<String>) -> Self {
+        Self::File { path: path.into(), reason: reason.into() }
+    }
+
+    /// An [`Error::Io`].
+    pub fn io(path: impl Into<PathBuf>, source: std::io::Error) -> Self {
+        Self::Io { path: path.into(), source }
+    }
+
+    /// An [`Error::Problem`].
+    pub fn problem(kernel: &'static str, reason: impl Into<String>) -> Self {
+        Self::Problem { kernel, reason: reason.into() }
+    }
+}

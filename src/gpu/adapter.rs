@@ -1,0 +1,133 @@
+//! Finding adapters and saying why one is refused.
+
+use super::caps::Caps;
+use crate::{Error, Result};
+use std::fmt;
+
+/// Which adapter to take.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub enum AdapterChoice {
+    /// Discrete before integrated before software; the first sound one.
+    #[default]
+    Best,
+    /// The least power: integrated before discrete before software.
+    LowPower,
+    /// A software adapter only (deterministic tests).
+    Software,
+    /// Number in [`list_adapters`].
+    Index(usize),
+    /// Case-insensitive part of the name.
+    Name(String),
+}
+
+impl std::str::FromStr for AdapterChoice {
+    type Err = std::convert::Infallible;
+
+    /// `best`, `low-power`, `software`, a number, or part of a name.
+    fn from_str(s: &str) -> Result<Self, Self::Err> {
+        Ok(match s {
+            "best" | "" => Self::Best,
+            "low-power" => Self::LowPower,
+            "software" => Self::Software,
+            _ => s.parse().map(Self::Index).unwrap_or_else(|_| Self::Name(s.to_owned())),
+        })
+    }
+}
+
+/// One adapter of this machine.
+#[derive(Debug, Clone)]
+pub struct AdapterReport {
+    /// Number to choose it by.
+    pub index: usize,
+    /// What it offers.
+    pub caps: Caps,
+    /// Why it is not used, if so.
+    pub refused: Option<String>,
+}
+
+impl fmt::Display for AdapterReport {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.index, self.caps)?;
+        match &self.refused {
+            Some(reason) => write!(f, " — refused: {reason}"),
+            None => Ok(()),
+        }
+    }
+}
+
+/// Mesa's software rasteriser before 25 ends every shader loop after 65,535 back-edges, without an error.
+fn known_unsound(info: &wgpu::AdapterInfo) -> Option<String> {
+    let mesa = info.driver_info.split("Mesa ").nth(1)?;
+    let major: u32 = mesa.split('.').next()?.parse().ok()?;
+    (info.device_type == wgpu::DeviceType::Cpu && major < 25).then(|| {
+        format!("{} stops shader loops after 65,535 iterations and returns wrong numbers; Mesa 25 or newer is needed", info.driver_info)
+    })
+}
+
+fn refusal(adapter: &wgpu::Adapter) -> Option<String> {
+    let info = adapter.get_info();
+    if info.backend == wgpu::Backend::Noop {
+        return Some("the no-op backend computes nothing".into());
+    }
+    if !adapter.get_downlevel_capabilities().flags.contains(wgpu::DownlevelFlags::COMPUTE_SHADERS) {
+        return Some("no compute shaders".into());
+    }
+    let limits = adapter.limits();
+    if limits.max_storage_buffers_per_shader_stage < 8 {
+        return Some(format!("{} storage buffers per kernel; 8 are needed", limits.max_storage_buffers_per_shader_stage));
+    }
+    if limits.max_compute_invocations_per_workgroup < 256 || limits.max_compute_workgroup_storage_size < 16 << 10 {
+        return Some("workgroups smaller than WebGPU's default limits".into());
+    }
+    known_unsound(&info)
+}
+
+pub(super) async fn adapters(instance: &wgpu::Instance) -> Vec<(wgpu::Adapter, AdapterReport)> {
+    let found = instance.enumerate_adapters(wgpu::Backends::all()).await;
+    let describe = |(index, adapter): (usize, wgpu::Adapter)| {
+        let caps = Caps::new(&adapter.get_info(), adapter.features(), &adapter.limits());
+        let refused = refusal(&adapter);
+        (adapter, AdapterReport { index, caps, refused })
+    };
+    found.into_iter().enumerate().map(describe).collect()
+}
+
+/// Every adapter of every backend, with the reason where one is refused.
+pub async fn list_adapters() -> Vec<AdapterReport> {
+    adapters(&instance()).await.into_iter().map(|(_, report)| report).collect()
+}
+
+pub(super) fn instance() -> wgpu::Instance {
+    wgpu::Instance::new(wgpu::InstanceDescriptor::new_without_display_handle().with_env())
+}
+
+fn rank(choice: &AdapterChoice, report: &AdapterReport) -> u8 {
+    use super::caps::AdapterClass::{Apple, Discrete, Integrated, Software};
+    // OpenGL reaches the same chips with fewer features, so it comes after the native interfaces.
+    let gl = if report.caps.backend.eq_ignore_ascii_case("gl") { 10 } else { 0 };
+    gl + match (choice, report.caps.class) {
+        (_, Software) => 5,
+        (AdapterChoice::LowPower, Integrated | Apple) | (_, Discrete | Apple) => 0,
+        (_, Integrated) => 1,
+    }
+}
+
+/// Picks an adapter, or says what was found and why none fits.
+pub(super) fn choose(
+    mut found: Vec<(wgpu::Adapter, AdapterReport)>,
+    choice: &AdapterChoice,
+) -> Result<(wgpu::Adapter, AdapterReport)> {
+    let listing = found.iter().map(|(_, r)| r.to_string()).collect::<Vec<_>>().join("; ");
+    let wanted = |r: &AdapterReport| match choice {
+        AdapterChoice::Best | AdapterChoice::LowPower => true,
+        AdapterChoice::Software => r.caps.class == super::AdapterClass::Software,
+        AdapterChoice::Index(i) => r.index == *i,
+        AdapterChoice::Name(n) => r.caps.adapter.to_lowercase().contains(&n.to_lowercase()),
+    };
+    found.sort_by_key(|(_, r)| rank(choice, r));
+    let best = found.into_iter().find(|(_, r)| r.refused.is_none() && wanted(r));
+    best.ok_or_else(|| {
+        let found = if listing.is_empty() { "none was found".to_owned() } else { format!("found {listing}") };
+        Error::NoAdapter(format!("asked for {choice:?}, {found}"))
+    })
+}

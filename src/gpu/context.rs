@@ -1,0 +1,237 @@
+//! A device with everything that lives as long as it: pool, pipelines, recorder, errors.
+
+use super::adapter::{self, AdapterChoice};
+use super::caps::{Caps, CoopMatrix};
+use super::error_scope::PendingErrors;
+use super::memory::{Buffer, MemoryStats, Pool};
+use super::pipeline::{BindGroupKey, Pipeline, PipelineKey};
+use super::recorder::Recorder;
+use super::timing::{Timing, Timings};
+use crate::{Error, Result};
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+/// How to make a context.
+#[derive(Debug, Clone, Default)]
+pub struct ContextOptions {
+    /// Which adapter.
+    pub adapter: AdapterChoice,
+    /// Compile kernels with bounds checks, loop bounding and division checks. Slower; for hunting a defect.
+    pub checked: bool,
+    /// Refuse allocations that would bring live memory above this many bytes.
+    pub memory_budget: Option<u64>,
+}
+
+/// A device, its memory pool, its compiled kernels and its recorder. Cheap to clone; clones are the same context.
+#[derive(Debug, Clone)]
+pub struct Context {
+    pub(super) inner: Arc<Inner>,
+}
+
+#[derive(Debug)]
+pub(super) struct Inner {
+    pub(super) device: wgpu::Device,
+    pub(super) queue: wgpu::Queue,
+    pub(super) caps: Caps,
+    pub(super) checked: bool,
+    pub(super) pool: Mutex<Pool>,
+    pub(super) pipelines: Mutex<HashMap<PipelineKey, Arc<Pipeline>>>,
+    pub(super) bind_groups: Mutex<HashMap<BindGroupKey, wgpu::BindGroup>>,
+    pub(super) recorder: Mutex<Recorder>,
+    pub(super) errors: Mutex<PendingErrors>,
+    pub(super) timings: Mutex<Timings>,
+    lost: Arc<Mutex<Option<String>>>,
+}
+
+/// Locks even after a panic elsewhere: every critical section leaves its data whole.
+pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Inner {
+    pub(super) fn alive(&self) -> Result<()> {
+        match &*lock(&self.lost) {
+            Some(reason) => Err(Error::DeviceLost(reason.clone())),
+            None => Ok(()),
+        }
+    }
+}
+
+/// Features used where present; nothing is required.
+fn wanted_features() -> wgpu::Features {
+    wgpu::Features::SHADER_F16
+        | wgpu::Features::SUBGROUP
+        | wgpu::Features::IMMEDIATES
+        | wgpu::Features::TIMESTAMP_QUERY
+        | wgpu::Features::EXPERIMENTAL_COOPERATIVE_MATRIX
+}
+
+impl Context {
+    /// Opens an adapter of this machine.
+    pub async fn new(options: ContextOptions) -> Result<Self> {
+        let instance = adapter::instance();
+        let (adapter, _) = adapter::choose(adapter::adapters(&instance).await, &options.adapter)?;
+        let features = adapter.features() & wanted_features();
+        let coop = features.contains(wgpu::Features::EXPERIMENTAL_COOPERATIVE_MATRIX);
+        let descriptor = wgpu::DeviceDescriptor {
+            label: Some("foveal"),
+            required_features: features,
+            required_limits: adapter.limits(),
+            experimental_features: if coop {
+                // SAFETY: the one experimental feature asked for is the cooperative matrix, whose shapes are checked
+                // against the adapter's own list before a shader uses them.
+                unsafe { wgpu::ExperimentalFeatures::enabled() }
+            } else {
+                wgpu::ExperimentalFeatures::disabled()
+            },
+            memory_hints: wgpu::MemoryHints::Performance,
+            trace: wgpu::Trace::Off,
+        };
+        let (device, queue) =
+            adapter.request_device(&descriptor).await.map_err(|e| Error::NoAdapter(format!("{}: {e}", adapter.get_info().name)))?;
+        let mut caps = Caps::new(&adapter.get_info(), device.features(), &device.limits());
+        if coop {
+            let shape = |p: wgpu::CooperativeMatrixProperties| CoopMatrix {
+                m: p.m_size,
+                n: p.n_size,
+                k: p.k_size,
+                input: format!("{:?}", p.ab_type).to_lowercase(),
+                accumulator: format!("{:?}", p.cr_type).to_lowercase(),
+            };
+            caps.coop = adapter.cooperative_matrix_properties().into_iter().map(shape).collect();
+        }
+        let context = Self::assemble(device, queue, caps, &options);
+        // A context that owns its device also owns its last-resort error handler, which by default would panic.
+        let errors = Arc::downgrade(&context.inner);
+        context.inner.device.on_uncaptured_error(Arc::new(move |error: wgpu::Error| {
+            if let Some(inner) = errors.upgrade() {
+                lock(&inner.errors).push(super::error_scope::describe(error));
+            }
+        }));
+        Ok(context)
+    }
+
+    /// Works on an app's own device and queue, with the features and limits that the app asked for.
+    ///
+    /// The app keeps its handlers: the device-lost callback is the app's to set, and it tells foveal by
+    /// [`Context::mark_lost`].
+    pub fn from_device(device: wgpu::Device, queue: wgpu::Queue, options: &ContextOptions) -> Result<Self> {
+        let limits = device.limits();
+        if limits.max_storage_buffers_per_shader_stage < 8 {
+            return Err(Error::Unsupported {
+                what: "the app's device".into(),
+                adapter: device.adapter_info().name,
+                reason: format!("{} storage buffers per kernel; 8 are needed", limits.max_storage_buffers_per_shader_stage),
+            });
+        }
+        let caps = Caps::new(&device.adapter_info(), device.features(), &limits);
+        Ok(Self::assemble_unwatched(device, queue, caps, options))
+    }
+
+    fn assemble(device: wgpu::Device, queue: wgpu::Queue, caps: Caps, options: &ContextOptions) -> Self {
+        let context = Self::assemble_unwatched(device, queue, caps, options);
+        let lost = context.inner.lost.clone();
+        context.inner.device.set_device_lost_callback(move |reason, message| {
+            *lock(&lost) = Some(format!("{reason:?} {message}").trim().to_owned());
+        });
+        context
+    }
+
+    fn assemble_unwatched(device: wgpu::Device, queue: wgpu::Queue, caps: Caps, options: &ContextOptions) -> Self {
+        let mut pool = Pool::default();
+        pool.budget = options.memory_budget;
+        let inner = Inner {
+            device,
+            queue,
+            caps,
+            checked: options.checked,
+            pool: Mutex::new(pool),
+            pipelines: Mutex::default(),
+            bind_groups: Mutex::default(),
+            recorder: Mutex::default(),
+            errors: Mutex::default(),
+            timings: Mutex::default(),
+            lost: Arc::default(),
+        };
+        Self { inner: Arc::new(inner) }
+    }
+
+    /// Tells the context that its device is gone; every later call returns [`Error::DeviceLost`].
+    pub fn mark_lost(&self, reason: &str) {
+        *lock(&self.inner.lost) = Some(reason.to_owned());
+    }
+
+    /// What the device can do.
+    pub fn caps(&self) -> &Caps {
+        &self.inner.caps
+    }
+
+    /// The device of the GPU API, for an app that shares it.
+    pub fn device(&self) -> &wgpu::Device {
+        &self.inner.device
+    }
+
+    /// The queue of the GPU API, for an app that shares it.
+    pub fn queue(&self) -> &wgpu::Queue {
+        &self.inner.queue
+    }
+
+    /// Bytes in use, at most in use, and pooled.
+    pub fn memory(&self) -> MemoryStats {
+        self.inner.memory()
+    }
+
+    /// Sets the peak of [`Context::memory`] to what is live now.
+    pub fn reset_peak(&self) {
+        self.inner.reset_peak();
+    }
+
+    /// Sets or lifts the memory budget; see [`ContextOptions::memory_budget`].
+    pub fn set_memory_budget(&self, bytes: Option<u64>) {
+        lock(&self.inner.pool).budget = bytes;
+    }
+
+    /// Gives pooled buffers back to the device.
+    pub fn trim(&self) {
+        self.inner.trim();
+    }
+
+    /// A storage buffer of at least `bytes` with undefined contents.
+    pub fn allocate(&self, bytes: u64) -> Result<Buffer> {
+        self.inner.allocate(bytes)
+    }
+
+    /// Wraps an app's buffer (usage STORAGE; COPY_SRC to download, COPY_DST to upload).
+    pub fn adopt(&self, raw: &wgpu::Buffer) -> Result<Buffer> {
+        self.inner.adopt(raw)
+    }
+
+    /// Hands recorded work to the device and reports the first error known by then.
+    pub fn submit(&self) -> Result<()> {
+        self.inner.submit()
+    }
+
+    /// Submits and waits until the device has finished everything.
+    pub async fn finish(&self) -> Result<()> {
+        self.inner.submit()?;
+        super::readback::drained(&self.inner).await
+    }
+
+    /// Starts or stops timing every dispatch (each then gets a pass of its own). False where timestamps are absent.
+    pub fn set_timing(&self, on: bool) -> bool {
+        let on = on && self.inner.caps.timestamps;
+        lock(&self.inner.timings).on = on;
+        on
+    }
+
+    /// Time of each dispatch since timing was started or last taken, in order.
+    pub async fn take_timings(&self) -> Result<Vec<Timing>> {
+        self.inner.submit()?;
+        super::timing::take(&self.inner).await
+    }
+
+    /// Number of dispatches recorded so far.
+    pub fn dispatches(&self) -> u64 {
+        lock(&self.inner.recorder).dispatches
+    }
+}

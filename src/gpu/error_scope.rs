@@ -1,0 +1,83 @@
+//! Turns the GPU API's error scopes into typed errors without blocking.
+
+use crate::Error;
+use std::future::Future;
+use std::pin::{Pin, pin};
+use std::task::{Context as TaskContext, Poll, Waker};
+
+type ScopeFuture = Pin<Box<dyn Future<Output = Option<Error>> + Send>>;
+
+/// Scopes whose outcome is not known yet (in browsers) and errors that are.
+#[derive(Default)]
+pub(super) struct PendingErrors {
+    scopes: Vec<ScopeFuture>,
+    found: Vec<Error>,
+}
+
+impl std::fmt::Debug for PendingErrors {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{} scopes, {} errors", self.scopes.len(), self.found.len())
+    }
+}
+
+impl PendingErrors {
+    pub(super) fn push(&mut self, error: Error) {
+        self.found.push(error);
+    }
+
+    /// First error known by now.
+    pub(super) fn take(&mut self) -> Option<Error> {
+        let mut cx = TaskContext::from_waker(Waker::noop());
+        let found = &mut self.found;
+        self.scopes.retain_mut(|scope| match scope.as_mut().poll(&mut cx) {
+            Poll::Ready(Some(error)) => {
+                found.push(error);
+                false
+            }
+            Poll::Ready(None) => false,
+            Poll::Pending => true,
+        });
+        if self.found.is_empty() { None } else { Some(self.found.remove(0)) }
+    }
+}
+
+/// The scopes around one piece of API use.
+pub(super) struct Scopes {
+    validation: wgpu::ErrorScopeGuard,
+    memory: wgpu::ErrorScopeGuard,
+    internal: wgpu::ErrorScopeGuard,
+}
+
+impl Scopes {
+    pub(super) fn push(device: &wgpu::Device) -> Self {
+        let validation = device.push_error_scope(wgpu::ErrorFilter::Validation);
+        let memory = device.push_error_scope(wgpu::ErrorFilter::OutOfMemory);
+        let internal = device.push_error_scope(wgpu::ErrorFilter::Internal);
+        Self { validation, memory, internal }
+    }
+
+    /// Closes the scopes. Native backends answer at once; in browsers the answer joins `pending`.
+    pub(super) fn pop(self, pending: &mut PendingErrors, describe: impl Fn(wgpu::Error) -> Error + Send + 'static) -> Option<Error> {
+        let (internal, memory, validation) = (self.internal.pop(), self.memory.pop(), self.validation.pop());
+        let all = async move {
+            let (i, m, v) = (internal.await, memory.await, validation.await);
+            m.or(v).or(i).map(describe)
+        };
+        let mut all: ScopeFuture = Box::pin(all);
+        match pin!(&mut all).poll(&mut TaskContext::from_waker(Waker::noop())) {
+            Poll::Ready(error) => error,
+            Poll::Pending => {
+                pending.scopes.push(all);
+                None
+            }
+        }
+    }
+}
+
+/// An API error that is not about memory.
+pub(super) fn describe(error: wgpu::Error) -> Error {
+    match error {
+        wgpu::Error::OutOfMemory { .. } => Error::OutOfMemory { requested: 0, live: 0, limit: None },
+        wgpu::Error::Validation { description, .. } | wgpu::Error::Internal { description, .. } => Error::Gpu(description),
+    }
+}

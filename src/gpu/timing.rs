@@ -1,0 +1,79 @@
+//! Device time of single dispatches.
+
+use super::context::{Inner, lock};
+use crate::Result;
+use std::sync::Arc;
+
+/// Device time of one dispatch.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Timing {
+    /// Stem and variant.
+    pub kernel: String,
+    /// Seconds on the device.
+    pub seconds: f64,
+}
+
+#[derive(Debug)]
+pub(super) struct Batch {
+    labels: Vec<String>,
+    queries: wgpu::QuerySet,
+    resolved: wgpu::Buffer,
+    staging: wgpu::Buffer,
+}
+
+#[derive(Debug, Default)]
+pub(super) struct Timings {
+    pub(super) on: bool,
+    pub(super) pending: Vec<Batch>,
+}
+
+impl Timings {
+    /// Room for two timestamps per label; `None` for an empty list.
+    pub(super) fn batch(&self, device: &wgpu::Device, labels: Vec<String>) -> Option<Batch> {
+        // A submission holds fewer commands than a query set may hold queries (4,096).
+        let count = 2 * labels.len() as u32;
+        if count == 0 || count > wgpu::QUERY_SET_MAX_QUERIES {
+            return None;
+        }
+        let size = u64::from(count) * 8;
+        let buffer = |usage| device.create_buffer(&wgpu::BufferDescriptor { label: Some("timestamps"), size, usage, mapped_at_creation: false });
+        Some(Batch {
+            queries: device.create_query_set(&wgpu::QuerySetDescriptor { label: Some("timestamps"), ty: wgpu::QueryType::Timestamp, count }),
+            resolved: buffer(wgpu::BufferUsages::QUERY_RESOLVE | wgpu::BufferUsages::COPY_SRC),
+            staging: buffer(wgpu::BufferUsages::MAP_READ | wgpu::BufferUsages::COPY_DST),
+            labels,
+        })
+    }
+}
+
+impl Batch {
+    pub(super) fn writes(&self, query: u32) -> wgpu::ComputePassTimestampWrites<'_> {
+        wgpu::ComputePassTimestampWrites {
+            query_set: &self.queries,
+            beginning_of_pass_write_index: Some(query),
+            end_of_pass_write_index: Some(query + 1),
+        }
+    }
+
+    pub(super) fn resolve(&self, encoder: &mut wgpu::CommandEncoder) {
+        let size = self.resolved.size();
+        encoder.resolve_query_set(&self.queries, 0..2 * self.labels.len() as u32, &self.resolved, 0);
+        encoder.copy_buffer_to_buffer(&self.resolved, 0, &self.staging, 0, size);
+    }
+}
+
+pub(super) async fn take(inner: &Arc<Inner>) -> Result<Vec<Timing>> {
+    let pending = std::mem::take(&mut lock(&inner.timings).pending);
+    let nanoseconds = f64::from(inner.queue.get_timestamp_period());
+    let mut timings = Vec::new();
+    for batch in pending {
+        let bytes = super::readback::map(inner, &batch.staging, batch.staging.size()).await?;
+        let ticks: Vec<u64> = bytes.chunks_exact(8).filter_map(|c| c.try_into().ok().map(u64::from_le_bytes)).collect();
+        for (kernel, pair) in batch.labels.into_iter().zip(ticks.chunks_exact(2)) {
+            if let [begin, end] = pair {
+                timings.push(Timing { kernel, seconds: end.saturating_sub(*begin) as f64 * nanoseconds * 1e-9 });
+            }
+        }
+    }
+    Ok(timings)
+}

@@ -1,0 +1,128 @@
+//! `o = softmax(scale · q kᵀ + mask) v`, with the log-sum-exp of each row and, where asked, its entropy.
+//!
+//! Shapes: `q`, `o` `(batch, seq_q, heads, head_dim)`; `k`, `v` `(batch, seq_kv, kv_heads, head_dim)`; `stats`
+//! `(1 or 2, batch, heads, seq_q)` f32: lse in nats, entropy in nats. Memory written: `o` and `stats`, nothing of
+//! size `seq_q × seq_kv`. A row that sees no key gives `o = 0`, entropy 0 and the lowest finite lse.
+//!
+//! Source: Milakov & Gimelshein 2018 (running softmax); entropy as `lse − Σ p · score`.
+
+use super::cases;
+use super::problem::AttentionProblem;
+use super::reference;
+use crate::gpu::Caps;
+use crate::kernels::{Gradient, Kernel, Launch, Slot, Tolerance, Variant, Work, run};
+use crate::shader::Source;
+use crate::tensor::Array;
+use crate::{Dtype, Result, Tensor, wgsl};
+use rand_pcg::Pcg64;
+use std::fmt;
+
+/// The forward kernel of a problem.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Attention(pub AttentionProblem);
+
+impl fmt::Display for Attention {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "attention({})", self.0)
+    }
+}
+
+impl Kernel for Attention {
+    const STEM: &'static str = "attention";
+    const FAMILY: &'static str = "attention";
+    const SUMMARY: &'static str = "masked attention with log-sum-exp and row entropy";
+    const SHADER: Source = wgsl!("attention/attention.wgsl");
+
+    fn check(&self) -> Result<()> {
+        self.0.check(Self::STEM)
+    }
+
+    fn slots(&self) -> Vec<Slot> {
+        let p = &self.0;
+        let write = |slot: Slot| Slot { access: crate::gpu::Access::Write, ..slot };
+        vec![
+            p.slot_q("q"),
+            p.slot_kv("k"),
+            p.slot_kv("v"),
+            p.slot_tables(),
+            write(p.slot_q("o")),
+            write(p.slot_stats("stats", p.planes())),
+        ]
+    }
+
+    fn variants(&self, caps: &Caps) -> Vec<Variant> {
+        self.0.variants(caps, &[])
+    }
+
+    fn launch(&self, _caps: &Caps, variant: &Variant) -> Launch {
+        let s = &self.0.shape;
+        self.0.launch(variant, s.seq_q, s.heads, s.batch)
+    }
+
+    fn reference(&self, inputs: &[Array]) -> Vec<Array> {
+        let [q, k, v, tables] = inputs else { return Vec::new() };
+        let f = reference::forward(&self.0, q, k, v, tables);
+        vec![f.o, f.stats]
+    }
+
+    fn inputs(&self, rng: &mut Pcg64) -> Vec<Array> {
+        let i = cases::inputs_for(&self.0, rng);
+        vec![i.q, i.k, i.v, i.tables]
+    }
+
+    fn tolerance(&self, elem: Dtype) -> Vec<Tolerance> {
+        // Statistics stay f32 whatever the storage type; the entropy is a difference of two numbers of a few nats.
+        vec![cases::tolerance(elem, 1.0), cases::tolerance(Dtype::F32, 2.0)]
+    }
+
+    fn gradient_of(&self) -> Option<Gradient> {
+        None
+    }
+
+    fn cases() -> Vec<Self> {
+        cases::forward().into_iter().map(Self).collect()
+    }
+
+    fn bench_cases() -> Vec<(&'static str, Self)> {
+        cases::bench(Default::default()).into_iter().map(|(n, p)| (n, Self(p))).collect()
+    }
+
+    fn work(&self) -> Work {
+        Work { flops: 2.0 * self.0.product_flops(), bytes: self.0.bytes(2, 2) }
+    }
+}
+
+/// What the forward returns.
+#[derive(Debug, Clone)]
+pub struct AttentionOutput {
+    /// `(batch, seq_q, heads, head_dim)`
+    pub o: Tensor,
+    /// `(1 or 2, batch, heads, seq_q)` f32: lse, then entropy where asked.
+    pub stats: Tensor,
+}
+
+impl AttentionOutput {
+    /// Log-sum-exp of each row `(batch, heads, seq_q)`, nats.
+    pub fn lse(&self) -> Result<Tensor> {
+        let dims = self.stats.dims().get(1..).unwrap_or_default().to_vec();
+        self.stats.narrow(0, 1)?.reshape(dims)
+    }
+
+    /// Entropy of each row `(batch, heads, seq_q)`, nats; an error when it was not asked for.
+    pub fn entropy(&self) -> Result<Tensor> {
+        let dims = self.stats.dims().get(1..).unwrap_or_default().to_vec();
+        self.stats.narrow(1, 1)?.to_owned_copy()?.reshape(dims)
+    }
+}
+
+/// Runs the forward. `tables` comes from [`super::Tables::upload`] for the same problem.
+pub fn attention(problem: &AttentionProblem, q: &Tensor, k: &Tensor, v: &Tensor, tables: &Tensor) -> Result<AttentionOutput> {
+    let kernel = Attention(problem.clone());
+    kernel.check()?;
+    let context = q.context();
+    let o = Tensor::empty(context, q.shape().clone(), q.dtype())?;
+    let s = &problem.shape;
+    let stats = Tensor::empty(context, [problem.planes(), s.batch, s.heads, s.seq_q], Dtype::F32)?;
+    run(context, &kernel, &[q, k, v, tables, &o, &stats])?;
+    Ok(AttentionOutput { o, stats })
+}

@@ -1,0 +1,114 @@
+//! `dv = Σ_i p do`, `dk = scale · Σ_i ds q`, summed over the query heads that share a key head.
+//!
+//! Shapes: as in `attention_backward_dq`; `dkv (2, batch, seq_kv, kv_heads, head_dim)`: dk, then dv. No atomics: one
+//! invocation owns a key, so the result does not depend on the order of workgroups.
+
+use super::cases;
+use super::problem::{AttentionProblem, MAP_GRAD};
+use super::reference::{self, Upstream};
+use crate::gpu::Caps;
+use crate::kernels::{Gradient, Kernel, Launch, Slot, Tolerance, Variant, Work, run};
+use crate::shader::Source;
+use crate::tensor::Array;
+use crate::{Dtype, Result, Tensor, wgsl};
+use rand_pcg::Pcg64;
+use std::fmt;
+
+/// Gradient of attention by its keys and values.
+#[derive(Debug, Clone, PartialEq)]
+pub struct AttentionBackwardDkv(pub AttentionProblem);
+
+impl fmt::Display for AttentionBackwardDkv {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "attention_backward_dkv({})", self.0)
+    }
+}
+
+impl Kernel for AttentionBackwardDkv {
+    const STEM: &'static str = "attention_backward_dkv";
+    const FAMILY: &'static str = "attention";
+    const SUMMARY: &'static str = "gradients by keys and values, with gradients into the map";
+    const SHADER: Source = wgsl!("attention/attention_backward_dkv.wgsl");
+
+    fn check(&self) -> Result<()> {
+        self.0.check(Self::STEM)
+    }
+
+    fn slots(&self) -> Vec<Slot> {
+        let p = &self.0;
+        vec![
+            p.slot_q("q"),
+            p.slot_kv("k"),
+            p.slot_kv("v"),
+            p.slot_q("do"),
+            p.slot_stats("stats", 2),
+            p.slot_tables(),
+            p.slot_map_grads(),
+            Slot::write("dkv", [2, p.shape.batch, p.shape.seq_kv, p.shape.kv_heads, p.shape.head_dim]),
+        ]
+    }
+
+    fn variants(&self, caps: &Caps) -> Vec<Variant> {
+        self.0.variants(caps, &[MAP_GRAD])
+    }
+
+    fn launch(&self, _caps: &Caps, variant: &Variant) -> Launch {
+        let s = &self.0.shape;
+        self.0.launch(variant, s.seq_kv, s.kv_heads, s.batch)
+    }
+
+    fn reference(&self, inputs: &[Array]) -> Vec<Array> {
+        let [q, k, v, d_o, _stats, tables, map_grads] = inputs else { return Vec::new() };
+        vec![reference::backward(&self.0, q, k, v, tables, &Upstream { d_o, map_grads }).dkv]
+    }
+
+    fn inputs(&self, rng: &mut Pcg64) -> Vec<Array> {
+        let i = cases::inputs_for(&self.0, rng);
+        let up = Upstream { d_o: &i.d_o, map_grads: &i.map_grads };
+        let stats = reference::backward(&self.0, &i.q, &i.k, &i.v, &i.tables, &up).stats;
+        vec![i.q, i.k, i.v, i.d_o, stats, i.tables, i.map_grads]
+    }
+
+    fn tolerance(&self, elem: Dtype) -> Vec<Tolerance> {
+        vec![cases::tolerance(elem, 4.0)]
+    }
+
+    fn gradient_of(&self) -> Option<Gradient> {
+        let problem = self.0.clone();
+        Some(Gradient::stacked("attention", vec![1, 2], move |inputs| {
+            let [q, k, v, d_o, _stats, tables, map_grads] = inputs else { return 0.0 };
+            Upstream { d_o, map_grads }.loss(&problem, q, k, v, tables)
+        }))
+    }
+
+    fn cases() -> Vec<Self> {
+        cases::backward().into_iter().map(Self).collect()
+    }
+
+    fn bench_cases() -> Vec<(&'static str, Self)> {
+        let columns = super::problem::Readout { columns: 2, ..Default::default() };
+        cases::bench(columns).into_iter().map(|(n, p)| (n, Self(p))).collect()
+    }
+
+    fn work(&self) -> Work {
+        Work { flops: 4.0 * self.0.product_flops(), bytes: self.0.bytes(2, 4) }
+    }
+}
+
+/// Gradients by `k` and `v`, each shaped like it.
+pub fn attention_backward_dkv(
+    problem: &AttentionProblem,
+    q: &Tensor,
+    k: &Tensor,
+    v: &Tensor,
+    d_o: &Tensor,
+    stats: &Tensor,
+    tables: &Tensor,
+    map_grads: &Tensor,
+) -> Result<(Tensor, Tensor)> {
+    let dims: Vec<usize> = [2].into_iter().chain(k.dims().iter().copied()).collect();
+    let dkv = Tensor::empty(q.context(), dims, q.dtype())?;
+    run(q.context(), &AttentionBackwardDkv(problem.clone()), &[q, k, v, d_o, stats, tables, map_grads, &dkv])?;
+    let plane = |n| dkv.narrow(n, 1)?.reshape(k.shape().clone());
+    Ok((plane(0)?, plane(1)?))
+}

@@ -1,0 +1,112 @@
+//! `dq = scale · Σ_j ds k`, `ds = p · (dp − delta)`, `dp = do · v + map_grad`.
+//!
+//! Alone it is the whole backward of cross-attention to a fixed text: keys and values need no gradient there.
+//! Shapes: as in `attention`; `stats (2, batch, heads, seq_q)` f32 from `attention_backward_delta`; `dq` like `q`.
+
+use super::cases;
+use super::problem::{AttentionProblem, MAP_GRAD};
+use super::reference::{self, Upstream};
+use crate::gpu::{Access, Caps};
+use crate::kernels::{Gradient, Kernel, Launch, Slot, Tolerance, Variant, Work, run};
+use crate::shader::Source;
+use crate::tensor::Array;
+use crate::{Dtype, Result, Tensor, wgsl};
+use rand_pcg::Pcg64;
+use std::fmt;
+
+/// Gradient of attention by its queries.
+#[derive(Debug, Clone, PartialEq)]
+pub struct AttentionBackwardDq(pub AttentionProblem);
+
+impl fmt::Display for AttentionBackwardDq {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "attention_backward_dq({})", self.0)
+    }
+}
+
+impl Kernel for AttentionBackwardDq {
+    const STEM: &'static str = "attention_backward_dq";
+    const FAMILY: &'static str = "attention";
+    const SUMMARY: &'static str = "gradient by the queries, with gradients into the map";
+    const SHADER: Source = wgsl!("attention/attention_backward_dq.wgsl");
+
+    fn check(&self) -> Result<()> {
+        self.0.check(Self::STEM)
+    }
+
+    fn slots(&self) -> Vec<Slot> {
+        let p = &self.0;
+        vec![
+            p.slot_q("q"),
+            p.slot_kv("k"),
+            p.slot_kv("v"),
+            p.slot_q("do"),
+            p.slot_stats("stats", 2),
+            p.slot_tables(),
+            p.slot_map_grads(),
+            Slot { access: Access::Write, ..p.slot_q("dq") },
+        ]
+    }
+
+    fn variants(&self, caps: &Caps) -> Vec<Variant> {
+        self.0.variants(caps, &[MAP_GRAD])
+    }
+
+    fn launch(&self, _caps: &Caps, variant: &Variant) -> Launch {
+        let s = &self.0.shape;
+        self.0.launch(variant, s.seq_q, s.heads, s.batch)
+    }
+
+    fn reference(&self, inputs: &[Array]) -> Vec<Array> {
+        let [q, k, v, d_o, _stats, tables, map_grads] = inputs else { return Vec::new() };
+        vec![reference::backward(&self.0, q, k, v, tables, &Upstream { d_o, map_grads }).dq]
+    }
+
+    fn inputs(&self, rng: &mut Pcg64) -> Vec<Array> {
+        let i = cases::inputs_for(&self.0, rng);
+        let up = Upstream { d_o: &i.d_o, map_grads: &i.map_grads };
+        let stats = reference::backward(&self.0, &i.q, &i.k, &i.v, &i.tables, &up).stats;
+        vec![i.q, i.k, i.v, i.d_o, stats, i.tables, i.map_grads]
+    }
+
+    fn tolerance(&self, elem: Dtype) -> Vec<Tolerance> {
+        vec![cases::tolerance(elem, 4.0)]
+    }
+
+    fn gradient_of(&self) -> Option<Gradient> {
+        let problem = self.0.clone();
+        Some(Gradient::of("attention", vec![(0, 0)], move |inputs| {
+            let [q, k, v, d_o, _stats, tables, map_grads] = inputs else { return 0.0 };
+            Upstream { d_o, map_grads }.loss(&problem, q, k, v, tables)
+        }))
+    }
+
+    fn cases() -> Vec<Self> {
+        cases::backward().into_iter().map(Self).collect()
+    }
+
+    fn bench_cases() -> Vec<(&'static str, Self)> {
+        let columns = super::problem::Readout { columns: 2, ..Default::default() };
+        cases::bench(columns).into_iter().map(|(n, p)| (n, Self(p))).collect()
+    }
+
+    fn work(&self) -> Work {
+        Work { flops: 3.0 * self.0.product_flops(), bytes: self.0.bytes(3, 2) }
+    }
+}
+
+/// Gradient by `q`.
+pub fn attention_backward_dq(
+    problem: &AttentionProblem,
+    q: &Tensor,
+    k: &Tensor,
+    v: &Tensor,
+    d_o: &Tensor,
+    stats: &Tensor,
+    tables: &Tensor,
+    map_grads: &Tensor,
+) -> Result<Tensor> {
+    let dq = Tensor::empty(q.context(), q.shape().clone(), q.dtype())?;
+    run(q.context(), &AttentionBackwardDq(problem.clone()), &[q, k, v, d_o, stats, tables, map_grads, &dq])?;
+    Ok(dq)
+}

@@ -1,0 +1,122 @@
+//! `map[b, g, i] += column_factor · Σ_h Σ_j weight[g, j] · p[b, h, i, j]` with `p = exp(score − lse)`.
+//!
+//! Shapes: `q (batch, seq_q, heads, head_dim)`, `k (batch, seq_kv, kv_heads, head_dim)`, `lse (batch, heads, seq_q)` f32,
+//! `map (batch, groups, seq_q)` f32, added to, so that layers accumulate. Only keys of some group cost anything:
+//! `O(seq_q · heads · head_dim · selected keys)`.
+//!
+//! Source: TempoControl eq. 2 (temporal attention signal) before its spatial reduction.
+
+use super::cases;
+use super::problem::{AttentionProblem, Readout};
+use super::reference;
+use crate::gpu::Caps;
+use crate::kernels::{Gradient, Kernel, Launch, Slot, Tolerance, Variant, Work, run};
+use crate::shader::Source;
+use crate::tensor::Array;
+use crate::{Dtype, Result, Tensor, wgsl};
+use rand_pcg::Pcg64;
+use std::fmt;
+
+/// The columns of the map that belong to groups of tokens.
+#[derive(Debug, Clone, PartialEq)]
+pub struct AttentionColumns(pub AttentionProblem);
+
+impl fmt::Display for AttentionColumns {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "attention_columns({})", self.0)
+    }
+}
+
+impl Kernel for AttentionColumns {
+    const STEM: &'static str = "attention_columns";
+    const FAMILY: &'static str = "attention";
+    const SUMMARY: &'static str = "token columns of the map, averaged over heads and groups, accumulated over layers";
+    const SHADER: Source = wgsl!("attention/attention_columns.wgsl");
+
+    fn check(&self) -> Result<()> {
+        self.0.check(Self::STEM)?;
+        if self.0.readout.columns == 0 {
+            return Err(crate::Error::problem(Self::STEM, "no token group was asked for"));
+        }
+        Ok(())
+    }
+
+    fn slots(&self) -> Vec<Slot> {
+        let p = &self.0;
+        let s = &p.shape;
+        vec![
+            p.slot_q("q"),
+            p.slot_kv("k"),
+            Slot::read("lse", [s.batch, s.heads, s.seq_q]).f32(),
+            p.slot_tables(),
+            Slot::update("map", [s.batch, p.readout.columns, s.seq_q]).f32(),
+        ]
+    }
+
+    fn variants(&self, caps: &Caps) -> Vec<Variant> {
+        self.0.variants(caps, &[])
+    }
+
+    fn launch(&self, _caps: &Caps, variant: &Variant) -> Launch {
+        let s = &self.0.shape;
+        self.0.launch(variant, s.seq_q, s.batch, 1)
+    }
+
+    fn reference(&self, inputs: &[Array]) -> Vec<Array> {
+        let [q, k, _lse, tables, before] = inputs else { return Vec::new() };
+        let p = &self.0;
+        let s = &p.shape;
+        let mut map = before.clone();
+        let columns_at = p.layout()[2];
+        reference::rows(p, q, k, tables, |(b, _, i), row| {
+            for g in 0..p.readout.columns {
+                let at = (b * p.readout.columns + g) * s.seq_q + i;
+                let weight = |j: usize| tables.data[columns_at + g * s.seq_kv + j];
+                let sum: f64 = row.p.iter().enumerate().map(|(j, p)| p * weight(j)).sum();
+                map.data[at] += f64::from(p.column_factor) * sum;
+            }
+        });
+        vec![map]
+    }
+
+    fn inputs(&self, rng: &mut Pcg64) -> Vec<Array> {
+        let i = cases::inputs_for(&self.0, rng);
+        let s = &self.0.shape;
+        let lse = reference::forward(&self.0, &i.q, &i.k, &i.v, &i.tables).stats;
+        let lse = Array::from_fn([s.batch, s.heads, s.seq_q], |at| lse.data[at]);
+        let map = crate::kernels::inputs::tame(rng, [s.batch, self.0.readout.columns, s.seq_q], 0.1);
+        vec![i.q, i.k, lse, i.tables, map]
+    }
+
+    fn tolerance(&self, _elem: Dtype) -> Vec<Tolerance> {
+        // Inputs are exact in f16 and the map is f32, so the storage type does not matter.
+        vec![cases::tolerance(Dtype::F32, 1.0)]
+    }
+
+    fn gradient_of(&self) -> Option<Gradient> {
+        None
+    }
+
+    fn cases() -> Vec<Self> {
+        let with = |columns| move |p: AttentionProblem| Self(AttentionProblem { readout: Readout { columns, ..Readout::default() }, ..p });
+        let few = cases::forward().into_iter().map(with(1));
+        let more = cases::forward().into_iter().take(3).map(with(3));
+        few.chain(more).collect()
+    }
+
+    fn bench_cases() -> Vec<(&'static str, Self)> {
+        let cases = cases::bench(Readout { columns: 2, ..Readout::default() });
+        cases.into_iter().filter(|(_, p)| p.readout.columns > 0).map(|(n, p)| (n, Self(p))).collect()
+    }
+
+    fn work(&self) -> Work {
+        // Four selected tokens are usual; their number is data, not size.
+        let share = 4.0 / self.0.shape.seq_kv as f64;
+        Work { flops: self.0.product_flops() * share.min(1.0), bytes: self.0.bytes(1, 1) }
+    }
+}
+
+/// Adds the columns of this layer to `map (batch, groups, seq_q)`.
+pub fn attention_columns(problem: &AttentionProblem, q: &Tensor, k: &Tensor, lse: &Tensor, tables: &Tensor, map: &Tensor) -> Result<()> {
+    run(q.context(), &AttentionColumns(problem.clone()), &[q, k, lse, tables, map])
+}

@@ -1,0 +1,127 @@
+//! Problems and inputs on which the whole family is tested and timed.
+
+use super::problem::{AttentionProblem, AttentionShape, Mask, Mass, Readout};
+use super::reference;
+use crate::Dtype;
+use crate::kernels::{Tolerance, inputs};
+use crate::tensor::Array;
+use rand::RngExt;
+use rand_pcg::Pcg64;
+
+const fn shape(batch: usize, heads: usize, kv_heads: usize, seq_q: usize, seq_kv: usize, head_dim: usize) -> AttentionShape {
+    AttentionShape { batch, heads, kv_heads, seq_q, seq_kv, head_dim }
+}
+
+/// Sizes of one, odd sizes, every mask, every head width a model here uses, grouped heads, lengths (one of them 0).
+pub(super) fn forward() -> Vec<AttentionProblem> {
+    let new = AttentionProblem::new;
+    let entropy = Readout { entropy: true, ..Readout::default() };
+    vec![
+        AttentionProblem { key_lengths: true, ..new(shape(3, 2, 1, 5, 21, 16)) },
+        new(shape(1, 1, 1, 1, 1, 16)),
+        new(shape(2, 3, 3, 37, 29, 20)),
+        AttentionProblem { mask: Mask::Causal, ..new(shape(1, 4, 2, 19, 23, 24)) },
+        AttentionProblem { mask: Mask::Window { left: 3, right: 2 }, ..new(shape(1, 2, 2, 41, 41, 32)) },
+        AttentionProblem { mask: Mask::Temporal { tokens_per_frame: 6 }, readout: entropy, ..new(shape(1, 2, 2, 24, 17, 64)) },
+        AttentionProblem { mask: Mask::Relative, key_lengths: true, scale: 1.0, ..new(shape(2, 2, 2, 13, 13, 16)) },
+        new(shape(1, 2, 2, 33, 65, 80)),
+        AttentionProblem { readout: entropy, key_lengths: true, ..new(shape(2, 2, 1, 18, 40, 128)) },
+    ]
+}
+
+/// Every reduction alone and together, with and without a gradient of the output.
+pub(super) fn backward() -> Vec<AttentionProblem> {
+    let new = AttentionProblem::new;
+    let columns = Readout { columns: 2, ..Readout::default() };
+    let mass = |m| Readout { mass: Some(m), ..Readout::default() };
+    let all = Readout { columns: 1, mass: Some(Mass::Mean), entropy: true };
+    vec![
+        AttentionProblem { key_lengths: true, ..new(shape(3, 2, 1, 5, 21, 16)) },
+        new(shape(1, 1, 1, 1, 1, 16)),
+        AttentionProblem { readout: columns, ..new(shape(1, 3, 3, 24, 19, 20)) },
+        AttentionProblem { readout: columns, upstream: false, ..new(shape(2, 2, 2, 11, 14, 32)) },
+        AttentionProblem { mask: Mask::Causal, readout: mass(Mass::Mean), ..new(shape(1, 4, 2, 19, 23, 24)) },
+        AttentionProblem { mask: Mask::Window { left: 3, right: 2 }, ..new(shape(1, 2, 2, 41, 41, 32)) },
+        AttentionProblem { mask: Mask::Temporal { tokens_per_frame: 6 }, readout: all, key_lengths: true, ..new(shape(2, 2, 1, 24, 17, 64)) },
+        AttentionProblem { readout: mass(Mass::Max), ..new(shape(1, 2, 2, 9, 17, 80)) },
+        AttentionProblem { mask: Mask::Temporal { tokens_per_frame: 9 }, readout: columns, ..new(shape(1, 2, 2, 18, 40, 128)) },
+    ]
+}
+
+/// Real sizes: Wan 1.3B self-attention of one frame and of a 480p clip, and its cross-attention.
+pub(super) fn bench(readout: Readout) -> Vec<(&'static str, AttentionProblem)> {
+    let case = |seq_q, seq_kv, mask, readout| AttentionProblem { mask, readout, ..AttentionProblem::new(shape(1, 12, 12, seq_q, seq_kv, 128)) };
+    vec![
+        ("wan-1.3b self, one frame", case(1560, 1560, Mask::None, Readout::default())),
+        ("wan-1.3b self, 480p", case(32_760, 32_760, Mask::None, Readout::default())),
+        ("wan-1.3b cross, one frame", case(1560, 512, Mask::None, readout)),
+        ("wan-1.3b cross, 480p", case(32_760, 512, Mask::None, readout)),
+        ("wan-1.3b cross, 480p, temporal mask", case(32_760, 512, Mask::Temporal { tokens_per_frame: 1560 }, readout)),
+    ]
+}
+
+/// Inputs by name. Values are rounded to f16 from the start, so that statistics made here fit every storage type.
+pub(super) struct Inputs {
+    pub(super) q: Array,
+    pub(super) k: Array,
+    pub(super) v: Array,
+    pub(super) tables: Array,
+    pub(super) d_o: Array,
+    pub(super) map_grads: Array,
+}
+
+pub(super) fn inputs_for(p: &AttentionProblem, rng: &mut Pcg64) -> Inputs {
+    let AttentionShape { batch, heads, kv_heads, seq_q, seq_kv, head_dim } = p.shape;
+    // Scores of a few units whatever the scale, so that rows are neither flat nor one-hot.
+    let std = (2.0 / (f64::from(p.scale) * (head_dim as f64).sqrt())).sqrt();
+    let mut tensor = |dims: [usize; 4], std: f64| {
+        let mut a = inputs::tame(rng, dims, std);
+        a.data.iter_mut().for_each(|v| *v = Dtype::F16.round(*v));
+        a
+    };
+    let q = tensor([batch, seq_q, heads, head_dim], std);
+    let k = tensor([batch, seq_kv, kv_heads, head_dim], std);
+    let v = tensor([batch, seq_kv, kv_heads, head_dim], 1.0);
+    let d_o = tensor([batch, seq_q, heads, head_dim], 1.0);
+    let tables = tables_for(p, rng);
+    let mut map_grads = inputs::tame(rng, [p.map_grads_len()], 1.0);
+    if p.readout.mass == Some(Mass::Max) {
+        let found = reference::forward(p, &q, &k, &v, &tables).mass;
+        let at = p.map_grads_layout()[1] + batch * seq_kv;
+        map_grads.data[at..at + batch * seq_kv].copy_from_slice(&found.data[batch * seq_kv..]);
+    }
+    Inputs { q, k, v, tables, d_o, map_grads }
+}
+
+fn tables_for(p: &AttentionProblem, rng: &mut Pcg64) -> Array {
+    let AttentionShape { batch, heads, seq_q, seq_kv, .. } = p.shape;
+    let [lengths, mask, columns, rows, head_weights, end] = p.layout();
+    let mut t = inputs::tame(rng, [p.tables_len()], 1.0);
+    for (b, length) in t.data[lengths..mask].iter_mut().enumerate() {
+        // The last sequence of a batch sees nothing.
+        *length = if b + 1 == batch { 0.0 } else { rng.random_range(1..=seq_kv) as f64 };
+    }
+    if let Mask::Temporal { .. } = p.mask {
+        for (at, bias) in t.data[mask..columns].iter_mut().enumerate() {
+            let hidden = at / seq_kv == 1 || rng.random_bool(0.2);
+            *bias = if hidden { f64::from(f32::MIN) } else { *bias };
+        }
+    }
+    for weight in &mut t.data[columns..rows] {
+        *weight = if rng.random_bool(0.3) { 0.5 } else { 0.0 };
+    }
+    let chosen = seq_q.div_ceil(2) as f64;
+    for (i, weight) in t.data[rows..head_weights].iter_mut().enumerate() {
+        *weight = if i % 2 == 0 { 1.0 / chosen } else { 0.0 };
+    }
+    for (h, weight) in t.data[head_weights..end].iter_mut().enumerate() {
+        *weight = if h == 0 || heads < 3 { 1.0 / heads.min(2) as f64 } else { 0.0 };
+    }
+    // What the device will hold.
+    t.data.iter_mut().for_each(|v| *v = Dtype::F32.round(*v));
+    t
+}
+
+pub(super) fn tolerance(elem: Dtype, scale: f64) -> Tolerance {
+    Tolerance::for_elem(elem, 2e-5, scale, "exp of scores up to a few tens: 1e-7 relative each, summed over the keys")
+}

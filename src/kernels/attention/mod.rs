@@ -1,0 +1,23 @@
+//! Attention as one skeleton with hooks: mask modules answer a bias from small tables, reductions of the map leave the
+//! kernels without the map, and gradients flow back into it. Nothing of size `seq_q × seq_kv` is ever written.
+//!
+//! This file holds what the kernels of the family share: the problem, the layout of `tables`, and the f64 reference.
+
+#[expect(clippy::module_inception, reason = "a kernel's file is named like its stem")]
+mod attention;
+mod attention_backward_delta;
+mod attention_backward_dkv;
+mod attention_backward_dq;
+mod attention_column_mass;
+mod attention_columns;
+mod cases;
+mod problem;
+mod reference;
+
+pub use attention::{Attention, AttentionOutput, attention};
+pub use attention_backward_delta::{AttentionBackwardDelta, attention_backward_delta};
+pub use attention_backward_dkv::{AttentionBackwardDkv, attention_backward_dkv};
+pub use attention_backward_dq::{AttentionBackwardDq, attention_backward_dq};
+pub use attention_column_mass::{AttentionColumnMass, attention_column_mass};
+pub use attention_columns::{AttentionColumns, attention_columns};
+pub use problem::{AttentionProblem, AttentionShape, MASKED, Mask, Mass, Readout, Tables, relative_bias};

@@ -1,0 +1,421 @@
+//! What attention is asked for: sizes, mask, reductions, and the small tables behind them.
+
+use crate::gpu::{AdapterClass, Caps, Context};
+use crate::kernels::{Launch, Slot, Variant, elems, lanes};
+use crate::shader::Source;
+use crate::{Error, Result, Tensor, wgsl};
+use std::fmt;
+
+/// A bias at or below this takes the key away; tables hold [`f32::MIN`] there, since WGSL has no infinity.
+pub const MASKED: f64 = -1.0e38;
+
+/// Sizes. `q` and `o` are `(batch, seq_q, heads, head_dim)`, `k` and `v` `(batch, seq_kv, kv_heads, head_dim)`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct AttentionShape {
+    /// Independent sequences.
+    pub batch: usize,
+    /// Query heads.
+    pub heads: usize,
+    /// Key and value heads; divides `heads`.
+    pub kv_heads: usize,
+    /// Queries of a sequence.
+    pub seq_q: usize,
+    /// Keys of a sequence.
+    pub seq_kv: usize,
+    /// Width of a head; a multiple of 4, up to 256.
+    pub head_dim: usize,
+}
+
+/// Which keys a query sees, and with what bias.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+pub enum Mask {
+    /// All of them.
+    #[default]
+    None,
+    /// Those up to its own position; the last query is aligned with the last key.
+    Causal,
+    /// `left` before and `right` after its own position, aligned likewise.
+    Window {
+        /// Keys before.
+        left: usize,
+        /// Keys after.
+        right: usize,
+    },
+    /// A table `(frames, seq_kv)` of biases by the query's frame: hard ([`f32::MIN`]) or soft.
+    Temporal {
+        /// Queries of a frame; frames are `seq_q / tokens_per_frame`, rounded up.
+        tokens_per_frame: usize,
+    },
+    /// A table `(heads, seq_q + seq_kv - 1)` of biases by head and distance `key - query` (T5).
+    Relative,
+}
+
+/// How column mass is reduced over the chosen rows and heads.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Mass {
+    /// Weighted mean.
+    Mean,
+    /// Largest entry.
+    Max,
+}
+
+/// Reductions of the map that a caller reads, and into which gradients may flow.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+pub struct Readout {
+    /// Token groups whose columns are averaged over heads; 0 for none.
+    pub columns: usize,
+    /// Mass that each key receives.
+    pub mass: Option<Mass>,
+    /// Entropy of each row.
+    pub entropy: bool,
+}
+
+/// Everything the attention kernels must know.
+#[derive(Debug, Clone, PartialEq)]
+pub struct AttentionProblem {
+    /// Sizes.
+    pub shape: AttentionShape,
+    /// Factor on `q · k`, usually `head_dim^-0.5`.
+    pub scale: f32,
+    /// Mask.
+    pub mask: Mask,
+    /// Each sequence has its own number of keys, in `tables`.
+    pub key_lengths: bool,
+    /// Reductions.
+    pub readout: Readout,
+    /// Factor on accumulated columns: `1 / (heads · layers)` for a mean over both.
+    pub column_factor: f32,
+    /// Backward only: a gradient of the output flows in, not just gradients of reductions.
+    pub upstream: bool,
+}
+
+impl fmt::Display for AttentionProblem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let AttentionShape { batch, heads, kv_heads, seq_q, seq_kv, head_dim } = self.shape;
+        write!(f, "b={batch},h={heads}/{kv_heads},q={seq_q},kv={seq_kv},d={head_dim},mask={:?}", self.mask)?;
+        if self.key_lengths {
+            write!(f, ",key_lengths")?;
+        }
+        if self.readout.columns > 0 {
+            write!(f, ",columns={}", self.readout.columns)?;
+        }
+        if let Some(mass) = self.readout.mass {
+            write!(f, ",mass={mass:?}")?;
+        }
+        if self.readout.entropy {
+            write!(f, ",entropy")?;
+        }
+        if !self.upstream {
+            write!(f, ",no-upstream")?;
+        }
+        Ok(())
+    }
+}
+
+/// Shader parameters of the whole family; see `shaders/shared/attention.shared.wgsl`.
+#[repr(C)]
+#[derive(Clone, Copy, bytemuck::Pod, bytemuck::Zeroable)]
+struct Params {
+    batch: u32,
+    heads: u32,
+    kv_heads: u32,
+    seq_q: u32,
+    seq_kv: u32,
+    scale: f32,
+    key_lengths: u32,
+    mask_at: u32,
+    columns_at: u32,
+    rows_at: u32,
+    heads_at: u32,
+    left: u32,
+    right: u32,
+    tokens_per_frame: u32,
+    column_factor: f32,
+    grad_entropy_at: u32,
+    grad_mass_at: u32,
+    first_workgroup: u32,
+}
+
+const SHARED: Source = wgsl!("shared/attention.shared.wgsl");
+/// Gradients into the map; only backward kernels take it.
+pub(super) const MAP_GRAD: Source = wgsl!("shared/map_grad.wgsl");
+
+impl AttentionProblem {
+    /// Plain attention of some sizes with the usual scale.
+    pub fn new(shape: AttentionShape) -> Self {
+        let scale = (shape.head_dim.max(1) as f32).powf(-0.5);
+        let column_factor = 1.0 / shape.heads.max(1) as f32;
+        Self {
+            shape,
+            scale,
+            mask: Mask::None,
+            key_lengths: false,
+            readout: Readout::default(),
+            column_factor,
+            upstream: true,
+        }
+    }
+
+    pub(super) fn check(&self, kernel: &'static str) -> Result<()> {
+        let AttentionShape { batch, heads, kv_heads, seq_q, seq_kv, head_dim } = self.shape;
+        let refuse = |reason: String| Err(Error::problem(kernel, reason));
+        if [batch, heads, kv_heads, seq_q, seq_kv].contains(&0) {
+            return refuse(format!("{self}: every size is at least 1"));
+        }
+        if !head_dim.is_multiple_of(4) || !(4..=256).contains(&head_dim) {
+            return refuse(format!("head_dim {head_dim}: a multiple of 4 up to 256 is needed"));
+        }
+        if !heads.is_multiple_of(kv_heads) {
+            return refuse(format!("{heads} query heads do not share {kv_heads} key heads evenly"));
+        }
+        let fits = |n: usize, h: usize| {
+            [batch, h, head_dim].iter().try_fold(n, |p, &d| p.checked_mul(d)).is_some_and(|p| p < u32::MAX as usize)
+        };
+        if !fits(seq_q, heads) || !fits(seq_kv, kv_heads) {
+            return refuse(format!("{self}: tensors of 2^32 elements and more are not addressed"));
+        }
+        if heads > 65_535 || batch > 65_535 {
+            return refuse(format!("{self}: at most 65535 heads and sequences in one call"));
+        }
+        if let Mask::Temporal { tokens_per_frame: 0 } = self.mask {
+            return refuse("a temporal mask needs tokens_per_frame of at least 1".into());
+        }
+        if self.readout.columns > 64 {
+            return refuse(format!("{} token groups: at most 64", self.readout.columns));
+        }
+        // The index of the largest entry travels in an f32.
+        if self.readout.mass == Some(Mass::Max) && heads * seq_q > 1 << 24 {
+            return refuse(format!("{heads} heads × {seq_q} rows: a maximum tells apart at most 2^24"));
+        }
+        Ok(())
+    }
+
+    /// Frames of a temporal mask.
+    pub fn frames(&self) -> usize {
+        match self.mask {
+            Mask::Temporal { tokens_per_frame } => self.shape.seq_q.div_ceil(tokens_per_frame.max(1)),
+            _ => 0,
+        }
+    }
+
+    /// Offsets of the parts of `tables`, and its length: key lengths, mask, columns, rows, heads, end.
+    pub(super) fn layout(&self) -> [usize; 6] {
+        let AttentionShape { batch, heads, seq_q, seq_kv, .. } = self.shape;
+        let lengths = if self.key_lengths { batch } else { 0 };
+        let mask = match self.mask {
+            Mask::Temporal { .. } => self.frames() * seq_kv,
+            Mask::Relative => heads * (seq_q + seq_kv - 1),
+            _ => 0,
+        };
+        let (rows, head_weights) = if self.readout.mass.is_some() { (seq_q, heads) } else { (0, 0) };
+        let sizes = [lengths, mask, self.readout.columns * seq_kv, rows, head_weights];
+        let mut at = [0; 6];
+        for (i, size) in sizes.into_iter().enumerate() {
+            at[i + 1] = at[i] + size;
+        }
+        at
+    }
+
+    /// Elements of the `tables` tensor; at least one, since a binding cannot be empty.
+    pub fn tables_len(&self) -> usize {
+        self.layout()[5].max(1)
+    }
+
+    /// Offsets of the entropy and mass parts of `map_grads`, and its length.
+    pub(super) fn map_grads_layout(&self) -> [usize; 3] {
+        let AttentionShape { batch, heads, seq_q, seq_kv, .. } = self.shape;
+        let entropy_at = batch * self.readout.columns * seq_q;
+        let mass_at = entropy_at + if self.readout.entropy { batch * heads * seq_q } else { 0 };
+        let mass = match self.readout.mass {
+            None => 0,
+            Some(Mass::Mean) => batch * seq_kv,
+            Some(Mass::Max) => 2 * batch * seq_kv,
+        };
+        [entropy_at, mass_at, mass_at + mass]
+    }
+
+    /// Elements of the `map_grads` tensor; at least one.
+    pub fn map_grads_len(&self) -> usize {
+        self.map_grads_layout()[2].max(1)
+    }
+
+    /// Planes of the forward's `stats`: lse, and entropy where asked.
+    pub fn planes(&self) -> usize {
+        1 + usize::from(self.readout.entropy)
+    }
+
+    pub(super) fn slot_q(&self, name: &'static str) -> Slot {
+        let AttentionShape { batch, heads, seq_q, head_dim, .. } = self.shape;
+        Slot::read(name, [batch, seq_q, heads, head_dim])
+    }
+
+    pub(super) fn slot_kv(&self, name: &'static str) -> Slot {
+        let AttentionShape { batch, kv_heads, seq_kv, head_dim, .. } = self.shape;
+        Slot::read(name, [batch, seq_kv, kv_heads, head_dim])
+    }
+
+    pub(super) fn slot_stats(&self, name: &'static str, planes: usize) -> Slot {
+        let AttentionShape { batch, heads, seq_q, .. } = self.shape;
+        Slot::read(name, [planes, batch, heads, seq_q]).f32()
+    }
+
+    pub(super) fn slot_tables(&self) -> Slot {
+        Slot::read("tables", [self.tables_len()]).f32()
+    }
+
+    pub(super) fn slot_map_grads(&self) -> Slot {
+        Slot::read("map_grads", [self.map_grads_len()]).f32()
+    }
+
+    /// Variants of the family: storage type × mask module, with workgroups of one vector register on a CPU.
+    pub(super) fn variants(&self, caps: &Caps, extra: &[Source]) -> Vec<Variant> {
+        let mask = match self.mask {
+            Mask::None => wgsl!("shared/mask.none.wgsl"),
+            Mask::Causal => wgsl!("shared/mask.causal.wgsl"),
+            Mask::Window { .. } => wgsl!("shared/mask.window.wgsl"),
+            Mask::Temporal { .. } => wgsl!("shared/mask.temporal.wgsl"),
+            Mask::Relative => wgsl!("shared/mask.relative.wgsl"),
+        };
+        let tile_kv = if caps.class == AdapterClass::Software { 8 } else { 4 };
+        let variant = |&elem| {
+            let variant = Variant::new(elem, lanes(caps))
+                .with("HEAD_DIM", self.shape.head_dim)
+                .with("TILE_KV", tile_kv)
+                .with("GROUPS", self.readout.columns)
+                .flag("ENTROPY", self.readout.entropy)
+                .flag("MASS_MEAN", self.readout.mass == Some(Mass::Mean))
+                .flag("MASS_MAX", self.readout.mass == Some(Mass::Max))
+                .flag("UPSTREAM", self.upstream)
+                .module(SHARED)
+                .module(mask);
+            extra.iter().fold(variant, |v, &m| v.module(m))
+        };
+        elems(caps).iter().map(variant).collect()
+    }
+
+    /// Parameters and grid over `items` (rows or keys) × `y` × `z`, cut along the items where the work is long.
+    pub(super) fn launch(&self, variant: &Variant, items: usize, y: usize, z: usize) -> Launch {
+        let s = &self.shape;
+        let [_, mask_at, columns_at, rows_at, heads_at, _] = self.layout();
+        let [grad_entropy_at, grad_mass_at, _] = self.map_grads_layout();
+        let (left, right) = match self.mask {
+            // Beyond the sequence more is the same, and i32 stays in range.
+            Mask::Window { left, right } => (left.min(1 << 30), right.min(1 << 30)),
+            _ => (0, 0),
+        };
+        let tokens_per_frame = match self.mask {
+            Mask::Temporal { tokens_per_frame } => tokens_per_frame,
+            _ => 1,
+        };
+        let params = Params {
+            batch: s.batch as u32,
+            heads: s.heads as u32,
+            kv_heads: s.kv_heads as u32,
+            seq_q: s.seq_q as u32,
+            seq_kv: s.seq_kv as u32,
+            scale: self.scale,
+            key_lengths: u32::from(self.key_lengths),
+            mask_at: mask_at as u32,
+            columns_at: columns_at as u32,
+            rows_at: rows_at as u32,
+            heads_at: heads_at as u32,
+            left: left as u32,
+            right: right as u32,
+            tokens_per_frame: tokens_per_frame as u32,
+            column_factor: self.column_factor,
+            grad_entropy_at: grad_entropy_at as u32,
+            grad_mass_at: grad_mass_at as u32,
+            first_workgroup: 0,
+        };
+        let groups = (items as u32).div_ceil(variant.number("WG_SIZE").max(1));
+        Launch::new(&params, [groups, y as u32, z as u32]).split(0, std::mem::offset_of!(Params, first_workgroup))
+    }
+
+    /// Multiply-adds of one product of queries and keys, counted as two operations, over what the mask leaves.
+    pub(super) fn product_flops(&self) -> f64 {
+        let s = &self.shape;
+        let keys = match self.mask {
+            Mask::Causal => (s.seq_kv as f64 - (s.seq_q as f64 - 1.0) / 2.0).max(1.0),
+            Mask::Window { left, right } => ((left + right + 1) as f64).min(s.seq_kv as f64),
+            _ => s.seq_kv as f64,
+        };
+        2.0 * (s.batch * s.heads * s.seq_q * s.head_dim) as f64 * keys
+    }
+
+    pub(super) fn bytes(&self, q_like: usize, kv_like: usize) -> f64 {
+        let s = &self.shape;
+        let q = s.batch * s.seq_q * s.heads * s.head_dim;
+        let kv = s.batch * s.seq_kv * s.kv_heads * s.head_dim;
+        4.0 * (q_like * q + kv_like * kv) as f64
+    }
+}
+
+/// The parts of the `tables` tensor, in host memory.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Tables<'a> {
+    /// Keys of each sequence `(batch)`.
+    pub key_lengths: &'a [u32],
+    /// Biases of a temporal or relative mask; anything not above −1e38 hides the key.
+    pub mask: &'a [f32],
+    /// Weight of each key in each token group `(groups, seq_kv)`.
+    pub columns: &'a [f32],
+    /// Weight of each row in the column mass `(seq_q)`: a mean's weights sum to 1.
+    pub rows: &'a [f32],
+    /// Weight of each head likewise `(heads)`.
+    pub heads: &'a [f32],
+}
+
+impl Tables<'_> {
+    /// Uploads the tables of a problem, checking every length.
+    pub fn upload(&self, context: &Context, problem: &AttentionProblem) -> Result<Tensor> {
+        problem.check("attention")?;
+        let at = problem.layout();
+        let lengths: Vec<f32> = self.key_lengths.iter().map(|&n| n as f32).collect();
+        let parts = [("key_lengths", &lengths[..]), ("mask", self.mask), ("columns", self.columns), ("rows", self.rows), ("heads", self.heads)];
+        let mut all = Vec::with_capacity(problem.tables_len());
+        for (i, (name, part)) in parts.into_iter().enumerate() {
+            let expected = at[i + 1] - at[i];
+            if part.len() != expected {
+                return Err(Error::Shape {
+                    kernel: "attention",
+                    tensor: format!("tables.{name}"),
+                    axis: "0".into(),
+                    expected,
+                    found: part.len(),
+                });
+            }
+            if let Some(index) = part.iter().position(|v| v.is_nan()) {
+                return Err(Error::NonFinite { what: format!("tables.{name}"), index });
+            }
+            // WGSL has no infinities: the largest finite numbers stand for them.
+            all.extend(part.iter().map(|v| v.clamp(f32::MIN, f32::MAX)));
+        }
+        all.resize(problem.tables_len(), 0.0);
+        Tensor::from_f32(context, [all.len()], &all)
+    }
+}
+
+/// The table of a [`Mask::Relative`] from T5's bucketed embedding `(buckets, heads)`: bidirectional, half of the
+/// buckets for each sign, exact up to a quarter of them and logarithmic up to `max_distance`.
+///
+/// Source: Raffel et al. 2020, as UMT5 uses it with one table a layer.
+pub fn relative_bias(embedding: &[f32], buckets: usize, max_distance: usize, heads: usize, seq_q: usize, seq_kv: usize) -> Vec<f32> {
+    let half = buckets / 2;
+    let exact = half / 2;
+    let bucket = |distance: i64| -> usize {
+        let away = distance.unsigned_abs() as usize;
+        let within = if away < exact {
+            away
+        } else {
+            let ratio = (away as f64 / exact as f64).ln() / (max_distance as f64 / exact as f64).ln();
+            (exact + (ratio * (half - exact) as f64) as usize).min(half - 1)
+        };
+        within + if distance > 0 { half } else { 0 }
+    };
+    let distances = (seq_q + seq_kv).saturating_sub(1);
+    let at = |i: usize| {
+        let (head, d) = (i / distances.max(1), i % distances.max(1));
+        embedding.get(bucket(d as i64 + 1 - seq_q as i64) * heads + head).copied().unwrap_or(0.0)
+    };
+    (0..heads * distances).map(at).collect()
+}

@@ -1,0 +1,223 @@
+//! The formulas of the family in f64. Maps are computed row by row, as in the kernels; clarity before speed.
+
+use super::problem::{AttentionProblem, AttentionShape, MASKED, Mask, Mass};
+use crate::tensor::Array;
+
+/// Scores of one row after mask and lengths; `None` where the key is not seen.
+fn row_scores(p: &AttentionProblem, q: &Array, k: &Array, tables: &Array, (b, h, i): (usize, usize, usize)) -> Vec<Option<f64>> {
+    let AttentionShape { heads, kv_heads, seq_q, seq_kv, head_dim, .. } = p.shape;
+    let kv_head = h / (heads / kv_heads);
+    let [lengths_at, mask_at, ..] = p.layout();
+    let end = if p.key_lengths { (tables.data[lengths_at + b] as usize).min(seq_kv) } else { seq_kv };
+    let position = (i + seq_kv) as i64 - seq_q as i64;
+    let bias = |j: usize| -> f64 {
+        let away = j as i64 - position;
+        let hidden = |seen: bool| if seen { 0.0 } else { f64::from(f32::MIN) };
+        match p.mask {
+            Mask::None => 0.0,
+            Mask::Causal => hidden(away <= 0),
+            Mask::Window { left, right } => hidden(away >= -(left as i64) && away <= right as i64),
+            Mask::Temporal { tokens_per_frame } => tables.data[mask_at + i / tokens_per_frame * seq_kv + j],
+            Mask::Relative => tables.data[mask_at + h * (seq_q + seq_kv - 1) + j + seq_q - 1 - i],
+        }
+    };
+    let dot = |j: usize| -> f64 {
+        let (q0, k0) = (((b * seq_q + i) * heads + h) * head_dim, ((b * seq_kv + j) * kv_heads + kv_head) * head_dim);
+        (0..head_dim).map(|d| q.data[q0 + d] * k.data[k0 + d]).sum::<f64>()
+    };
+    let score = |j: usize| {
+        let bias = bias(j);
+        (j < end && bias > MASKED).then(|| dot(j) * f64::from(p.scale) + bias)
+    };
+    (0..seq_kv).map(score).collect()
+}
+
+/// One row of the map with its log-sum-exp.
+pub(super) struct Row {
+    pub(super) lse: f64,
+    pub(super) p: Vec<f64>,
+    /// ln p, 0 where the key is not seen.
+    pub(super) log_p: Vec<f64>,
+}
+
+impl Row {
+    pub(super) fn entropy(&self) -> f64 {
+        -self.p.iter().zip(&self.log_p).map(|(p, l)| p * l).sum::<f64>()
+    }
+}
+
+pub(super) fn row(p: &AttentionProblem, q: &Array, k: &Array, tables: &Array, at: (usize, usize, usize)) -> Row {
+    let scores = row_scores(p, q, k, tables, at);
+    let largest = scores.iter().flatten().copied().fold(f64::NEG_INFINITY, f64::max);
+    if largest == f64::NEG_INFINITY {
+        let zeros = vec![0.0; scores.len()];
+        return Row { lse: f64::from(f32::MIN), p: zeros.clone(), log_p: zeros };
+    }
+    let lse = largest + scores.iter().flatten().map(|s| (s - largest).exp()).sum::<f64>().ln();
+    let log_p: Vec<f64> = scores.iter().map(|s| s.map_or(0.0, |s| s - lse)).collect();
+    let probabilities = scores.iter().map(|s| s.map_or(0.0, |s| (s - lse).exp())).collect();
+    Row { lse, p: probabilities, log_p }
+}
+
+/// Calls `f` for every row of the map.
+pub(super) fn rows(p: &AttentionProblem, q: &Array, k: &Array, tables: &Array, mut f: impl FnMut((usize, usize, usize), Row)) {
+    let AttentionShape { batch, heads, seq_q, .. } = p.shape;
+    for b in 0..batch {
+        for h in 0..heads {
+            for i in 0..seq_q {
+                f((b, h, i), row(p, q, k, tables, (b, h, i)));
+            }
+        }
+    }
+}
+
+/// Everything that leaves the forward: `o`, `stats`, columns, mass (with the index of the largest for a maximum).
+pub(super) struct Forward {
+    pub(super) o: Array,
+    pub(super) stats: Array,
+    pub(super) columns: Array,
+    pub(super) mass: Array,
+}
+
+pub(super) fn forward(p: &AttentionProblem, q: &Array, k: &Array, v: &Array, tables: &Array) -> Forward {
+    let AttentionShape { batch, heads, kv_heads, seq_q, seq_kv, head_dim } = p.shape;
+    let [_, _, columns_at, rows_at, heads_at, _] = p.layout();
+    let groups = p.readout.columns;
+    let mut o = Array::zeros([batch, seq_q, heads, head_dim]);
+    let mut stats = Array::zeros([p.planes(), batch, heads, seq_q]);
+    let mut columns = Array::zeros([batch, groups.max(1), seq_q]);
+    let planes = if p.readout.mass == Some(Mass::Max) { 2 } else { 1 };
+    let mut mass = Array::zeros([planes, batch, seq_kv]);
+    let mut any = vec![false; batch * seq_kv];
+    rows(p, q, k, tables, |(b, h, i), row| {
+        let kv_head = h / (heads / kv_heads);
+        for (j, &prob) in row.p.iter().enumerate() {
+            let v0 = ((b * seq_kv + j) * kv_heads + kv_head) * head_dim;
+            for d in 0..head_dim {
+                o.data[((b * seq_q + i) * heads + h) * head_dim + d] += prob * v.data[v0 + d];
+            }
+            for g in 0..groups {
+                let weight = tables.data[columns_at + g * seq_kv + j];
+                columns.data[(b * groups + g) * seq_q + i] += f64::from(p.column_factor) * weight * prob;
+            }
+            let Some(reduce) = p.readout.mass else { continue };
+            let (rw, hw) = (tables.data[rows_at + i], tables.data[heads_at + h]);
+            if rw == 0.0 || hw == 0.0 {
+                continue;
+            }
+            let at = b * seq_kv + j;
+            match reduce {
+                Mass::Mean => mass.data[at] += rw * hw * prob,
+                Mass::Max => {
+                    if !any[at] || prob > mass.data[at] {
+                        mass.data[at] = prob;
+                        mass.data[batch * seq_kv + at] = (h * seq_q + i) as f64;
+                        any[at] = true;
+                    }
+                }
+            }
+        }
+        let at = (b * heads + h) * seq_q + i;
+        stats.data[at] = row.lse;
+        if p.readout.entropy {
+            stats.data[batch * heads * seq_q + at] = row.entropy();
+        }
+    });
+    Forward { o, stats, columns, mass }
+}
+
+/// Upstream gradients: of the output, and of the reductions in the layout of `map_grads`.
+pub(super) struct Upstream<'a> {
+    pub(super) d_o: &'a Array,
+    pub(super) map_grads: &'a Array,
+}
+
+impl Upstream<'_> {
+    /// Upstream gradients times forward outputs: the scalar that the backward differentiates.
+    pub(super) fn loss(&self, p: &AttentionProblem, q: &Array, k: &Array, v: &Array, tables: &Array) -> f64 {
+        let f = forward(p, q, k, v, tables);
+        let AttentionShape { batch, heads, seq_q, seq_kv, .. } = p.shape;
+        let [entropy_at, mass_at, _] = p.map_grads_layout();
+        let g = &self.map_grads.data;
+        let product = |a: &[f64], b: &[f64]| a.iter().zip(b).map(|(a, b)| a * b).sum::<f64>();
+        let mut loss = 0.0;
+        if p.upstream {
+            loss += product(&self.d_o.data, &f.o.data);
+        }
+        if p.readout.columns > 0 {
+            loss += product(g, &f.columns.data);
+        }
+        if p.readout.entropy {
+            loss += product(&g[entropy_at..], &f.stats.data[batch * heads * seq_q..]);
+        }
+        if p.readout.mass.is_some() {
+            loss += product(&g[mass_at..mass_at + batch * seq_kv], &f.mass.data);
+        }
+        loss
+    }
+
+    /// Gradient into the map at one entry.
+    fn map_grad(&self, p: &AttentionProblem, tables: &Array, (b, h, i): (usize, usize, usize), j: usize, log_p: f64) -> f64 {
+        let AttentionShape { batch, heads, seq_q, seq_kv, .. } = p.shape;
+        let [_, _, columns_at, rows_at, heads_at, _] = p.layout();
+        let [entropy_at, mass_at, _] = p.map_grads_layout();
+        let g = &self.map_grads.data;
+        let groups = p.readout.columns;
+        let mut sum: f64 = (0..groups)
+            .map(|gr| g[(b * groups + gr) * seq_q + i] * tables.data[columns_at + gr * seq_kv + j] * f64::from(p.column_factor))
+            .sum();
+        if p.readout.entropy {
+            sum -= g[entropy_at + (b * heads + h) * seq_q + i] * log_p;
+        }
+        let at = mass_at + b * seq_kv + j;
+        match p.readout.mass {
+            None => {}
+            Some(Mass::Mean) => sum += g[at] * tables.data[rows_at + i] * tables.data[heads_at + h],
+            Some(Mass::Max) if g[at + batch * seq_kv] as usize == h * seq_q + i => sum += g[at],
+            Some(Mass::Max) => {}
+        }
+        sum
+    }
+}
+
+/// Gradients by q, k and v, and the delta of each row.
+pub(super) struct Backward {
+    pub(super) dq: Array,
+    pub(super) dkv: Array,
+    pub(super) stats: Array,
+}
+
+pub(super) fn backward(p: &AttentionProblem, q: &Array, k: &Array, v: &Array, tables: &Array, up: &Upstream<'_>) -> Backward {
+    let AttentionShape { batch, heads, kv_heads, seq_q, seq_kv, head_dim } = p.shape;
+    let mut dq = Array::zeros(q.shape.clone());
+    let mut dkv = Array::zeros([2, batch, seq_kv, kv_heads, head_dim]);
+    let mut stats = Array::zeros([2, batch, heads, seq_q]);
+    let plane = k.len();
+    rows(p, q, k, tables, |(b, h, i), row| {
+        let kv_head = h / (heads / kv_heads);
+        let q0 = ((b * seq_q + i) * heads + h) * head_dim;
+        let at_kv = |j: usize| ((b * seq_kv + j) * kv_heads + kv_head) * head_dim;
+        let dp: Vec<f64> = (0..seq_kv)
+            .map(|j| {
+                let dot: f64 = (0..head_dim).map(|d| up.d_o.data[q0 + d] * v.data[at_kv(j) + d]).sum();
+                let dot = if p.upstream { dot } else { 0.0 };
+                dot + up.map_grad(p, tables, (b, h, i), j, row.log_p[j])
+            })
+            .collect();
+        let delta: f64 = dp.iter().zip(&row.p).map(|(d, p)| d * p).sum();
+        let at = (b * heads + h) * seq_q + i;
+        stats.data[at] = row.lse;
+        stats.data[batch * heads * seq_q + at] = delta;
+        for j in 0..seq_kv {
+            let ds = row.p[j] * (dp[j] - delta) * f64::from(p.scale);
+            for d in 0..head_dim {
+                dq.data[q0 + d] += ds * k.data[at_kv(j) + d];
+                dkv.data[at_kv(j) + d] += ds * q.data[q0 + d];
+                if p.upstream {
+                    dkv.data[plane + at_kv(j) + d] += row.p[j] * up.d_o.data[q0 + d];
+                }
+            }
+        }
+    });
+    Backward { dq, dkv, stats }
+}

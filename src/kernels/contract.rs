@@ -1,0 +1,273 @@
+//! What a kernel must say about itself. There are no default methods: an incomplete kernel does not compile.
+
+use crate::gpu::{Access, Caps};
+use crate::shader::{Const, Head, Source};
+use crate::tensor::Array;
+use crate::{Dtype, Result, Shape};
+use rand_pcg::Pcg64;
+use std::fmt::{Debug, Display};
+
+/// Element type of a kernel's tensor.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Element {
+    /// The variant's storage type: f32 or f16.
+    Elem,
+    /// Always f32 (statistics, tables, losses).
+    F32,
+    /// Unsigned indices.
+    U32,
+}
+
+/// One tensor of a kernel, in binding order.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Slot {
+    /// Name in shader, documentation and errors.
+    pub name: &'static str,
+    /// Sizes.
+    pub shape: Shape,
+    /// Element type.
+    pub element: Element,
+    /// Read, written, or both.
+    pub access: Access,
+}
+
+impl Slot {
+    /// A tensor of the storage type that is read.
+    pub fn read(name: &'static str, shape: impl Into<Shape>) -> Self {
+        Self { name, shape: shape.into(), element: Element::Elem, access: Access::Read }
+    }
+
+    /// A tensor of the storage type that is written.
+    pub fn write(name: &'static str, shape: impl Into<Shape>) -> Self {
+        Self { access: Access::Write, ..Self::read(name, shape) }
+    }
+
+    /// A tensor of the storage type that is changed in place.
+    pub fn update(name: &'static str, shape: impl Into<Shape>) -> Self {
+        Self { access: Access::ReadWrite, ..Self::read(name, shape) }
+    }
+
+    /// The same tensor, always f32.
+    pub fn f32(self) -> Self {
+        Self { element: Element::F32, ..self }
+    }
+
+    /// The same tensor, of indices.
+    pub fn u32(self) -> Self {
+        Self { element: Element::U32, ..self }
+    }
+
+    /// Storage type under a variant.
+    pub fn dtype(&self, elem: Dtype) -> Dtype {
+        match self.element {
+            Element::Elem => elem,
+            Element::F32 => Dtype::F32,
+            Element::U32 => Dtype::U32,
+        }
+    }
+}
+
+/// One way to compile a kernel.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct Variant {
+    /// Storage type of the kernel's `Elem` tensors.
+    pub elem: Dtype,
+    /// Constants of the head; `WG_SIZE` is always among them.
+    pub consts: Vec<(&'static str, Const)>,
+    /// Modules that complete the body.
+    pub modules: Vec<Source>,
+    /// Uses subgroup operations.
+    pub subgroup: bool,
+}
+
+impl Variant {
+    /// A variant with a workgroup size and no further choice.
+    pub fn new(elem: Dtype, wg_size: u32) -> Self {
+        Self { elem, consts: vec![("WG_SIZE", Const::U32(wg_size))], modules: Vec::new(), subgroup: false }
+    }
+
+    /// Adds a number to the head.
+    pub fn with(mut self, name: &'static str, value: usize) -> Self {
+        self.consts.push((name, Const::U32(value as u32)));
+        self
+    }
+
+    /// Adds a flag to the head.
+    pub fn flag(mut self, name: &'static str, value: bool) -> Self {
+        self.consts.push((name, Const::Bool(value)));
+        self
+    }
+
+    /// Adds a module.
+    pub fn module(mut self, source: Source) -> Self {
+        self.modules.push(source);
+        self
+    }
+
+    /// Value of a number in the head; 0 when it is not there.
+    pub fn number(&self, name: &str) -> u32 {
+        let found = self.consts.iter().find(|(n, _)| *n == name);
+        match found {
+            Some((_, Const::U32(v))) => *v,
+            _ => 0,
+        }
+    }
+
+    /// Short name: storage type, chosen modules, constants.
+    pub fn name(&self) -> String {
+        let modules = self.modules.iter().filter_map(|m| m.path.rsplit('/').next()?.strip_suffix(".wgsl"));
+        let consts = self.consts.iter().map(|(n, v)| match v {
+            Const::U32(v) => format!("{n}={v}"),
+            Const::Bool(v) => format!("{n}={v}"),
+        });
+        let parts: Vec<String> = modules.map(str::to_owned).chain(consts).collect();
+        format!("{}({})", self.elem, parts.join(","))
+    }
+
+    /// The head under these capabilities.
+    pub fn head(&self, caps: &Caps) -> Head {
+        let mut enables = Vec::new();
+        if self.elem == Dtype::F16 {
+            enables.push("f16");
+        }
+        if self.subgroup && caps.subgroup_enable {
+            enables.push("subgroups");
+        }
+        Head { enables, elem: self.elem.wgsl().unwrap_or("f32"), consts: self.consts.clone() }
+    }
+}
+
+/// Storage types available under some capabilities, f32 first.
+pub fn elems(caps: &Caps) -> &'static [Dtype] {
+    if caps.f16 { &[Dtype::F32, Dtype::F16] } else { &[Dtype::F32] }
+}
+
+/// How to start a variant.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Launch {
+    /// Bytes of the shader's `Params`: 32-bit members only, at most 128 bytes.
+    pub params: Vec<u8>,
+    /// Workgroups along x, y, z.
+    pub workgroups: [u32; 3],
+    /// Axis along which a long dispatch may be cut, and the byte offset of the `u32` parameter that holds the number
+    /// of the first workgroup of a cut.
+    pub split: Option<(usize, usize)>,
+}
+
+impl Launch {
+    /// From a plain struct of parameters.
+    pub fn new<P: bytemuck::Pod>(params: &P, workgroups: [u32; 3]) -> Self {
+        Self { params: bytemuck::bytes_of(params).to_vec(), workgroups, split: None }
+    }
+
+    /// Allows cuts along an axis; see [`Launch::split`].
+    pub fn split(mut self, axis: usize, first_workgroup_at: usize) -> Self {
+        self.split = Some((axis, first_workgroup_at));
+        self
+    }
+}
+
+/// How close a result must be: `|found − expected| <= atol + rtol · |expected|`, with the reason for the numbers.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Tolerance {
+    /// Absolute part.
+    pub atol: f64,
+    /// Relative part.
+    pub rtol: f64,
+    /// Why these numbers.
+    pub reason: &'static str,
+}
+
+impl Tolerance {
+    /// A tolerance for f32 storage that grows to f16's rounding where the variant stores f16.
+    ///
+    /// `f32_rtol` covers the summation order; f16 adds one rounding of the result (2⁻¹¹) and `f16_terms` roundings of
+    /// intermediate stores.
+    pub fn for_elem(elem: Dtype, f32_rtol: f64, scale: f64, reason: &'static str) -> Self {
+        match elem {
+            Dtype::F16 => Self { atol: 2e-3 * scale, rtol: 2e-3, reason },
+            _ => Self { atol: f32_rtol * scale, rtol: f32_rtol, reason },
+        }
+    }
+}
+
+/// What a backward kernel is the gradient of.
+pub struct Gradient {
+    /// Stem of the forward kernel.
+    pub forward: &'static str,
+    /// The scalar whose derivative is taken: upstream gradients times forward outputs, in f64.
+    pub loss: GradientLoss,
+}
+
+/// A loss as a function of a backward kernel's own read inputs (in slot order).
+pub enum GradientLoss {
+    /// Output number `.0` is the derivative by input number `.1`, for each pair.
+    Of(Box<dyn Fn(&[Array]) -> f64>, Vec<(usize, usize)>),
+    /// Output 0 holds, one after the other, the derivatives by these inputs.
+    Stacked(Box<dyn Fn(&[Array]) -> f64>, Vec<usize>),
+    /// Output 0 is the derivative by a further argument of the output's shape, in which the loss is linear.
+    Linear(Box<dyn Fn(&[Array], &Array) -> f64>),
+}
+
+impl Gradient {
+    /// Output number `.0` of each pair is the derivative of `loss` by read input number `.1`.
+    pub fn of(forward: &'static str, pairs: Vec<(usize, usize)>, loss: impl Fn(&[Array]) -> f64 + 'static) -> Self {
+        Self { forward, loss: GradientLoss::Of(Box::new(loss), pairs) }
+    }
+
+    /// Output 0 holds, one after the other, the derivatives of `loss` by these read inputs.
+    pub fn stacked(forward: &'static str, inputs: Vec<usize>, loss: impl Fn(&[Array]) -> f64 + 'static) -> Self {
+        Self { forward, loss: GradientLoss::Stacked(Box::new(loss), inputs) }
+    }
+
+    /// For a kernel with one output that is the derivative by a tensor that is not among its own inputs because the
+    /// forward is linear in it: `loss(inputs, x)`.
+    pub fn linear(forward: &'static str, loss: impl Fn(&[Array], &Array) -> f64 + 'static) -> Self {
+        Self { forward, loss: GradientLoss::Linear(Box::new(loss)) }
+    }
+}
+
+/// Work of one call, from which benches compute rates.
+#[derive(Debug, Clone, Copy, PartialEq, Default)]
+pub struct Work {
+    /// Floating-point operations; a multiply-add counts two.
+    pub flops: f64,
+    /// Bytes that must cross memory when every operand is touched once.
+    pub bytes: f64,
+}
+
+/// A kernel together with its problem: sizes and options. Its `Display` is the name of a case and the filter that
+/// runs it again.
+pub trait Kernel: Clone + Debug + Display + Send + Sync + 'static {
+    /// The one name: shader file, host file, entry point, registry line.
+    const STEM: &'static str;
+    /// Folder of shader and host file.
+    const FAMILY: &'static str;
+    /// One line for the table in the README.
+    const SUMMARY: &'static str;
+    /// The body.
+    const SHADER: Source;
+
+    /// Refuses sizes and options that make no sense, by name.
+    fn check(&self) -> Result<()>;
+    /// Every tensor, in binding order.
+    fn slots(&self) -> Vec<Slot>;
+    /// Ways to compile it, best first for these capabilities; all are tested.
+    fn variants(&self, caps: &Caps) -> Vec<Variant>;
+    /// Parameters and grid of a variant.
+    fn launch(&self, caps: &Caps, variant: &Variant) -> Launch;
+    /// The formula in f64: read slots in order (updated ones included) to written slots in order.
+    fn reference(&self, inputs: &[Array]) -> Vec<Array>;
+    /// Adversarial inputs for the read and updated slots: outliers, ties, padding.
+    fn inputs(&self, rng: &mut Pcg64) -> Vec<Array>;
+    /// Tolerance of each written slot.
+    fn tolerance(&self, elem: Dtype) -> Vec<Tolerance>;
+    /// For a backward kernel, what it is the gradient of.
+    fn gradient_of(&self) -> Option<Gradient>;
+    /// Test cases; sizes of one, odd sizes, and empty or fully masked ones are among them.
+    fn cases() -> Vec<Self>;
+    /// Cases of real models: the model's name for the row, and the problem.
+    fn bench_cases() -> Vec<(&'static str, Self)>;
+    /// Work of one call.
+    fn work(&self) -> Work;
+}

@@ -1,0 +1,103 @@
+//! Kernels that treat each element alone: activations, their gradients, scalings and sums.
+//!
+//! An invocation takes several packs of elements, a workgroup's width apart. The only variants are the storage type
+//! and the number of elements at a time.
+
+pub mod channel_scale;
+pub mod geglu;
+pub mod gelu;
+pub mod gelu_backward;
+pub mod silu;
+pub mod silu_backward;
+pub mod weighted_sum;
+
+pub use channel_scale::{ChannelScale, channel_scale};
+pub use geglu::{Geglu, geglu};
+pub use gelu::{Gelu, gelu};
+pub use gelu_backward::{GeluBackward, gelu_backward};
+pub use silu::{Silu, silu};
+pub use silu_backward::{SiluBackward, silu_backward};
+pub use weighted_sum::{WeightedSum, weighted_sum};
+
+use super::contract::{Kernel, Variant};
+use super::rowwise::{check_groups, pack, pack_module, parts, rows_of};
+use super::run::{grid, lanes, run};
+use crate::gpu::{AdapterClass, Caps};
+use crate::shader::Source;
+use crate::tensor::Array;
+use crate::{Dtype, Error, Result, Tensor, wgsl};
+
+const GELU: Source = wgsl!("shared/gelu.wgsl");
+
+/// The variant for a storage type; `cols` is what the pack must divide.
+fn variant(caps: &Caps, elem: Dtype, cols: usize) -> Variant {
+    // Starting a workgroup costs a CPU as much as hundreds of elements; a GPU wants many workgroups.
+    let steps = if caps.class == AdapterClass::Software { 16 } else { 2 };
+    Variant::new(elem, lanes(caps)).with("STEPS", steps).module(pack_module(pack(cols)))
+}
+
+/// Workgroups for a number of packs.
+fn groups_for(packs: usize, caps: &Caps, variant: &Variant) -> [u32; 3] {
+    let each = variant.number("WG_SIZE").max(1) * variant.number("STEPS").max(1);
+    grid(packs.div_ceil(each as usize), caps)
+}
+
+fn check_len(stem: &'static str, n: usize) -> Result<()> {
+    // Half of u32, so that the last workgroup's surplus invocations do not wrap around.
+    if n > 1 << 31 {
+        return Err(Error::problem(stem, format!("{n} elements; at most 2^31 in one dispatch")));
+    }
+    Ok(())
+}
+
+/// Runs a kernel whose tensors all have one shape, cut where the device's bindings ask for it.
+fn each<K: Kernel>(inputs: &[&Tensor], problem: impl Fn(usize) -> K) -> Result<Tensor> {
+    let Some((first, rest)) = inputs.split_first() else {
+        return Err(Error::problem(K::STEM, "no input"));
+    };
+    if let Some(other) = rest.iter().find(|t| t.shape() != first.shape()) {
+        return Err(Error::problem(K::STEM, format!("shapes {} and {} differ", first.shape(), other.shape())));
+    }
+    let (context, n) = (first.context(), first.len());
+    let result = Tensor::empty(context, first.shape().clone(), first.dtype())?;
+    let flat: Vec<Tensor> = inputs.iter().copied().chain([&result]).map(|t| t.reshape([n])).collect::<Result<_>>()?;
+    for part in parts(context.caps(), n, first.dtype().size(), 1) {
+        let cut: Vec<Tensor> = flat.iter().map(|t| t.narrow(part.row, part.rows)).collect::<Result<_>>()?;
+        run(context, &problem(part.rows), &cut.iter().collect::<Vec<_>>())?;
+    }
+    Ok(result)
+}
+
+/// Tails of both signs, zeros of both signs and a tiny value, over the first elements.
+fn add_tails(x: &mut Array) {
+    let tails = [-1e4, 1e4, -30.0, 30.0, 0.0, -0.0, -8.0, 6e-8];
+    x.data.iter_mut().skip(1).zip(tails).for_each(|(x, tail)| *x = tail);
+}
+
+fn gelu_inner(x: f64) -> f64 {
+    (2.0 / std::f64::consts::PI).sqrt() * (x + 0.044715 * x * x * x)
+}
+
+/// Gelu in its tanh form.
+fn gelu_of(x: f64) -> f64 {
+    0.5 * x * (1.0 + gelu_inner(x).tanh())
+}
+
+/// Its derivative.
+fn gelu_slope(x: f64) -> f64 {
+    let t = gelu_inner(x).tanh();
+    let inner_slope = (2.0 / std::f64::consts::PI).sqrt() * (1.0 + 3.0 * 0.044715 * x * x);
+    0.5 * (1.0 + t) + 0.5 * x * (1.0 - t * t) * inner_slope
+}
+
+fn logistic(x: f64) -> f64 {
+    1.0 / (1.0 + (-x).exp())
+}
+
+fn map(a: &Array, f: impl Fn(f64) -> f64) -> Array {
+    Array::from_fn(a.shape.clone(), |i| f(a.data[i]))
+}
+
+fn map2(a: &Array, b: &Array, f: impl Fn(f64, f64) -> f64) -> Array {
+    Array::from_fn(a.shape.clone(), |i| f(a.data[i], b.data[i]))
+}

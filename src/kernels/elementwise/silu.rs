@@ -1,0 +1,95 @@
+//! `y = silu(x) = x / (1 + exp(−x))`.
+//!
+//! Shapes: `x, y` of any one shape. Memory written: `y`.
+//!
+//! Errors: more than 2³¹ elements in one dispatch (the wrapper cuts larger tensors).
+
+use super::{add_tails, check_len, each, groups_for, logistic, map, pack, variant};
+use crate::gpu::Caps;
+use crate::kernels::{Gradient, Kernel, Launch, Slot, Tolerance, Variant, Work, elems, inputs};
+use crate::shader::Source;
+use crate::tensor::Array;
+use crate::{Dtype, Result, Tensor, wgsl};
+use rand_pcg::Pcg64;
+use std::fmt;
+
+/// Size of a silu.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Silu {
+    /// Elements.
+    pub n: usize,
+}
+
+#[repr(C)]
+#[derive(Clone, Copy, bytemuck::Pod, bytemuck::Zeroable)]
+struct Params {
+    packs: u32,
+}
+
+impl fmt::Display for Silu {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "silu(n={})", self.n)
+    }
+}
+
+impl Kernel for Silu {
+    const STEM: &'static str = "silu";
+    const FAMILY: &'static str = "elementwise";
+    const SUMMARY: &'static str = "silu";
+    const SHADER: Source = wgsl!("elementwise/silu.wgsl");
+
+    fn check(&self) -> Result<()> {
+        check_len(Self::STEM, self.n)
+    }
+
+    fn slots(&self) -> Vec<Slot> {
+        vec![Slot::read("x", [self.n]), Slot::write("y", [self.n])]
+    }
+
+    fn variants(&self, caps: &Caps) -> Vec<Variant> {
+        elems(caps).iter().map(|&elem| variant(caps, elem, self.n)).collect()
+    }
+
+    fn launch(&self, caps: &Caps, variant: &Variant) -> Launch {
+        let packs = self.n / pack(self.n);
+        Launch::new(&Params { packs: packs as u32 }, groups_for(packs, caps, variant))
+    }
+
+    fn reference(&self, inputs: &[Array]) -> Vec<Array> {
+        let [x] = inputs else { return Vec::new() };
+        vec![map(x, |x| x * logistic(x))]
+    }
+
+    fn inputs(&self, rng: &mut Pcg64) -> Vec<Array> {
+        let mut x = inputs::normal(rng, [self.n], 3.0);
+        add_tails(&mut x);
+        vec![x]
+    }
+
+    fn tolerance(&self, elem: Dtype) -> Vec<Tolerance> {
+        vec![Tolerance::for_elem(elem, 1e-5, 1.0, "WGSL's exp errs by 3 + 2|x| ulp, its quotient by 2.5")]
+    }
+
+    fn gradient_of(&self) -> Option<Gradient> {
+        None
+    }
+
+    fn cases() -> Vec<Self> {
+        [1, 0, 37, 64, 1001, 5000].map(|n| Self { n }).into()
+    }
+
+    fn bench_cases() -> Vec<(&'static str, Self)> {
+        // The time embedding of a step, and a stage of the video decoder.
+        vec![("wan-1.3b time embedding", Self { n: 1536 }), ("wan vae 384x41x120x208", Self { n: 384 * 41 * 120 * 208 })]
+    }
+
+    fn work(&self) -> Work {
+        let n = self.n as f64;
+        Work { flops: 5.0 * n, bytes: 8.0 * n }
+    }
+}
+
+/// Silu of every element.
+pub fn silu(x: &Tensor) -> Result<Tensor> {
+    each(&[x], |n| Silu { n })
+}

@@ -1,0 +1,128 @@
+//! `y = Σ weight_k input_k` over one to four inputs: guidance, sampler steps, residual sums.
+//!
+//! Shapes: inputs and `y` of any one shape, all f32. Memory written: `y`.
+//!
+//! Errors: no input or more than four, shapes that differ, a weight that is not finite, more than 2³¹ elements in one
+//! dispatch (the wrapper cuts larger tensors).
+
+use super::{check_len, each, groups_for, pack, variant};
+use crate::gpu::Caps;
+use crate::kernels::{Gradient, Kernel, Launch, Slot, Tolerance, Variant, Work, inputs};
+use crate::shader::Source;
+use crate::tensor::Array;
+use crate::{Dtype, Error, Result, Tensor, wgsl};
+use rand_pcg::Pcg64;
+use std::fmt;
+
+/// Size and weights of a sum; the number of weights is the number of inputs.
+#[derive(Debug, Clone, PartialEq)]
+pub struct WeightedSum {
+    /// Elements.
+    pub n: usize,
+    /// Weight of each input.
+    pub weights: Vec<f32>,
+}
+
+#[repr(C)]
+#[derive(Clone, Copy, bytemuck::Pod, bytemuck::Zeroable)]
+struct Params {
+    packs: u32,
+    weights: [f32; 4],
+}
+
+const NAMES: [&str; 4] = ["a", "b", "c", "d"];
+
+impl fmt::Display for WeightedSum {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { n, weights } = self;
+        write!(f, "weighted_sum(n={n}")?;
+        NAMES.iter().zip(weights).try_for_each(|(name, weight)| write!(f, ",{name}={weight}"))?;
+        write!(f, ")")
+    }
+}
+
+impl Kernel for WeightedSum {
+    const STEM: &'static str = "weighted_sum";
+    const FAMILY: &'static str = "elementwise";
+    const SUMMARY: &'static str = "weighted sum of one to four tensors";
+    const SHADER: Source = wgsl!("elementwise/weighted_sum.wgsl");
+
+    fn check(&self) -> Result<()> {
+        if !(1..=NAMES.len()).contains(&self.weights.len()) {
+            return Err(Error::problem(Self::STEM, format!("{} inputs; one to four are taken", self.weights.len())));
+        }
+        if let Some(weight) = self.weights.iter().find(|w| !w.is_finite()) {
+            return Err(Error::problem(Self::STEM, format!("weight {weight} is not finite")));
+        }
+        check_len(Self::STEM, self.n)
+    }
+
+    fn slots(&self) -> Vec<Slot> {
+        let inputs = NAMES.iter().take(self.weights.len()).map(|&name| Slot::read(name, [self.n]));
+        inputs.chain([Slot::write("y", [self.n])]).map(Slot::f32).collect()
+    }
+
+    fn variants(&self, caps: &Caps) -> Vec<Variant> {
+        let terms = match self.weights.len() {
+            1 => wgsl!("shared/terms.1.wgsl"),
+            2 => wgsl!("shared/terms.2.wgsl"),
+            3 => wgsl!("shared/terms.3.wgsl"),
+            _ => wgsl!("shared/terms.4.wgsl"),
+        };
+        vec![variant(caps, Dtype::F32, self.n).with("INPUTS", self.weights.len()).module(terms)]
+    }
+
+    fn launch(&self, caps: &Caps, variant: &Variant) -> Launch {
+        let packs = self.n / pack(self.n);
+        let mut weights = [0.0; 4];
+        weights.iter_mut().zip(&self.weights).for_each(|(to, from)| *to = *from);
+        Launch::new(&Params { packs: packs as u32, weights }, groups_for(packs, caps, variant))
+    }
+
+    fn reference(&self, inputs: &[Array]) -> Vec<Array> {
+        let total = |i: usize| self.weights.iter().zip(inputs).map(|(&w, x)| f64::from(w) * x.data[i]).sum();
+        vec![Array::from_fn([self.n], total)]
+    }
+
+    fn inputs(&self, rng: &mut Pcg64) -> Vec<Array> {
+        self.weights.iter().map(|_| inputs::normal(rng, [self.n], 1.0)).collect()
+    }
+
+    fn tolerance(&self, elem: Dtype) -> Vec<Tolerance> {
+        let largest = self.weights.iter().fold(0.0f64, |m, w| m.max(f64::from(w.abs())));
+        vec![Tolerance::for_elem(elem, 1e-6, 20.0 * largest, "up to four products that may cancel, at outliers")]
+    }
+
+    fn gradient_of(&self) -> Option<Gradient> {
+        None
+    }
+
+    fn cases() -> Vec<Self> {
+        let case = |n, weights: &[f32]| Self { n, weights: weights.to_vec() };
+        vec![
+            case(1, &[-2.5]),
+            case(0, &[1.0, 1.0]),
+            case(37, &[6.0, -5.0]),
+            case(1001, &[0.5, 0.0, -1.25]),
+            case(5000, &[1.0, -0.25, 3.0, 1e-3]),
+        ]
+    }
+
+    fn bench_cases() -> Vec<(&'static str, Self)> {
+        vec![
+            ("wan-1.3b 480p guidance", Self { n: 16 * 21 * 60 * 104, weights: vec![5.0, -4.0] }),
+            ("wan-1.3b 480p residual", Self { n: 32_760 * 1536, weights: vec![1.0, 1.0] }),
+        ]
+    }
+
+    fn work(&self) -> Work {
+        let (n, inputs) = (self.n as f64, self.weights.len() as f64);
+        Work { flops: 2.0 * inputs * n, bytes: 4.0 * (inputs + 1.0) * n }
+    }
+}
+
+/// Sum of f32 tensors of one shape, each times its weight; one to four of them.
+pub fn weighted_sum(terms: &[(&Tensor, f32)]) -> Result<Tensor> {
+    let (inputs, weights): (Vec<&Tensor>, Vec<f32>) = terms.iter().copied().unzip();
+    each(&inputs, |n| WeightedSum { n, weights: weights.clone() })
+}

@@ -1,0 +1,275 @@
+//! `y = epilogue(x · op(w))`, accumulated in f32.
+//!
+//! Shapes: `x (m, k)`; `w (n, k)` for [`Layout::Rows`] (a Linear layer's weight, `y = x wᵀ`) or `(k, n)` for
+//! [`Layout::Columns`] (the same stored weight seen from its output: the gradient by the layer's input,
+//! `dx = dy · w`); `y (m, n)`; `bias (n)` and `gate (groups, n)` in f32. Memory written: `y`, and for
+//! [`Epilogue::BiasGelu`] the value before the gelu, which its gradient needs.
+//!
+//! Errors: sizes of zero or above 2³², a number of groups that does not divide the rows.
+
+use crate::gpu::{AdapterClass, Caps};
+use crate::kernels::{Gradient, Kernel, Launch, Slot, Tolerance, Variant, Work, elems, inputs, run};
+use crate::shader::Source;
+use crate::tensor::Array;
+use crate::{Dtype, Error, Result, Tensor, wgsl};
+use rand_pcg::Pcg64;
+use std::fmt;
+
+/// How the weight lies in memory.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Layout {
+    /// `(n, k)`: one row an output.
+    Rows,
+    /// `(k, n)`: one column an output.
+    Columns,
+}
+
+/// What happens to a result before it is stored.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Epilogue {
+    /// Nothing.
+    None,
+    /// `+ bias`
+    Bias,
+    /// `gelu(· + bias)`, tanh form, keeping the value before it.
+    BiasGelu,
+    /// `residual + · + bias`
+    BiasResidual,
+    /// `residual + gate ⊙ (· + bias)`, `groups` gate vectors for equal runs of rows.
+    BiasGateResidual {
+        /// Number of gate vectors.
+        groups: usize,
+    },
+}
+
+/// Sizes and options of a product.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Matmul {
+    /// Rows of `x`.
+    pub m: usize,
+    /// Columns of the result.
+    pub n: usize,
+    /// Inner size.
+    pub k: usize,
+    /// How `w` lies.
+    pub layout: Layout,
+    /// What is done before storing.
+    pub epilogue: Epilogue,
+}
+
+#[repr(C)]
+#[derive(Clone, Copy, bytemuck::Pod, bytemuck::Zeroable)]
+struct Params {
+    m: u32,
+    n: u32,
+    k: u32,
+    rows_per_group: u32,
+    first_workgroup: u32,
+}
+
+impl fmt::Display for Matmul {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { m, n, k, layout, epilogue } = self;
+        write!(f, "matmul(m={m},n={n},k={k},layout={layout:?},epilogue={epilogue:?})")
+    }
+}
+
+const ROWS: Source = wgsl!("shared/weight.rows.wgsl");
+const COLUMNS: Source = wgsl!("shared/weight.columns.wgsl");
+
+impl Matmul {
+    fn groups(&self) -> usize {
+        match self.epilogue {
+            Epilogue::BiasGateResidual { groups } => groups,
+            _ => 1,
+        }
+    }
+}
+
+fn gelu(x: f64) -> f64 {
+    0.5 * x * (1.0 + ((2.0 / std::f64::consts::PI).sqrt() * (x + 0.044715 * x * x * x)).tanh())
+}
+
+impl Kernel for Matmul {
+    const STEM: &'static str = "matmul";
+    const FAMILY: &'static str = "matmul";
+    const SUMMARY: &'static str = "matrix product with bias, gelu, gate and residual folded in";
+    const SHADER: Source = wgsl!("matmul/matmul.wgsl");
+
+    fn check(&self) -> Result<()> {
+        let Self { m, n, k, .. } = *self;
+        let limit = u32::MAX as usize;
+        let fits = |a: usize, b: usize| a.checked_mul(b).is_some_and(|p| p <= limit);
+        if m == 0 || n == 0 || k == 0 || !fits(m, k) || !fits(n, k) || !fits(m, n) {
+            return Err(Error::problem(Self::STEM, format!("m={m}, n={n}, k={k}: sizes are 1.. and products below 2^32")));
+        }
+        if self.groups() == 0 || !m.is_multiple_of(self.groups()) {
+            return Err(Error::problem(Self::STEM, format!("{m} rows do not split into {} groups", self.groups())));
+        }
+        Ok(())
+    }
+
+    fn slots(&self) -> Vec<Slot> {
+        let Self { m, n, k, .. } = *self;
+        let w = if self.layout == Layout::Rows { [n, k] } else { [k, n] };
+        let mut slots = vec![Slot::read("x", [m, k]), Slot::read("w", w), Slot::write("y", [m, n])];
+        if self.epilogue != Epilogue::None {
+            slots.push(Slot::read("bias", [n]).f32());
+        }
+        match self.epilogue {
+            Epilogue::None | Epilogue::Bias => {}
+            Epilogue::BiasGelu => slots.push(Slot::write("pre", [m, n])),
+            Epilogue::BiasResidual => slots.push(Slot::read("residual", [m, n])),
+            Epilogue::BiasGateResidual { groups } => {
+                slots.push(Slot::read("residual", [m, n]));
+                slots.push(Slot::read("gate", [groups, n]).f32());
+            }
+        }
+        slots
+    }
+
+    fn variants(&self, caps: &Caps) -> Vec<Variant> {
+        // Rows per invocation × columns per invocation: on a CPU weights are broadcast and rows gathered, so wide
+        // tiles pay; on a GPU registers bound the tile.
+        let (wg, rows, tile_n) = if caps.class == AdapterClass::Software { (8, 2, 16) } else { (64, 4, 8) };
+        // Few rows leave most invocations of a wide tile without work.
+        let (rows, tile_n) = if self.m <= wg as usize { (1, tile_n / 4) } else { (rows, tile_n) };
+        let epilogue = match self.epilogue {
+            Epilogue::None => wgsl!("shared/epilogue.none.wgsl"),
+            Epilogue::Bias => wgsl!("shared/epilogue.bias.wgsl"),
+            Epilogue::BiasGelu => wgsl!("shared/epilogue.bias_gelu.wgsl"),
+            Epilogue::BiasResidual => wgsl!("shared/epilogue.bias_residual.wgsl"),
+            Epilogue::BiasGateResidual { .. } => wgsl!("shared/epilogue.bias_gate_residual.wgsl"),
+        };
+        let layout = if self.layout == Layout::Rows { ROWS } else { COLUMNS };
+        let variant = |&elem| {
+            Variant::new(elem, wg).with("ROWS", rows).with("TILE_N", tile_n).module(layout).module(epilogue)
+        };
+        elems(caps).iter().map(variant).collect()
+    }
+
+    fn launch(&self, _caps: &Caps, variant: &Variant) -> Launch {
+        let params = Params {
+            m: self.m as u32,
+            n: self.n as u32,
+            k: self.k as u32,
+            rows_per_group: (self.m / self.groups()) as u32,
+            first_workgroup: 0,
+        };
+        let rows = (variant.number("WG_SIZE") * variant.number("ROWS")).max(1);
+        let grid = [params.n.div_ceil(variant.number("TILE_N").max(1)), params.m.div_ceil(rows), 1];
+        Launch::new(&params, grid).split(1, std::mem::offset_of!(Params, first_workgroup))
+    }
+
+    fn reference(&self, inputs: &[Array]) -> Vec<Array> {
+        let Self { m, n, k, .. } = *self;
+        let [x, w, rest @ ..] = inputs else { return Vec::new() };
+        let weight = |i: usize, col: usize| match self.layout {
+            Layout::Rows => w.data[col * k + i],
+            Layout::Columns => w.data[i * n + col],
+        };
+        let bias = |col: usize| rest.first().map_or(0.0, |b| b.data[col]);
+        let pre = Array::from_fn([m, n], |at| {
+            let (row, col) = (at / n, at % n);
+            (0..k).map(|i| x.data[row * k + i] * weight(i, col)).sum::<f64>() + bias(col)
+        });
+        let residual = |at: usize| rest.get(1).map_or(0.0, |r| r.data[at]);
+        let gate = |at: usize| rest.get(2).map_or(1.0, |g| g.data[(at / n) / (m / self.groups()) * n + at % n]);
+        match self.epilogue {
+            Epilogue::None | Epilogue::Bias => vec![pre],
+            Epilogue::BiasGelu => vec![Array::from_fn([m, n], |at| gelu(pre.data[at])), pre],
+            Epilogue::BiasResidual | Epilogue::BiasGateResidual { .. } => {
+                vec![Array::from_fn([m, n], |at| residual(at) + gate(at) * pre.data[at])]
+            }
+        }
+    }
+
+    fn inputs(&self, rng: &mut Pcg64) -> Vec<Array> {
+        // Results of order one whatever k is, so that one tolerance serves; outliers in x only, since an outlier
+        // times an outlier leaves f16's range.
+        let std = 1.0 / (self.k as f64).sqrt();
+        let w = self.slots()[1].shape.clone();
+        let mut all = vec![inputs::normal(rng, [self.m, self.k], 1.0), inputs::tame(rng, w, std)];
+        for slot in self.slots().iter().skip(3).filter(|s| s.access == crate::gpu::Access::Read) {
+            all.push(inputs::tame(rng, slot.shape.clone(), 1.0));
+        }
+        all
+    }
+
+    fn tolerance(&self, elem: Dtype) -> Vec<Tolerance> {
+        let t = Tolerance::for_elem(elem, 2e-6 * (self.k as f64).sqrt().max(4.0), 1.0, "f32 summation of k terms of order 1/sqrt(k)");
+        let outputs = self.slots().iter().filter(|s| s.access != crate::gpu::Access::Read).count();
+        vec![t; outputs]
+    }
+
+    fn gradient_of(&self) -> Option<Gradient> {
+        // With the other layout a product is the gradient of a product by its input.
+        let problem = Self { layout: Layout::Rows, ..self.clone() };
+        if self.layout != Layout::Columns || self.epilogue != Epilogue::None {
+            return None;
+        }
+        // dx (m, n) = dy (m, k) · w (k, n): L(x) = Σ dy ⊙ (x wᵀ) with x (m, n), w (k, n).
+        let forward = Self { m: problem.m, n: problem.k, k: problem.n, ..problem };
+        Some(Gradient::linear("matmul", move |inputs, x| {
+            let y = forward.reference(&[x.clone(), inputs[1].clone()]);
+            y[0].data.iter().zip(&inputs[0].data).map(|(y, dy)| y * dy).sum()
+        }))
+    }
+
+    fn cases() -> Vec<Self> {
+        use Epilogue::{Bias, BiasGateResidual, BiasGelu, BiasResidual, None};
+        let case = |m, n, k, layout, epilogue| Self { m, n, k, layout, epilogue };
+        vec![
+            case(1, 1, 1, Layout::Rows, None),
+            case(1, 9, 33, Layout::Columns, None),
+            case(37, 19, 23, Layout::Rows, Bias),
+            case(37, 19, 23, Layout::Columns, None),
+            case(130, 67, 64, Layout::Rows, BiasGelu),
+            case(17, 40, 96, Layout::Rows, BiasResidual),
+            case(34, 33, 31, Layout::Rows, BiasGateResidual { groups: 2 }),
+            case(66, 128, 128, Layout::Columns, None),
+        ]
+    }
+
+    fn bench_cases() -> Vec<(&'static str, Self)> {
+        let case = |m, n, k, layout, epilogue| Self { m, n, k, layout, epilogue };
+        let rows = [(1560, "wan-1.3b frame"), (32_760, "wan-1.3b 480p")];
+        rows.into_iter()
+            .flat_map(|(m, name)| {
+                [
+                    (name, case(m, 1536, 1536, Layout::Rows, Epilogue::Bias)),
+                    (name, case(m, 8960, 1536, Layout::Rows, Epilogue::BiasGelu)),
+                    (name, case(m, 1536, 8960, Layout::Rows, Epilogue::BiasGateResidual { groups: 1 })),
+                    (name, case(m, 1536, 8960, Layout::Columns, Epilogue::None)),
+                ]
+            })
+            .collect()
+    }
+
+    fn work(&self) -> Work {
+        let (m, n, k) = (self.m as f64, self.n as f64, self.k as f64);
+        Work { flops: 2.0 * m * n * k, bytes: 4.0 * (m * k + n * k + m * n) }
+    }
+}
+
+/// `epilogue(x · op(w))`; `extra` holds bias, residual and gate, as the epilogue asks. Returns the written tensors:
+/// `y`, and for [`Epilogue::BiasGelu`] also the value before the gelu.
+pub fn matmul(x: &Tensor, w: &Tensor, layout: Layout, epilogue: Epilogue, extra: &[&Tensor]) -> Result<Vec<Tensor>> {
+    let (&[m, k], &[w0, w1]) = (x.dims(), w.dims()) else {
+        return Err(Error::problem(Matmul::STEM, format!("x {} and w {} are matrices", x.shape(), w.shape())));
+    };
+    let n = if layout == Layout::Rows { w0 } else { w1 };
+    let problem = Matmul { m, n, k, layout, epilogue };
+    let context = x.context();
+    let y = Tensor::empty(context, [m, n], x.dtype())?;
+    if epilogue == Epilogue::BiasGelu {
+        let pre = Tensor::empty(context, [m, n], x.dtype())?;
+        let bias = extra.first().ok_or_else(|| Error::problem(Matmul::STEM, "bias is missing"))?;
+        run(context, &problem, &[x, w, &y, bias, &pre])?;
+        return Ok(vec![y, pre]);
+    }
+    let mut tensors = vec![x, w, &y];
+    tensors.extend(extra);
+    run(context, &problem, &tensors)?;
+    Ok(vec![y])
+}

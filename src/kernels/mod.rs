@@ -1,0 +1,17 @@
+//! The kernels. Each is one stem: `shaders/<family>/<stem>.wgsl`, `<family>/<stem>.rs` here, one line in
+//! [`registry`]. A kernel never imports another kernel.
+
+pub mod attention;
+mod contract;
+pub mod elementwise;
+pub mod inputs;
+pub mod matmul;
+pub mod optim;
+pub mod registry;
+pub mod rowwise;
+mod run;
+pub mod temporal;
+pub mod token;
+
+pub use contract::{Element, Gradient, GradientLoss, Kernel, Launch, Slot, Tolerance, Variant, Work, elems};
+pub use run::{composed, grid, lanes, run, run_variant};

@@ -1,0 +1,295 @@
+//! Kernels that reduce over each row of a matrix: norms and softmax.
+//!
+//! One workgroup a row. The variants are the reduction (workgroup memory, or one subgroup) and the number of elements
+//! an invocation takes at a time.
+
+pub mod layer_norm;
+pub mod layer_norm_backward;
+pub mod rms_norm;
+pub mod rms_norm_backward;
+pub mod softmax;
+pub mod softmax_backward;
+
+pub use layer_norm::{LayerNorm, layer_norm};
+pub use layer_norm_backward::{LayerNormBackward, layer_norm_backward};
+pub use rms_norm::{RmsNorm, rms_norm};
+pub use rms_norm_backward::{RmsNormBackward, rms_norm_backward};
+pub use softmax::{Softmax, softmax};
+pub use softmax_backward::{SoftmaxBackward, softmax_backward};
+
+use super::contract::{Variant, elems};
+use crate::gpu::{AdapterClass, Caps};
+use crate::shader::Source;
+use crate::tensor::Array;
+use crate::{Error, HostTensor, Result, Tensor, wgsl};
+
+/// Rotary position over (frame, height, width), for rows that are tokens in that order.
+///
+/// Of the `c = head_dim / 2` pairs of a head the first `c − 2 (c / 3)` turn by the token's frame, the next `c / 3` by
+/// its height, the last `c / 3` by its width.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Rope {
+    /// Heads of a row.
+    pub heads: usize,
+    /// Columns of a head; even.
+    pub head_dim: usize,
+    /// Frames, height and width in tokens. Rows beyond their product start again: a batch.
+    pub grid: [usize; 3],
+    /// Token of row 0, for a part of a sequence.
+    pub first_token: usize,
+    /// Rows of the table; at least the largest size of the grid.
+    pub positions: usize,
+}
+
+/// How a wrapper is told about a rotary position: table, grid, and token of row 0.
+#[derive(Debug, Clone, Copy)]
+pub struct RopeAt<'a> {
+    /// `(positions, head_dim / 2, 2)` in f32, from [`rope_table`].
+    pub table: &'a Tensor,
+    /// Frames, height and width in tokens.
+    pub grid: [usize; 3],
+    /// Token of row 0.
+    pub first_token: usize,
+}
+
+impl RopeAt<'_> {
+    fn for_cols(&self, stem: &'static str, cols: usize) -> Result<Rope> {
+        match *self.table.dims() {
+            [positions, pairs, 2] if pairs > 0 && cols.is_multiple_of(2 * pairs) => Ok(Rope {
+                heads: cols / (2 * pairs),
+                head_dim: 2 * pairs,
+                grid: self.grid,
+                first_token: self.first_token,
+                positions,
+            }),
+            _ => Err(Error::problem(
+                stem,
+                format!("rope_table {} is (positions, head_dim / 2, 2) with heads of {cols} columns", self.table.shape()),
+            )),
+        }
+    }
+}
+
+impl Rope {
+    fn check(&self, stem: &'static str, rows: usize, cols: usize) -> Result<()> {
+        let Self { heads, head_dim, grid: [frames, height, width], first_token, positions } = *self;
+        let limit = u32::MAX as usize;
+        let tokens = frames.checked_mul(height).and_then(|n| n.checked_mul(width)).filter(|&n| n > 0 && n <= limit);
+        let refuse = |reason: String| Err(Error::problem(stem, reason));
+        if head_dim == 0 || !head_dim.is_multiple_of(2) || heads.checked_mul(head_dim) != Some(cols) {
+            return refuse(format!("{heads} heads of {head_dim} columns do not make {cols} columns of pairs"));
+        }
+        if tokens.is_none() || first_token.checked_add(rows).is_none_or(|end| end > limit) {
+            return refuse(format!("grid {frames}×{height}×{width} from token {first_token}: 1.. and below 2^32"));
+        }
+        if positions < frames.max(height).max(width) || positions.checked_mul(head_dim).is_none_or(|n| n > limit) {
+            return refuse(format!("a table of {positions} positions does not serve {frames}×{height}×{width}"));
+        }
+        Ok(())
+    }
+
+    /// Turns the pairs of a row by the angles of its token; `sign` −1 turns back.
+    fn turn(&self, table: &Array, row: usize, values: &mut [f64], sign: f64) {
+        let [frames, height, width] = self.grid;
+        let token = (row + self.first_token) % (frames * height * width);
+        let place = [token / (height * width), token / width % height, token % width];
+        let pairs = self.head_dim / 2;
+        for (pair, v) in values.chunks_exact_mut(2).enumerate() {
+            let j = pair % pairs;
+            let at = (place[axis_of(j, pairs).0] * pairs + j) * 2;
+            let (cos, sin) = (table.data[at], sign * table.data[at + 1]);
+            (v[0], v[1]) = (v[0] * cos - v[1] * sin, v[0] * sin + v[1] * cos);
+        }
+    }
+
+    fn table_shape(&self) -> [usize; 3] {
+        [self.positions, self.head_dim / 2, 2]
+    }
+
+    fn table(&self) -> Array {
+        let table = rope_table(self.positions, self.head_dim, 10_000.0);
+        Array::from_fn(self.table_shape(), |i| f64::from(table.data()[i]))
+    }
+}
+
+/// Axis of pair `j` of a head, its number within the axis, and the axis's number of pairs.
+fn axis_of(j: usize, pairs: usize) -> (usize, usize, usize) {
+    let third = pairs / 3;
+    let first = pairs - 2 * third;
+    if j < first {
+        (0, j, first)
+    } else if j < first + third {
+        (1, j - first, third)
+    } else {
+        (2, j - first - third, third)
+    }
+}
+
+/// Cosine and sine of every position and pair: `(positions, head_dim / 2, 2)`. Within an axis of `d` columns pair `j`
+/// turns by `theta^(−2j/d)` a position; `theta` is 10000 in Wan. Angles are computed in f64.
+pub fn rope_table(positions: usize, head_dim: usize, theta: f64) -> HostTensor {
+    let pairs = head_dim / 2;
+    let mut table = HostTensor::zeros([positions, pairs, 2]);
+    for (i, turn) in table.data_mut().chunks_exact_mut(2).enumerate() {
+        let (_, j, of) = axis_of(i % pairs, pairs);
+        let angle = (i / pairs) as f64 * theta.powf(-(j as f64) / of as f64);
+        (turn[0], turn[1]) = (angle.cos() as f32, angle.sin() as f32);
+    }
+    table
+}
+
+const REDUCE_WORKGROUP: Source = wgsl!("shared/reduce.workgroup.wgsl");
+const REDUCE_SUBGROUP: Source = wgsl!("shared/reduce.subgroup.wgsl");
+const MOMENTS: Source = wgsl!("shared/moments.wgsl");
+
+/// Elements an invocation takes at a time: four where rows allow it.
+pub(super) fn pack(cols: usize) -> usize {
+    if cols.is_multiple_of(4) { 4 } else { 1 }
+}
+
+/// The module for a number of elements at a time.
+pub(super) fn pack_module(pack: usize) -> Source {
+    match pack {
+        4 => wgsl!("shared/pack.4.wgsl"),
+        2 => wgsl!("shared/pack.2.wgsl"),
+        _ => wgsl!("shared/pack.1.wgsl"),
+    }
+}
+
+/// One workgroup a row: the reduction in workgroup memory everywhere, in a subgroup where its size is known.
+fn row_variants(caps: &Caps, cols: usize, pack: usize) -> Vec<Variant> {
+    let software = caps.class == AdapterClass::Software;
+    // About four packs an invocation; on a CPU the smallest workgroup, since each barrier costs all of its invocations.
+    let wide = (cols / pack / 4).next_power_of_two().clamp(64, 256) as u32;
+    let subgroup = caps.subgroup.filter(|(low, high)| low == high).map(|(size, _)| size);
+    let of_elem = |&elem| {
+        let workgroup = Variant::new(elem, if software { 8 } else { wide }).module(REDUCE_WORKGROUP);
+        let subgroup = subgroup.map(|size| Variant { subgroup: true, ..Variant::new(elem, size) }.module(REDUCE_SUBGROUP));
+        let both = if software { [subgroup, Some(workgroup)] } else { [Some(workgroup), subgroup] };
+        both.into_iter().flatten().map(|v| v.module(pack_module(pack)))
+    };
+    elems(caps).iter().flat_map(of_elem).collect()
+}
+
+fn check_size(stem: &'static str, rows: usize, cols: usize) -> Result<()> {
+    if cols == 0 || rows.checked_mul(cols).is_none_or(|n| n > u32::MAX as usize) {
+        let reason = format!("rows={rows}, cols={cols}: at least one column and fewer than 2^32 elements");
+        return Err(Error::problem(stem, reason));
+    }
+    Ok(())
+}
+
+fn check_positive(stem: &'static str, what: &str, value: f32) -> Result<()> {
+    if value.is_finite() && value > 0.0 {
+        return Ok(());
+    }
+    Err(Error::problem(stem, format!("{what} is {value}; it is finite and above zero")))
+}
+
+pub(super) fn check_groups(stem: &'static str, rows: usize, groups: usize) -> Result<()> {
+    if groups == 0 || !rows.is_multiple_of(groups) {
+        return Err(Error::problem(stem, format!("{rows} rows do not split into {groups} groups")));
+    }
+    Ok(())
+}
+
+/// Rows and columns of a tensor whose last axis is the row.
+pub(super) fn rows_of(stem: &'static str, x: &Tensor) -> Result<(usize, usize)> {
+    match x.dims().last() {
+        Some(&cols) if cols > 0 => Ok((x.len() / cols, cols)),
+        _ => Err(Error::problem(stem, format!("x {} has no columns", x.shape()))),
+    }
+}
+
+/// A run of rows that one dispatch can bind, and the groups it belongs to.
+pub(super) struct Part {
+    pub(super) row: usize,
+    pub(super) rows: usize,
+    pub(super) group: usize,
+    pub(super) groups: usize,
+}
+
+/// Cuts rows so that each part fits the device's largest binding and starts at an allowed offset; a part lies within a
+/// group unless everything fits at once.
+pub(super) fn parts(caps: &Caps, rows: usize, row_bytes: usize, groups: usize) -> Vec<Part> {
+    let limit = caps.max_binding.min(1 << 31) as usize;
+    let whole = Part { row: 0, rows, group: 0, groups };
+    if rows.saturating_mul(row_bytes) <= limit || groups == 0 || !rows.is_multiple_of(groups) {
+        return vec![whole];
+    }
+    let alignment = caps.offset_alignment.max(16) as usize;
+    let aligned_rows = alignment / gcd(alignment, row_bytes);
+    let most = (limit / row_bytes / aligned_rows).max(1) * aligned_rows;
+    let per_group = rows / groups;
+    let within = |group: usize| {
+        let starts = (0..per_group).step_by(most);
+        starts.map(move |start| Part {
+            row: group * per_group + start,
+            rows: most.min(per_group - start),
+            group,
+            groups: 1,
+        })
+    };
+    (0..groups).flat_map(within).collect()
+}
+
+fn gcd(a: usize, b: usize) -> usize {
+    if b == 0 { a } else { gcd(b, a % b) }
+}
+
+/// Mean and reciprocal spread of a row.
+fn moments(row: &[f64], eps: f32) -> (f64, f64) {
+    let n = row.len() as f64;
+    let mean = row.iter().sum::<f64>() / n;
+    let variance = row.iter().map(|x| (x - mean).powi(2)).sum::<f64>() / n;
+    (mean, 1.0 / (variance + f64::from(eps)).sqrt())
+}
+
+/// `1 / sqrt(mean(x²) + eps)` of a row.
+fn reciprocal_rms(row: &[f64], eps: f32) -> f64 {
+    1.0 / (row.iter().map(|x| x * x).sum::<f64>() / row.len() as f64 + f64::from(eps)).sqrt()
+}
+
+/// Some rows far from zero, which lose their spread in a naive sum of squares.
+fn add_offsets(x: &mut Array, cols: usize) {
+    for row in x.data.chunks_exact_mut(cols).skip(1).step_by(4) {
+        row.iter_mut().for_each(|v| *v += 100.0);
+    }
+}
+
+fn dot(a: &[f64], b: &[f64]) -> f64 {
+    a.iter().zip(b).map(|(a, b)| a * b).sum()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn parts_cover_all_rows_once_and_start_aligned() {
+        let caps = Caps { max_binding: 10_000, ..Caps::webgpu_default() };
+        for (rows, row_bytes, groups) in [(100, 192, 1), (1000, 20, 1), (300, 768, 3), (7, 100, 7)] {
+            let mut next = 0;
+            for part in parts(&caps, rows, row_bytes, groups) {
+                assert_eq!(part.row, next);
+                assert!(part.rows * row_bytes <= 10_000 || part.rows == rows);
+                assert!(part.group * (rows / groups) <= part.row && part.groups >= 1);
+                assert!((part.row % (rows / groups) * row_bytes).is_multiple_of(256));
+                next += part.rows;
+            }
+            assert_eq!(next, rows);
+        }
+    }
+
+    #[test]
+    fn rope_splits_64_pairs_into_22_21_21() {
+        assert_eq!(axis_of(21, 64), (0, 21, 22));
+        assert_eq!(axis_of(22, 64), (1, 0, 21));
+        assert_eq!(axis_of(63, 64), (2, 20, 21));
+        let table = rope_table(3, 128, 10_000.0);
+        // Position 2, pair 23: the second pair of the height axis, 42 columns wide.
+        let angle = 2.0 * 10_000f64.powf(-2.0 / 42.0);
+        let at = (2 * 64 + 23) * 2;
+        assert_eq!(table.data()[at..at + 2], [angle.cos() as f32, angle.sin() as f32]);
+    }
+}

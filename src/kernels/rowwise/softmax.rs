@@ -1,0 +1,149 @@
+//! `y = softmax(scale x)` over each row, stable for any finite values. Values of −3.4e38 and below count as masked; a
+//! row that is masked throughout gives zeros rather than NaN.
+//!
+//! Shapes: `x, y (rows, cols)`. Memory written: `y`.
+//!
+//! Errors: no columns, 2³² elements or more, `scale` not above zero.
+
+use super::{check_positive, check_size, pack, parts, row_variants, rows_of};
+use crate::gpu::Caps;
+use crate::kernels::{Gradient, Kernel, Launch, Slot, Tolerance, Variant, Work, grid, inputs, run};
+use crate::shader::Source;
+use crate::tensor::Array;
+use crate::{Dtype, Result, Tensor, wgsl};
+use rand_pcg::Pcg64;
+use std::fmt;
+
+/// Sizes and options of a softmax.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Softmax {
+    /// Rows.
+    pub rows: usize,
+    /// Columns, over which each row sums to one.
+    pub cols: usize,
+    /// Factor on `x`.
+    pub scale: f32,
+}
+
+/// Values up to this one count as masked.
+const MASKED: f64 = -3.4e38;
+
+#[repr(C)]
+#[derive(Clone, Copy, bytemuck::Pod, bytemuck::Zeroable)]
+struct Params {
+    rows: u32,
+    packs: u32,
+    scale: f32,
+}
+
+impl fmt::Display for Softmax {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { rows, cols, scale } = self;
+        write!(f, "softmax(rows={rows},cols={cols},scale={scale})")
+    }
+}
+
+impl Kernel for Softmax {
+    const STEM: &'static str = "softmax";
+    const FAMILY: &'static str = "rowwise";
+    const SUMMARY: &'static str = "softmax over each row; a fully masked row gives zeros";
+    const SHADER: Source = wgsl!("rowwise/softmax.wgsl");
+
+    fn check(&self) -> Result<()> {
+        check_size(Self::STEM, self.rows, self.cols)?;
+        check_positive(Self::STEM, "scale", self.scale)
+    }
+
+    fn slots(&self) -> Vec<Slot> {
+        let Self { rows, cols, .. } = *self;
+        vec![Slot::read("x", [rows, cols]), Slot::write("y", [rows, cols])]
+    }
+
+    fn variants(&self, caps: &Caps) -> Vec<Variant> {
+        row_variants(caps, self.cols, pack(self.cols))
+    }
+
+    fn launch(&self, caps: &Caps, _variant: &Variant) -> Launch {
+        let packs = (self.cols / pack(self.cols)) as u32;
+        Launch::new(&Params { rows: self.rows as u32, packs, scale: self.scale }, grid(self.rows, caps))
+    }
+
+    fn reference(&self, inputs: &[Array]) -> Vec<Array> {
+        let Self { rows, cols, scale } = *self;
+        let [x] = inputs else { return Vec::new() };
+        let mut y = Array::zeros([rows, cols]);
+        for (x, y) in x.data.chunks_exact(cols).zip(y.data.chunks_exact_mut(cols)) {
+            let peak = x.iter().copied().fold(f64::NEG_INFINITY, f64::max);
+            if peak > MASKED {
+                let weight = |x: &f64| (f64::from(scale) * (x - peak)).exp();
+                let total: f64 = x.iter().map(weight).sum();
+                x.iter().zip(y).for_each(|(x, y)| *y = weight(x) / total);
+            }
+        }
+        vec![y]
+    }
+
+    fn inputs(&self, rng: &mut Pcg64) -> Vec<Array> {
+        let mut x = inputs::normal(rng, [self.rows, self.cols], 3.0);
+        for (r, row) in x.data.chunks_exact_mut(self.cols).enumerate() {
+            match r % 5 {
+                // Fully masked, half of it by −∞.
+                1 => row.iter_mut().enumerate().for_each(|(i, v)| *v = if i % 2 == 0 { -3.402_823e38 } else { f64::NEG_INFINITY }),
+                // Partly masked.
+                2 => row.iter_mut().step_by(3).for_each(|v| *v = -3.402_823e38),
+                // Far from zero, where exp alone overflows, and all equal.
+                3 => row.fill(1e4),
+                // One value above all others by more than exp can tell.
+                4 => row.iter_mut().take(1).for_each(|v| *v = 5e3),
+                _ => {}
+            }
+        }
+        vec![x]
+    }
+
+    fn tolerance(&self, elem: Dtype) -> Vec<Tolerance> {
+        // WGSL allows exp(x) 3 + 2|x| ulp; results of interest have |x| below 40.
+        let scale = if elem == Dtype::F16 { 0.05 } else { 0.1 };
+        vec![Tolerance::for_elem(elem, 2e-5, scale, "WGSL's exp errs by 3 + 2|x| ulp; the rest is a sum in f32")]
+    }
+
+    fn gradient_of(&self) -> Option<Gradient> {
+        None
+    }
+
+    fn cases() -> Vec<Self> {
+        let case = |rows, cols, scale| Self { rows, cols, scale };
+        vec![
+            case(1, 1, 1.0),
+            case(0, 8, 1.0),
+            // Row 1 is fully masked here and below.
+            case(6, 7, 0.125),
+            case(6, 64, 1.0),
+            case(5, 131, 2.0),
+            case(10, 1560, 0.25),
+        ]
+    }
+
+    fn bench_cases() -> Vec<(&'static str, Self)> {
+        let case = |rows, cols| Self { rows, cols, scale: 1.0 };
+        vec![("wan-1.3b frame to text", case(1560, 512)), ("wan-1.3b 480p to text", case(32_760, 512))]
+    }
+
+    fn work(&self) -> Work {
+        let n = (self.rows * self.cols) as f64;
+        Work { flops: 8.0 * n, bytes: 8.0 * n }
+    }
+}
+
+/// Softmax of `scale x` over the last axis.
+pub fn softmax(x: &Tensor, scale: f32) -> Result<Tensor> {
+    let (rows, cols) = rows_of(Softmax::STEM, x)?;
+    let context = x.context();
+    let y = Tensor::empty(context, x.shape().clone(), x.dtype())?;
+    let (x_rows, y_rows) = (x.reshape([rows, cols])?, y.reshape([rows, cols])?);
+    for part in parts(context.caps(), rows, cols * x.dtype().size(), 1) {
+        let problem = Softmax { rows: part.rows, cols, scale };
+        run(context, &problem, &[&x_rows.narrow(part.row, part.rows)?, &y_rows.narrow(part.row, part.rows)?])?;
+    }
+    Ok(y)
+}

@@ -1,0 +1,152 @@
+//! `dx = scale y (dy − Σ(y dy))` over each row: the gradient of [`softmax`](super::softmax()) by `x`, from its result
+//! `y`. A row of zeros (fully masked) gives zeros.
+//!
+//! Shapes: `y, dy, dx (rows, cols)`. Memory written: `dx`.
+//!
+//! Errors: no columns, 2³² elements or more, `scale` not above zero.
+
+use super::{check_positive, check_size, dot, pack, parts, row_variants, rows_of};
+use crate::gpu::Caps;
+use crate::kernels::{Gradient, Kernel, Launch, Slot, Tolerance, Variant, Work, grid, inputs, run};
+use crate::shader::Source;
+use crate::tensor::Array;
+use crate::{Dtype, Result, Tensor, wgsl};
+use rand_pcg::Pcg64;
+use std::fmt;
+
+/// Sizes and options of a softmax's gradient.
+#[derive(Debug, Clone, PartialEq)]
+pub struct SoftmaxBackward {
+    /// Rows.
+    pub rows: usize,
+    /// Columns.
+    pub cols: usize,
+    /// Factor on `x` in the forward.
+    pub scale: f32,
+}
+
+#[repr(C)]
+#[derive(Clone, Copy, bytemuck::Pod, bytemuck::Zeroable)]
+struct Params {
+    rows: u32,
+    packs: u32,
+    scale: f32,
+}
+
+impl fmt::Display for SoftmaxBackward {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { rows, cols, scale } = self;
+        write!(f, "softmax_backward(rows={rows},cols={cols},scale={scale})")
+    }
+}
+
+impl Kernel for SoftmaxBackward {
+    const STEM: &'static str = "softmax_backward";
+    const FAMILY: &'static str = "rowwise";
+    const SUMMARY: &'static str = "gradient of softmax by its input, from its result";
+    const SHADER: Source = wgsl!("rowwise/softmax_backward.wgsl");
+
+    fn check(&self) -> Result<()> {
+        check_size(Self::STEM, self.rows, self.cols)?;
+        check_positive(Self::STEM, "scale", self.scale)
+    }
+
+    fn slots(&self) -> Vec<Slot> {
+        let shape = [self.rows, self.cols];
+        vec![Slot::read("y", shape), Slot::read("dy", shape), Slot::write("dx", shape)]
+    }
+
+    fn variants(&self, caps: &Caps) -> Vec<Variant> {
+        row_variants(caps, self.cols, pack(self.cols))
+    }
+
+    fn launch(&self, caps: &Caps, _variant: &Variant) -> Launch {
+        let packs = (self.cols / pack(self.cols)) as u32;
+        Launch::new(&Params { rows: self.rows as u32, packs, scale: self.scale }, grid(self.rows, caps))
+    }
+
+    fn reference(&self, inputs: &[Array]) -> Vec<Array> {
+        let Self { rows, cols, scale } = *self;
+        let [y, dy] = inputs else { return Vec::new() };
+        let mut dx = Array::zeros([rows, cols]);
+        for (r, dx) in dx.data.chunks_exact_mut(cols).enumerate() {
+            let row = r * cols..(r + 1) * cols;
+            let (y, dy) = (&y.data[row.clone()], &dy.data[row]);
+            let delta = dot(y, dy);
+            for (i, dx) in dx.iter_mut().enumerate() {
+                *dx = f64::from(scale) * y[i] * (dy[i] - delta);
+            }
+        }
+        vec![dx]
+    }
+
+    fn inputs(&self, rng: &mut Pcg64) -> Vec<Array> {
+        let shape = [self.rows, self.cols];
+        let mut y = inputs::tame(rng, shape, 2.0);
+        for (r, row) in y.data.chunks_exact_mut(self.cols).enumerate() {
+            // Every fifth row is fully masked.
+            let masked = r % 5 == 1;
+            row.iter_mut().for_each(|v| *v = if masked { 0.0 } else { v.exp() });
+            let total = row.iter().sum::<f64>().max(f64::MIN_POSITIVE);
+            row.iter_mut().for_each(|v| *v /= total);
+        }
+        vec![y, inputs::normal(rng, shape, 1.0)]
+    }
+
+    fn tolerance(&self, elem: Dtype) -> Vec<Tolerance> {
+        vec![Tolerance::for_elem(elem, 1e-5, f64::from(self.scale), "y (dy − delta) cancels where y is near one")]
+    }
+
+    fn gradient_of(&self) -> Option<Gradient> {
+        let Self { rows, cols, scale } = *self;
+        // x is not among the inputs, y is: moving x by d multiplies the weights by exp(scale d).
+        Some(Gradient::linear("softmax", move |inputs, d| {
+            let [y, dy] = inputs else { return f64::NAN };
+            let of_row = |r: usize| {
+                let row = r * cols..(r + 1) * cols;
+                let moved = |(y, d): (&f64, &f64)| y * (f64::from(scale) * d).exp();
+                let weights: Vec<f64> = y.data[row.clone()].iter().zip(&d.data[row.clone()]).map(moved).collect();
+                let total: f64 = weights.iter().sum();
+                if total == 0.0 { 0.0 } else { dot(&weights, &dy.data[row]) / total }
+            };
+            (0..rows).map(of_row).sum()
+        }))
+    }
+
+    fn cases() -> Vec<Self> {
+        let case = |rows, cols, scale| Self { rows, cols, scale };
+        vec![
+            case(1, 1, 1.0),
+            // Row 1 is fully masked here and below.
+            case(6, 7, 0.125),
+            case(6, 64, 1.0),
+            case(5, 131, 2.0),
+            case(10, 1560, 0.25),
+        ]
+    }
+
+    fn bench_cases() -> Vec<(&'static str, Self)> {
+        let case = |rows, cols| Self { rows, cols, scale: 1.0 };
+        vec![("wan-1.3b frame to text", case(1560, 512)), ("wan-1.3b 480p to text", case(32_760, 512))]
+    }
+
+    fn work(&self) -> Work {
+        let n = (self.rows * self.cols) as f64;
+        Work { flops: 5.0 * n, bytes: 12.0 * n }
+    }
+}
+
+/// Gradient by `x` of [`softmax`](super::softmax()) from its result `y` and the gradient `dy` by that result.
+pub fn softmax_backward(y: &Tensor, dy: &Tensor, scale: f32) -> Result<Tensor> {
+    let (rows, cols) = rows_of(SoftmaxBackward::STEM, y)?;
+    let context = y.context();
+    let dx = Tensor::empty(context, y.shape().clone(), y.dtype())?;
+    let flat = |t: &Tensor| t.reshape([rows, cols]);
+    let (y_rows, dy_rows, dx_rows) = (flat(y)?, flat(dy)?, flat(&dx)?);
+    for part in parts(context.caps(), rows, cols * y.dtype().size(), 1) {
+        let problem = SoftmaxBackward { rows: part.rows, cols, scale };
+        let cut = |t: &Tensor| t.narrow(part.row, part.rows);
+        run(context, &problem, &[&cut(&y_rows)?, &cut(&dy_rows)?, &cut(&dx_rows)?])?;
+    }
+    Ok(dx)
+}

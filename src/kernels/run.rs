@@ -1,0 +1,122 @@
+//! From a problem and its tensors to a recorded dispatch.
+
+use super::contract::{Element, Kernel, Variant};
+use crate::gpu::{Binding, Context, Dispatch, PipelineKey, PipelineSource};
+use crate::shader::{Composed, Source, compose};
+use crate::{Caps, Dtype, Error, Result, Tensor, wgsl};
+use std::hash::{DefaultHasher, Hash, Hasher};
+
+const PARAMS_IMMEDIATE: Source = wgsl!("shared/params.immediate.wgsl");
+const PARAMS_UNIFORM: Source = wgsl!("shared/params.uniform.wgsl");
+
+/// Runs the best variant for the tensors' storage type. `tensors` holds every slot, in order.
+pub fn run<K: Kernel>(context: &Context, kernel: &K, tensors: &[&Tensor]) -> Result<()> {
+    kernel.check()?;
+    let slots = kernel.slots();
+    let elem = slots.iter().zip(tensors).find(|(s, _)| s.element == Element::Elem).map_or(Dtype::F32, |(_, t)| t.dtype());
+    let variant = kernel.variants(context.caps()).into_iter().find(|v| v.elem == elem).ok_or_else(|| Error::Unsupported {
+        what: format!("{} on {elem}", K::STEM),
+        adapter: context.caps().adapter.clone(),
+        reason: "no variant stores that type there".into(),
+    })?;
+    run_variant(context, kernel, &variant, tensors)
+}
+
+/// Runs one given variant; tests run them all.
+pub fn run_variant<K: Kernel>(context: &Context, kernel: &K, variant: &Variant, tensors: &[&Tensor]) -> Result<()> {
+    kernel.check()?;
+    let slots = kernel.slots();
+    check_tensors::<K>(&slots, variant.elem, tensors)?;
+    let launch = kernel.launch(context.caps(), variant);
+    let mut hasher = DefaultHasher::new();
+    (variant, launch.params.len()).hash(&mut hasher);
+    let key = PipelineKey { stem: K::STEM, variant: hasher.finish() };
+    let pipeline = context.pipeline(key, || {
+        Ok(PipelineSource {
+            label: format!("{} {}", K::STEM, variant.name()),
+            composed: composed::<K>(context.caps(), variant, launch.params.len()),
+            access: slots.iter().map(|s| s.access).collect(),
+            params_bytes: launch.params.len() as u32,
+        })
+    })?;
+    let bindings: Vec<Binding<'_>> = tensors.iter().map(|t| t.binding()).collect();
+    let work = kernel.work();
+    let (mut params, mut workgroups) = (launch.params, launch.workgroups);
+    let (axis, first_at) = launch.split.unwrap_or((0, usize::MAX));
+    let total = workgroups.get(axis).copied().unwrap_or(1).max(1);
+    let cuts = if launch.split.is_some() { context.cuts(work.flops, work.bytes).min(total) } else { 1 };
+    let step = total.div_ceil(cuts.max(1));
+    let mut first = 0;
+    while first < total {
+        let count = step.min(total - first);
+        if let Some(at) = params.get_mut(first_at..first_at.saturating_add(4)) {
+            at.copy_from_slice(&first.to_le_bytes());
+        }
+        if let Some(n) = workgroups.get_mut(axis) {
+            *n = count;
+        }
+        let share = f64::from(count) / f64::from(total);
+        context.dispatch(&Dispatch {
+            pipeline: pipeline.clone(),
+            bindings: &bindings,
+            params: &params,
+            workgroups,
+            flops: work.flops * share,
+            bytes: work.bytes * share,
+        })?;
+        first += count;
+    }
+    Ok(())
+}
+
+/// The text of a variant as the device compiles it.
+pub fn composed<K: Kernel>(caps: &Caps, variant: &Variant, params_bytes: usize) -> Composed {
+    let params = if caps.immediate_bytes as usize >= params_bytes { PARAMS_IMMEDIATE } else { PARAMS_UNIFORM };
+    let modules: Vec<Source> = variant.modules.iter().copied().chain([params]).collect();
+    compose(&variant.head(caps), &modules, K::SHADER)
+}
+
+fn check_tensors<K: Kernel>(slots: &[super::Slot], elem: Dtype, tensors: &[&Tensor]) -> Result<()> {
+    if slots.len() != tensors.len() {
+        return Err(Error::problem(K::STEM, format!("{} tensors given, {} needed", tensors.len(), slots.len())));
+    }
+    for (slot, tensor) in slots.iter().zip(tensors) {
+        let shape = |axis: String, expected, found| {
+            Err(Error::Shape { kernel: K::STEM, tensor: slot.name.into(), axis, expected, found })
+        };
+        let (expected, found) = (slot.shape.dims(), tensor.dims());
+        if expected.len() != found.len() {
+            return shape("rank".into(), expected.len(), found.len());
+        }
+        if let Some(axis) = (0..expected.len()).find(|&i| expected.get(i) != found.get(i)) {
+            let at = |dims: &[usize]| dims.get(axis).copied().unwrap_or(0);
+            return shape(axis.to_string(), at(expected), at(found));
+        }
+        let dtype = slot.dtype(elem);
+        if tensor.dtype() != dtype {
+            return Err(Error::Dtype {
+                kernel: K::STEM,
+                tensor: slot.name.into(),
+                expected: dtype.to_string(),
+                found: tensor.dtype().to_string(),
+            });
+        }
+    }
+    Ok(())
+}
+
+/// Splits a number of workgroups over x and y so that neither passes the device's limit; kernels read the linear
+/// number as `workgroup_id.y * num_workgroups.x + workgroup_id.x`.
+pub fn grid(workgroups: usize, caps: &Caps) -> [u32; 3] {
+    let n = workgroups as u32;
+    if n <= caps.max_workgroups { [n, 1, 1] } else { [caps.max_workgroups, n.div_ceil(caps.max_workgroups), 1] }
+}
+
+/// Invocations of a workgroup in kernels where each works alone: one vector register's worth on a CPU, a full warp
+/// or two on a GPU.
+pub fn lanes(caps: &Caps) -> u32 {
+    match caps.class {
+        crate::gpu::AdapterClass::Software => caps.subgroup.map_or(8, |(lo, _)| lo),
+        _ => 64,
+    }
+}

@@ -1,0 +1,148 @@
+//! Between ids or pixels and rows of tokens.
+
+pub mod embedding;
+pub mod patchify;
+pub mod unpatchify;
+
+pub use embedding::{Embedding, embedding, embedding_of};
+pub use patchify::{Patchify, patchify};
+pub use unpatchify::{Unpatchify, unpatchify};
+
+use crate::{Error, Result};
+use std::fmt;
+
+/// Order of the features inside a token.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum PatchOrder {
+    /// `(channel, frame, row, column)`: what a convolution over patches reads.
+    ChannelFirst,
+    /// `(frame, row, column, channel)`: what Wan's head writes.
+    ChannelLast,
+}
+
+/// A video `(channels, frames, height, width)` cut into patches. Tokens are row-major over the patches.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Patches {
+    /// Channels.
+    pub channels: usize,
+    /// Frames.
+    pub frames: usize,
+    /// Rows of a frame.
+    pub height: usize,
+    /// Columns of a frame.
+    pub width: usize,
+    /// Size of a patch along frames, rows and columns.
+    pub patch: [usize; 3],
+    /// Order of the features.
+    pub order: PatchOrder,
+}
+
+impl fmt::Display for Patches {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { channels, frames, height, width, patch: [pt, ph, pw], order } = self;
+        write!(f, "c={channels},f={frames},h={height},w={width},patch={pt}x{ph}x{pw},order={order:?}")
+    }
+}
+
+impl Patches {
+    /// Sizes of the video.
+    pub fn video_dims(&self) -> [usize; 4] {
+        [self.channels, self.frames, self.height, self.width]
+    }
+
+    /// Number of tokens and of features of a token.
+    pub fn token_dims(&self) -> [usize; 2] {
+        let patch: usize = self.patch.iter().product();
+        let video: usize = self.video_dims().iter().product();
+        [video / (self.channels * patch).max(1), self.channels * patch]
+    }
+
+    fn check(&self, stem: &'static str) -> Result<()> {
+        let [pt, ph, pw] = self.patch;
+        let len = self.video_dims().iter().try_fold(1usize, |n, &d| n.checked_mul(d));
+        if self.patch.contains(&0) || !len.is_some_and(|n| n > 0 && u32::try_from(n).is_ok()) {
+            return Err(Error::problem(stem, format!("{self}: sizes are 1.. with a product below 2^32")));
+        }
+        for (axis, size, patch) in [("frames", self.frames, pt), ("height", self.height, ph), ("width", self.width, pw)] {
+            if !size.is_multiple_of(patch) {
+                return Err(Error::problem(stem, format!("{axis} {size} does not split into patches of {patch}")));
+            }
+        }
+        Ok(())
+    }
+
+    /// Place in the tokens of a place in the video, both row-major.
+    fn token_place(&self, video_place: usize) -> usize {
+        let [pt, ph, pw] = self.patch;
+        let column = video_place % self.width;
+        let row = video_place / self.width % self.height;
+        let frame = video_place / (self.width * self.height) % self.frames;
+        let channel = video_place / (self.width * self.height * self.frames);
+        let token = (frame / pt * (self.height / ph) + row / ph) * (self.width / pw) + column / pw;
+        let inner = (frame % pt * ph + row % ph) * pw + column % pw;
+        let [_, features] = self.token_dims();
+        token * features
+            + match self.order {
+                PatchOrder::ChannelFirst => channel * (pt * ph * pw) + inner,
+                PatchOrder::ChannelLast => inner * self.channels + channel,
+            }
+    }
+
+    /// Tokens of a video: the formula of both kernels.
+    fn cut(&self, video: &[f64]) -> Vec<f64> {
+        let mut tokens = vec![0.0; video.len()];
+        for (i, &v) in video.iter().enumerate() {
+            tokens[self.token_place(i)] = v;
+        }
+        tokens
+    }
+
+    /// The video of tokens.
+    fn join(&self, tokens: &[f64]) -> Vec<f64> {
+        (0..tokens.len()).map(|i| tokens[self.token_place(i)]).collect()
+    }
+
+    /// Sizes for tests: one, odd, several patches along every axis, several workgroups.
+    fn cases() -> Vec<Self> {
+        use PatchOrder::{ChannelFirst, ChannelLast};
+        let case = |[channels, frames, height, width]: [usize; 4], patch, order| Self {
+            channels,
+            frames,
+            height,
+            width,
+            patch,
+            order,
+        };
+        vec![
+            case([1, 1, 1, 1], [1, 1, 1], ChannelFirst),
+            case([3, 5, 7, 9], [1, 1, 1], ChannelLast),
+            case([3, 2, 6, 10], [1, 2, 2], ChannelFirst),
+            case([3, 2, 6, 10], [1, 2, 2], ChannelLast),
+            case([2, 6, 9, 20], [2, 3, 5], ChannelFirst),
+            case([2, 6, 9, 20], [2, 3, 5], ChannelLast),
+        ]
+    }
+
+    /// Latents of 832 × 480 videos of 81 frames.
+    fn bench_cases() -> Vec<(&'static str, Self)> {
+        let case = |order| Self { channels: 16, frames: 21, height: 60, width: 104, patch: [1, 2, 2], order };
+        vec![("wan-1.3b 480p", case(PatchOrder::ChannelFirst)), ("wan-1.3b 480p", case(PatchOrder::ChannelLast))]
+    }
+}
+
+#[repr(C)]
+#[derive(Clone, Copy, bytemuck::Pod, bytemuck::Zeroable)]
+struct PatchParams {
+    channels: u32,
+    frames: u32,
+    height: u32,
+    width: u32,
+    patch: [u32; 3],
+}
+
+impl PatchParams {
+    fn of(patches: &Patches) -> Self {
+        let [channels, frames, height, width] = patches.video_dims().map(|d| d as u32);
+        Self { channels, frames, height, width, patch: patches.patch.map(|d| d as u32) }
+    }
+}

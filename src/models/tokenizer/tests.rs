@@ -1,0 +1,182 @@
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+use super::*;
+
+/// One token a word, each with the space before it, as SentencePiece cuts; then the end token.
+fn by_words(text: &str) -> Encoding {
+    let mut offsets: Vec<(usize, usize)> = Vec::new();
+    for (i, c) in text.char_indices() {
+        match offsets.last_mut() {
+            Some(last) if c != ' ' => last.1 = i + c.len_utf8(),
+            _ => offsets.push((i, i + c.len_utf8())),
+        }
+    }
+    offsets.push((text.len(), text.len()));
+    Encoding { ids: vec![7; offsets.len()], offsets, text: text.into() }
+}
+
+fn indices(text: &str, phrase: &str, which: WordMatch) -> Result<Vec<usize>> {
+    by_words(text).token_indices(phrase, which)
+}
+
+#[test]
+fn cleans_as_wan() {
+    for (prompt, expected) in [
+        ("  a \t\n cat\u{a0}runs \u{1f}. ", "a cat runs ."),
+        ("A Cat", "A Cat"),
+        ("cat &amp; dog", "cat & dog"),
+        // Twice: a reference that was escaped itself.
+        ("cat &amp;amp; dog &amp;lt;3", "cat & dog <3"),
+        ("&#39;hi&#x27; &#8217;", "'hi' \u{2019}"),
+        ("&#150; &#0; &#xD800; &#99999999999; &#1;.", "\u{2013} \u{fffd} \u{fffd} \u{fffd} ."),
+        ("caf&eacute; &copy 2020 &notit; &hellip;&apos;", "caf\u{e9} \u{a9} 2020 \u{ac}it; \u{2026}'"),
+        // Not references.
+        ("R&B, a & b &; &# &#; &#x; &unknown; &hellip", "R&B, a & b &; &# &#; &#x; &unknown; &hellip"),
+        ("&", "&"),
+        ("&é &amp", "&é &"),
+        ("", ""),
+    ] {
+        assert_eq!(clean_prompt(prompt), expected, "{prompt}");
+    }
+    assert_eq!(clean_prompt(&format!("&{};", "a".repeat(1000))).len(), 1002);
+}
+
+#[test]
+fn matches_whole_words_in_any_case() {
+    let text = "The carpet, a Car and the car's CAR-wash.";
+    assert_eq!(indices(text, "car", WordMatch::All).unwrap(), [3, 6, 7]);
+    assert_eq!(indices(text, " CAR ", WordMatch::Nth(1)).unwrap(), [6]);
+    assert_eq!(indices(text, "a  car", WordMatch::All).unwrap(), [2, 3]);
+    assert_eq!(indices(text, "the", WordMatch::All).unwrap(), [0, 5]);
+    let text = indices(text, "car", WordMatch::Nth(3)).unwrap_err().to_string();
+    assert!(text.contains("the prompt has 3"), "{text}");
+}
+
+#[test]
+fn released_rule_is_an_exact_substring() {
+    let text = "The carpet, a Car and the car's CAR-wash.";
+    assert_eq!(indices(text, "car", WordMatch::Released).unwrap(), [1, 6]);
+    // The space before a word belongs to its token, so a phrase that ends with one takes the next.
+    assert_eq!(indices(text, "a ", WordMatch::Released).unwrap(), [2, 3]);
+    assert!(indices(text, "", WordMatch::Released).is_err());
+}
+
+#[test]
+fn other_scripts() {
+    assert_eq!(indices("一只小狗 在跑", "狗", WordMatch::All).unwrap(), [0]);
+    assert_eq!(indices("Ein BÄR läuft", "bär", WordMatch::All).unwrap(), [1]);
+    assert!(indices("Bärin", "bär", WordMatch::All).is_err());
+    // The capital folds to two characters; neither of them alone is a word.
+    assert_eq!(indices("\u{130}stanbul sokak", "\u{130}STANBUL", WordMatch::All).unwrap(), [0]);
+    assert!(indices("a\u{130}", "a\u{69}", WordMatch::All).is_err());
+}
+
+#[test]
+fn a_missing_word_lists_the_words() {
+    let text = indices("A red cat, a dog.", "bird", WordMatch::All).unwrap_err().to_string();
+    assert_eq!(text, "phrase \"bird\": the prompt does not contain it; it has: A, red, cat, a, dog");
+    assert!(indices("", "cat", WordMatch::All).unwrap_err().to_string().contains("no words"));
+    assert!(indices("a cat", "  ", WordMatch::All).is_err());
+    let long: String = (0..100).map(|i| format!("w{i} ")).collect();
+    assert!(indices(&long, "cat", WordMatch::All).unwrap_err().to_string().ends_with("w39, …"));
+}
+
+#[test]
+fn a_word_past_the_cut_is_named() {
+    let mut cut = by_words("a red cat");
+    cut.offsets.truncate(2);
+    cut.ids.truncate(2);
+    assert_eq!(cut.token_indices("red", WordMatch::All).unwrap(), [1]);
+    assert!(cut.token_indices("cat", WordMatch::All).unwrap_err().to_string().contains("2 tokens"));
+}
+
+#[cfg(all(feature = "tokenizers", not(target_arch = "wasm32")))]
+mod hugging_face {
+    use super::*;
+
+    /// A SentencePiece-like tokenizer as T5's, with or without the end token in its post-processor.
+    fn json(appends_eos: bool) -> Vec<u8> {
+        let words = ["▁a", "▁red", "▁cat", "▁pup", "py", "▁&", "."];
+        let mut vocab = vec![r#"["<pad>", 0.0], ["</s>", 0.0], ["<unk>", 0.0], ["▁", -3.0]"#.to_owned()];
+        vocab.extend(words.map(|w| format!(r#"["{w}", -4.0]"#)));
+        vocab.extend(('a'..='z').map(|c| format!(r#"["{c}", -9.0]"#)));
+        let post = if appends_eos {
+            r#"{"type": "TemplateProcessing", "single": [{"Sequence": {"id": "A", "type_id": 0}}, {"SpecialToken": {"id": "</s>", "type_id": 0}}],
+                "pair": [{"Sequence": {"id": "A", "type_id": 0}}, {"Sequence": {"id": "B", "type_id": 0}}],
+                "special_tokens": {"</s>": {"id": "</s>", "ids": [1], "tokens": ["</s>"]}}}"#
+        } else {
+            "null"
+        };
+        let tokenizer = format!(
+            r#"{{"version": "1.0", "truncation": {{"direction": "Right", "max_length": 2, "strategy": "LongestFirst", "stride": 0}},
+                "padding": null, "added_tokens": [], "normalizer": null,
+                "pre_tokenizer": {{"type": "Metaspace", "replacement": "▁", "prepend_scheme": "always", "split": true}},
+                "post_processor": {post}, "decoder": null,
+                "model": {{"type": "Unigram", "unk_id": 2, "vocab": [{}], "byte_fallback": false}}}}"#,
+            vocab.join(", ")
+        );
+        tokenizer.into_bytes()
+    }
+
+    fn tokenizer(appends_eos: bool, config: Option<&str>) -> Result<Tokenizer> {
+        Tokenizer::from_bytes("tokenizer.json", &json(appends_eos), config.map(str::as_bytes))
+    }
+
+    #[test]
+    fn appends_one_end_token_either_way() {
+        for appends in [false, true] {
+            let tokenizer = tokenizer(appends, None).unwrap();
+            let found = tokenizer.encode("a  red puppy.").unwrap();
+            assert_eq!(found.text, "a red puppy.");
+            assert_eq!(found.ids, [4, 5, 7, 8, 10, 1]);
+            assert_eq!(found.offsets, [(0, 1), (1, 5), (5, 9), (9, 11), (11, 12), (12, 12)]);
+            assert_eq!(found.token_indices("Puppy", WordMatch::All).unwrap(), [2, 3]);
+            assert_eq!(tokenizer.encode("").unwrap().ids, [1]);
+        }
+    }
+
+    #[test]
+    fn cuts_in_front_of_the_end_token() {
+        let tokenizer =
+            tokenizer(true, Some(r#"{"model_max_length": 3, "eos_token": {"content": "</s>"}}"#)).unwrap();
+        let found = tokenizer.encode("a red cat").unwrap();
+        assert_eq!((found.ids, found.offsets.len()), (vec![4, 5, 1], 3));
+        assert!(
+            tokenizer
+                .token_indices("a red cat", "cat", WordMatch::All)
+                .unwrap_err()
+                .to_string()
+                .contains("3 tokens")
+        );
+        assert_eq!(tokenizer.clone().with_max_length(1).unwrap().encode("a red cat").unwrap().ids, [1]);
+        assert!(tokenizer.with_max_length(0).is_err());
+    }
+
+    #[test]
+    fn looks_in_the_cleaned_prompt_or_in_the_raw_one() {
+        let tokenizer = tokenizer(true, None).unwrap();
+        let prompt = "a &amp; cat";
+        assert_eq!(tokenizer.token_indices(prompt, "cat", WordMatch::All).unwrap(), [2]);
+        // Tokenised raw, the reference takes more tokens.
+        let raw = tokenizer.token_indices(prompt, "cat", WordMatch::Released).unwrap();
+        assert!(raw.len() == 1 && raw[0] > 2, "{raw:?}");
+    }
+
+    #[test]
+    fn reads_limits_from_the_configuration() {
+        let limit = |config: &str| tokenizer(true, Some(config)).map(|t| t.max_length());
+        assert_eq!(limit("{}").unwrap(), 512);
+        assert_eq!(limit(r#"{"model_max_length": 77}"#).unwrap(), 77);
+        assert_eq!(limit(r#"{"model_max_length": 1000000000000000019884624838656}"#).unwrap(), 512);
+        assert!(limit(r#"{"model_max_length": 0}"#).unwrap_err().to_string().contains("model_max_length"));
+        assert!(limit(r#"{"eos_token": "<|end|>"}"#).unwrap_err().to_string().contains("<|end|>"));
+        assert!(limit(r#"{"eos_token": 5}"#).unwrap_err().to_string().contains("eos_token"));
+        assert!(
+            Tokenizer::from_bytes("tokenizer.json", b"{", None)
+                .unwrap_err()
+                .to_string()
+                .contains("not a tokenizer")
+        );
+        assert!(matches!(Tokenizer::from_folder("/nonexistent-folder"), Err(Error::Io { .. })));
+    }
+}

@@ -1,0 +1,366 @@
+//! Names and shapes of a Wan transformer's parameters in the two checkpoint formats.
+
+use super::config::WanConfig;
+use crate::weights::WeightStore;
+use crate::{Error, HostTensor, Result};
+
+/// Which code base named the tensors.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum WanFormat {
+    /// Wan-Video/Wan2.1, `blocks.0.self_attn.q.weight`.
+    Original,
+    /// diffusers, `blocks.0.attn1.to_q.weight`.
+    Diffusers,
+}
+
+/// Self- or cross-attention of a block.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Attention {
+    /// Video tokens attend to video tokens.
+    SelfAttention,
+    /// Video tokens attend to text.
+    Cross,
+}
+
+/// A linear layer of an attention.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Projection {
+    /// Queries.
+    Q,
+    /// Keys.
+    K,
+    /// Values.
+    V,
+    /// Output.
+    O,
+}
+
+/// Weight or bias of a linear layer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Part {
+    /// `[out, in]`.
+    Weight,
+    /// `[out]`.
+    Bias,
+}
+
+/// A parameter of one block.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum BlockParam {
+    /// A projection of an attention, `[dim, dim]` or `[dim]`.
+    Projection(Attention, Projection, Part),
+    /// RMS norm weight on queries, `[dim]`.
+    NormQ(Attention),
+    /// RMS norm weight on keys, `[dim]`.
+    NormK(Attention),
+    /// Affine layer norm before cross-attention, `[dim]`: `norm3` in the original files, `norm2` in
+    /// the diffusers ones. The other two norms of a block have no parameters in either.
+    CrossNorm(Part),
+    /// First feed-forward layer, `[ffn_dim, dim]`.
+    FfnUp(Part),
+    /// Second feed-forward layer, `[dim, ffn_dim]`.
+    FfnDown(Part),
+    /// Shift, scale and gate of attention, then of the feed-forward layer, `[1, 6, dim]`.
+    Modulation,
+}
+
+/// A parameter of the model.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum WanParam {
+    /// Patch convolution, `[dim, in_dim, pt, ph, pw]`.
+    PatchEmbedding(Part),
+    /// First text layer, `[dim, text_dim]`.
+    TextIn(Part),
+    /// Second text layer, `[dim, dim]`.
+    TextOut(Part),
+    /// First time layer, `[dim, freq_dim]`.
+    TimeIn(Part),
+    /// Second time layer, `[dim, dim]`.
+    TimeOut(Part),
+    /// Time to the six modulation vectors, `[6*dim, dim]`.
+    TimeProjection(Part),
+    /// Output layer, `[pt*ph*pw*out_dim, dim]`, channel fastest.
+    Head(Part),
+    /// Shift and scale before the output layer, `[1, 2, dim]`.
+    HeadModulation,
+    /// Parameter of one block.
+    Block(usize, BlockParam),
+}
+
+const PARTS: [Part; 2] = [Part::Weight, Part::Bias];
+/// Prefixes of single-file checkpoints; the first that fits is stripped.
+const PREFIXES: [&str; 3] = ["", "model.diffusion_model.", "model."];
+
+impl Part {
+    const fn name(self) -> &'static str {
+        match self {
+            Self::Weight => "weight",
+            Self::Bias => "bias",
+        }
+    }
+
+    fn shape(self, weight: &[usize]) -> Vec<usize> {
+        match self {
+            Self::Weight => weight.to_vec(),
+            Self::Bias => weight.iter().take(1).copied().collect(),
+        }
+    }
+}
+
+impl WanFormat {
+    /// Key of a parameter in this format, without any prefix.
+    pub fn key(self, param: WanParam) -> String {
+        use WanParam as P;
+        let original = self == Self::Original;
+        let pick = |a: &'static str, b: &'static str| if original { a } else { b };
+        let (stem, part) = match param {
+            P::Block(index, block) => return format!("blocks.{index}.{}", self.block_key(block)),
+            P::HeadModulation => return pick("head.modulation", "scale_shift_table").to_owned(),
+            P::PatchEmbedding(part) => ("patch_embedding", part),
+            P::TextIn(part) => (pick("text_embedding.0", "condition_embedder.text_embedder.linear_1"), part),
+            P::TextOut(part) => (pick("text_embedding.2", "condition_embedder.text_embedder.linear_2"), part),
+            P::TimeIn(part) => (pick("time_embedding.0", "condition_embedder.time_embedder.linear_1"), part),
+            P::TimeOut(part) => (pick("time_embedding.2", "condition_embedder.time_embedder.linear_2"), part),
+            P::TimeProjection(part) => (pick("time_projection.1", "condition_embedder.time_proj"), part),
+            P::Head(part) => (pick("head.head", "proj_out"), part),
+        };
+        format!("{stem}.{}", part.name())
+    }
+
+    fn block_key(self, param: BlockParam) -> String {
+        use BlockParam as B;
+        let original = self == Self::Original;
+        let pick = |a: &'static str, b: &'static str| if original { a } else { b };
+        let attention = |which: Attention| match which {
+            Attention::SelfAttention => pick("self_attn", "attn1"),
+            Attention::Cross => pick("cross_attn", "attn2"),
+        };
+        match param {
+            B::Projection(which, projection, part) => {
+                let layer = match projection {
+                    Projection::Q => pick("q", "to_q"),
+                    Projection::K => pick("k", "to_k"),
+                    Projection::V => pick("v", "to_v"),
+                    Projection::O => pick("o", "to_out.0"),
+                };
+                format!("{}.{layer}.{}", attention(which), part.name())
+            }
+            B::NormQ(which) => format!("{}.norm_q.weight", attention(which)),
+            B::NormK(which) => format!("{}.norm_k.weight", attention(which)),
+            B::CrossNorm(part) => format!("{}.{}", pick("norm3", "norm2"), part.name()),
+            B::FfnUp(part) => format!("{}.{}", pick("ffn.0", "ffn.net.0.proj"), part.name()),
+            B::FfnDown(part) => format!("{}.{}", pick("ffn.2", "ffn.net.2"), part.name()),
+            B::Modulation => pick("modulation", "scale_shift_table").to_owned(),
+        }
+    }
+}
+
+impl WanParam {
+    /// Shape in the file, the same in both formats.
+    pub fn shape(self, config: &WanConfig) -> Vec<usize> {
+        let WanConfig { dim, ffn_dim, freq_dim, text_dim, in_dim, out_dim, patch_size: [pt, ph, pw], .. } =
+            *config;
+        match self {
+            Self::PatchEmbedding(part) => part.shape(&[dim, in_dim, pt, ph, pw]),
+            Self::TextIn(part) => part.shape(&[dim, text_dim]),
+            Self::TextOut(part) | Self::TimeOut(part) => part.shape(&[dim, dim]),
+            Self::TimeIn(part) => part.shape(&[dim, freq_dim]),
+            Self::TimeProjection(part) => part.shape(&[6 * dim, dim]),
+            Self::Head(part) => part.shape(&[pt * ph * pw * out_dim, dim]),
+            Self::HeadModulation => vec![1, 2, dim],
+            Self::Block(_, BlockParam::Projection(_, _, part)) => part.shape(&[dim, dim]),
+            Self::Block(_, BlockParam::FfnUp(part)) => part.shape(&[ffn_dim, dim]),
+            Self::Block(_, BlockParam::FfnDown(part)) => part.shape(&[dim, ffn_dim]),
+            Self::Block(_, BlockParam::Modulation) => vec![1, 6, dim],
+            Self::Block(_, BlockParam::NormQ(_) | BlockParam::NormK(_) | BlockParam::CrossNorm(_)) => {
+                vec![dim]
+            }
+        }
+    }
+
+    /// Every parameter that a model of this configuration has.
+    pub fn all(config: &WanConfig) -> Vec<Self> {
+        let mut params = vec![Self::HeadModulation];
+        for part in PARTS {
+            params.extend([
+                Self::PatchEmbedding(part),
+                Self::TextIn(part),
+                Self::TextOut(part),
+                Self::TimeIn(part),
+            ]);
+            params.extend([Self::TimeOut(part), Self::TimeProjection(part), Self::Head(part)]);
+        }
+        for index in 0..config.num_layers {
+            params.extend(BlockParam::all(config).into_iter().map(|p| Self::Block(index, p)));
+        }
+        params
+    }
+}
+
+impl BlockParam {
+    /// Every parameter of one block.
+    pub fn all(config: &WanConfig) -> Vec<Self> {
+        let mut params = vec![Self::Modulation];
+        for which in [Attention::SelfAttention, Attention::Cross] {
+            for projection in [Projection::Q, Projection::K, Projection::V, Projection::O] {
+                params.extend(PARTS.map(|part| Self::Projection(which, projection, part)));
+            }
+            if config.qk_norm {
+                params.extend([Self::NormQ(which), Self::NormK(which)]);
+            }
+        }
+        for part in PARTS {
+            params.extend([Self::FfnUp(part), Self::FfnDown(part)]);
+            if config.cross_attn_norm {
+                params.push(Self::CrossNorm(part));
+            }
+        }
+        params
+    }
+}
+
+/// The parameters of one checkpoint, by meaning instead of by key.
+#[derive(Debug, Clone)]
+pub struct WanWeights {
+    store: WeightStore,
+    format: WanFormat,
+    config: WanConfig,
+}
+
+impl WanWeights {
+    /// Recognises the format, strips a known prefix, and checks that every parameter of the
+    /// configuration is there with its shape. Reads no elements.
+    ///
+    /// # Errors
+    /// [`Error::Weight`] naming the first tensor that is missing or has another shape.
+    pub fn new(store: &WeightStore, config: WanConfig) -> Result<Self> {
+        // The one key whose name differs and that every model has.
+        let probe = WanParam::TimeProjection(Part::Weight);
+        let formats = [WanFormat::Original, WanFormat::Diffusers];
+        let choices =
+            PREFIXES.iter().flat_map(|prefix| formats.map(|format| (store.with_prefix(prefix), format)));
+        let Some((store, format)) =
+            choices.into_iter().find(|(view, format)| view.contains(&format.key(probe)))
+        else {
+            let keys = formats.map(|f| f.key(probe)).join("` nor `");
+            let reason = format!(
+                "not a Wan transformer: neither `{keys}` is here, with or without `model.diffusion_model.`"
+            );
+            return Err(Error::Weight { path: store.path().into(), tensor: formats[0].key(probe), reason });
+        };
+        for param in WanParam::all(&config) {
+            store.require_shape(&format.key(param), &param.shape(&config))?;
+        }
+        Ok(Self { store, format, config })
+    }
+
+    /// The format that was recognised.
+    pub fn format(&self) -> WanFormat {
+        self.format
+    }
+
+    /// Sizes of the model.
+    pub fn config(&self) -> &WanConfig {
+        &self.config
+    }
+
+    /// The file, with the prefix stripped: for uploads that keep the stored type.
+    pub fn store(&self) -> &WeightStore {
+        &self.store
+    }
+
+    /// Key of a parameter in [`store`](Self::store).
+    pub fn key(&self, param: WanParam) -> String {
+        self.format.key(param)
+    }
+
+    /// Loads a parameter as f32.
+    ///
+    /// # Errors
+    /// [`Error::Weight`] when it is missing (an index past the last block) or not a float tensor.
+    pub fn load(&self, param: WanParam) -> Result<HostTensor> {
+        self.store.load(&self.key(param), &param.shape(&self.config))
+    }
+
+    /// Loads a parameter of one block as f32. Errors as [`load`](Self::load).
+    pub fn load_block(&self, index: usize, param: BlockParam) -> Result<HostTensor> {
+        self.load(WanParam::Block(index, param))
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+
+    fn config() -> WanConfig {
+        let json = br#"{"dim": 4, "ffn_dim": 6, "freq_dim": 8, "text_dim": 5, "num_heads": 2, "num_layers": 2, "in_dim": 3, "out_dim": 3}"#;
+        WanConfig::from_bytes("config.json", json).unwrap()
+    }
+
+    /// A file with every parameter, zeros, except those that `change` renames or drops.
+    fn store(format: WanFormat, prefix: &str, change: impl Fn(String) -> Option<String>) -> WeightStore {
+        let (mut header, mut end) = (Vec::new(), 0);
+        for param in WanParam::all(&config()) {
+            let shape = param.shape(&config());
+            let bytes = 4 * shape.iter().product::<usize>();
+            if let Some(key) = change(format!("{prefix}{}", format.key(param))) {
+                header.push(format!(
+                    r#""{key}":{{"dtype":"F32","shape":{shape:?},"data_offsets":[{end},{}]}}"#,
+                    end + bytes
+                ));
+                end += bytes;
+            }
+        }
+        let header = format!("{{{}}}", header.join(","));
+        let bytes = [&(header.len() as u64).to_le_bytes(), header.as_bytes(), &vec![0; end]].concat();
+        WeightStore::from_bytes("wan", bytes).unwrap()
+    }
+
+    #[test]
+    fn keys_are_distinct_and_as_published() {
+        let all = WanParam::all(&config());
+        // 825 tensors at 30 blocks: 15 outside and 27 a block.
+        assert_eq!(all.len(), 15 + 2 * 27);
+        for format in [WanFormat::Original, WanFormat::Diffusers] {
+            let keys: BTreeSet<String> = all.iter().map(|p| format.key(*p)).collect();
+            assert_eq!(keys.len(), all.len());
+        }
+        let both = |p| (WanFormat::Original.key(p), WanFormat::Diffusers.key(p));
+        let norm = WanParam::Block(3, BlockParam::CrossNorm(Part::Bias));
+        assert_eq!(both(norm), ("blocks.3.norm3.bias".into(), "blocks.3.norm2.bias".into()));
+        let out = WanParam::Block(0, BlockParam::Projection(Attention::Cross, Projection::O, Part::Weight));
+        assert_eq!(
+            both(out),
+            ("blocks.0.cross_attn.o.weight".into(), "blocks.0.attn2.to_out.0.weight".into())
+        );
+        assert_eq!(both(WanParam::HeadModulation), ("head.modulation".into(), "scale_shift_table".into()));
+    }
+
+    #[test]
+    fn recognises_format_and_prefix() {
+        for format in [WanFormat::Original, WanFormat::Diffusers] {
+            for prefix in PREFIXES {
+                let weights = WanWeights::new(&store(format, prefix, Some), config()).unwrap();
+                assert_eq!(weights.format(), format);
+                let up = weights.load_block(1, BlockParam::FfnUp(Part::Weight)).unwrap();
+                assert_eq!(up.shape().dims(), [6, 4]);
+                assert!(weights.load_block(2, BlockParam::Modulation).is_err());
+            }
+        }
+    }
+
+    #[test]
+    fn names_the_missing_tensor() {
+        let without = |key: &'static str| store(WanFormat::Original, "", move |k| (k != key).then_some(k));
+        let text = WanWeights::new(&without("blocks.1.norm3.weight"), config()).unwrap_err().to_string();
+        assert!(text.contains("`blocks.1.norm3.weight`: missing"), "{text}");
+        let text = WanWeights::new(&without("time_projection.1.weight"), config()).unwrap_err().to_string();
+        assert!(text.contains("not a Wan transformer"), "{text}");
+        let wider = WanConfig { ffn_dim: 7, ..config() };
+        let text = WanWeights::new(&store(WanFormat::Original, "", Some), wider).unwrap_err().to_string();
+        assert!(text.contains("ffn.0") && text.contains("expected shape"), "{text}");
+    }
+}

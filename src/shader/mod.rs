@@ -1,0 +1,126 @@
+//! Composes one WGSL text from a typed head, modules and a body. Pure text: no device here.
+//!
+//! The head says what a variant is (`enable f16;`, `alias Elem = f16;`, `const TILE_Q: u32 = 4u;`); a module is a file
+//! with the functions of one capability (`reduce.subgroup.wgsl`); the body is the kernel. WGSL allows any order of
+//! declarations, so joining them is enough. Places in the joined text map back to the files.
+
+use std::fmt::Write as _;
+
+/// A WGSL file compiled into the crate.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Source {
+    /// Path below the repository's root.
+    pub path: &'static str,
+    /// Its text.
+    pub text: &'static str,
+}
+
+/// Names a file below `shaders/` and includes its text.
+#[macro_export]
+macro_rules! wgsl {
+    ($path:literal) => {
+        $crate::shader::Source {
+            path: concat!("shaders/", $path),
+            text: include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/shaders/", $path)),
+        }
+    };
+}
+
+/// A constant of the head.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Const {
+    /// `u32`
+    U32(u32),
+    /// `bool`
+    Bool(bool),
+}
+
+/// The typed head of a variant.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Hash)]
+pub struct Head {
+    /// `enable` names, in order.
+    pub enables: Vec<&'static str>,
+    /// WGSL name of the storage type behind `Elem` and `Elem4`.
+    pub elem: &'static str,
+    /// Constants.
+    pub consts: Vec<(&'static str, Const)>,
+}
+
+/// Joined text with the way back to its files.
+#[derive(Debug, Clone)]
+pub struct Composed {
+    text: String,
+    /// First line (from 0) of each piece and the piece's path.
+    pieces: Vec<(usize, &'static str)>,
+}
+
+/// Joins head, modules and body.
+pub fn compose(head: &Head, modules: &[Source], body: Source) -> Composed {
+    let mut text = String::new();
+    for name in &head.enables {
+        let _ = writeln!(text, "enable {name};");
+    }
+    if !head.elem.is_empty() {
+        let _ = writeln!(text, "alias Elem = {0};\nalias Elem4 = vec4<{0}>;", head.elem);
+    }
+    for (name, value) in &head.consts {
+        let _ = match value {
+            Const::U32(v) => writeln!(text, "const {name}: u32 = {v}u;"),
+            Const::Bool(v) => writeln!(text, "const {name}: bool = {v};"),
+        };
+    }
+    let mut pieces = vec![(0, "head")];
+    for piece in modules.iter().chain([&body]) {
+        pieces.push((text.lines().count(), piece.path));
+        text.push_str(piece.text);
+        if !piece.text.ends_with('\n') {
+            text.push('\n');
+        }
+    }
+    Composed { text, pieces }
+}
+
+impl Composed {
+    /// The WGSL text.
+    pub fn text(&self) -> &str {
+        &self.text
+    }
+
+    /// File, line and column of a place (lines and columns from 1) in the joined text.
+    pub fn place(&self, line: usize, column: usize) -> String {
+        let line0 = line.saturating_sub(1);
+        let piece = self.pieces.iter().rev().find(|(first, _)| *first <= line0);
+        let (first, path) = piece.copied().unwrap_or((0, "head"));
+        format!("{path}:{}:{column}", line0 - first + 1)
+    }
+
+    /// Finds `wgsl:LINE:COLUMN` in a compiler's message and returns the place and the message.
+    pub fn locate(&self, message: &str) -> (String, String) {
+        let place = message.split("wgsl:").skip(1).find_map(|rest| {
+            let mut numbers = rest.split(|c: char| !c.is_ascii_digit());
+            let line = numbers.next()?.parse().ok()?;
+            let column = numbers.next()?.parse().ok()?;
+            Some(self.place(line, column))
+        });
+        (place.unwrap_or_else(|| "unknown place".into()), message.trim().to_owned())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const MODULE: Source = Source { path: "shaders/shared/m.wgsl", text: "fn f() {}\nfn g() {}\n" };
+    const BODY: Source = Source { path: "shaders/x/x.wgsl", text: "fn x() {}\n" };
+
+    #[test]
+    fn joined_lines_map_back_to_their_files() {
+        let head = Head { enables: vec!["f16"], elem: "f16", consts: vec![("WG_SIZE", Const::U32(64))] };
+        let composed = compose(&head, &[MODULE], BODY);
+        assert_eq!(composed.place(2, 1), "head:2:1");
+        assert_eq!(composed.place(6, 4), "shaders/shared/m.wgsl:2:4");
+        assert_eq!(composed.place(7, 1), "shaders/x/x.wgsl:1:1");
+        assert_eq!(composed.locate("error\n  --- wgsl:6:9\n").0, "shaders/shared/m.wgsl:2:9");
+        assert!(composed.text().starts_with("enable f16;\nalias Elem = f16;"));
+    }
+}

@@ -1,0 +1,212 @@
+//! Arrays on the device and in host memory.
+
+mod array;
+mod host;
+
+pub use array::Array;
+pub use host::HostTensor;
+
+use crate::gpu::{Binding, Buffer, Context};
+use crate::{Dtype, Error, Result, Shape};
+
+/// A dense row-major tensor on a device: a view of a pooled buffer.
+#[derive(Debug, Clone)]
+pub struct Tensor {
+    context: Context,
+    buffer: Buffer,
+    /// First byte in the buffer.
+    offset: u64,
+    shape: Shape,
+    dtype: Dtype,
+}
+
+impl Tensor {
+    /// Memory for a tensor; its contents are undefined.
+    pub fn empty(context: &Context, shape: impl Into<Shape>, dtype: Dtype) -> Result<Self> {
+        let shape = shape.into();
+        let bytes = Self::bytes_of(&shape, dtype)?;
+        Ok(Self { context: context.clone(), buffer: context.allocate(bytes)?, offset: 0, shape, dtype })
+    }
+
+    fn bytes_of(shape: &Shape, dtype: Dtype) -> Result<u64> {
+        if dtype == Dtype::Bf16 {
+            return Err(Error::input("tensor", "bf16 exists in files only; use f32 or f16 on the device"));
+        }
+        shape
+            .checked_len()
+            .and_then(|n| n.checked_mul(dtype.size()))
+            .map(|n| n as u64)
+            .ok_or_else(|| Error::input("tensor", format!("shape {shape} is too large")))
+    }
+
+    /// Uploads values.
+    pub fn from_f32(context: &Context, shape: impl Into<Shape>, values: &[f32]) -> Result<Self> {
+        Self::from_f32_as(context, shape, values, Dtype::F32)
+    }
+
+    /// Uploads values, stored as `dtype` (f32 or f16).
+    pub fn from_f32_as(context: &Context, shape: impl Into<Shape>, values: &[f32], dtype: Dtype) -> Result<Self> {
+        let shape = shape.into();
+        if shape.checked_len() != Some(values.len()) {
+            return Err(Error::input("tensor", format!("{} values do not fill shape {shape}", values.len())));
+        }
+        let tensor = Self::empty(context, shape, dtype)?;
+        match dtype {
+            Dtype::F32 => context.upload(&tensor.buffer, 0, bytemuck::cast_slice(values))?,
+            Dtype::F16 => {
+                let halves: Vec<half::f16> = values.iter().map(|&v| half::f16::from_f32(v)).collect();
+                context.upload(&tensor.buffer, 0, bytemuck::cast_slice(&halves))?;
+            }
+            Dtype::Bf16 | Dtype::U32 => return Err(Error::input("tensor", format!("floats cannot be stored as {dtype}"))),
+        }
+        Ok(tensor)
+    }
+
+    /// Uploads indices.
+    pub fn from_u32(context: &Context, shape: impl Into<Shape>, values: &[u32]) -> Result<Self> {
+        let shape = shape.into();
+        if shape.checked_len() != Some(values.len()) {
+            return Err(Error::input("tensor", format!("{} values do not fill shape {shape}", values.len())));
+        }
+        let tensor = Self::empty(context, shape, Dtype::U32)?;
+        context.upload(&tensor.buffer, 0, bytemuck::cast_slice(values))?;
+        Ok(tensor)
+    }
+
+    /// Uploads a host tensor.
+    pub fn from_host(context: &Context, host: &HostTensor) -> Result<Self> {
+        Self::from_f32(context, host.shape().clone(), host.data())
+    }
+
+    /// Zeros.
+    pub fn zeros(context: &Context, shape: impl Into<Shape>) -> Result<Self> {
+        Self::from_host(context, &HostTensor::zeros(shape))
+    }
+
+    /// A tensor on an app's buffer; `offset` in bytes, a multiple of [`crate::Caps::offset_alignment`].
+    pub fn from_app_buffer(context: &Context, buffer: &wgpu::Buffer, offset: u64, shape: impl Into<Shape>, dtype: Dtype) -> Result<Self> {
+        let shape = shape.into();
+        let bytes = Self::bytes_of(&shape, dtype)?;
+        if offset.checked_add(bytes).is_none_or(|end| end > buffer.size()) {
+            return Err(Error::input(
+                "app buffer",
+                format!("{shape} of {dtype} at byte {offset} does not fit in {} bytes", buffer.size()),
+            ));
+        }
+        Ok(Self { context: context.clone(), buffer: context.adopt(buffer)?, offset, shape, dtype })
+    }
+
+    /// The context it lives in.
+    pub fn context(&self) -> &Context {
+        &self.context
+    }
+
+    /// Sizes.
+    pub fn shape(&self) -> &Shape {
+        &self.shape
+    }
+
+    /// Sizes as a slice, outermost first.
+    pub fn dims(&self) -> &[usize] {
+        self.shape.dims()
+    }
+
+    /// Number of elements.
+    pub fn len(&self) -> usize {
+        self.shape.len()
+    }
+
+    /// True when it has no element.
+    pub fn is_empty(&self) -> bool {
+        self.shape.is_empty()
+    }
+
+    /// Storage type.
+    pub fn dtype(&self) -> Dtype {
+        self.dtype
+    }
+
+    /// The memory it is a view of.
+    pub fn buffer(&self) -> &Buffer {
+        &self.buffer
+    }
+
+    /// Same elements under another shape.
+    pub fn reshape(&self, shape: impl Into<Shape>) -> Result<Self> {
+        let shape = shape.into();
+        if shape.checked_len() != Some(self.len()) {
+            return Err(Error::input("reshape", format!("{} elements do not fill shape {shape}", self.len())));
+        }
+        Ok(Self { shape, ..self.clone() })
+    }
+
+    /// Rows `start..start + count` of the outermost axis, without a copy.
+    pub fn narrow(&self, start: usize, count: usize) -> Result<Self> {
+        let dims = self.dims();
+        let (Some(&rows), inner) = (dims.first(), dims.iter().skip(1).product::<usize>()) else {
+            return Err(Error::input("narrow", "a scalar has no rows"));
+        };
+        if start.checked_add(count).is_none_or(|end| end > rows) {
+            return Err(Error::input("narrow", format!("rows {start}..{start}+{count} of {rows}")));
+        }
+        let offset = self.offset + (start * inner * self.dtype.size()) as u64;
+        let mut shape = dims.to_vec();
+        if let Some(first) = shape.first_mut() {
+            *first = count;
+        }
+        Ok(Self { offset, shape: shape.into(), ..self.clone() })
+    }
+
+    /// The bytes a kernel binds: rounded up to 16 so that vector reads of the last element stay inside.
+    pub fn binding(&self) -> Binding<'_> {
+        let bytes = (self.len() * self.dtype.size()) as u64;
+        let size = bytes.next_multiple_of(16).min(self.buffer.size() - self.offset).max(4);
+        Binding { buffer: &self.buffer, offset: self.offset, size: size - size % 4 }
+    }
+
+    /// Copies the values into a new tensor.
+    pub fn to_owned_copy(&self) -> Result<Self> {
+        let copy = Self::empty(&self.context, self.shape.clone(), self.dtype)?;
+        self.copy_to(&copy)?;
+        Ok(copy)
+    }
+
+    /// Copies the values into another tensor of the same size and type.
+    pub fn copy_to(&self, to: &Self) -> Result<()> {
+        if self.len() != to.len() || self.dtype != to.dtype {
+            return Err(Error::input("copy", format!("{} {} into {} {}", self.shape, self.dtype, to.shape, to.dtype)));
+        }
+        let size = ((self.len() * self.dtype.size()) as u64).next_multiple_of(4);
+        if self.buffer.same(&to.buffer) {
+            return Err(Error::input("copy", "source and destination share a buffer"));
+        }
+        self.context.copy(Binding { size, ..self.binding() }, Binding { size, ..to.binding() })
+    }
+
+    /// Overwrites the values.
+    pub fn write(&self, values: &[f32]) -> Result<()> {
+        if values.len() != self.len() || self.dtype != Dtype::F32 {
+            return Err(Error::input("write", format!("{} f32 values into {} {}", values.len(), self.shape, self.dtype)));
+        }
+        self.context.upload(&self.buffer, self.offset, bytemuck::cast_slice(values))
+    }
+
+    /// Downloads the values as f32.
+    pub async fn to_vec(&self) -> Result<Vec<f32>> {
+        let bytes = (self.len() * self.dtype.size()) as u64;
+        let raw = self.context.read(&self.buffer, self.offset, bytes.next_multiple_of(4)).await?;
+        Ok(match self.dtype {
+            Dtype::F32 => raw.chunks_exact(4).filter_map(|c| c.try_into().ok()).map(f32::from_le_bytes).collect(),
+            Dtype::U32 => raw.chunks_exact(4).filter_map(|c| c.try_into().ok()).map(|b| u32::from_le_bytes(b) as f32).collect(),
+            Dtype::F16 | Dtype::Bf16 => {
+                let halves = raw.chunks_exact(2).filter_map(|c| c.try_into().ok()).map(|b| half::f16::from_le_bytes(b).to_f32());
+                halves.take(self.len()).collect()
+            }
+        })
+    }
+
+    /// Downloads into host memory.
+    pub async fn to_host(&self) -> Result<HostTensor> {
+        HostTensor::new(self.shape.clone(), self.to_vec().await?)
+    }
+}

@@ -1,0 +1,246 @@
+//! The tensors of one model, by name.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use super::FileDtype;
+use super::element::{to_f32, to_u32};
+use super::source::{Entry, Shard};
+use crate::{Error, HostTensor, Result, Shape};
+
+/// The tensors of a safetensors file, a sharded folder or bytes in memory, by name.
+///
+/// Files are mapped, not read: opening costs the header, and [`load`](Self::load) touches only the
+/// pages of its tensor. A clone or a [`with_prefix`](Self::with_prefix) view shares the files.
+#[derive(Debug, Clone)]
+pub struct WeightStore {
+    inner: Arc<Inner>,
+    prefix: String,
+}
+
+#[derive(Debug)]
+struct Inner {
+    /// The file or folder as the caller named it.
+    path: PathBuf,
+    shards: Vec<Shard>,
+    entries: BTreeMap<String, Entry>,
+}
+
+impl WeightStore {
+    /// Opens a `.safetensors` file, a `*.safetensors.index.json`, or a folder.
+    ///
+    /// In a folder the first of these is taken: `diffusion_pytorch_model.safetensors.index.json`,
+    /// `model.safetensors.index.json`, `diffusion_pytorch_model.safetensors`, `model.safetensors`, the
+    /// only index, the only `.safetensors` file. The index decides which tensors exist.
+    ///
+    /// # Errors
+    /// [`Error::Io`] from the system; [`Error::File`] for a folder without a clear choice, a damaged or
+    /// truncated file, or an index that names a path outside its folder; [`Error::Weight`] when a shard
+    /// lacks a tensor that the index places in it.
+    #[cfg(not(target_arch = "wasm32"))]
+    pub fn open(path: impl AsRef<Path>) -> Result<Self> {
+        use super::folder::{Layout, resolve};
+        let path = path.as_ref();
+        match resolve(path)? {
+            Layout::Single(file) => Self::from_shards(path.to_path_buf(), vec![Shard::map(&file)?]),
+            Layout::Sharded { folder, index, weight_map } => {
+                let mut found = BTreeMap::new();
+                let mut shards = Vec::new();
+                let files: std::collections::BTreeSet<&String> = weight_map.values().collect();
+                for (number, name) in files.into_iter().enumerate() {
+                    let shard = Shard::map(&folder.join(name))?;
+                    let of_this_file = |(tensor, _): &(String, Entry)| weight_map.get(tensor) == Some(name);
+                    found.extend(shard.entries(number)?.into_iter().filter(of_this_file));
+                    shards.push(shard);
+                }
+                if let Some((tensor, shard)) =
+                    weight_map.iter().find(|(tensor, _)| !found.contains_key(*tensor))
+                {
+                    let reason = format!("the index places it in `{shard}`, which does not hold it");
+                    return Err(Error::Weight { path: index, tensor: tensor.clone(), reason });
+                }
+                Ok(Self::from_inner(Inner { path: path.to_path_buf(), shards, entries: found }))
+            }
+        }
+    }
+
+    /// Takes a safetensors file in memory; `name` stands for the path in messages.
+    ///
+    /// # Errors
+    /// [`Error::File`] for a damaged or truncated file.
+    pub fn from_bytes(name: impl Into<PathBuf>, bytes: Vec<u8>) -> Result<Self> {
+        let name = name.into();
+        Self::from_shards(name.clone(), vec![Shard::owned(name, bytes)])
+    }
+
+    /// Takes the shards of a model in memory, each with its file name.
+    ///
+    /// # Errors
+    /// As [`from_bytes`](Self::from_bytes); [`Error::Weight`] when two shards hold the same tensor.
+    pub fn from_byte_shards(name: impl Into<PathBuf>, shards: Vec<(String, Vec<u8>)>) -> Result<Self> {
+        Self::from_shards(
+            name.into(),
+            shards.into_iter().map(|(name, bytes)| Shard::owned(name, bytes)).collect(),
+        )
+    }
+
+    fn from_shards(path: PathBuf, shards: Vec<Shard>) -> Result<Self> {
+        let mut entries: BTreeMap<String, Entry> = BTreeMap::new();
+        for (number, shard) in shards.iter().enumerate() {
+            for (name, entry) in shard.entries(number)? {
+                if entries.contains_key(&name) {
+                    return Err(Error::Weight {
+                        path: shard.path.clone(),
+                        tensor: name,
+                        reason: "another shard holds it too".into(),
+                    });
+                }
+                entries.insert(name, entry);
+            }
+        }
+        Ok(Self::from_inner(Inner { path, shards, entries }))
+    }
+
+    fn from_inner(inner: Inner) -> Self {
+        Self { inner: Arc::new(inner), prefix: String::new() }
+    }
+
+    /// A view of the tensors whose names start with `prefix`, named without it.
+    ///
+    /// Prefixes add up; a prefix that fits nothing gives an empty view.
+    pub fn with_prefix(&self, prefix: &str) -> Self {
+        Self { inner: Arc::clone(&self.inner), prefix: format!("{}{prefix}", self.prefix) }
+    }
+
+    /// The file or folder that was opened.
+    pub fn path(&self) -> &Path {
+        &self.inner.path
+    }
+
+    /// Names in this view, sorted.
+    pub fn names(&self) -> impl Iterator<Item = &str> {
+        let from = self
+            .inner
+            .entries
+            .range::<str, _>((std::ops::Bound::Included(self.prefix.as_str()), std::ops::Bound::Unbounded));
+        from.map_while(|(name, _)| name.strip_prefix(self.prefix.as_str()))
+    }
+
+    /// True when the view has this tensor.
+    pub fn contains(&self, name: &str) -> bool {
+        self.inner.entries.contains_key(&self.full(name))
+    }
+
+    /// Sizes of a tensor. Fails with [`Error::Weight`] when it is missing.
+    pub fn shape(&self, name: &str) -> Result<Shape> {
+        Ok(Shape::from(self.entry(name)?.shape.as_slice()))
+    }
+
+    /// Element type of a tensor in the file. Fails with [`Error::Weight`] when it is missing.
+    pub fn dtype(&self, name: &str) -> Result<FileDtype> {
+        Ok(self.entry(name)?.dtype)
+    }
+
+    /// Elements as they lie in the file: little endian, row-major, at any alignment.
+    ///
+    /// For uploads that keep the stored type. Fails with [`Error::Weight`] when the tensor is missing.
+    pub fn bytes(&self, name: &str) -> Result<&[u8]> {
+        let entry = self.entry(name)?;
+        self.slice(name, entry, 0..entry.range.len())
+    }
+
+    /// Loads a float tensor as f32 and checks its shape.
+    ///
+    /// # Errors
+    /// [`Error::Weight`] when the tensor is missing, has another shape, or is not F32, F16, BF16 or F64.
+    pub fn load(&self, name: &str, expected_shape: &[usize]) -> Result<HostTensor> {
+        self.require_shape(name, expected_shape)?;
+        self.load_any(name)
+    }
+
+    /// Loads a float tensor as f32, whatever its shape. Errors as [`load`](Self::load).
+    pub fn load_any(&self, name: &str) -> Result<HostTensor> {
+        let entry = self.entry(name)?;
+        let data =
+            to_f32(entry.dtype, self.bytes(name)?).map_err(|reason| self.refuse(name, entry, reason))?;
+        HostTensor::new(entry.shape.clone(), data)
+    }
+
+    /// Loads chosen rows (first axis) of a float matrix of `expected_shape` as f32, `[rows, columns]`.
+    ///
+    /// For embedding tables that are gigabytes large while a prompt needs a few rows.
+    ///
+    /// # Errors
+    /// As [`load`](Self::load), and when a row is past the end or the shape is not of two axes.
+    pub fn load_rows(&self, name: &str, expected_shape: &[usize], rows: &[u32]) -> Result<HostTensor> {
+        self.require_shape(name, expected_shape)?;
+        let entry = self.entry(name)?;
+        let refuse = |reason: String| self.refuse(name, entry, reason);
+        let [count, columns] = *expected_shape else {
+            return Err(refuse(format!(
+                "rows of a tensor of shape {} were asked for",
+                Shape::from(expected_shape)
+            )));
+        };
+        let row_bytes = columns * entry.dtype.size().unwrap_or(0);
+        let mut data = Vec::new();
+        for &row in rows {
+            let row = row as usize;
+            if row >= count {
+                return Err(refuse(format!("row {row} was asked for, it has {count}")));
+            }
+            let bytes = self.slice(name, entry, row * row_bytes..(row + 1) * row_bytes)?;
+            data.extend(to_f32(entry.dtype, bytes).map_err(refuse)?);
+        }
+        HostTensor::new([rows.len(), columns], data)
+    }
+
+    /// Loads an I32, I64 or U32 tensor, row-major.
+    ///
+    /// # Errors
+    /// [`Error::Weight`] when the tensor is missing, of another type, or holds a value outside u32.
+    pub fn load_u32(&self, name: &str) -> Result<Vec<u32>> {
+        let entry = self.entry(name)?;
+        to_u32(entry.dtype, self.bytes(name)?).map_err(|reason| self.refuse(name, entry, reason))
+    }
+
+    /// Fails with [`Error::Weight`] unless the tensor exists with this shape; reads no elements.
+    pub fn require_shape(&self, name: &str, expected: &[usize]) -> Result<()> {
+        let entry = self.entry(name)?;
+        if entry.shape == expected {
+            return Ok(());
+        }
+        let (expected, found) = (Shape::from(expected), Shape::from(entry.shape.as_slice()));
+        Err(self.refuse(name, entry, format!("expected shape {expected}, found {found}")))
+    }
+
+    fn full(&self, name: &str) -> String {
+        format!("{}{name}", self.prefix)
+    }
+
+    fn entry(&self, name: &str) -> Result<&Entry> {
+        let full = self.full(name);
+        self.inner.entries.get(&full).ok_or_else(|| {
+            let count = self.names().count();
+            let example = self.names().next().map(|n| format!(", such as `{n}`")).unwrap_or_default();
+            let reason = format!("missing; {count} tensors are here{example}");
+            Error::Weight { path: self.inner.path.clone(), tensor: full.clone(), reason }
+        })
+    }
+
+    /// Bytes of a tensor, `within` counted from its first.
+    fn slice(&self, name: &str, entry: &Entry, within: std::ops::Range<usize>) -> Result<&[u8]> {
+        // The header was checked when the file was opened, so this fails only if the crate is wrong.
+        let bytes =
+            self.inner.shards.get(entry.shard).and_then(|s| s.bytes.as_slice().get(entry.range.clone()));
+        bytes
+            .and_then(|b| b.get(within))
+            .ok_or_else(|| self.refuse(name, entry, "its bytes are outside the file".into()))
+    }
+
+    fn refuse(&self, name: &str, entry: &Entry, reason: String) -> Error {
+        let path = self.inner.shards.get(entry.shard).map_or(&self.inner.path, |s| &s.path).clone();
+        Error::Weight { path, tensor: self.full(name), reason }
+    }
+}

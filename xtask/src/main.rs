@@ -1,0 +1,153 @@
+//! `cargo xtask`: everything a person or a build server does with this workspace, as one command each.
+//!
+//! Commands that touch a GPU first make sure that a Vulkan driver is there whose results can be trusted
+//! (see [`driver`]); on a Debian or Ubuntu machine without one they install a software driver.
+
+mod cargo;
+mod check;
+mod driver;
+mod prereq;
+
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+/// What failed, in words for the person at the terminal.
+type Result<T = (), E = String> = std::result::Result<T, E>;
+
+#[derive(Parser)]
+#[command(name = "cargo xtask", bin_name = "cargo xtask", about = "The chores of the foveal workspace")]
+struct Cli {
+    #[command(subcommand)]
+    task: Task,
+}
+
+#[derive(Subcommand)]
+enum Task {
+    /// Run the temporal control demonstration; its report lands in out/demo
+    Demo {
+        /// Arguments for the example
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        args: Vec<OsString>,
+    },
+    /// Run every check: formatting, lints, tests, documentation, golden cases
+    Test {
+        /// Formatting, lints and tests only
+        #[arg(long)]
+        fast: bool,
+    },
+    /// Run golden cases: every folder below DIR with a case.json
+    Golden {
+        /// Folder to search
+        dir: PathBuf,
+        /// Run only the operations whose name begins like this
+        #[arg(long, value_name = "OP_PREFIX")]
+        filter: Option<String>,
+    },
+    /// Print the WGSL of a kernel as the GPU gets it
+    Expand {
+        /// Name of the kernel
+        stem: String,
+        /// One variant only
+        variant: Option<String>,
+    },
+    /// Write the generated tables of the documentation
+    Docs {
+        /// Change nothing; fail when a table is stale
+        #[arg(long)]
+        check: bool,
+    },
+    /// Run the kernel benchmarks
+    Bench {
+        /// Keep the results with those of earlier runs on this adapter
+        #[arg(long)]
+        record: bool,
+        /// More arguments for the benchmark
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        args: Vec<OsString>,
+    },
+    /// Only make sure that there is a sound Vulkan driver
+    Driver,
+}
+
+fn main() -> ExitCode {
+    match run(Cli::parse().task) {
+        Ok(code) => code,
+        Err(message) => {
+            eprintln!("xtask: {message}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(task: Task) -> Result<ExitCode> {
+    match task {
+        Task::Demo { args } => demo(&args),
+        Task::Test { fast } => check::run(fast),
+        Task::Golden { dir, filter } => {
+            ready()?;
+            let mut args = vec![dir.into_os_string()];
+            if let Some(prefix) = filter {
+                args.extend(["--filter".into(), prefix.into()]);
+            }
+            cargo::run_bin("golden", &args, None)
+        }
+        Task::Expand { stem, variant } => {
+            prereq::check()?;
+            let args: Vec<OsString> = std::iter::once(stem).chain(variant).map(Into::into).collect();
+            cargo::run_bin("expand", &args, None)
+        }
+        Task::Docs { check } => {
+            prereq::check()?;
+            let args: &[OsString] = if check { &["--check".into()] } else { &[] };
+            cargo::run_bin("docs", args, Some(&root()))
+        }
+        Task::Bench { record, args } => {
+            ready()?;
+            let mut bench = cargo::command(["bench", "--workspace", "--bench", "kernels", "--"]);
+            if record {
+                bench.arg("--record");
+            }
+            cargo::run(bench.args(args).current_dir(root()))
+        }
+        Task::Driver => driver::ensure().map(|()| ExitCode::SUCCESS),
+    }
+}
+
+/// What every command needs that builds the library and runs it on an adapter.
+fn ready() -> Result {
+    prereq::check()?;
+    driver::ensure()
+}
+
+fn demo(args: &[OsString]) -> Result<ExitCode> {
+    ready()?;
+    let root = root();
+    let program = cargo::build(cargo::Kind::Example, "temporal_control")?;
+    let code = cargo::run(std::process::Command::new(program).args(args).current_dir(&root))?;
+    if code == ExitCode::SUCCESS {
+        let folder = root.join("out").join("demo");
+        match report(&folder) {
+            Some(path) => println!("report: {}", path.display()),
+            None if folder.is_dir() => println!("results: {}", folder.display()),
+            None => {}
+        }
+    }
+    Ok(code)
+}
+
+/// The page to open first in a folder of results.
+fn report(folder: &Path) -> Option<PathBuf> {
+    ["index.html", "report.html", "report.md"]
+        .iter()
+        .map(|name| folder.join(name))
+        .find(|path| path.is_file())
+}
+
+/// Root of the workspace, where cargo was told to find this package.
+fn root() -> PathBuf {
+    let here = std::env::var_os("CARGO_MANIFEST_DIR").unwrap_or_else(|| env!("CARGO_MANIFEST_DIR").into());
+    Path::new(&here).parent().map_or_else(|| PathBuf::from("."), Path::to_path_buf)
+}
