@@ -1,1 +1,210 @@
-//! Gradients.
+//! A tape that records kernel calls and replays their gradients.
+//!
+//! A [`Var`] is a tensor with a number. An op runs its kernels at once; where some input wants a gradient, it also
+//! leaves a node on the tape that turns gradients of its outputs into gradients of its inputs. Inputs that want none
+//! cost nothing: cross-attention to a fixed text runs the query half of its backward alone.
+//!
+//! [`Tape::checkpoint`] keeps a block's input and its attention results only, and runs the rest of the block again when
+//! its gradient is due.
+
+mod attend;
+mod ops;
+
+pub use attend::{Attended, Attend};
+pub use ops::LinearThen;
+
+use crate::kernels::elementwise::weighted_sum;
+use crate::{Error, Result, Tensor};
+use std::collections::{HashMap, VecDeque};
+use std::rc::Rc;
+
+/// A tensor on the tape.
+#[derive(Debug, Clone)]
+pub struct Var {
+    id: usize,
+    tensor: Tensor,
+    requires_grad: bool,
+}
+
+impl Var {
+    /// A tensor that no gradient reaches.
+    pub fn constant(tensor: Tensor) -> Self {
+        Self { id: 0, tensor, requires_grad: false }
+    }
+
+    /// Its values.
+    pub fn tensor(&self) -> &Tensor {
+        &self.tensor
+    }
+
+    /// A gradient will reach it.
+    pub fn requires_grad(&self) -> bool {
+        self.requires_grad
+    }
+
+    /// The same variable under another shape; its gradient is the same numbers.
+    pub fn reshape(&self, shape: impl Into<crate::Shape>) -> Result<Self> {
+        Ok(Self { tensor: self.tensor.reshape(shape)?, ..self.clone() })
+    }
+}
+
+/// Gradients of one backward pass, by variable.
+#[derive(Debug, Default)]
+pub struct Gradients(HashMap<usize, Tensor>);
+
+impl Gradients {
+    /// The gradient of a variable, in its shape, if one reached it.
+    pub fn of(&self, var: &Var) -> Result<Option<Tensor>> {
+        self.0.get(&var.id).map(|g| g.reshape(var.tensor.shape().clone())).transpose()
+    }
+
+    fn take(&mut self, var: &Var) -> Result<Option<Tensor>> {
+        self.0.remove(&var.id).map(|g| g.reshape(var.tensor.shape().clone())).transpose()
+    }
+
+    fn add(&mut self, var: &Var, gradient: Tensor) -> Result<()> {
+        if !var.requires_grad {
+            return Ok(());
+        }
+        let sum = match self.0.remove(&var.id) {
+            None => gradient,
+            Some(before) => weighted_sum(&[(&before.reshape(gradient.shape().clone())?, 1.0), (&gradient, 1.0)])?,
+        };
+        self.0.insert(var.id, sum);
+        Ok(())
+    }
+}
+
+type Backward = Box<dyn FnOnce(&mut Gradients) -> Result<()>>;
+/// A block that [`Tape::checkpoint`] can run twice.
+pub type Block = Rc<dyn Fn(&mut Tape, &[Var]) -> Result<Vec<Var>>>;
+
+/// What a checkpoint keeps of an attention call.
+#[derive(Debug, Clone)]
+struct KeptAttention {
+    o: Tensor,
+    stats: Tensor,
+}
+
+enum Mode {
+    /// Run only.
+    Forward,
+    /// Run, and leave nodes.
+    Record,
+    /// Run, and keep attention results for a later replay.
+    Keep(VecDeque<KeptAttention>),
+    /// Leave nodes, taking attention results from the first run.
+    Replay(VecDeque<KeptAttention>),
+}
+
+/// Records kernel calls.
+pub struct Tape {
+    nodes: Vec<Backward>,
+    next: usize,
+    mode: Mode,
+}
+
+impl std::fmt::Debug for Tape {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Tape({} nodes)", self.nodes.len())
+    }
+}
+
+impl Tape {
+    fn with_mode(mode: Mode, next: usize) -> Self {
+        Self { nodes: Vec::new(), next, mode }
+    }
+
+    /// A tape for inference: nothing is kept.
+    pub fn forward() -> Self {
+        Self::with_mode(Mode::Forward, 1)
+    }
+
+    /// A tape that records.
+    pub fn record() -> Self {
+        Self::with_mode(Mode::Record, 1)
+    }
+
+    fn recording(&self) -> bool {
+        matches!(self.mode, Mode::Record | Mode::Replay(_))
+    }
+
+    /// A variable whose gradient is wanted.
+    pub fn leaf(&mut self, tensor: Tensor) -> Var {
+        let requires_grad = self.recording();
+        self.var(tensor, requires_grad)
+    }
+
+    fn var(&mut self, tensor: Tensor, requires_grad: bool) -> Var {
+        self.next += 1;
+        Var { id: self.next, tensor, requires_grad }
+    }
+
+    /// A new variable computed from `inputs`, with the node that sends its gradient back.
+    fn output(&mut self, inputs: &[&Var], tensor: Tensor, backward: impl FnOnce(Tensor, &mut Gradients) -> Result<()> + 'static) -> Var {
+        let requires_grad = self.recording() && inputs.iter().any(|v| v.requires_grad);
+        let out = self.var(tensor, requires_grad);
+        if requires_grad {
+            let of = out.clone();
+            self.nodes.push(Box::new(move |gradients| match gradients.take(&of)? {
+                Some(gradient) => backward(gradient, gradients),
+                None => Ok(()),
+            }));
+        }
+        out
+    }
+
+    /// Runs the tape backwards from gradients of some outputs.
+    pub fn backward(self, seeds: &[(&Var, Tensor)]) -> Result<Gradients> {
+        let mut gradients = Gradients::default();
+        for (var, seed) in seeds {
+            if seed.len() != var.tensor.len() {
+                return Err(Error::input("gradient", format!("{} for a variable of shape {}", seed.shape(), var.tensor.shape())));
+            }
+            gradients.add(var, seed.clone())?;
+        }
+        for node in self.nodes.into_iter().rev() {
+            node(&mut gradients)?;
+        }
+        Ok(gradients)
+    }
+
+    /// Runs a block and, where a gradient is wanted, keeps only its inputs and attention results; the rest is computed
+    /// again when the gradient is due.
+    pub fn checkpoint(&mut self, inputs: &[Var], block: Block) -> Result<Vec<Var>> {
+        if !self.recording() || !inputs.iter().any(Var::requires_grad) {
+            return block(self, inputs);
+        }
+        let mut first = Self::with_mode(Mode::Keep(VecDeque::new()), 1);
+        let plain: Vec<Var> = inputs.iter().map(|v| Var::constant(v.tensor.clone())).collect();
+        let results = block(&mut first, &plain)?;
+        let Mode::Keep(kept) = first.mode else { return Ok(results) };
+        let outputs: Vec<Var> = results.into_iter().map(|v| self.var(v.tensor, true)).collect();
+        let (inputs, ours) = (inputs.to_vec(), outputs.clone());
+        self.nodes.push(Box::new(move |gradients| {
+            let mut upstream = Vec::with_capacity(ours.len());
+            for out in &ours {
+                upstream.push(gradients.take(out)?);
+            }
+            if upstream.iter().all(Option::is_none) {
+                return Ok(());
+            }
+            let mut again = Self::with_mode(Mode::Replay(kept), 1);
+            let leaves: Vec<Var> = inputs
+                .iter()
+                .map(|v| if v.requires_grad { again.leaf(v.tensor.clone()) } else { Var::constant(v.tensor.clone()) })
+                .collect();
+            let results = block(&mut again, &leaves)?;
+            let pairs = results.iter().zip(upstream);
+            let seeds: Vec<(&Var, Tensor)> = pairs.filter_map(|(v, g)| g.map(|g| (v, g))).collect();
+            let inner = again.backward(&seeds)?;
+            for (leaf, input) in leaves.iter().zip(&inputs) {
+                if let Some(gradient) = inner.of(leaf)? {
+                    gradients.add(input, gradient)?;
+                }
+            }
+            Ok(())
+        }));
+        Ok(outputs)
+    }
+}

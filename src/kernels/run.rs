@@ -1,7 +1,7 @@
 //! From a problem and its tensors to a recorded dispatch.
 
 use super::contract::{Element, Kernel, Variant};
-use crate::gpu::{Binding, Context, Dispatch, PipelineKey, PipelineSource};
+use crate::gpu::{Access, Binding, Context, Dispatch, PipelineKey, PipelineSource};
 use crate::shader::{Composed, Source, compose};
 use crate::{Caps, Dtype, Error, Result, Tensor, wgsl};
 use std::hash::{DefaultHasher, Hash, Hasher};
@@ -39,7 +39,14 @@ pub fn run_variant<K: Kernel>(context: &Context, kernel: &K, variant: &Variant, 
             params_bytes: launch.params.len() as u32,
         })
     })?;
-    let bindings: Vec<Binding<'_>> = tensors.iter().map(|t| t.binding()).collect();
+    // A view that starts at an odd place cannot be bound; what is only read is copied to where it can.
+    let align = context.caps().offset_alignment;
+    let mut aligned = Vec::with_capacity(tensors.len());
+    for (slot, tensor) in slots.iter().zip(tensors) {
+        let odd = slot.access == Access::Read && !tensor.binding().offset.is_multiple_of(align);
+        aligned.push(if odd { tensor.to_owned_copy()? } else { (*tensor).clone() });
+    }
+    let bindings: Vec<Binding<'_>> = aligned.iter().map(Tensor::binding).collect();
     let work = kernel.work();
     let (mut params, mut workgroups) = (launch.params, launch.workgroups);
     let (axis, first_at) = launch.split.unwrap_or((0, usize::MAX));

@@ -1,1 +1,5 @@
-//! Whole forward passes.
+//! Whole forward passes, one file a model.
+
+pub mod tokenizer;
+pub mod umt5;
+pub mod wan;

@@ -1,1 +1,9 @@
 //! Whole systems.
+
+pub mod audio_mask;
+pub mod curve;
+pub mod sampling;
+pub mod schedule;
+pub mod temporal_control;
+pub mod text_to_video;
+pub mod unipc;

@@ -87,7 +87,7 @@ pub(super) fn inputs_for(p: &AttentionProblem, rng: &mut Pcg64) -> Inputs {
     let mut map_grads = inputs::tame(rng, [p.map_grads_len()], 1.0);
     if p.readout.mass == Some(Mass::Max) {
         let found = reference::forward(p, &q, &k, &v, &tables).mass;
-        let at = p.map_grads_layout()[1] + batch * seq_kv;
+        let at = p.map_grads_offsets()[1] + batch * seq_kv;
         map_grads.data[at..at + batch * seq_kv].copy_from_slice(&found.data[batch * seq_kv..]);
     }
     Inputs { q, k, v, tables, d_o, map_grads }

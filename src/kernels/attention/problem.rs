@@ -221,8 +221,8 @@ impl AttentionProblem {
         self.layout()[5].max(1)
     }
 
-    /// Offsets of the entropy and mass parts of `map_grads`, and its length.
-    pub(super) fn map_grads_layout(&self) -> [usize; 3] {
+    /// Offsets of the entropy and mass parts of `map_grads`, and its length; columns lie at 0.
+    pub fn map_grads_offsets(&self) -> [usize; 3] {
         let AttentionShape { batch, heads, seq_q, seq_kv, .. } = self.shape;
         let entropy_at = batch * self.readout.columns * seq_q;
         let mass_at = entropy_at + if self.readout.entropy { batch * heads * seq_q } else { 0 };
@@ -236,7 +236,7 @@ impl AttentionProblem {
 
     /// Elements of the `map_grads` tensor; at least one.
     pub fn map_grads_len(&self) -> usize {
-        self.map_grads_layout()[2].max(1)
+        self.map_grads_offsets()[2].max(1)
     }
 
     /// Planes of the forward's `stats`: lse, and entropy where asked.
@@ -297,7 +297,7 @@ impl AttentionProblem {
     pub(super) fn launch(&self, variant: &Variant, items: usize, y: usize, z: usize) -> Launch {
         let s = &self.shape;
         let [_, mask_at, columns_at, rows_at, heads_at, _] = self.layout();
-        let [grad_entropy_at, grad_mass_at, _] = self.map_grads_layout();
+        let [grad_entropy_at, grad_mass_at, _] = self.map_grads_offsets();
         let (left, right) = match self.mask {
             // Beyond the sequence more is the same, and i32 stays in range.
             Mask::Window { left, right } => (left.min(1 << 30), right.min(1 << 30)),

@@ -137,7 +137,7 @@ impl Upstream<'_> {
     pub(super) fn loss(&self, p: &AttentionProblem, q: &Array, k: &Array, v: &Array, tables: &Array) -> f64 {
         let f = forward(p, q, k, v, tables);
         let AttentionShape { batch, heads, seq_q, seq_kv, .. } = p.shape;
-        let [entropy_at, mass_at, _] = p.map_grads_layout();
+        let [entropy_at, mass_at, _] = p.map_grads_offsets();
         let g = &self.map_grads.data;
         let product = |a: &[f64], b: &[f64]| a.iter().zip(b).map(|(a, b)| a * b).sum::<f64>();
         let mut loss = 0.0;
@@ -160,7 +160,7 @@ impl Upstream<'_> {
     fn map_grad(&self, p: &AttentionProblem, tables: &Array, (b, h, i): (usize, usize, usize), j: usize, log_p: f64) -> f64 {
         let AttentionShape { batch, heads, seq_q, seq_kv, .. } = p.shape;
         let [_, _, columns_at, rows_at, heads_at, _] = p.layout();
-        let [entropy_at, mass_at, _] = p.map_grads_layout();
+        let [entropy_at, mass_at, _] = p.map_grads_offsets();
         let g = &self.map_grads.data;
         let groups = p.readout.columns;
         let mut sum: f64 = (0..groups)

@@ -92,8 +92,17 @@ impl Kernel for AdamWStep {
             return Err(Error::problem(Self::STEM, "steps are counted from 1"));
         }
         // The shader adds eps in f32, so it has to be a positive number there.
-        if !beta(beta1) || !beta(beta2) || !positive(lr) || !positive(weight_decay) || !(eps as f32).is_normal() || eps < 0.0 {
-            return Err(Error::problem(Self::STEM, format!("{:?}: betas are in 0..1, eps above 0", self.settings)));
+        if !beta(beta1)
+            || !beta(beta2)
+            || !positive(lr)
+            || !positive(weight_decay)
+            || !(eps as f32).is_normal()
+            || eps < 0.0
+        {
+            return Err(Error::problem(
+                Self::STEM,
+                format!("{:?}: betas are in 0..1, eps above 0", self.settings),
+            ));
         }
         Ok(())
     }
@@ -136,7 +145,8 @@ impl Kernel for AdamWStep {
         let m = Array::from_fn([self.count], |i| beta1 * m.data[i] + (1.0 - beta1) * g.data[i]);
         let v = Array::from_fn([self.count], |i| beta2 * v.data[i] + (1.0 - beta2) * g.data[i] * g.data[i]);
         let p = Array::from_fn([self.count], |i| {
-            p.data[i] * (1.0 - lr * weight_decay) - lr * (m.data[i] / first) / ((v.data[i] / second).sqrt() + eps)
+            p.data[i] * (1.0 - lr * weight_decay)
+                - lr * (m.data[i] / first) / ((v.data[i] / second).sqrt() + eps)
         });
         vec![p, m, v]
     }
@@ -160,7 +170,11 @@ impl Kernel for AdamWStep {
     fn tolerance(&self, _elem: Dtype) -> Vec<Tolerance> {
         let lr = self.settings.lr;
         vec![
-            Tolerance { atol: 1e-5 * lr, rtol: 3e-7, reason: "f32 rounding of the parameter and of an update of order lr" },
+            Tolerance {
+                atol: 1e-5 * lr,
+                rtol: 3e-7,
+                reason: "f32 rounding of the parameter and of an update of order lr",
+            },
             Tolerance { atol: 1e-8, rtol: 1e-6, reason: "two f32 products of order 1e-2 that may cancel" },
             Tolerance { atol: 1e-10, rtol: 1e-6, reason: "two f32 products of one sign" },
         ]
@@ -186,7 +200,10 @@ impl Kernel for AdamWStep {
     }
 
     fn bench_cases() -> Vec<(&'static str, Self)> {
-        vec![("wan-1.3b 480p latent", Self { count: 16 * 21 * 60 * 104, settings: AdamW::default(), step: 1 })]
+        vec![(
+            "wan-1.3b 480p latent",
+            Self { count: 16 * 21 * 60 * 104, settings: AdamW::default(), step: 1 },
+        )]
     }
 
     fn work(&self) -> Work {

@@ -51,7 +51,10 @@ impl Kernel for SumOfSquares {
     fn check(&self) -> Result<()> {
         // The last block's end is computed in u32 too.
         if self.count == 0 || self.count > u32::MAX as usize - BLOCK {
-            return Err(Error::problem(Self::STEM, format!("{} elements: 1.. below 2^32 - {BLOCK}", self.count)));
+            return Err(Error::problem(
+                Self::STEM,
+                format!("{} elements: 1.. below 2^32 - {BLOCK}", self.count),
+            ));
         }
         Ok(())
     }
@@ -63,7 +66,8 @@ impl Kernel for SumOfSquares {
     fn variants(&self, caps: &Caps) -> Vec<Variant> {
         let software = caps.class == AdapterClass::Software;
         let new = |size| Variant::new(Dtype::F32, size).with("BLOCK", BLOCK);
-        let workgroup = new(if software { lanes(caps) } else { 256 }).module(wgsl!("shared/reduce.workgroup.wgsl"));
+        let workgroup =
+            new(if software { lanes(caps) } else { 256 }).module(wgsl!("shared/reduce.workgroup.wgsl"));
         let Some((size, _)) = caps.subgroup.filter(|(low, high)| low == high) else { return vec![workgroup] };
         let subgroup = Variant { subgroup: true, ..new(size).module(wgsl!("shared/reduce.subgroup.wgsl")) };
         // Barriers are dear on a CPU; a GPU wants more invocations a block than one subgroup has.
@@ -71,7 +75,10 @@ impl Kernel for SumOfSquares {
     }
 
     fn launch(&self, caps: &Caps, _variant: &Variant) -> Launch {
-        Launch::new(&Params { count: self.count as u32, blocks: self.blocks() as u32 }, grid(self.blocks(), caps))
+        Launch::new(
+            &Params { count: self.count as u32, blocks: self.blocks() as u32 },
+            grid(self.blocks(), caps),
+        )
     }
 
     fn reference(&self, inputs: &[Array]) -> Vec<Array> {
@@ -85,7 +92,11 @@ impl Kernel for SumOfSquares {
     }
 
     fn tolerance(&self, _elem: Dtype) -> Vec<Tolerance> {
-        vec![Tolerance { atol: 1e-30, rtol: 1e-5, reason: "f32 sum of up to 512 positive terms an invocation" }]
+        vec![Tolerance {
+            atol: 1e-30,
+            rtol: 1e-5,
+            reason: "f32 sum of up to 512 positive terms an invocation",
+        }]
     }
 
     fn gradient_of(&self) -> Option<Gradient> {

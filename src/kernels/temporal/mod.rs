@@ -133,9 +133,10 @@ impl TemporalOutcome {
     pub async fn group_terms(&self) -> Result<Vec<GroupTerms>> {
         let values = self.terms.to_vec().await?;
         let (groups, _) = values.as_chunks::<6>();
-        let named = |&[correlation, positive_magnitude, negative_magnitude, entropy, flatness, total]: &[f32; 6]| {
-            GroupTerms { correlation, positive_magnitude, negative_magnitude, entropy, flatness, total }
-        };
+        let named =
+            |&[correlation, positive_magnitude, negative_magnitude, entropy, flatness, total]: &[f32; 6]| {
+                GroupTerms { correlation, positive_magnitude, negative_magnitude, entropy, flatness, total }
+            };
         Ok(groups.iter().map(named).collect())
     }
 }
@@ -143,7 +144,10 @@ impl TemporalOutcome {
 /// The temporal objective of `map (groups, frames, tokens)` for `masks (groups, frames)` and its gradient, both f32.
 pub fn temporal_loss(map: &Tensor, masks: &Tensor, objective: &TemporalObjective) -> Result<TemporalOutcome> {
     let &[groups, frames, tokens] = map.dims() else {
-        return Err(Error::problem(TemporalLoss::STEM, format!("map {} is not (groups, frames, tokens)", map.shape())));
+        return Err(Error::problem(
+            TemporalLoss::STEM,
+            format!("map {} is not (groups, frames, tokens)", map.shape()),
+        ));
     };
     let context = map.context();
     check_sizes(TemporalLoss::STEM, groups, frames, tokens)?;
@@ -170,7 +174,9 @@ fn check_sizes(stem: &'static str, groups: usize, frames: usize, tokens: usize) 
         Some(n) if n > 0 && u32::try_from(n).is_ok() && u32::try_from(groups * 6).is_ok() => Ok(()),
         _ => Err(Error::problem(
             stem,
-            format!("groups={groups}, frames={frames}, tokens={tokens}: sizes are 1.. with a product below 2^32"),
+            format!(
+                "groups={groups}, frames={frames}, tokens={tokens}: sizes are 1.. with a product below 2^32"
+            ),
         )),
     }
 }
@@ -231,7 +237,8 @@ mod tests {
         // Room below for finite differences: frame 0 is all zero.
         let map = Array::from_fn(map.shape.clone(), |i| map.data[i] + 0.002);
         let all = Array::from_fn(masks.shape.clone(), |_| 1.0);
-        let objectives = [TemporalObjective::released(), TemporalObjective::paper(), TemporalObjective::scale_free()];
+        let objectives =
+            [TemporalObjective::released(), TemporalObjective::paper(), TemporalObjective::scale_free()];
         for (objective, masks) in objectives.iter().flat_map(|o| [(o, &masks), (o, &all)]) {
             let (_, grad) = reference(&map, masks, *objective);
             for i in 0..map.len() {
@@ -242,7 +249,11 @@ mod tests {
                 };
                 let numeric = (total(1e-7) - total(-1e-7)) / 2e-7;
                 let bound = 1e-4 * grad.data[i].abs() + 1e-4;
-                assert!((numeric - grad.data[i]).abs() <= bound, "{objective:?} {i}: {numeric} {}", grad.data[i]);
+                assert!(
+                    (numeric - grad.data[i]).abs() <= bound,
+                    "{objective:?} {i}: {numeric} {}",
+                    grad.data[i]
+                );
             }
         }
     }

@@ -64,8 +64,12 @@ struct Params {
 
 impl fmt::Display for TemporalLoss {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { groups, frames, tokens, objective: TemporalObjective { normalisation, magnitude, .. } } = self;
-        write!(f, "temporal_loss(groups={groups},frames={frames},tokens={tokens},{normalisation:?},{magnitude:?})")
+        let Self { groups, frames, tokens, objective: TemporalObjective { normalisation, magnitude, .. } } =
+            self;
+        write!(
+            f,
+            "temporal_loss(groups={groups},frames={frames},tokens={tokens},{normalisation:?},{magnitude:?})"
+        )
     }
 }
 
@@ -138,7 +142,8 @@ impl TemporalLoss {
 
         let on_count = on.iter().filter(|&&m| m).count();
         let on_divisor = if paper { frames } else { on_count.max(1) } as f64;
-        let entropy = entropies.iter().zip(&on).filter(|(_, on)| **on).map(|(h, _)| h).sum::<f64>() / on_divisor;
+        let entropy =
+            entropies.iter().zip(&on).filter(|(_, on)| **on).map(|(h, _)| h).sum::<f64>() / on_divisor;
 
         let is_static = on[0] && mask.iter().all(|&m| m == mask[0]);
         let scale = mean(window.clone().map(|t| s[t])) + EPS_SIGNAL;
@@ -147,7 +152,10 @@ impl TemporalLoss {
 
         // By the signal, then by the mean of a frame: directly and through minimum and maximum.
         let slope = |t: usize| match window.contains(&t) {
-            true => -w_r / n * ((mask[t] - mean_m) / (sigma_a * sigma_m) - r * (a[t] - mean_a) / (sigma_a * sigma_a)),
+            true => {
+                -w_r / n
+                    * ((mask[t] - mean_m) / (sigma_a * sigma_m) - r * (a[t] - mean_a) / (sigma_a * sigma_a))
+            }
             false => 0.0,
         };
         let all: f64 = (0..frames).map(slope).sum();
@@ -189,7 +197,10 @@ impl Kernel for TemporalLoss {
         let TemporalWeights { correlation, magnitude, entropy, flatness } = self.objective.weights;
         let numbers = [correlation, magnitude, entropy, flatness, self.objective.tau];
         if numbers.iter().any(|v| !v.is_finite()) {
-            return Err(Error::problem(Self::STEM, format!("{:?}: weights and tau are finite", self.objective)));
+            return Err(Error::problem(
+                Self::STEM,
+                format!("{:?}: weights and tau are finite", self.objective),
+            ));
         }
         Ok(())
     }
@@ -260,7 +271,13 @@ impl Kernel for TemporalLoss {
                 0 => f64::from(frame >= self.frames / 2),
                 1 => 1.0,
                 2 => 0.0,
-                3 => if frame % 4 == 1 { tau } else { fractions.data[i] },
+                3 => {
+                    if frame % 4 == 1 {
+                        tau
+                    } else {
+                        fractions.data[i]
+                    }
+                }
                 _ => 0.85,
             }
         });

@@ -90,9 +90,21 @@ impl Kernel for TemporalSignal {
             let (row, token) = (i / self.tokens, i % self.tokens);
             *v = match row % 5 {
                 // Skewed, as probabilities are, with zeros in between.
-                0 | 1 => if *v < 0.1 { 0.0 } else { 0.05 * v.powi(3) },
+                0 | 1 => {
+                    if *v < 0.1 {
+                        0.0
+                    } else {
+                        0.05 * v.powi(3)
+                    }
+                }
                 // A single token, then nothing at all, then values that compete with ε.
-                2 => if token == self.tokens / 2 { 1.0 } else { 0.0 },
+                2 => {
+                    if token == self.tokens / 2 {
+                        1.0
+                    } else {
+                        0.0
+                    }
+                }
                 3 => 0.0,
                 _ => 1e-12 * *v,
             };
@@ -103,8 +115,16 @@ impl Kernel for TemporalSignal {
     fn tolerance(&self, _elem: Dtype) -> Vec<Tolerance> {
         vec![
             Tolerance { atol: 1e-30, rtol: 1e-5, reason: "f32 sum of terms of one sign" },
-            Tolerance { atol: 2e-5, rtol: 1e-5, reason: "f32 sum of terms up to ln(tokens), a logarithm of a few ulp" },
-            Tolerance { atol: 2e-5, rtol: 1e-5, reason: "f32 sum of terms up to ln(tokens), a logarithm of a few ulp" },
+            Tolerance {
+                atol: 2e-5,
+                rtol: 1e-5,
+                reason: "f32 sum of terms up to ln(tokens), a logarithm of a few ulp",
+            },
+            Tolerance {
+                atol: 2e-5,
+                rtol: 1e-5,
+                reason: "f32 sum of terms up to ln(tokens), a logarithm of a few ulp",
+            },
         ]
     }
 

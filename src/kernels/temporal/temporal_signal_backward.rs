@@ -105,7 +105,11 @@ impl Kernel for TemporalSignalBackward {
     fn tolerance(&self, _elem: Dtype) -> Vec<Tolerance> {
         // A coefficient of up to 60 times a logarithm's absolute error, over the frame's sum.
         let scale = 60.0 / (0.5 * self.tokens as f64).max(0.05);
-        vec![Tolerance { atol: 4e-6 * scale, rtol: 1e-5, reason: "the difference of two f32 logarithms up to ln(tokens)" }]
+        vec![Tolerance {
+            atol: 4e-6 * scale,
+            rtol: 1e-5,
+            reason: "the difference of two f32 logarithms up to ln(tokens)",
+        }]
     }
 
     fn gradient_of(&self) -> Option<Gradient> {

@@ -6,7 +6,9 @@
 //! sizes of zero or above 2³².
 
 use crate::gpu::Caps;
-use crate::kernels::{Gradient, Kernel, Launch, Slot, Tolerance, Variant, Work, elems, grid, inputs, lanes, run};
+use crate::kernels::{
+    Gradient, Kernel, Launch, Slot, Tolerance, Variant, Work, elems, grid, inputs, lanes, run,
+};
 use crate::shader::Source;
 use crate::tensor::Array;
 use crate::{Dtype, Error, Result, Tensor, wgsl};
@@ -46,9 +48,13 @@ impl Kernel for Embedding {
     const SHADER: Source = wgsl!("token/embedding.wgsl");
 
     fn check(&self) -> Result<()> {
-        let fits = |rows: usize| rows.checked_mul(self.dim).is_some_and(|n| n > 0 && u32::try_from(n).is_ok());
+        let fits =
+            |rows: usize| rows.checked_mul(self.dim).is_some_and(|n| n > 0 && u32::try_from(n).is_ok());
         if !fits(self.vocab) || !fits(self.tokens) {
-            return Err(Error::problem(Self::STEM, format!("{self}: sizes are 1.. with products below 2^32")));
+            return Err(Error::problem(
+                Self::STEM,
+                format!("{self}: sizes are 1.. with products below 2^32"),
+            ));
         }
         Ok(())
     }
@@ -116,7 +122,10 @@ impl Kernel for Embedding {
 pub fn embedding(table: &Tensor, ids: &[u32]) -> Result<Tensor> {
     let vocab = table.dims().first().copied().unwrap_or(0);
     if let Some((place, id)) = ids.iter().enumerate().find(|&(_, &id)| id as usize >= vocab) {
-        return Err(Error::problem(Embedding::STEM, format!("id {id} at place {place}: the table has {vocab} rows")));
+        return Err(Error::problem(
+            Embedding::STEM,
+            format!("id {id} at place {place}: the table has {vocab} rows"),
+        ));
     }
     embedding_of(table, &Tensor::from_u32(table.context(), [ids.len()], ids)?)
 }

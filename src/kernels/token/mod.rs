@@ -63,9 +63,14 @@ impl Patches {
         if self.patch.contains(&0) || !len.is_some_and(|n| n > 0 && u32::try_from(n).is_ok()) {
             return Err(Error::problem(stem, format!("{self}: sizes are 1.. with a product below 2^32")));
         }
-        for (axis, size, patch) in [("frames", self.frames, pt), ("height", self.height, ph), ("width", self.width, pw)] {
+        for (axis, size, patch) in
+            [("frames", self.frames, pt), ("height", self.height, ph), ("width", self.width, pw)]
+        {
             if !size.is_multiple_of(patch) {
-                return Err(Error::problem(stem, format!("{axis} {size} does not split into patches of {patch}")));
+                return Err(Error::problem(
+                    stem,
+                    format!("{axis} {size} does not split into patches of {patch}"),
+                ));
             }
         }
         Ok(())
@@ -126,7 +131,10 @@ impl Patches {
     /// Latents of 832 × 480 videos of 81 frames.
     fn bench_cases() -> Vec<(&'static str, Self)> {
         let case = |order| Self { channels: 16, frames: 21, height: 60, width: 104, patch: [1, 2, 2], order };
-        vec![("wan-1.3b 480p", case(PatchOrder::ChannelFirst)), ("wan-1.3b 480p", case(PatchOrder::ChannelLast))]
+        vec![
+            ("wan-1.3b 480p", case(PatchOrder::ChannelFirst)),
+            ("wan-1.3b 480p", case(PatchOrder::ChannelLast)),
+        ]
     }
 }
 

@@ -8,7 +8,9 @@
 
 use super::{PatchOrder, PatchParams, Patches};
 use crate::gpu::Caps;
-use crate::kernels::{Gradient, Kernel, Launch, Slot, Tolerance, Variant, Work, elems, grid, inputs, lanes, run};
+use crate::kernels::{
+    Gradient, Kernel, Launch, Slot, Tolerance, Variant, Work, elems, grid, inputs, lanes, run,
+};
 use crate::shader::Source;
 use crate::tensor::Array;
 use crate::{Dtype, Error, Result, Tensor, wgsl};
@@ -89,7 +91,10 @@ impl Kernel for Patchify {
 /// Patches of a video `x (channels, frames, height, width)` as rows: `(tokens, channels·pt·ph·pw)`.
 pub fn patchify(x: &Tensor, patch: [usize; 3], order: PatchOrder) -> Result<Tensor> {
     let &[channels, frames, height, width] = x.dims() else {
-        return Err(Error::problem(Patchify::STEM, format!("x {} is not (channels, frames, height, width)", x.shape())));
+        return Err(Error::problem(
+            Patchify::STEM,
+            format!("x {} is not (channels, frames, height, width)", x.shape()),
+        ));
     };
     let patches = Patches { channels, frames, height, width, patch, order };
     patches.check(Patchify::STEM)?;

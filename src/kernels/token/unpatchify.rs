@@ -7,7 +7,9 @@
 
 use super::{PatchOrder, PatchParams, Patches};
 use crate::gpu::Caps;
-use crate::kernels::{Gradient, Kernel, Launch, Slot, Tolerance, Variant, Work, elems, grid, inputs, lanes, run};
+use crate::kernels::{
+    Gradient, Kernel, Launch, Slot, Tolerance, Variant, Work, elems, grid, inputs, lanes, run,
+};
 use crate::shader::Source;
 use crate::tensor::Array;
 use crate::{Dtype, Result, Tensor, wgsl};

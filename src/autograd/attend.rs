@@ -1,0 +1,163 @@
+//! Attention on the tape, with its reductions as further outputs.
+
+use super::{Gradients, KeptAttention, Mode, Tape, Var};
+use crate::kernels::attention::{
+    AttentionOutput, AttentionProblem, Mass, attention, attention_backward_delta, attention_backward_dkv,
+    attention_backward_dq, attention_column_mass, attention_columns,
+};
+use crate::{Dtype, Result, Tensor};
+
+/// One attention call: problem and tensors.
+#[derive(Debug, Clone, Copy)]
+pub struct Attend<'a> {
+    /// Sizes, mask, reductions.
+    pub problem: &'a AttentionProblem,
+    /// `(batch, seq_q, heads, head_dim)`
+    pub q: &'a Var,
+    /// `(batch, seq_kv, kv_heads, head_dim)`
+    pub k: &'a Var,
+    /// `(batch, seq_kv, kv_heads, head_dim)`
+    pub v: &'a Var,
+    /// From [`crate::kernels::attention::Tables::upload`].
+    pub tables: &'a Tensor,
+    /// Map of token columns `(batch, groups, seq_q)` so far, where the problem asks for columns; it is added to in
+    /// place, and the returned variable stands for the sum.
+    pub columns: Option<&'a Var>,
+}
+
+/// What an attention call leaves on the tape.
+#[derive(Debug, Clone)]
+pub struct Attended {
+    /// `(batch, seq_q, heads, head_dim)`
+    pub o: Var,
+    /// Columns with those of this call added `(batch, groups, seq_q)`.
+    pub columns: Option<Var>,
+    /// Row entropy `(batch, heads, seq_q)`, where asked.
+    pub entropy: Option<Var>,
+    /// Column mass `(planes, batch, seq_kv)`, where asked; a gradient reaches its first plane.
+    pub mass: Option<Var>,
+}
+
+impl Tape {
+    /// Attention with the reductions that the problem asks for.
+    pub fn attend(&mut self, call: Attend<'_>) -> Result<Attended> {
+        let Attend { problem, q, k, v, tables, columns } = call;
+        let replayed = match &mut self.mode {
+            Mode::Replay(kept) => kept.pop_front(),
+            _ => None,
+        };
+        let fresh = replayed.is_none();
+        let out = match replayed {
+            Some(KeptAttention { o, stats }) => AttentionOutput { o, stats },
+            None => attention(problem, &q.tensor, &k.tensor, &v.tensor, tables)?,
+        };
+        let asked = problem.readout;
+        let lse = out.lse()?;
+        if fresh
+            && asked.columns > 0
+            && let Some(map) = columns
+        {
+            attention_columns(problem, &q.tensor, &k.tensor, &lse, tables, &map.tensor)?;
+        }
+        if let Mode::Keep(kept) = &mut self.mode {
+            kept.push_back(KeptAttention { o: out.o.clone(), stats: out.stats.clone() });
+        }
+        let wants = self.recording() && [q, k, v].iter().any(|x| x.requires_grad);
+        let o = self.var(out.o.clone(), wants);
+        let columns_in = columns.filter(|_| asked.columns > 0);
+        let columns_out = columns_in.map(|map| self.var(map.tensor.clone(), wants || map.requires_grad));
+        let entropy = if asked.entropy { Some(self.var(out.entropy()?, wants)) } else { None };
+        let mass = match asked.mass {
+            Some(_) => Some(attention_column_mass(problem, &q.tensor, &k.tensor, &lse, tables)?),
+            None => None,
+        };
+        let mass = mass.map(|m| self.var(m, wants));
+        let attended = Attended { o, columns: columns_out, entropy, mass };
+        if wants || attended.columns.as_ref().is_some_and(|c| c.requires_grad) {
+            let node = Node {
+                problem: problem.clone(),
+                q: q.clone(),
+                k: k.clone(),
+                v: v.clone(),
+                tables: tables.clone(),
+                out,
+                columns_in: columns_in.cloned(),
+                attended: attended.clone(),
+            };
+            self.nodes.push(Box::new(move |gradients| node.backward(gradients)));
+        }
+        Ok(attended)
+    }
+}
+
+struct Node {
+    problem: AttentionProblem,
+    q: Var,
+    k: Var,
+    v: Var,
+    tables: Tensor,
+    out: AttentionOutput,
+    columns_in: Option<Var>,
+    attended: Attended,
+}
+
+impl Node {
+    fn backward(self, gradients: &mut Gradients) -> Result<()> {
+        let d_o = gradients.take(&self.attended.o)?;
+        let mut reduction = |var: &Option<Var>| match var {
+            Some(var) => gradients.take(var),
+            None => Ok(None),
+        };
+        let d_columns = reduction(&self.attended.columns)?;
+        let d_entropy = reduction(&self.attended.entropy)?;
+        let d_mass = reduction(&self.attended.mass)?;
+        // Columns accumulate over calls, so their gradient reaches every call alike.
+        if let (Some(before), Some(d)) = (&self.columns_in, &d_columns) {
+            gradients.add(before, d.clone())?;
+        }
+        let nothing = d_o.is_none() && d_columns.is_none() && d_entropy.is_none() && d_mass.is_none();
+        if nothing || ![&self.q, &self.k, &self.v].iter().any(|x| x.requires_grad) {
+            return Ok(());
+        }
+        let problem = AttentionProblem { upstream: d_o.is_some(), ..self.problem.clone() };
+        let map_grads = self.map_grads(&problem, d_columns, d_entropy, d_mass)?;
+        let (q, k, v) = (&self.q.tensor, &self.k.tensor, &self.v.tensor);
+        // Where no gradient of the output flows in, any tensor of its shape may stand in its slot unread.
+        let d_o = d_o.unwrap_or_else(|| q.clone());
+        let (o, stats) = (&self.out.o, &self.out.stats);
+        let stats = attention_backward_delta(&problem, q, k, o, &d_o, stats, &self.tables, &map_grads)?;
+        if self.q.requires_grad {
+            gradients.add(&self.q, attention_backward_dq(&problem, q, k, v, &d_o, &stats, &self.tables, &map_grads)?)?;
+        }
+        if self.k.requires_grad || self.v.requires_grad {
+            let (dk, dv) = attention_backward_dkv(&problem, q, k, v, &d_o, &stats, &self.tables, &map_grads)?;
+            gradients.add(&self.k, dk)?;
+            gradients.add(&self.v, dv)?;
+        }
+        Ok(())
+    }
+
+    /// Packs the gradients of the reductions as the kernels read them; absent ones are zero.
+    fn map_grads(&self, problem: &AttentionProblem, columns: Option<Tensor>, entropy: Option<Tensor>, mass: Option<Tensor>) -> Result<Tensor> {
+        let context = self.q.tensor.context();
+        let len = problem.map_grads_len();
+        let all_given = (problem.readout.columns == 0 || columns.is_some())
+            && (!problem.readout.entropy || entropy.is_some())
+            && (problem.readout.mass.is_none() || mass.is_some());
+        let packed = if all_given && len > 1 { Tensor::empty(context, [len], Dtype::F32)? } else { Tensor::zeros(context, [len])? };
+        let [entropy_at, mass_at, _] = problem.map_grads_offsets();
+        let put = |part: Option<Tensor>, at: usize, count: usize| match part {
+            Some(part) => part.reshape([part.len()])?.narrow(0, count)?.copy_to(&packed.narrow(at, count)?),
+            None => Ok(()),
+        };
+        put(columns, 0, entropy_at)?;
+        put(entropy, entropy_at, mass_at - entropy_at)?;
+        let keys = problem.shape.batch * problem.shape.seq_kv;
+        put(mass, mass_at, keys)?;
+        if let (Some(Mass::Max), Some(forward)) = (problem.readout.mass, &self.attended.mass) {
+            let largest = forward.tensor.reshape([forward.tensor.len()])?.narrow(keys, keys)?;
+            largest.copy_to(&packed.narrow(mass_at + keys, keys)?)?;
+        }
+        Ok(packed)
+    }
+}

@@ -1,0 +1,200 @@
+//! One transformer block.
+
+use super::keys::{Attention as Which, BlockParam, Part, Projection, WanParam, WanWeights};
+use super::{Capture, WanConfig};
+use crate::autograd::{Attend, LinearThen, Tape, Var};
+use crate::gpu::Context;
+use crate::kernels::attention::{AttentionProblem, AttentionShape, Mask, Readout, Tables};
+use crate::kernels::elementwise::weighted_sum;
+use crate::nn::{LayerNorm, Linear, RmsNorm};
+use crate::{Error, Result, Tensor};
+
+/// A bias on each text position by latent frame, `(frames, text_len)`: −∞ hides a word from a frame.
+#[derive(Debug, Clone, PartialEq)]
+pub struct CrossMask {
+    /// Biases, row-major.
+    pub bias: Vec<f32>,
+}
+
+/// What all blocks of one forward pass share.
+#[derive(Debug)]
+pub(super) struct BlockCall {
+    grid: [usize; 3],
+    rope: Tensor,
+    self_problem: AttentionProblem,
+    self_tables: Tensor,
+    cross_problem: AttentionProblem,
+    cross_tables: Tensor,
+}
+
+impl BlockCall {
+    pub(super) fn new(
+        context: &Context,
+        c: &WanConfig,
+        grid: [usize; 3],
+        rope: Tensor,
+        capture: Option<&Capture>,
+        mask: Option<&CrossMask>,
+    ) -> Result<Self> {
+        let tokens: usize = grid.iter().product();
+        let shape = AttentionShape {
+            batch: 1,
+            heads: c.num_heads,
+            kv_heads: c.num_heads,
+            seq_q: tokens,
+            seq_kv: tokens,
+            head_dim: c.head_dim(),
+        };
+        let self_problem = AttentionProblem::new(shape);
+        let mut cross_problem = AttentionProblem::new(AttentionShape { seq_kv: c.text_len, ..shape });
+        let mut tables = Tables::default();
+        if let Some(mask) = mask {
+            let [frames, height, width] = grid;
+            if mask.bias.len() != frames * c.text_len {
+                return Err(Error::input(
+                    "cross-attention mask",
+                    format!("{} biases for {frames} frames × {} text positions", mask.bias.len(), c.text_len),
+                ));
+            }
+            cross_problem.mask = Mask::Temporal { tokens_per_frame: height * width };
+            tables.mask = &mask.bias;
+        }
+        if let Some(capture) = capture {
+            if capture.groups == 0 || !(capture.layer_divisor > 0.0) {
+                return Err(Error::input("capture", "at least one token group and a positive layer divisor are needed"));
+            }
+            cross_problem.readout = Readout { columns: capture.groups, ..Readout::default() };
+            cross_problem.column_factor = 1.0 / (c.num_heads as f32 * capture.layer_divisor);
+            tables.columns = &capture.weights;
+        }
+        Ok(Self {
+            grid,
+            rope,
+            self_tables: Tables::default().upload(context, &self_problem)?,
+            self_problem,
+            cross_tables: tables.upload(context, &cross_problem)?,
+            cross_problem,
+        })
+    }
+}
+
+#[derive(Debug)]
+struct Projections {
+    q: Linear,
+    k: Linear,
+    v: Linear,
+    o: Linear,
+    norm_q: RmsNorm,
+    norm_k: RmsNorm,
+}
+
+impl Projections {
+    fn new(context: &Context, weights: &WanWeights, i: usize, which: Which) -> Result<Self> {
+        let load = |p| weights.load(WanParam::Block(i, p));
+        let linear = |p| {
+            let part = |part| load(BlockParam::Projection(which, p, part));
+            Linear::new(context, &part(Part::Weight)?, Some(&part(Part::Bias)?))
+        };
+        let eps = weights.config().eps;
+        Ok(Self {
+            q: linear(Projection::Q)?,
+            k: linear(Projection::K)?,
+            v: linear(Projection::V)?,
+            o: linear(Projection::O)?,
+            norm_q: RmsNorm::new(context, &load(BlockParam::NormQ(which))?, eps)?,
+            norm_k: RmsNorm::new(context, &load(BlockParam::NormK(which))?, eps)?,
+        })
+    }
+}
+
+/// Weights of one block.
+#[derive(Debug)]
+pub(super) struct Block {
+    /// `(6, dim)`: shift, scale, gate of self-attention, then of the feed-forward.
+    modulation: Tensor,
+    self_attention: Projections,
+    cross_attention: Projections,
+    cross_norm: LayerNorm,
+    up: Linear,
+    down: Linear,
+    eps: f32,
+    heads: usize,
+    head_dim: usize,
+}
+
+impl Block {
+    pub(super) fn new(context: &Context, weights: &WanWeights, i: usize) -> Result<Self> {
+        let c = weights.config();
+        let load = |p| weights.load(WanParam::Block(i, p));
+        let linear = |p: fn(Part) -> BlockParam| Linear::new(context, &load(p(Part::Weight))?, Some(&load(p(Part::Bias))?));
+        let cross_norm = (load(BlockParam::CrossNorm(Part::Weight))?, load(BlockParam::CrossNorm(Part::Bias))?);
+        Ok(Self {
+            modulation: Tensor::from_f32(context, [6, c.dim], load(BlockParam::Modulation)?.data())?,
+            self_attention: Projections::new(context, weights, i, Which::SelfAttention)?,
+            cross_attention: Projections::new(context, weights, i, Which::Cross)?,
+            cross_norm: LayerNorm::new(context, &cross_norm.0, &cross_norm.1, c.eps)?,
+            up: linear(BlockParam::FfnUp)?,
+            down: linear(BlockParam::FfnDown)?,
+            eps: c.eps as f32,
+            heads: c.num_heads,
+            head_dim: c.head_dim(),
+        })
+    }
+
+    /// Keys and values of the cross-attention `(text_len, dim)`; they depend on the prompt alone.
+    pub(super) fn text(&self, tape: &mut Tape, embedded: &Var) -> Result<(Tensor, Tensor)> {
+        let p = &self.cross_attention;
+        let k = p.k.apply(tape, embedded)?;
+        let k = p.norm_k.apply(tape, &k, None)?;
+        let v = p.v.apply(tape, embedded)?;
+        Ok((k.tensor().clone(), v.tensor().clone()))
+    }
+
+    /// `inputs` are the residual stream `(tokens, dim)` and, where columns are read, the map so far; the result is the
+    /// same two. With `stop` the block ends once its map is read.
+    pub(super) fn forward(
+        &self,
+        tape: &mut Tape,
+        inputs: &[Var],
+        call: &BlockCall,
+        e0: &Tensor,
+        (k, v): (&Tensor, &Tensor),
+        stop: bool,
+    ) -> Result<Vec<Var>> {
+        let [x, rest @ ..] = inputs else { return Err(Error::input("block", "no residual stream")) };
+        let tokens: usize = call.grid.iter().product();
+        let split = |t: &Var, rows: usize| t.reshape([1, rows, self.heads, self.head_dim]);
+        let e = weighted_sum(&[(&self.modulation, 1.0), (e0, 1.0)])?;
+        let row = |n| e.narrow(n, 1);
+
+        let p = &self.self_attention;
+        let h = tape.layer_norm(x, &row(1)?, &row(0)?, true, self.eps)?;
+        let rope = Some((&call.rope, call.grid));
+        let (q, key) = (p.q.apply(tape, &h)?, p.k.apply(tape, &h)?);
+        let (q, key) = (p.norm_q.apply(tape, &q, rope)?, p.norm_k.apply(tape, &key, rope)?);
+        let value = p.v.apply(tape, &h)?;
+        let (q, key, value) = (split(&q, tokens)?, split(&key, tokens)?, split(&value, tokens)?);
+        let attend = Attend { problem: &call.self_problem, q: &q, k: &key, v: &value, tables: &call.self_tables, columns: None };
+        let o = tape.attend(attend)?.o.reshape([tokens, self.heads * self.head_dim])?;
+        let x = p.o.then(tape, &o, LinearThen::GatedResidual { gate: &row(2)?, residual: x })?;
+
+        let p = &self.cross_attention;
+        let h = self.cross_norm.apply(tape, &x)?;
+        let q = p.q.apply(tape, &h)?;
+        let q = split(&p.norm_q.apply(tape, &q, None)?, tokens)?;
+        let text_len = call.cross_problem.shape.seq_kv;
+        let (k, v) = (split(&Var::constant(k.clone()), text_len)?, split(&Var::constant(v.clone()), text_len)?);
+        let attended =
+            tape.attend(Attend { problem: &call.cross_problem, q: &q, k: &k, v: &v, tables: &call.cross_tables, columns: rest.first() })?;
+        if stop {
+            return Ok(std::iter::once(x).chain(attended.columns).collect());
+        }
+        let o = attended.o.reshape([tokens, self.heads * self.head_dim])?;
+        let x = p.o.then(tape, &o, LinearThen::Residual(&x))?;
+
+        let h = tape.layer_norm(&x, &row(4)?, &row(3)?, true, self.eps)?;
+        let h = self.up.then(tape, &h, LinearThen::Gelu)?;
+        let x = self.down.then(tape, &h, LinearThen::GatedResidual { gate: &row(5)?, residual: &x })?;
+        Ok(std::iter::once(x).chain(attended.columns).collect())
+    }
+}

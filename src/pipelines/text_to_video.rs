@@ -1,0 +1,241 @@
+//! Text to video from a model folder in the Hugging Face layout: `tokenizer/`, `text_encoder/`, `transformer/`,
+//! `scheduler/`, `model_index.json`.
+//!
+//! A model without a VAE works on pixels: its latent is the clip, in −1..1. A folder with a VAE gives the latent; its
+//! decoder is not part of the crate yet, and the folder is refused rather than decoded wrongly.
+
+use super::curve::{TimeAxis, TimingCurve};
+use super::sampling::noise;
+use super::schedule::{Schedule, SigmaGrid};
+use super::temporal_control::{Control, Guidance, Hook, Prompts, TemporalMask, TimedTokens, sample};
+use super::unipc::{Sampler, Solver};
+use crate::gpu::Context;
+use crate::models::tokenizer::WordMatch;
+use crate::models::umt5::{Umt5, Umt5Config, Umt5Weights};
+use crate::models::wan::{Wan, WanConfig, WanText, WanWeights};
+use crate::weights::{ConfigFile, WeightStore};
+use crate::{Error, HostTensor, Result};
+
+/// A phrase of the prompt with the curve it is to follow.
+#[derive(Debug, Clone, PartialEq)]
+pub struct TimedWord {
+    /// Words of the prompt, in order.
+    pub phrase: String,
+    /// Which of its occurrences.
+    pub occurrence: WordMatch,
+    /// Wanted presence per latent frame.
+    pub curve: TimingCurve,
+}
+
+/// One clip.
+#[derive(Debug, Clone)]
+pub struct ClipRequest {
+    /// What to draw.
+    pub prompt: String,
+    /// What to stay away from.
+    pub negative_prompt: String,
+    /// Latent frames, height and width.
+    pub size: [usize; 3],
+    /// Seed of the noise.
+    pub seed: u64,
+    /// Denoising steps.
+    pub steps: usize,
+    /// Strength of classifier-free guidance.
+    pub guidance_scale: f32,
+    /// Shift of the noise levels towards noise.
+    pub shift: f64,
+    /// Which grid of noise levels.
+    pub grid: SigmaGrid,
+    /// Integration rule.
+    pub solver: Solver,
+    /// Words with curves.
+    pub words: Vec<TimedWord>,
+    /// Gradient steering, if any.
+    pub guidance: Option<Guidance>,
+    /// Mask in the cross-attention, if any.
+    pub mask: Option<TemporalMask>,
+}
+
+/// What a model folder says about the clips it was made for (`foveal.json`), with Wan's own values where it is silent.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ClipDefaults {
+    /// Latent frames, height and width.
+    pub size: [usize; 3],
+    /// Pixel frames a second.
+    pub fps: f64,
+    /// Pixel frames of a latent frame: 4 behind Wan's VAE, 1 in pixel space.
+    pub frames_per_latent: usize,
+    /// Denoising steps.
+    pub steps: usize,
+    /// Strength of classifier-free guidance.
+    pub guidance_scale: f32,
+    /// Shift of the noise levels.
+    pub shift: f64,
+}
+
+/// The pipeline on a device.
+#[derive(Debug)]
+pub struct TextToVideo {
+    context: Context,
+    #[cfg(all(feature = "tokenizers", not(target_arch = "wasm32")))]
+    tokenizer: crate::models::tokenizer::Tokenizer,
+    encoder: Umt5,
+    transformer: Wan,
+    defaults: ClipDefaults,
+}
+
+/// An encoded prompt.
+#[derive(Debug, Clone)]
+pub struct Prompt {
+    /// Its tokens with their places in the text.
+    pub encoding: crate::models::tokenizer::Encoding,
+    /// Keys and values of every cross-attention.
+    pub text: WanText,
+}
+
+#[cfg(all(feature = "tokenizers", not(target_arch = "wasm32")))]
+impl TextToVideo {
+    /// Loads a model folder.
+    pub fn open(context: &Context, folder: impl AsRef<std::path::Path>) -> Result<Self> {
+        let folder = folder.as_ref();
+        let index = folder.join("model_index.json");
+        let index = ConfigFile::open(&index)?;
+        let has_vae = index.get("vae").and_then(|v| v.get(0)).is_some_and(|v| !v.is_null());
+        if has_vae {
+            return Err(index.refuse("the folder has a VAE, whose decoder is not part of the crate yet"));
+        }
+        let tokenizer = crate::models::tokenizer::Tokenizer::from_folder(folder.join("tokenizer"))?;
+        let encoder_folder = folder.join("text_encoder");
+        let encoder_config = Umt5Config::open(encoder_folder.join("config.json"))?;
+        let encoder = Umt5::new(context, Umt5Weights::new(&WeightStore::open(&encoder_folder)?, encoder_config)?)?;
+        let transformer_folder = folder.join("transformer");
+        let config = WanConfig::open(transformer_folder.join("config.json"))?.with_text_len(tokenizer.max_length())?;
+        let transformer = Wan::new(context, &WanWeights::new(&WeightStore::open(&transformer_folder)?, config)?)?;
+        if encoder.config().d_model != transformer.config().text_dim {
+            return Err(index.refuse(format!(
+                "text encoder of width {} beside a transformer that takes {}",
+                encoder.config().d_model,
+                transformer.config().text_dim
+            )));
+        }
+        let defaults = ClipDefaults::read(folder)?;
+        Ok(Self { context: context.clone(), tokenizer, encoder, transformer, defaults })
+    }
+
+    /// Encodes a prompt, once for any number of clips.
+    pub fn encode(&self, prompt: &str) -> Result<Prompt> {
+        let encoding = self.tokenizer.encode(prompt)?;
+        let n = encoding.ids.len();
+        // Padding never reaches the encoder: encoding the real tokens alone gives the same rows.
+        let rows = self.encoder.encode(&encoding.ids, n, &[n])?;
+        let width = self.transformer.config().text_dim;
+        let text = self.transformer.text_on_device(&rows.reshape([n, width])?)?;
+        Ok(Prompt { encoding, text })
+    }
+
+    /// A request with the folder's defaults.
+    pub fn request(&self, prompt: &str) -> ClipRequest {
+        let d = &self.defaults;
+        ClipRequest {
+            prompt: prompt.into(),
+            negative_prompt: String::new(),
+            size: d.size,
+            seed: 0,
+            steps: d.steps,
+            guidance_scale: d.guidance_scale,
+            shift: d.shift,
+            grid: SigmaGrid::Wan,
+            solver: Solver::UniPc,
+            words: Vec::new(),
+            guidance: None,
+            mask: None,
+        }
+    }
+
+    /// Makes a clip: `(channels, frames, height, width)`, pixels in −1..1 for a model without a VAE.
+    pub async fn generate(&self, request: &ClipRequest, hook: Hook<'_>) -> Result<HostTensor> {
+        let [frames, height, width] = request.size;
+        self.transformer.config().grid(frames, height, width)?;
+        if !request.guidance_scale.is_finite() {
+            return Err(Error::input("guidance_scale", format!("{}", request.guidance_scale)));
+        }
+        let positive = self.encode(&request.prompt)?;
+        let negative = self.encode(&request.negative_prompt)?;
+        let mut groups = Vec::with_capacity(request.words.len());
+        for word in &request.words {
+            let tokens = positive.encoding.token_indices(&word.phrase, word.occurrence)?;
+            groups.push(TimedTokens { tokens, curve: word.curve.clone() });
+        }
+        let steered = request.guidance.is_some() || request.mask.is_some();
+        let control = Control { groups, guidance: request.guidance.clone(), mask: request.mask };
+        let sampler = Sampler::new(Schedule::new(request.grid, request.steps, request.shift)?, request.solver);
+        let latent = noise(request.seed, [self.transformer.config().in_dim, frames, height, width]);
+        let prompts = Prompts { positive: &positive.text, negative: &negative.text, scale: request.guidance_scale };
+        let clip = sample(&self.transformer, &latent, prompts, &sampler, steered.then_some(&control), hook).await?;
+        let clip = clip.to_host().await?;
+        clip.require_finite("clip")?;
+        Ok(clip)
+    }
+}
+
+impl TextToVideo {
+    /// What the folder says about its clips.
+    pub fn defaults(&self) -> &ClipDefaults {
+        &self.defaults
+    }
+
+    /// Latent frames against time, for curves in seconds.
+    pub fn time_axis(&self) -> Result<TimeAxis> {
+        TimeAxis::new(self.defaults.size[0], self.defaults.frames_per_latent, self.defaults.fps)
+    }
+
+    /// The transformer.
+    pub fn transformer(&self) -> &Wan {
+        &self.transformer
+    }
+
+    /// The text encoder.
+    pub fn encoder(&self) -> &Umt5 {
+        &self.encoder
+    }
+
+    /// The device.
+    pub fn context(&self) -> &Context {
+        &self.context
+    }
+}
+
+impl ClipDefaults {
+    /// Reads `foveal.json` of a folder, if there is one.
+    #[cfg(not(target_arch = "wasm32"))]
+    pub fn read(folder: &std::path::Path) -> Result<Self> {
+        let path = folder.join("foveal.json");
+        let file = if path.exists() { ConfigFile::open(&path)? } else { ConfigFile::from_bytes(path, b"{}")? };
+        Self::from_config(&file)
+    }
+
+    /// Reads the defaults from a parsed file; a pixel-space model states its size.
+    pub fn from_config(file: &ConfigFile) -> Result<Self> {
+        let pixel = file.has("frames");
+        let size = |key: &str, wan: usize| file.usize_or(key, wan, 1..=4096);
+        Ok(Self {
+            size: [size("frames", 21)?, size("height", 60)?, size("width", 104)?],
+            fps: file.positive_or("fps", 16.0, 1000.0)?,
+            frames_per_latent: if pixel { 1 } else { 4 },
+            steps: file.usize_or("steps", 50, 1..=1000)?,
+            guidance_scale: file.positive_or("guidance_scale", 6.0, 1000.0)? as f32,
+            shift: file.positive_or("shift", 3.0, 1000.0)?,
+        })
+    }
+}
+
+/// A pixel-space clip `(3, frames, height, width)` in −1..1 as 8-bit RGB frames, row-major.
+pub fn to_rgb(clip: &HostTensor) -> Result<Vec<Vec<u8>>> {
+    let &[3, frames, height, width] = clip.shape().dims() else {
+        return Err(Error::input("clip", format!("{} is not (3, frames, height, width)", clip.shape())));
+    };
+    let plane = height * width;
+    let byte = |v: f32| ((v.clamp(-1.0, 1.0) + 1.0) * 127.5).round() as u8;
+    let pixel = |frame: usize, at: usize, channel: usize| clip.data().get((channel * frames + frame) * plane + at).copied().unwrap_or(-1.0);
+    Ok((0..frames).map(|f| (0..plane).flat_map(|at| (0..3).map(move |c| byte(pixel(f, at, c)))).collect()).collect())
+}
