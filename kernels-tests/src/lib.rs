@@ -2,10 +2,19 @@
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test that cannot go on should stop loudly")]
 
+pub mod docs;
 pub mod golden;
 pub mod numerics;
+pub mod synthetic;
+pub mod tree;
 
 use foveal::{Context, ContextOptions};
+use std::path::{Path, PathBuf};
+
+/// Root of the workspace.
+pub fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().map_or_else(|| PathBuf::from("."), Path::to_path_buf)
+}
 
 /// A device with WebGPU's default limits and no optional feature, opened the way an app would hand in its own.
 pub fn plain_context() -> foveal::Result<Context> {

@@ -31,15 +31,18 @@ fn attention(@builtin(workgroup_id) wg: vec3<u32>, @builtin(local_invocation_id)
     for (var j0 = keys.x; j0 < end; j0 += TILE_KV) {
         var score: array<f32, TILE_KV>;
         var tile_max = LOWEST;
-        for (var t = 0u; t < TILE_KV; t++) {
-            let j = min(j0 + t, end - 1u);
+        // The count is known at run time only, so these loops stay loops: unrolled by wide heads, a driver's compiler
+        // would take minutes.
+        let count = min(TILE_KV, end - j0);
+        for (var t = 0u; t < count; t++) {
+            let j = j0 + t;
             let k0 = kv_at(b, j, kv_head);
             var s = 0.0;
             for (var d = 0u; d < HEAD_VEC; d++) {
                 s += dot(query[d], vec4<f32>(k[k0 + d]));
             }
             let bias = mask_bias(b, h, i, j);
-            s = select(s + bias, LOWEST, bias <= MASKED || j0 + t >= end);
+            s = select(s + bias, LOWEST, bias <= MASKED);
             score[t] = s;
             tile_max = max(tile_max, s);
         }
@@ -50,13 +53,13 @@ fn attention(@builtin(workgroup_id) wg: vec3<u32>, @builtin(local_invocation_id)
         for (var d = 0u; d < HEAD_VEC; d++) {
             acc[d] *= shrink;
         }
-        for (var t = 0u; t < TILE_KV; t++) {
+        for (var t = 0u; t < count; t++) {
             let p = select(exp(score[t] - new_max), 0.0, score[t] <= MASKED);
             total += p;
             if (ENTROPY) {
                 weighted += select(p * score[t], 0.0, score[t] <= MASKED);
             }
-            let v0 = kv_at(b, min(j0 + t, end - 1u), kv_head);
+            let v0 = kv_at(b, j0 + t, kv_head);
             for (var d = 0u; d < HEAD_VEC; d++) {
                 acc[d] += p * vec4<f32>(v[v0 + d]);
             }

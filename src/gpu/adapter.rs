@@ -101,13 +101,15 @@ pub(super) fn instance() -> wgpu::Instance {
     wgpu::Instance::new(wgpu::InstanceDescriptor::new_without_display_handle().with_env())
 }
 
-fn rank(choice: &AdapterChoice, report: &AdapterReport) -> u8 {
+fn rank(choice: &AdapterChoice, caps: &Caps) -> u8 {
     use super::caps::AdapterClass::{Apple, Discrete, Integrated, Software};
     // OpenGL reaches the same chips with fewer features, so it comes after the native interfaces.
-    let gl = if report.caps.backend.eq_ignore_ascii_case("gl") { 10 } else { 0 };
-    gl + match (choice, report.caps.class) {
+    let gl = if caps.backend.eq_ignore_ascii_case("gl") { 10 } else { 0 };
+    gl + match (choice, caps.class) {
         (_, Software) => 5,
-        (AdapterChoice::LowPower, Integrated | Apple) | (_, Discrete | Apple) => 0,
+        (_, Apple) | (AdapterChoice::LowPower, Integrated) => 0,
+        (AdapterChoice::LowPower, Discrete) => 1,
+        (_, Discrete) => 0,
         (_, Integrated) => 1,
     }
 }
@@ -124,10 +126,45 @@ pub(super) fn choose(
         AdapterChoice::Index(i) => r.index == *i,
         AdapterChoice::Name(n) => r.caps.adapter.to_lowercase().contains(&n.to_lowercase()),
     };
-    found.sort_by_key(|(_, r)| rank(choice, r));
+    found.sort_by_key(|(_, r)| rank(choice, &r.caps));
     let best = found.into_iter().find(|(_, r)| r.refused.is_none() && wanted(r));
     best.ok_or_else(|| {
         let found = if listing.is_empty() { "none was found".to_owned() } else { format!("found {listing}") };
         Error::NoAdapter(format!("asked for {choice:?}, {found}"))
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{AdapterChoice, Caps, rank};
+    use crate::gpu::AdapterClass;
+
+    #[test]
+    fn each_choice_has_its_order() {
+        let rank = |choice, class, backend: &str| {
+            rank(&choice, &Caps { class, backend: backend.into(), ..Caps::webgpu_default() })
+        };
+        let order = |choice: AdapterChoice, classes: [AdapterClass; 3]| {
+            let ranks = classes.map(|class| rank(choice.clone(), class, "vulkan"));
+            assert!(ranks.is_sorted_by(|a, b| a < b), "{choice:?} ranks {classes:?} as {ranks:?}");
+        };
+        order(AdapterChoice::Best, [AdapterClass::Discrete, AdapterClass::Integrated, AdapterClass::Software]);
+        order(AdapterChoice::LowPower, [AdapterClass::Integrated, AdapterClass::Discrete, AdapterClass::Software]);
+        let best = |backend| rank(AdapterChoice::Best, AdapterClass::Discrete, backend);
+        assert!(best("vulkan") < best("gl"));
+    }
+
+    #[test]
+    fn choices_are_read_from_words() {
+        for (word, choice) in [
+            ("", AdapterChoice::Best),
+            ("best", AdapterChoice::Best),
+            ("low-power", AdapterChoice::LowPower),
+            ("software", AdapterChoice::Software),
+            ("2", AdapterChoice::Index(2)),
+            ("Radeon", AdapterChoice::Name("Radeon".into())),
+        ] {
+            assert_eq!(word.parse(), Ok(choice));
+        }
+    }
 }

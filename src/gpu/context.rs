@@ -55,6 +55,18 @@ impl Inner {
             None => Ok(()),
         }
     }
+
+    /// Lets the device tell that it is lost; it does so only when it is polled.
+    pub(super) fn look_for_loss(&self) {
+        // An error here is a loss as well, and the callback has it.
+        let _ = self.device.poll(wgpu::PollType::Poll);
+    }
+
+    /// What to report for an error of the API: on a lost device everything fails, and the loss is the reason.
+    pub(super) fn fault(&self, error: Error) -> Error {
+        self.look_for_loss();
+        self.alive().err().unwrap_or(error)
+    }
 }
 
 /// Features used where present; nothing is required.
@@ -220,6 +232,10 @@ impl Context {
     /// Starts or stops timing every dispatch (each then gets a pass of its own). False where timestamps are absent.
     pub fn set_timing(&self, on: bool) -> bool {
         let on = on && self.inner.caps.timestamps;
+        // Work recorded before belongs to the time before.
+        if let Err(error) = self.inner.submit() {
+            lock(&self.inner.errors).push(error);
+        }
         lock(&self.inner.timings).on = on;
         on
     }

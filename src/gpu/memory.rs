@@ -41,7 +41,7 @@ pub(super) struct BufferInner {
     pub(super) size: u64,
     owner: Weak<Inner>,
     /// An app's buffer is neither counted nor pooled.
-    borrowed: bool,
+    pub(super) borrowed: bool,
 }
 
 /// A storage buffer, returned to the context's pool when the last tensor on it is dropped.
@@ -59,9 +59,9 @@ impl Buffer {
         &self.0.raw
     }
 
-    /// True for the same memory.
+    /// True for the same memory, also where an app's buffer was adopted twice.
     pub fn same(&self, other: &Self) -> bool {
-        self.0.id == other.0.id
+        self.0.raw == other.0.raw
     }
 }
 
@@ -88,7 +88,8 @@ impl Inner {
     /// Reuse before the last reader ran is safe because all work goes through one recorder, in order.
     pub(super) fn allocate(self: &Arc<Self>, bytes: u64) -> Result<Buffer> {
         self.alive()?;
-        let size = size_class(bytes);
+        // A request just below the device's largest buffer must not fail for the pool's rounding.
+        let size = Some(size_class(bytes)).filter(|size| *size <= self.caps.max_buffer).unwrap_or(bytes.next_multiple_of(4));
         let refuse = |live: u64, limit: Option<u64>| Error::OutOfMemory { requested: size, live, limit };
         let mut pool = lock(&self.pool);
         if let Some(limit) = pool.budget
@@ -97,29 +98,38 @@ impl Inner {
             return Err(refuse(pool.stats.live, Some(limit)));
         }
         let reused = pool.free.get_mut(&size).and_then(Vec::pop);
+        if reused.is_none() && size > self.caps.max_buffer {
+            return Err(Error::Unsupported {
+                what: format!("a buffer of {size} bytes"),
+                adapter: self.caps.adapter.clone(),
+                reason: format!("its largest buffer is {} bytes", self.caps.max_buffer),
+            });
+        }
+        // Counted before it exists, so that two threads cannot pass the budget together.
+        pool.stats.live += size;
         let (id, raw) = match reused {
             Some(found) => {
                 pool.stats.pooled -= size;
                 found
             }
             None => {
-                if size > self.caps.max_buffer {
-                    return Err(Error::Unsupported {
-                        what: format!("a buffer of {size} bytes"),
-                        adapter: self.caps.adapter.clone(),
-                        reason: format!("its largest buffer is {} bytes", self.caps.max_buffer),
-                    });
-                }
                 pool.next_id += 1;
                 let id = pool.next_id;
                 drop(pool);
-                let raw = self.create_buffer(size)?;
+                let created = self.create_buffer(size);
                 pool = lock(&self.pool);
-                pool.stats.allocations += 1;
-                (id, raw)
+                match created {
+                    Ok(raw) => {
+                        pool.stats.allocations += 1;
+                        (id, raw)
+                    }
+                    Err(error) => {
+                        pool.stats.live -= size;
+                        return Err(error);
+                    }
+                }
             }
         };
-        pool.stats.live += size;
         pool.stats.peak = pool.stats.peak.max(pool.stats.live);
         Ok(Buffer(Arc::new(BufferInner { raw, id, size, owner: Arc::downgrade(self), borrowed: false })))
     }
@@ -130,10 +140,11 @@ impl Inner {
         let attempt = || {
             let scopes = super::error_scope::Scopes::push(&self.device);
             let raw = self.device.create_buffer(&descriptor);
-            match scopes.pop(&mut lock(&self.errors), super::error_scope::describe) {
-                None => Ok(raw),
-                Some(error) => Err(error),
-            }
+            let failed = scopes.pop(&mut lock(&self.errors), super::error_scope::describe);
+            // A lost device makes dead buffers without an error.
+            self.look_for_loss();
+            self.alive()?;
+            failed.map_or(Ok(raw), Err)
         };
         match attempt() {
             Err(Error::OutOfMemory { .. }) => {
@@ -141,7 +152,9 @@ impl Inner {
                 attempt().map_err(|error| match error {
                     Error::OutOfMemory { .. } => {
                         let pool = lock(&self.pool);
-                        Error::OutOfMemory { requested: size, live: pool.stats.live, limit: pool.budget }
+                        // What was asked for is already counted.
+                        let live = pool.stats.live.saturating_sub(size);
+                        Error::OutOfMemory { requested: size, live, limit: pool.budget }
                     }
                     other => other,
                 })
@@ -169,12 +182,15 @@ impl Inner {
 
     /// Frees everything the pool keeps.
     pub(super) fn trim(&self) {
-        // Work recorded but not submitted may still name these buffers.
-        let _ = self.submit();
         let mut pool = lock(&self.pool);
         let freed = std::mem::take(&mut pool.free);
         pool.stats.pooled = 0;
         drop(pool);
+        // Work recorded but not submitted may still name these buffers. No work recorded from here on can: the pool
+        // has forgotten them.
+        if let Err(error) = self.submit() {
+            lock(&self.errors).push(error);
+        }
         lock(&self.bind_groups).clear();
         for (_, raw) in freed.into_values().flatten() {
             raw.destroy();

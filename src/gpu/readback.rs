@@ -10,7 +10,14 @@ use std::task::{Poll, Waker};
 
 /// A value that a callback delivers once.
 #[derive(Debug)]
-struct Delivery<T>(Arc<Mutex<(Option<T>, Option<Waker>)>>);
+struct Slot<T> {
+    value: Option<T>,
+    delivered: bool,
+    waker: Option<Waker>,
+}
+
+#[derive(Debug)]
+struct Delivery<T>(Arc<Mutex<Slot<T>>>);
 
 impl<T> Clone for Delivery<T> {
     fn clone(&self) -> Self {
@@ -20,27 +27,34 @@ impl<T> Clone for Delivery<T> {
 
 impl<T> Delivery<T> {
     fn new() -> Self {
-        Self(Arc::new(Mutex::new((None, None))))
+        Self(Arc::new(Mutex::new(Slot { value: None, delivered: false, waker: None })))
     }
 
     fn deliver(&self, value: T) {
         let mut slot = lock(&self.0);
         // The first word counts: a device that dies after the callback must not undo it.
-        if slot.0.is_none() {
-            slot.0 = Some(value);
+        if !slot.delivered {
+            slot.delivered = true;
+            slot.value = Some(value);
         }
-        if let Some(waker) = slot.1.take() {
+        if let Some(waker) = slot.waker.take() {
             waker.wake();
         }
+    }
+
+    /// Nothing is left to wait for: delivered, or nobody waits any more.
+    #[cfg(not(target_arch = "wasm32"))]
+    fn settled(&self) -> bool {
+        lock(&self.0).delivered || Arc::strong_count(&self.0) == 1
     }
 
     async fn wait(&self) -> T {
         poll_fn(|cx| {
             let mut slot = lock(&self.0);
-            match slot.0.take() {
+            match slot.value.take() {
                 Some(value) => Poll::Ready(value),
                 None => {
-                    slot.1 = Some(cx.waker().clone());
+                    slot.waker = Some(cx.waker().clone());
                     Poll::Pending
                 }
             }
@@ -49,46 +63,61 @@ impl<T> Delivery<T> {
     }
 }
 
+type Answer = Delivery<Result<(), String>>;
+
+/// How long a device with nothing left to do may leave a callback uncalled before it counts as gone.
+#[cfg(not(target_arch = "wasm32"))]
+const GRACE: std::time::Duration = std::time::Duration::from_secs(10);
+
 /// Drives callbacks on native backends, where nothing else does, from a thread of its own so that the caller's
 /// executor is not blocked. Browsers drive them by themselves.
 #[cfg(not(target_arch = "wasm32"))]
-fn drive(inner: &Inner, failed: impl FnOnce(String) + Send + 'static) {
-    let device = inner.device.clone();
+fn drive(inner: &Arc<Inner>, answer: Answer) {
+    let inner = inner.clone();
     std::thread::spawn(move || {
-        if let Err(error) = device.poll(wgpu::PollType::wait_indefinitely()) {
-            failed(error.to_string());
-        } else {
-            failed("the device stopped answering".into());
+        let mut idle_since = None;
+        while !answer.settled() {
+            if let Err(error) = inner.device.poll(wgpu::PollType::wait_indefinitely()) {
+                answer.deliver(Err(error.to_string()));
+            } else if let Err(lost) = inner.alive() {
+                answer.deliver(Err(lost.to_string()));
+            } else if idle_since.get_or_insert_with(std::time::Instant::now).elapsed() > GRACE {
+                // An app's device may be lost without a word to us.
+                answer.deliver(Err("the device stopped answering".into()));
+            } else if !answer.settled() {
+                // Another thread's poll has taken the callback and is about to call it.
+                std::thread::sleep(std::time::Duration::from_micros(100));
+            }
         }
     });
 }
 
 #[cfg(target_arch = "wasm32")]
-fn drive(_inner: &Inner, _failed: impl FnOnce(String) + 'static) {}
+fn drive(_inner: &Arc<Inner>, _answer: Answer) {}
 
 /// Resolves when the device has finished everything submitted.
 pub(super) async fn drained(inner: &Arc<Inner>) -> Result<()> {
-    let done = Delivery::<Result<(), String>>::new();
+    let done = Answer::new();
     let callback = done.clone();
     inner.queue.on_submitted_work_done(move || callback.deliver(Ok(())));
-    let failed = done.clone();
-    drive(inner, move |reason| failed.deliver(Err(reason)));
-    done.wait().await.map_err(Error::DeviceLost)?;
+    drive(inner, done.clone());
+    let outcome = done.wait().await;
     inner.alive()?;
+    outcome.map_err(Error::DeviceLost)?;
     lock(&inner.errors).take().map_or(Ok(()), Err)
 }
 
 /// Maps a buffer with usage MAP_READ and copies it out.
 pub(super) async fn map(inner: &Arc<Inner>, staging: &wgpu::Buffer, size: u64) -> Result<Vec<u8>> {
-    let done = Delivery::<Result<(), String>>::new();
+    let done = Answer::new();
     let callback = done.clone();
     let scopes = Scopes::push(&inner.device);
     staging.map_async(wgpu::MapMode::Read, 0..size, move |r| callback.deliver(r.map_err(|e| e.to_string())));
-    if let Some(error) = scopes.pop(&mut lock(&inner.errors), super::error_scope::describe) {
-        return Err(error);
+    let failed = scopes.pop(&mut lock(&inner.errors), super::error_scope::describe);
+    if let Some(error) = failed {
+        return Err(inner.fault(error));
     }
-    let failed = done.clone();
-    drive(inner, move |reason| failed.deliver(Err(reason)));
+    drive(inner, done.clone());
     let mapped = done.wait().await;
     inner.alive()?;
     mapped.map_err(Error::Gpu)?;
@@ -112,8 +141,9 @@ impl Context {
             usage: wgpu::BufferUsages::MAP_READ | wgpu::BufferUsages::COPY_DST,
             mapped_at_creation: false,
         });
-        if let Some(error) = scopes.pop(&mut lock(&inner.errors), super::error_scope::describe) {
-            return Err(error);
+        let failed = scopes.pop(&mut lock(&inner.errors), super::error_scope::describe);
+        if let Some(error) = failed {
+            return Err(inner.fault(error));
         }
         inner.copy_raw(buffer.raw(), offset, &staging, 0, size)?;
         inner.submit()?;

@@ -100,7 +100,8 @@ impl Context {
         };
         let scopes = Scopes::push(&self.inner.device);
         self.inner.queue.write_buffer(to.raw(), offset, bytes);
-        scopes.pop(&mut lock(&self.inner.errors), super::error_scope::describe).map_or(Ok(()), Err)
+        let failed = scopes.pop(&mut lock(&self.inner.errors), super::error_scope::describe);
+        failed.map_or(Ok(()), |error| Err(self.inner.fault(error)))
     }
 }
 
@@ -173,14 +174,19 @@ impl Inner {
             entries: &entries,
         });
         if let Some(error) = scopes.pop(&mut lock(&self.errors), super::error_scope::describe) {
-            return Err(error);
+            drop(cache);
+            return Err(self.fault(error));
         }
-        cache.insert(key, group.clone());
+        // An app's buffer is the app's to free; a cached group would keep it.
+        if !d.bindings.iter().any(|b| b.buffer.0.borrowed) {
+            cache.insert(key, group.clone());
+        }
         Ok(group)
     }
 
     /// Encodes and submits everything recorded. Returns the first error known by now.
     pub(super) fn submit(&self) -> Result<()> {
+        self.look_for_loss();
         self.alive()?;
         let mut recorder = lock(&self.recorder);
         let commands = std::mem::take(&mut recorder.commands);
@@ -204,8 +210,9 @@ impl Inner {
         self.queue.submit([encoder.finish()]);
         drop(recorder);
         let mut errors = lock(&self.errors);
-        let failed = scopes.pop(&mut errors, super::error_scope::describe);
-        failed.or_else(|| errors.take()).map_or(Ok(()), Err)
+        let failed = scopes.pop(&mut errors, super::error_scope::describe).or_else(|| errors.take());
+        drop(errors);
+        failed.map_or(Ok(()), |error| Err(self.fault(error)))
     }
 
     /// Writes the parameters of commands whose pipeline reads them from the uniform ring; one offset per command.
@@ -315,6 +322,7 @@ fn encode_dispatch(pass: &mut wgpu::ComputePass<'_>, command: &Command, offset: 
     pass.set_bind_group(0, bind_group, &[]);
     match ring {
         Some(ring) if !pipeline.immediate => pass.set_bind_group(1, ring, &[offset]),
+        _ if params.is_empty() => {}
         _ => pass.set_immediates(0, params),
     }
     pass.dispatch_workgroups(*x, *y, *z);

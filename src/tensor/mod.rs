@@ -167,7 +167,7 @@ impl Tensor {
     /// Copies the values into a new tensor.
     pub fn to_owned_copy(&self) -> Result<Self> {
         let copy = Self::empty(&self.context, self.shape.clone(), self.dtype)?;
-        self.copy_to(&copy)?;
+        self.copy_bytes(&copy)?;
         Ok(copy)
     }
 
@@ -176,9 +176,24 @@ impl Tensor {
         if self.len() != to.len() || self.dtype != to.dtype {
             return Err(Error::input("copy", format!("{} {} into {} {}", self.shape, self.dtype, to.shape, to.dtype)));
         }
-        let size = ((self.len() * self.dtype.size()) as u64).next_multiple_of(4);
         if self.buffer.same(&to.buffer) {
             return Err(Error::input("copy", "source and destination share a buffer"));
+        }
+        if !(self.len() * self.dtype.size()).is_multiple_of(4) {
+            return Err(Error::input("copy", format!("an odd number of {} values: copies are whole words", self.dtype)));
+        }
+        self.copy_bytes(to)
+    }
+
+    /// Copies, rounding up to whole words.
+    fn copy_bytes(&self, to: &Self) -> Result<()> {
+        if let Some(odd) = [self, to].into_iter().find(|t| !t.offset.is_multiple_of(4)) {
+            let reason = format!("a view of {} {} starts inside a word (byte {})", odd.shape, odd.dtype, odd.offset);
+            return Err(Error::input("copy", reason));
+        }
+        let size = ((self.len() * self.dtype.size()) as u64).next_multiple_of(4);
+        if size == 0 {
+            return Ok(());
         }
         self.context.copy(Binding { size, ..self.binding() }, Binding { size, ..to.binding() })
     }
@@ -194,7 +209,11 @@ impl Tensor {
     /// Downloads the values as f32.
     pub async fn to_vec(&self) -> Result<Vec<f32>> {
         let bytes = (self.len() * self.dtype.size()) as u64;
-        let raw = self.context.read(&self.buffer, self.offset, bytes.next_multiple_of(4)).await?;
+        // Downloads are whole words; a view of f16 may start in the middle of one.
+        let before = self.offset % 4;
+        let size = if bytes == 0 { 0 } else { (before + bytes).next_multiple_of(4) };
+        let raw = self.context.read(&self.buffer, self.offset - before, size).await?;
+        let raw = raw.get(before as usize..).unwrap_or_default();
         Ok(match self.dtype {
             Dtype::F32 => raw.chunks_exact(4).filter_map(|c| c.try_into().ok()).map(f32::from_le_bytes).collect(),
             Dtype::U32 => raw.chunks_exact(4).filter_map(|c| c.try_into().ok()).map(|b| u32::from_le_bytes(b) as f32).collect(),

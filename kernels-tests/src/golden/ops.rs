@@ -1,6 +1,40 @@
 //! Which operations the library answers golden cases with.
 
-use super::Op;
+mod sampling;
+mod tempo;
+mod umt5;
+mod wan;
+
+use super::{Case, Op};
+use foveal::kernels::temporal::{TemporalObjective, TemporalWeights};
+use foveal::{HostTensor, Result, Tensor};
 
 /// Every operation with an implementation. A case of another operation is skipped.
-pub const OPS: &[Op] = &[];
+pub const OPS: &[Op] = &[
+    Op { name: "umt5.encode", optional: &[], run: umt5::encode },
+    Op { name: "wan.dit", optional: &[], run: wan::dit },
+    Op { name: "wan.dit_grad", optional: &[], run: wan::dit_grad },
+    Op { name: "wan.diffusers_dit", optional: &[], run: wan::diffusers_dit },
+    Op { name: "wan.unipc", optional: &[], run: sampling::unipc },
+    Op { name: "tempo.guided_sample", optional: &[], run: sampling::guided_sample },
+    Op { name: "tempo.loss", optional: &[], run: tempo::loss },
+    Op { name: "tempo.audio_mask", optional: &[], run: tempo::audio_mask_of },
+];
+
+/// Downloads a tensor.
+fn host(tensor: &Tensor) -> Result<HostTensor> {
+    pollster::block_on(tensor.to_host())
+}
+
+/// The released objective with a case's weights and threshold.
+fn objective(case: &Case) -> Result<TemporalObjective> {
+    let number = |path: &str| Ok::<_, foveal::Error>(case.f64(path)? as f32);
+    let released = TemporalObjective::released();
+    let weights = TemporalWeights {
+        correlation: number("weights.pearson")?,
+        magnitude: number("weights.magnitude")?,
+        entropy: number("weights.entropy")?,
+        ..released.weights
+    };
+    Ok(TemporalObjective { weights, tau: number("tau")?, ..released })
+}

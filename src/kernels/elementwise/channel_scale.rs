@@ -7,7 +7,7 @@
 //! Errors: no columns, more than 2³¹ elements in one dispatch (the wrapper cuts larger tensors), groups that do not
 //! divide the rows.
 
-use super::{check_groups, check_len, groups_for, pack, parts, rows_of, run, variant};
+use super::{check_groups, check_len, groups_for, pack, parts, rows_of, run, variant, vectors};
 use crate::gpu::Caps;
 use crate::kernels::{Gradient, Kernel, Launch, Slot, Tolerance, Variant, Work, elems, inputs};
 use crate::shader::Source;
@@ -94,7 +94,8 @@ impl Kernel for ChannelScale {
     }
 
     fn tolerance(&self, elem: Dtype) -> Vec<Tolerance> {
-        vec![Tolerance::for_elem(elem, 2e-7, 1e-3, "one product, rounded once")]
+        let reason = "one product, rounded once";
+        vec![Tolerance::for_elem(elem, 2e-7, 1e-3, reason)]
     }
 
     fn gradient_of(&self) -> Option<Gradient> {
@@ -103,7 +104,14 @@ impl Kernel for ChannelScale {
 
     fn cases() -> Vec<Self> {
         let case = |rows, cols, groups| Self { rows, cols, groups };
-        vec![case(1, 1, 1), case(0, 8, 1), case(7, 33, 7), case(6, 64, 2), case(10, 515, 5), case(12, 1536, 3)]
+        vec![
+            case(1, 1, 1),
+            case(0, 8, 1),
+            case(7, 33, 7),
+            case(6, 64, 2),
+            case(10, 515, 5),
+            case(12, 1536, 3),
+        ]
     }
 
     fn bench_cases() -> Vec<(&'static str, Self)> {
@@ -120,11 +128,11 @@ impl Kernel for ChannelScale {
 /// Columns of `x` (its last axis) times `scale`, one f32 vector a group of rows.
 pub fn channel_scale(x: &Tensor, scale: &Tensor) -> Result<Tensor> {
     let (rows, cols) = rows_of(ChannelScale::STEM, x)?;
+    let scale = vectors(ChannelScale::STEM, "scale", scale, cols)?;
     let groups = scale.len() / cols;
     let context = x.context();
     let y = Tensor::empty(context, x.shape().clone(), x.dtype())?;
     let (x_rows, y_rows) = (x.reshape([rows, cols])?, y.reshape([rows, cols])?);
-    let scale = scale.reshape([groups, cols])?;
     for part in parts(context.caps(), rows, cols * x.dtype().size(), groups) {
         let problem = ChannelScale { rows: part.rows, cols, groups: part.groups };
         let cut = |t: &Tensor| t.narrow(part.row, part.rows);

@@ -67,7 +67,8 @@ impl Kernel for Geglu {
     }
 
     fn tolerance(&self, elem: Dtype) -> Vec<Tolerance> {
-        vec![Tolerance::for_elem(elem, 1e-5, 2.0, "WGSL's exp errs by 3 + 2|x| ulp, times x")]
+        let reason = "WGSL's exp errs by 3 + 2|x| ulp, times x";
+        vec![Tolerance::for_elem(elem, 1e-5, 2.0, reason)]
     }
 
     fn gradient_of(&self) -> Option<Gradient> {

@@ -67,7 +67,8 @@ impl Kernel for Gelu {
     }
 
     fn tolerance(&self, elem: Dtype) -> Vec<Tolerance> {
-        vec![Tolerance::for_elem(elem, 1e-5, 1.0, "WGSL's exp errs by 3 + 2|x| ulp, its quotient by 2.5")]
+        let reason = "WGSL's exp errs by 3 + 2|x| ulp, its quotient by 2.5";
+        vec![Tolerance::for_elem(elem, 1e-5, 1.0, reason)]
     }
 
     fn gradient_of(&self) -> Option<Gradient> {

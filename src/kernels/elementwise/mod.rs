@@ -20,7 +20,7 @@ pub use silu_backward::{SiluBackward, silu_backward};
 pub use weighted_sum::{WeightedSum, weighted_sum};
 
 use super::contract::{Kernel, Variant};
-use super::rowwise::{check_groups, pack, pack_module, parts, rows_of};
+use super::rowwise::{check_groups, pack, pack_module, parts, rows_of, vectors};
 use super::run::{grid, lanes, run};
 use crate::gpu::{AdapterClass, Caps};
 use crate::shader::Source;
@@ -56,11 +56,15 @@ fn each<K: Kernel>(inputs: &[&Tensor], problem: impl Fn(usize) -> K) -> Result<T
         return Err(Error::problem(K::STEM, "no input"));
     };
     if let Some(other) = rest.iter().find(|t| t.shape() != first.shape()) {
-        return Err(Error::problem(K::STEM, format!("shapes {} and {} differ", first.shape(), other.shape())));
+        return Err(Error::problem(
+            K::STEM,
+            format!("shapes {} and {} differ", first.shape(), other.shape()),
+        ));
     }
     let (context, n) = (first.context(), first.len());
     let result = Tensor::empty(context, first.shape().clone(), first.dtype())?;
-    let flat: Vec<Tensor> = inputs.iter().copied().chain([&result]).map(|t| t.reshape([n])).collect::<Result<_>>()?;
+    let flat: Vec<Tensor> =
+        inputs.iter().copied().chain([&result]).map(|t| t.reshape([n])).collect::<Result<_>>()?;
     for part in parts(context.caps(), n, first.dtype().size(), 1) {
         let cut: Vec<Tensor> = flat.iter().map(|t| t.narrow(part.row, part.rows)).collect::<Result<_>>()?;
         run(context, &problem(part.rows), &cut.iter().collect::<Vec<_>>())?;

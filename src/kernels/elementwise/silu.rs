@@ -67,7 +67,8 @@ impl Kernel for Silu {
     }
 
     fn tolerance(&self, elem: Dtype) -> Vec<Tolerance> {
-        vec![Tolerance::for_elem(elem, 1e-5, 1.0, "WGSL's exp errs by 3 + 2|x| ulp, its quotient by 2.5")]
+        let reason = "WGSL's exp errs by 3 + 2|x| ulp, its quotient by 2.5";
+        vec![Tolerance::for_elem(elem, 1e-5, 1.0, reason)]
     }
 
     fn gradient_of(&self) -> Option<Gradient> {
@@ -80,7 +81,10 @@ impl Kernel for Silu {
 
     fn bench_cases() -> Vec<(&'static str, Self)> {
         // The time embedding of a step, and a stage of the video decoder.
-        vec![("wan-1.3b time embedding", Self { n: 1536 }), ("wan vae 384x41x120x208", Self { n: 384 * 41 * 120 * 208 })]
+        vec![
+            ("wan-1.3b time embedding", Self { n: 1536 }),
+            ("wan vae 384x41x120x208", Self { n: 384 * 41 * 120 * 208 }),
+        ]
     }
 
     fn work(&self) -> Work {

@@ -49,7 +49,10 @@ impl Kernel for WeightedSum {
 
     fn check(&self) -> Result<()> {
         if !(1..=NAMES.len()).contains(&self.weights.len()) {
-            return Err(Error::problem(Self::STEM, format!("{} inputs; one to four are taken", self.weights.len())));
+            return Err(Error::problem(
+                Self::STEM,
+                format!("{} inputs; one to four are taken", self.weights.len()),
+            ));
         }
         if let Some(weight) = self.weights.iter().find(|w| !w.is_finite()) {
             return Err(Error::problem(Self::STEM, format!("weight {weight} is not finite")));
@@ -90,7 +93,8 @@ impl Kernel for WeightedSum {
 
     fn tolerance(&self, elem: Dtype) -> Vec<Tolerance> {
         let largest = self.weights.iter().fold(0.0f64, |m, w| m.max(f64::from(w.abs())));
-        vec![Tolerance::for_elem(elem, 1e-6, 20.0 * largest, "up to four products that may cancel, at outliers")]
+        let reason = "up to four products that may cancel, at outliers";
+        vec![Tolerance::for_elem(elem, 1e-6, 20.0 * largest, reason)]
     }
 
     fn gradient_of(&self) -> Option<Gradient> {

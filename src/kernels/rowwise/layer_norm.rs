@@ -6,12 +6,15 @@
 //!
 //! Errors: no columns, 2³² elements or more, groups that do not divide the rows, `eps` not above zero.
 
-use super::{MOMENTS, add_offsets, check_groups, check_positive, check_size, moments, pack, parts, row_variants, rows_of};
+use super::{
+    MOMENTS, add_offsets, check_groups, check_positive, check_size, moments, pack, parts, row_variants,
+    rows_of, vectors,
+};
 use crate::gpu::Caps;
 use crate::kernels::{Gradient, Kernel, Launch, Slot, Tolerance, Variant, Work, grid, inputs, run};
 use crate::shader::Source;
 use crate::tensor::Array;
-use crate::{Dtype, Result, Tensor, wgsl};
+use crate::{Dtype, Error, Result, Tensor, wgsl};
 use rand_pcg::Pcg64;
 use std::fmt;
 
@@ -112,7 +115,8 @@ impl Kernel for LayerNorm {
     }
 
     fn tolerance(&self, elem: Dtype) -> Vec<Tolerance> {
-        vec![Tolerance::for_elem(elem, 1e-5, 1.0, "sums of cols terms and WGSL's 2.5-ulp quotient and root, in f32")]
+        let reason = "sums of cols terms and WGSL's 2.5-ulp quotient and root, in f32";
+        vec![Tolerance::for_elem(elem, 1e-5, 1.0, reason)]
     }
 
     fn gradient_of(&self) -> Option<Gradient> {
@@ -146,11 +150,16 @@ impl Kernel for LayerNorm {
 /// Layer norm over the last axis of `x`; `scale` and `shift` hold one f32 vector a group of rows.
 pub fn layer_norm(x: &Tensor, scale: &Tensor, shift: &Tensor, modulated: bool, eps: f32) -> Result<Tensor> {
     let (rows, cols) = rows_of(LayerNorm::STEM, x)?;
+    let (scale, shift) =
+        (vectors(LayerNorm::STEM, "scale", scale, cols)?, vectors(LayerNorm::STEM, "shift", shift, cols)?);
     let groups = scale.len() / cols;
+    if shift.shape() != scale.shape() {
+        let reason = format!("scale {} and shift {} differ in their groups", scale.shape(), shift.shape());
+        return Err(Error::problem(LayerNorm::STEM, reason));
+    }
     let context = x.context();
     let y = Tensor::empty(context, x.shape().clone(), x.dtype())?;
     let (x_rows, y_rows) = (x.reshape([rows, cols])?, y.reshape([rows, cols])?);
-    let (scale, shift) = (scale.reshape([groups, cols])?, shift.reshape([groups, cols])?);
     for part in parts(context.caps(), rows, cols * x.dtype().size(), groups) {
         let problem = LayerNorm { rows: part.rows, cols, groups: part.groups, modulated, eps };
         let x = x_rows.narrow(part.row, part.rows)?;

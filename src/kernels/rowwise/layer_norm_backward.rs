@@ -6,7 +6,10 @@
 //!
 //! Errors: no columns, 2³² elements or more, groups that do not divide the rows, `eps` not above zero.
 
-use super::{MOMENTS, add_offsets, check_groups, check_positive, check_size, dot, moments, pack, parts, row_variants, rows_of};
+use super::{
+    MOMENTS, add_offsets, check_groups, check_positive, check_size, dot, moments, pack, parts, row_variants,
+    rows_of, vectors,
+};
 use crate::gpu::Caps;
 use crate::kernels::{Gradient, Kernel, Launch, Slot, Tolerance, Variant, Work, grid, inputs, run};
 use crate::shader::Source;
@@ -115,7 +118,8 @@ impl Kernel for LayerNormBackward {
 
     fn tolerance(&self, elem: Dtype) -> Vec<Tolerance> {
         // A row of one column has no spread: its terms cancel exactly but for their rounding, times 1 / sqrt(eps).
-        vec![Tolerance::for_elem(elem, 1e-5, 4.0, "differences of terms up to 4 at outliers, each a sum in f32")]
+        let reason = "differences of terms up to 4 at outliers, each a sum in f32";
+        vec![Tolerance::for_elem(elem, 1e-5, 4.0, reason)]
     }
 
     fn gradient_of(&self) -> Option<Gradient> {
@@ -160,14 +164,20 @@ impl Kernel for LayerNormBackward {
 }
 
 /// Gradient by `x` of [`layer_norm`](super::layer_norm()) from the gradient `dy` by its result.
-pub fn layer_norm_backward(x: &Tensor, scale: &Tensor, dy: &Tensor, modulated: bool, eps: f32) -> Result<Tensor> {
+pub fn layer_norm_backward(
+    x: &Tensor,
+    scale: &Tensor,
+    dy: &Tensor,
+    modulated: bool,
+    eps: f32,
+) -> Result<Tensor> {
     let (rows, cols) = rows_of(LayerNormBackward::STEM, x)?;
+    let scale = vectors(LayerNormBackward::STEM, "scale", scale, cols)?;
     let groups = scale.len() / cols;
     let context = x.context();
     let dx = Tensor::empty(context, x.shape().clone(), x.dtype())?;
     let flat = |t: &Tensor| t.reshape([rows, cols]);
     let (x_rows, dy_rows, dx_rows) = (flat(x)?, flat(dy)?, flat(&dx)?);
-    let scale = scale.reshape([groups, cols])?;
     for part in parts(context.caps(), rows, cols * x.dtype().size(), groups) {
         let problem = LayerNormBackward { rows: part.rows, cols, groups: part.groups, modulated, eps };
         let cut = |t: &Tensor| t.narrow(part.row, part.rows);

@@ -64,7 +64,10 @@ impl RopeAt<'_> {
             }),
             _ => Err(Error::problem(
                 stem,
-                format!("rope_table {} is (positions, head_dim / 2, 2) with heads of {cols} columns", self.table.shape()),
+                format!(
+                    "rope_table {} is (positions, head_dim / 2, 2) with heads of {cols} columns",
+                    self.table.shape()
+                ),
             )),
         }
     }
@@ -74,16 +77,25 @@ impl Rope {
     fn check(&self, stem: &'static str, rows: usize, cols: usize) -> Result<()> {
         let Self { heads, head_dim, grid: [frames, height, width], first_token, positions } = *self;
         let limit = u32::MAX as usize;
-        let tokens = frames.checked_mul(height).and_then(|n| n.checked_mul(width)).filter(|&n| n > 0 && n <= limit);
+        let tokens =
+            frames.checked_mul(height).and_then(|n| n.checked_mul(width)).filter(|&n| n > 0 && n <= limit);
         let refuse = |reason: String| Err(Error::problem(stem, reason));
         if head_dim == 0 || !head_dim.is_multiple_of(2) || heads.checked_mul(head_dim) != Some(cols) {
-            return refuse(format!("{heads} heads of {head_dim} columns do not make {cols} columns of pairs"));
+            return refuse(format!(
+                "{heads} heads of {head_dim} columns do not make {cols} columns of pairs"
+            ));
         }
         if tokens.is_none() || first_token.checked_add(rows).is_none_or(|end| end > limit) {
-            return refuse(format!("grid {frames}×{height}×{width} from token {first_token}: 1.. and below 2^32"));
+            return refuse(format!(
+                "grid {frames}×{height}×{width} from token {first_token}: 1.. and below 2^32"
+            ));
         }
-        if positions < frames.max(height).max(width) || positions.checked_mul(head_dim).is_none_or(|n| n > limit) {
-            return refuse(format!("a table of {positions} positions does not serve {frames}×{height}×{width}"));
+        if positions < frames.max(height).max(width)
+            || positions.checked_mul(head_dim).is_none_or(|n| n > limit)
+        {
+            return refuse(format!(
+                "a table of {positions} positions does not serve {frames}×{height}×{width}"
+            ));
         }
         Ok(())
     }
@@ -164,7 +176,8 @@ fn row_variants(caps: &Caps, cols: usize, pack: usize) -> Vec<Variant> {
     let subgroup = caps.subgroup.filter(|(low, high)| low == high).map(|(size, _)| size);
     let of_elem = |&elem| {
         let workgroup = Variant::new(elem, if software { 8 } else { wide }).module(REDUCE_WORKGROUP);
-        let subgroup = subgroup.map(|size| Variant { subgroup: true, ..Variant::new(elem, size) }.module(REDUCE_SUBGROUP));
+        let subgroup = subgroup
+            .map(|size| Variant { subgroup: true, ..Variant::new(elem, size) }.module(REDUCE_SUBGROUP));
         let both = if software { [subgroup, Some(workgroup)] } else { [Some(workgroup), subgroup] };
         both.into_iter().flatten().map(|v| v.module(pack_module(pack)))
     };
@@ -201,6 +214,20 @@ pub(super) fn rows_of(stem: &'static str, x: &Tensor) -> Result<(usize, usize)> 
     }
 }
 
+/// Vectors of a group of rows each, as `(groups, cols)`; one vector may come without the first axis.
+pub(super) fn vectors(stem: &'static str, name: &str, t: &Tensor, cols: usize) -> Result<Tensor> {
+    match t.dims() {
+        [found] | [_, found] if *found == cols => t.reshape([t.len() / cols, cols]),
+        dims => Err(Error::Shape {
+            kernel: stem,
+            tensor: name.into(),
+            axis: "of columns".into(),
+            expected: cols,
+            found: dims.last().copied().unwrap_or(0),
+        }),
+    }
+}
+
 /// A run of rows that one dispatch can bind, and the groups it belongs to.
 pub(super) struct Part {
     pub(super) row: usize,
@@ -210,7 +237,7 @@ pub(super) struct Part {
 }
 
 /// Cuts rows so that each part fits the device's largest binding and starts at an allowed offset; a part lies within a
-/// group unless everything fits at once.
+/// group unless everything fits at once. A group of a cut tensor that starts at an odd place stays refused, by name.
 pub(super) fn parts(caps: &Caps, rows: usize, row_bytes: usize, groups: usize) -> Vec<Part> {
     let limit = caps.max_binding.min(1 << 31) as usize;
     let whole = Part { row: 0, rows, group: 0, groups };

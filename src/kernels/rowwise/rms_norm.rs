@@ -48,7 +48,10 @@ impl fmt::Display for RmsNorm {
         let Self { rows, cols, eps, rope } = self;
         write!(f, "rms_norm(rows={rows},cols={cols},eps={eps}")?;
         if let Some(Rope { heads, head_dim, grid: [t, h, w], first_token, positions }) = rope {
-            write!(f, ",heads={heads},head_dim={head_dim},grid={t}x{h}x{w},first={first_token},positions={positions}")?;
+            write!(
+                f,
+                ",heads={heads},head_dim={head_dim},grid={t}x{h}x{w},first={first_token},positions={positions}"
+            )?;
         }
         write!(f, ")")
     }
@@ -136,7 +139,8 @@ impl Kernel for RmsNorm {
 
     fn tolerance(&self, elem: Dtype) -> Vec<Tolerance> {
         // The rotation subtracts products of the size of the pair, hence the absolute part.
-        vec![Tolerance::for_elem(elem, 1e-5, 2.0, "a sum of cols squares, WGSL's 2-ulp root, a rotation, in f32")]
+        let reason = "a sum of cols squares, WGSL's 2-ulp root, a rotation, in f32";
+        vec![Tolerance::for_elem(elem, 1e-5, 2.0, reason)]
     }
 
     fn gradient_of(&self) -> Option<Gradient> {

@@ -6,7 +6,9 @@
 //!
 //! Errors: those of [`rms_norm`](super::rms_norm()).
 
-use super::{Rope, RopeAt, check_positive, check_size, dot, pack, parts, reciprocal_rms, row_variants, rows_of};
+use super::{
+    Rope, RopeAt, check_positive, check_size, dot, pack, parts, reciprocal_rms, row_variants, rows_of,
+};
 use crate::gpu::Caps;
 use crate::kernels::{Gradient, Kernel, Launch, Slot, Tolerance, Variant, Work, grid, inputs, run};
 use crate::shader::Source;
@@ -46,7 +48,10 @@ impl fmt::Display for RmsNormBackward {
         let Self { rows, cols, eps, rope } = self;
         write!(f, "rms_norm_backward(rows={rows},cols={cols},eps={eps}")?;
         if let Some(Rope { heads, head_dim, grid: [t, h, w], first_token, positions }) = rope {
-            write!(f, ",heads={heads},head_dim={head_dim},grid={t}x{h}x{w},first={first_token},positions={positions}")?;
+            write!(
+                f,
+                ",heads={heads},head_dim={head_dim},grid={t}x{h}x{w},first={first_token},positions={positions}"
+            )?;
         }
         write!(f, ")")
     }
@@ -135,7 +140,8 @@ impl Kernel for RmsNormBackward {
 
     fn tolerance(&self, elem: Dtype) -> Vec<Tolerance> {
         // In short rows the two terms, of size |weight dy| / rms, nearly cancel.
-        vec![Tolerance::for_elem(elem, 1e-5, 4.0, "a difference of terms up to 40 at outliers, each a sum in f32")]
+        let reason = "a difference of terms up to 40 at outliers, each a sum in f32";
+        vec![Tolerance::for_elem(elem, 1e-5, 4.0, reason)]
     }
 
     fn gradient_of(&self) -> Option<Gradient> {

@@ -88,7 +88,10 @@ impl Kernel for Softmax {
         for (r, row) in x.data.chunks_exact_mut(self.cols).enumerate() {
             match r % 5 {
                 // Fully masked, half of it by −∞.
-                1 => row.iter_mut().enumerate().for_each(|(i, v)| *v = if i % 2 == 0 { -3.402_823e38 } else { f64::NEG_INFINITY }),
+                1 => row
+                    .iter_mut()
+                    .enumerate()
+                    .for_each(|(i, v)| *v = if i % 2 == 0 { -3.402_823e38 } else { f64::NEG_INFINITY }),
                 // Partly masked.
                 2 => row.iter_mut().step_by(3).for_each(|v| *v = -3.402_823e38),
                 // Far from zero, where exp alone overflows, and all equal.
@@ -102,9 +105,13 @@ impl Kernel for Softmax {
     }
 
     fn tolerance(&self, elem: Dtype) -> Vec<Tolerance> {
-        // WGSL allows exp(x) 3 + 2|x| ulp; results of interest have |x| below 40.
-        let scale = if elem == Dtype::F16 { 0.05 } else { 0.1 };
-        vec![Tolerance::for_elem(elem, 2e-5, scale, "WGSL's exp errs by 3 + 2|x| ulp; the rest is a sum in f32")]
+        // Shares of long rows are small, so the bound is relative. WGSL allows exp(x) 3 + 2|x| ulp, and devices may
+        // flush subnormal numbers to zero.
+        let reason = "exp errs by 3 + 2|x| ulp with |x| below 100; what is subnormal may be flushed";
+        vec![match elem {
+            Dtype::F16 => Tolerance { atol: 6.2e-5, rtol: 2e-3, reason },
+            _ => Tolerance { atol: 1e-30, rtol: 3e-5, reason },
+        }]
     }
 
     fn gradient_of(&self) -> Option<Gradient> {
@@ -143,7 +150,11 @@ pub fn softmax(x: &Tensor, scale: f32) -> Result<Tensor> {
     let (x_rows, y_rows) = (x.reshape([rows, cols])?, y.reshape([rows, cols])?);
     for part in parts(context.caps(), rows, cols * x.dtype().size(), 1) {
         let problem = Softmax { rows: part.rows, cols, scale };
-        run(context, &problem, &[&x_rows.narrow(part.row, part.rows)?, &y_rows.narrow(part.row, part.rows)?])?;
+        run(
+            context,
+            &problem,
+            &[&x_rows.narrow(part.row, part.rows)?, &y_rows.narrow(part.row, part.rows)?],
+        )?;
     }
     Ok(y)
 }

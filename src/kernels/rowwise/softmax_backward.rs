@@ -94,7 +94,13 @@ impl Kernel for SoftmaxBackward {
     }
 
     fn tolerance(&self, elem: Dtype) -> Vec<Tolerance> {
-        vec![Tolerance::for_elem(elem, 1e-5, f64::from(self.scale), "y (dy − delta) cancels where y is near one")]
+        // Shares of long rows are small: about 64 / cols at most for these inputs.
+        let size = f64::from(self.scale) * (64.0 / self.cols as f64).min(1.0);
+        let reason = "delta is a sum in f32, from which dy is subtracted; what is subnormal may be flushed";
+        vec![match elem {
+            Dtype::F16 => Tolerance { atol: 6.2e-5 + 1e-5 * size, rtol: 2e-3, reason },
+            _ => Tolerance { atol: 1e-5 * size, rtol: 1e-5, reason },
+        }]
     }
 
     fn gradient_of(&self) -> Option<Gradient> {
@@ -105,7 +111,8 @@ impl Kernel for SoftmaxBackward {
             let of_row = |r: usize| {
                 let row = r * cols..(r + 1) * cols;
                 let moved = |(y, d): (&f64, &f64)| y * (f64::from(scale) * d).exp();
-                let weights: Vec<f64> = y.data[row.clone()].iter().zip(&d.data[row.clone()]).map(moved).collect();
+                let weights: Vec<f64> =
+                    y.data[row.clone()].iter().zip(&d.data[row.clone()]).map(moved).collect();
                 let total: f64 = weights.iter().sum();
                 if total == 0.0 { 0.0 } else { dot(&weights, &dy.data[row]) / total }
             };

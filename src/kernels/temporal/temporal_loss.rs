@@ -18,7 +18,8 @@
 //!
 //! Errors: sizes of zero or a product above 2³², a weight or τ that is not finite.
 //!
-//! Source: TempoControl (arXiv 2509.17968), its equations 2 to 8; log ratio and flatness are ours.
+//! Source: TempoControl as released (Shira-Schiber/TempoControl@701dbd2, wan/text2video.py), whose comments number its
+//! equations 2 to 8; log ratio and flatness are ours.
 
 use super::{Magnitude, Normalisation, TemporalObjective, TemporalWeights, check_sizes};
 use crate::gpu::Caps;

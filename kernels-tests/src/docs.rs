@@ -1,0 +1,100 @@
+//! The table of kernels in the README, made from the registry.
+
+use crate::synthetic;
+use foveal::kernels::registry::{Entry, REGISTRY};
+use std::fmt::Write as _;
+use std::path::Path;
+
+/// Line before the table.
+pub const BEGIN: &str = "<!-- kernels:begin -->";
+/// Line after the table.
+pub const END: &str = "<!-- kernels:end -->";
+
+/// The table, one row a kernel.
+///
+/// Variants are counted over the test cases under synthetic capabilities, so that the number is the same on every
+/// machine.
+pub fn table() -> String {
+    let mut text = String::from(
+        "| kernel | family | what it computes | gradient of | cases | variants |\n|---|---|---|---|---:|---:|\n",
+    );
+    let caps = synthetic::caps();
+    for Entry { stem, family, summary, cases, .. } in REGISTRY {
+        let cases = cases();
+        let gradient = cases.iter().find_map(|case| Some(format!("`{}`", case.gradient_of()?.forward)));
+        let variants = synthetic::variants(&cases, &caps).len();
+        let (gradient, summary) = (gradient.unwrap_or_default(), summary.replace('|', "\\|"));
+        let _ = writeln!(
+            text,
+            "| [`{stem}`](shaders/{family}/{stem}.wgsl) | {family} | {summary} | {gradient} | {} | {variants} |",
+            cases.len()
+        );
+    }
+    text
+}
+
+/// The text with the part between the markers replaced.
+pub fn with_table(text: &str, table: &str) -> Result<String, String> {
+    let once = |marker: &str| match text.matches(marker).count() {
+        1 => Ok(text.find(marker).unwrap_or_default()),
+        0 => Err(format!("has no line `{marker}`; the table of kernels stands between `{BEGIN}` and `{END}`")),
+        n => Err(format!("has {n} lines `{marker}`; one is needed")),
+    };
+    let (begin, end) = (once(BEGIN)? + BEGIN.len(), once(END)?);
+    if end < begin {
+        return Err(format!("has `{END}` before `{BEGIN}`"));
+    }
+    Ok(format!("{}\n{table}{}", &text[..begin], &text[end..]))
+}
+
+/// Rewrites the README below `root`, or with `check` only says whether it would. True when it was up to date.
+pub fn update(root: &Path, check: bool) -> Result<bool, String> {
+    let path = root.join("README.md");
+    let old = std::fs::read_to_string(&path).map_err(|e| format!("README.md cannot be read: {e}"))?;
+    let new = with_table(&old, &table()).map_err(|e| format!("README.md {e}"))?;
+    if new == old {
+        return Ok(true);
+    }
+    if !check {
+        std::fs::write(&path, new).map_err(|e| format!("README.md cannot be written: {e}"))?;
+    }
+    Ok(false)
+}
+
+/// Fails where the README's table is not the registry's.
+pub fn check(root: &Path) -> Result<(), String> {
+    if update(root, true)? {
+        return Ok(());
+    }
+    Err("README.md: the table of kernels is stale; `cargo xtask docs` writes it".into())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{BEGIN, END, table, with_table};
+
+    #[test]
+    fn only_the_part_between_the_markers_changes() {
+        let text = format!("before\n{BEGIN}\nold\n{END}\nafter\n");
+        let new = with_table(&text, "| new |\n").unwrap();
+        assert_eq!(new, format!("before\n{BEGIN}\n| new |\n{END}\nafter\n"));
+        assert_eq!(with_table(&new, "| new |\n").unwrap(), new);
+    }
+
+    #[test]
+    fn markers_must_be_there_once_and_in_order() {
+        assert!(with_table("no markers", "").unwrap_err().contains(BEGIN));
+        assert!(with_table(BEGIN, "").unwrap_err().contains(END));
+        assert!(with_table(&format!("{END}\n{BEGIN}"), "").unwrap_err().contains("before"));
+        assert!(with_table(&format!("{BEGIN}{END}{END}"), "").unwrap_err().contains("2 lines"));
+    }
+
+    #[test]
+    fn every_row_has_every_column() {
+        let table = table();
+        assert!(table.lines().count() > 2);
+        for line in table.lines() {
+            assert_eq!(line.replace("\\|", "").matches('|').count(), 7, "{line}");
+        }
+    }
+}

@@ -1,0 +1,49 @@
+//! Capabilities of devices that this machine does not have: shaders are composed for all of them and checked as text.
+
+use foveal::Caps;
+use foveal::gpu::AdapterClass;
+use foveal::kernels::Variant;
+use foveal::kernels::registry::{AnyKernel, Entry};
+use std::collections::BTreeMap;
+
+/// One set of capabilities for each kind of device that kernels tell apart.
+pub fn caps() -> Vec<Caps> {
+    let plain = Caps::webgpu_default();
+    let named = |adapter: &str, class, f16, subgroup: u32, immediate_bytes| Caps {
+        adapter: adapter.into(),
+        class,
+        f16,
+        subgroup: Some((subgroup, subgroup)),
+        immediate_bytes,
+        timestamps: true,
+        ..plain.clone()
+    };
+    vec![
+        named("software, subgroups of 8", AdapterClass::Software, true, 8, 256),
+        named("software, subgroups of 4", AdapterClass::Software, false, 4, 128),
+        named("discrete", AdapterClass::Discrete, true, 32, 256),
+        Caps { subgroup: Some((32, 64)), ..named("discrete, two subgroup sizes", AdapterClass::Discrete, true, 32, 256) },
+        named("integrated without f16", AdapterClass::Integrated, false, 16, 128),
+        named("apple", AdapterClass::Apple, true, 32, 0),
+        plain,
+    ]
+}
+
+/// Test cases and bench cases of a kernel.
+pub fn all_cases(entry: &Entry) -> Vec<Box<dyn AnyKernel>> {
+    let bench = (entry.bench_cases)().into_iter().map(|(_, case)| case);
+    (entry.cases)().into_iter().chain(bench).collect()
+}
+
+/// The variants of some cases under some capabilities by name, each with the first case that has it.
+pub fn variants<'a>(cases: &'a [Box<dyn AnyKernel>], caps: &[Caps]) -> BTreeMap<String, (&'a dyn AnyKernel, Variant)> {
+    let mut found = BTreeMap::new();
+    for caps in caps {
+        for case in cases {
+            for variant in case.variants(caps) {
+                found.entry(variant.name()).or_insert((&**case, variant));
+            }
+        }
+    }
+    found
+}

@@ -1,0 +1,225 @@
+//! Reads the source tree as text: what `tests/tidy.rs` holds it to is decided by the pure functions here.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+/// A text file of the repository.
+#[derive(Debug, Clone)]
+pub struct File {
+    /// Path below the root, with `/` on every platform.
+    pub path: String,
+    /// Its text.
+    pub text: String,
+}
+
+impl File {
+    /// A file that need not exist.
+    pub fn new(path: &str, text: &str) -> Self {
+        Self { path: path.into(), text: text.into() }
+    }
+
+    /// The lines that are not comments as a whole.
+    pub fn code(&self) -> String {
+        let lines = self.text.lines().filter(|line| !line.trim_start().starts_with("//"));
+        lines.collect::<Vec<_>>().join("\n")
+    }
+
+    /// Path of a Rust module below the crate's root: `src/a/b.rs` and `src/a/b/mod.rs` are `a`, `b`.
+    pub fn module(&self) -> Vec<&str> {
+        let path = self.path.strip_prefix("src/").unwrap_or(&self.path);
+        let path = path.strip_suffix(".rs").unwrap_or(path);
+        let path = path.strip_suffix("/mod").unwrap_or(path);
+        path.split('/').filter(|part| *part != "lib").collect()
+    }
+}
+
+/// Every file with one of these endings below a folder of the root, in order. Hidden folders and `target` are left out.
+pub fn files(root: &Path, below: &str, endings: &[&str]) -> Vec<File> {
+    let mut found = Vec::new();
+    let mut folders = vec![root.join(below)];
+    while let Some(folder) = folders.pop() {
+        for entry in std::fs::read_dir(&folder).into_iter().flatten().flatten() {
+            let (path, name) = (entry.path(), entry.file_name().to_string_lossy().into_owned());
+            if path.is_dir() {
+                if !name.starts_with('.') && name != "target" {
+                    folders.push(path);
+                }
+            } else if endings.iter().any(|ending| name.ends_with(ending)) {
+                let below_root = path.strip_prefix(root).unwrap_or(&path);
+                let parts: Vec<_> = below_root.components().map(|c| c.as_os_str().to_string_lossy()).collect();
+                found.push(File { path: parts.join("/"), text: std::fs::read_to_string(&path).unwrap_or_default() });
+            }
+        }
+    }
+    found.sort_by(|a, b| a.path.cmp(&b.path));
+    found
+}
+
+/// Every path that a module takes from its crate, from the root: `use crate::a::{b, c::D}` and `super::super::a::b`
+/// anywhere in the code.
+pub fn paths(file: &File) -> Vec<Vec<String>> {
+    let (code, module) = (file.code(), file.module());
+    let mut found = Vec::new();
+    let whole_word = |at: usize| !code[..at].ends_with(|c: char| c.is_alphanumeric() || c == '_' || c == ':');
+    for (at, word) in code.match_indices("crate::").filter(|(at, _)| whole_word(*at)) {
+        tree(&mut code[at + word.len()..].chars().peekable(), &[], &mut found);
+    }
+    for (at, word) in code.match_indices("super::").filter(|(at, _)| whole_word(*at)) {
+        let (mut rest, mut up) = (&code[at + word.len()..], 1);
+        while let Some(after) = rest.strip_prefix(word) {
+            (rest, up) = (after, up + 1);
+        }
+        // Inside `mod tests { … }` there is one `super` more than the file's own path has.
+        let base: Vec<String> = module[..module.len().saturating_sub(up)].iter().map(|&s| s.into()).collect();
+        tree(&mut rest.chars().peekable(), &base, &mut found);
+    }
+    found
+}
+
+/// Reads one use tree: `a::b`, `a::{b, c}`, `{a, b::c}`.
+fn tree(rest: &mut std::iter::Peekable<std::str::Chars<'_>>, base: &[String], found: &mut Vec<Vec<String>>) {
+    let space = |rest: &mut std::iter::Peekable<std::str::Chars<'_>>| while rest.next_if(|c| c.is_whitespace()).is_some() {};
+    let mut path = base.to_vec();
+    loop {
+        if rest.next_if_eq(&'{').is_some() {
+            loop {
+                space(rest);
+                if rest.peek().is_none_or(|c| *c == '}') {
+                    rest.next();
+                    return;
+                }
+                tree(rest, &path, found);
+                // An alias, then the comma.
+                while rest.next_if(|c| *c != ',' && *c != '}').is_some() {}
+                rest.next_if_eq(&',');
+            }
+        }
+        let mut name = String::new();
+        while let Some(c) = rest.next_if(|c| c.is_alphanumeric() || *c == '_' || *c == '*') {
+            name.push(c);
+        }
+        path.push(name);
+        if rest.next_if_eq(&':').is_none() || rest.next_if_eq(&':').is_none() {
+            found.push(path);
+            return;
+        }
+    }
+}
+
+/// Height of a module, or of a name that the crate's root re-exports; a module may use what is not above it.
+fn floor(name: &str) -> Option<u8> {
+    Some(match name {
+        "error" | "dtype" | "shape" | "Error" | "Result" | "Dtype" | "Shape" => 0,
+        "gpu" | "shader" | "wgsl" | "AdapterChoice" | "Caps" | "Context" | "ContextOptions" => 10,
+        "tensor" | "Tensor" | "HostTensor" => 20,
+        "weights" => 25,
+        "kernels" => 30,
+        "autograd" => 40,
+        "nn" => 50,
+        "models" => 60,
+        "pipelines" => 70,
+        _ => return None,
+    })
+}
+
+/// Uses of a higher floor, and of weights below the models.
+pub fn floor_faults(file: &File) -> Vec<String> {
+    let module = file.module();
+    let Some(own) = module.first().filter(|name| !name.is_empty()) else { return Vec::new() };
+    let Some(height) = floor(own) else { return vec![format!("{}: `{own}` stands on no floor", file.path)] };
+    let mut faults = Vec::new();
+    for path in paths(file) {
+        let Some(used) = path.first() else { continue };
+        let allowed = match floor(used) {
+            _ if used == own => true,
+            Some(25) => height >= 60,
+            Some(other) => other <= height,
+            None => {
+                faults.push(format!("{}: `crate::{used}` stands on no floor", file.path));
+                continue;
+            }
+        };
+        if !allowed {
+            faults.push(format!("{}: `{own}` uses `crate::{}`, which it may not", file.path, path.join("::")));
+        }
+    }
+    faults
+}
+
+/// True for the host file of a kernel.
+pub fn is_kernel(file: &File) -> bool {
+    file.path.starts_with("src/kernels/") && file.module().len() == 3 && file.code().contains("impl Kernel for ")
+}
+
+/// Public names of a file with the file's stem.
+fn exports(file: &File) -> Vec<String> {
+    let code = file.code();
+    let declared = code.lines().filter_map(|line| {
+        let mut words = line.strip_prefix("pub ")?.split_whitespace().skip_while(|w| ["async", "const"].contains(w));
+        let kind = words.next()?;
+        let name = words.next()?.split(|c: char| !c.is_alphanumeric() && c != '_').next()?;
+        ["fn", "struct", "enum", "type", "trait", "static"].contains(&kind).then(|| name.to_owned())
+    });
+    declared.collect()
+}
+
+/// Kernels that name another kernel: its module, its problem or its function.
+pub fn kernel_faults(files: &[File]) -> Vec<String> {
+    let kernels: Vec<&File> = files.iter().filter(|file| is_kernel(file)).collect();
+    let stem = |file: &File| file.module().last().copied().unwrap_or_default().to_owned();
+    let mut owners: BTreeMap<String, Vec<String>> = BTreeMap::new();
+    for file in &kernels {
+        for name in exports(file).into_iter().chain([stem(file)]) {
+            owners.entry(name).or_default().push(stem(file));
+        }
+    }
+    let mut faults = Vec::new();
+    for file in &kernels {
+        for path in paths(file) {
+            let [first, _, names @ ..] = path.as_slice() else { continue };
+            let Some(name) = names.first().filter(|_| first == "kernels") else { continue };
+            if owners.get(name).is_some_and(|owners| !owners.contains(&stem(file))) {
+                faults.push(format!("{}: a kernel uses another, `crate::{}`", file.path, path.join("::")));
+            }
+        }
+    }
+    faults
+}
+
+/// Lines that hold one of these texts outside comments.
+pub fn lines_with(file: &File, texts: &[&str]) -> Vec<String> {
+    let lines = (1..).zip(file.text.lines()).filter(|(_, line)| {
+        let line = line.trim_start();
+        !line.starts_with("//") && texts.iter().any(|text| line.contains(text))
+    });
+    lines.map(|(number, line)| format!("{}:{number}: {}", file.path, line.trim())).collect()
+}
+
+/// Lines of a shader that WGSL alone does not allow: a preprocessor's or a template's.
+pub fn directives(file: &File) -> Vec<String> {
+    let lines = (1..).zip(file.text.lines()).filter(|(_, line)| {
+        let line = line.split("//").next().unwrap_or_default();
+        let first = line.split_whitespace().next().unwrap_or_default();
+        line.contains('#') || line.contains("{{") || ["import", "@if", "@else", "@elif", "@if("].iter().any(|d| first.starts_with(d))
+    });
+    lines.map(|(number, line)| format!("{}:{number}: {}", file.path, line.trim())).collect()
+}
+
+/// Names of a shader's entry points.
+pub fn entry_points(file: &File) -> Vec<String> {
+    let code = file.code();
+    let named = code.split("@compute").skip(1).filter_map(|rest| {
+        let (_, rest) = rest.split_once("fn ")?;
+        rest.split(|c: char| !c.is_alphanumeric() && c != '_').next().map(str::to_owned)
+    });
+    named.collect()
+}
+
+/// Files with more lines than a limit.
+pub fn longer_than(files: &[File], limit: usize) -> Vec<String> {
+    let long = files.iter().filter_map(|file| {
+        let lines = file.text.lines().count();
+        (lines > limit).then(|| format!("{}: {lines} lines", file.path))
+    });
+    long.collect()
+}

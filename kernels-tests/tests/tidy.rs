@@ -1,0 +1,241 @@
+//! The house rules that a compiler does not check, on the source tree itself.
+//!
+//! Each rule is a pure function of [`kernels_tests::tree`]; the second half of this file shows that it can fail.
+
+use foveal::kernels::registry::REGISTRY;
+use kernels_tests::tree::{self, File};
+use kernels_tests::{docs, root, synthetic};
+use std::collections::BTreeSet;
+
+fn rust() -> Vec<File> {
+    let files = tree::files(&root(), "src", &[".rs"]);
+    assert!(files.len() > 50, "only {} files below src", files.len());
+    files
+}
+
+fn shaders() -> Vec<File> {
+    let files = tree::files(&root(), "shaders", &[".wgsl"]);
+    assert!(files.len() > 30, "only {} files below shaders", files.len());
+    files
+}
+
+fn none(faults: &[String]) {
+    assert!(faults.is_empty(), "{} faults\n{}", faults.len(), faults.join("\n"));
+}
+
+/// `family/stem` of files two folders deep.
+fn family_and_stem(files: impl Iterator<Item = File>) -> BTreeSet<String> {
+    let name = |file: File| {
+        let (path, _) = file.path.rsplit_once('.')?;
+        let mut parts = path.rsplit('/');
+        let stem = parts.next()?;
+        Some(format!("{}/{stem}", parts.next()?))
+    };
+    files.filter_map(name).collect()
+}
+
+#[test]
+fn shaders_host_files_and_registry_name_the_same_kernels() {
+    let kernels: BTreeSet<String> = REGISTRY.iter().map(|e| format!("{}/{}", e.family, e.stem)).collect();
+    assert_eq!(kernels.len(), REGISTRY.len(), "a stem stands twice in the registry");
+    let bodies = family_and_stem(shaders().into_iter().filter(|f| !f.path.starts_with("shaders/shared/")));
+    let hosts = family_and_stem(rust().into_iter().filter(tree::is_kernel));
+    let only = |what: &str, a: &BTreeSet<String>, b: &BTreeSet<String>| -> Vec<String> {
+        a.difference(b).map(|name| format!("{name}: {what}")).collect()
+    };
+    none(&only("a shader without a line in the registry", &bodies, &kernels));
+    none(&only("in the registry without a shader of that name", &kernels, &bodies));
+    none(&only("a host file without a line in the registry", &hosts, &kernels));
+    none(&only("in the registry without a host file of that name", &kernels, &hosts));
+    for entry in REGISTRY {
+        assert_eq!(entry.shader.path, format!("shaders/{}/{}.wgsl", entry.family, entry.stem));
+    }
+}
+
+#[test]
+fn every_kernel_is_tested_and_timed() {
+    for entry in REGISTRY {
+        let (cases, bench) = ((entry.cases)(), (entry.bench_cases)());
+        assert!(!cases.is_empty(), "{} has no test case", entry.stem);
+        assert!(!bench.is_empty(), "{} has no bench case", entry.stem);
+        for case in cases.iter().chain(bench.iter().map(|(_, case)| case)) {
+            assert!(case.to_string().starts_with(entry.stem), "`{case}` does not name its kernel {}", entry.stem);
+            assert!(case.check().is_ok(), "`{case}` refuses itself");
+        }
+        for names in [
+            cases.iter().map(ToString::to_string).collect::<Vec<_>>(),
+            bench.iter().map(|(name, _)| (*name).to_owned()).collect(),
+        ] {
+            let unique: BTreeSet<_> = names.iter().collect();
+            assert_eq!(unique.len(), names.len(), "{}: two cases have one name: {names:?}", entry.stem);
+        }
+        for (name, case) in bench {
+            let work = case.work();
+            assert!(work.bytes > 0.0, "{} {name} moves no bytes", entry.stem);
+        }
+    }
+}
+
+#[test]
+fn every_shader_has_one_entry_point_named_like_its_file() {
+    for file in shaders() {
+        let (family, stem) = file.path.trim_end_matches(".wgsl").rsplit_once('/').unwrap_or_default();
+        let expected = if family == "shaders/shared" { vec![] } else { vec![stem.to_owned()] };
+        assert_eq!(tree::entry_points(&file), expected, "{}", file.path);
+    }
+}
+
+#[test]
+fn every_shared_module_is_used() {
+    let mut texts = BTreeSet::new();
+    for entry in REGISTRY {
+        for caps in synthetic::caps() {
+            for case in synthetic::all_cases(entry) {
+                let variants = case.variants(&caps);
+                assert!(!variants.is_empty(), "{case} has no variant on {}", caps.adapter);
+                texts.extend(variants.iter().map(|variant| case.composed(&caps, variant).text().to_owned()));
+            }
+        }
+    }
+    let shared = shaders().into_iter().filter(|f| f.path.starts_with("shaders/shared/"));
+    let unused = shared.filter(|f| !texts.iter().any(|text| text.contains(&f.text))).map(|f| f.path);
+    none(&unused.collect::<Vec<_>>());
+}
+
+#[test]
+fn shaders_are_plain_wgsl() {
+    none(&shaders().iter().flat_map(tree::directives).collect::<Vec<_>>());
+}
+
+#[test]
+fn rust_holds_no_wgsl() {
+    let wgsl = ["@compute", "@workgroup_size", "var<storage"];
+    none(&rust().iter().flat_map(|f| tree::lines_with(f, &wgsl)).collect::<Vec<_>>());
+}
+
+#[test]
+fn modules_use_lower_floors_only() {
+    none(&rust().iter().flat_map(tree::floor_faults).collect::<Vec<_>>());
+}
+
+#[test]
+fn kernels_do_not_use_each_other() {
+    none(&tree::kernel_faults(&rust()));
+}
+
+#[test]
+fn only_gpu_and_tensor_know_wgpu() {
+    let above = rust().into_iter().filter(|f| !f.path.starts_with("src/gpu/") && !f.path.starts_with("src/tensor/"));
+    none(&above.flat_map(|f| tree::lines_with(&f, &["wgpu::"])).collect::<Vec<_>>());
+}
+
+#[test]
+fn the_library_reads_no_environment() {
+    let reads = ["env::var", "env::args", "option_env!"];
+    none(&rust().iter().flat_map(|f| tree::lines_with(f, &reads)).collect::<Vec<_>>());
+}
+
+#[test]
+fn files_are_short() {
+    let files = tree::files(&root(), "", &[".rs", ".wgsl"]);
+    for long in tree::longer_than(&files, 400) {
+        println!("above 400 lines: {long}");
+    }
+    none(&tree::longer_than(&files, 600));
+}
+
+#[test]
+fn the_readme_lists_the_kernels() {
+    if let Err(message) = docs::check(&root()) {
+        panic!("{message}");
+    }
+}
+
+/// Each rule above, broken.
+mod broken {
+    use super::tree::{self, File};
+
+    fn paths(path: &str, text: &str) -> Vec<String> {
+        tree::paths(&File::new(path, text)).iter().map(|p| p.join("::")).collect()
+    }
+
+    #[test]
+    fn paths_are_found_in_every_spelling() {
+        let text = "use crate::{Dtype, gpu::{Caps as C, Access}, tensor::*};\n// use crate::models::x;\nfn f() -> crate::Result<()> {}\n";
+        assert_eq!(paths("src/nn/a.rs", text), ["Dtype", "gpu::Caps", "gpu::Access", "tensor::*", "Result"]);
+        assert_eq!(paths("src/nn/a.rs", "use super::super::models::wan;\nuse super::b::{c,\n    d};"), ["models::wan", "nn::b::c", "nn::b::d"]);
+        assert_eq!(paths("src/nn/mod.rs", "use super::models;"), ["models"]);
+        assert!(paths("src/nn/a.rs", "let x = subcrate::y; // nothing").is_empty());
+    }
+
+    #[test]
+    fn a_higher_floor_is_refused() {
+        let faults = |path: &str, text: &str| tree::floor_faults(&File::new(path, text)).len();
+        assert_eq!(faults("src/nn/a.rs", "use crate::autograd::Tape;\nuse crate::{Result, Tensor};"), 0);
+        assert_eq!(faults("src/nn/a.rs", "use crate::models::wan;"), 1);
+        assert_eq!(faults("src/kernels/a/b.rs", "use crate::{Dtype, autograd::Tape};"), 1);
+        assert_eq!(faults("src/gpu/a.rs", "fn f(t: crate::Tensor) {}"), 1);
+        assert_eq!(faults("src/gpu/a.rs", "use super::super::tensor::Tensor;"), 1);
+        assert_eq!(faults("src/nn/a.rs", "use crate::weights::WeightStore;"), 1);
+        assert_eq!(faults("src/models/a.rs", "use crate::weights::WeightStore;"), 0);
+        assert_eq!(faults("src/weights/a.rs", "use crate::kernels::run;"), 1);
+        assert_eq!(faults("src/helpers/a.rs", ""), 1);
+        assert_eq!(faults("src/nn/a.rs", "use crate::helpers::x;"), 1);
+    }
+
+    #[test]
+    fn a_kernel_that_uses_another_is_refused() {
+        let kernel = |path: &str, text: &str| File::new(path, &format!("{text}\nimpl Kernel for X {{}}\n"));
+        let faults = |text: &str| {
+            let gelu = kernel("src/kernels/elementwise/gelu.rs", "pub struct Gelu {}\npub fn gelu() {}");
+            let helper = File::new("src/kernels/elementwise/helper.rs", "pub fn help() {}");
+            tree::kernel_faults(&[gelu, helper, kernel("src/kernels/elementwise/silu.rs", text)]).len()
+        };
+        assert_eq!(faults("use super::helper::help;\nuse crate::kernels::{Kernel, run};"), 0);
+        assert_eq!(faults("use super::gelu::Gelu;"), 1);
+        assert_eq!(faults("use super::{Gelu, help};"), 1);
+        assert_eq!(faults("use crate::kernels::elementwise::gelu;"), 1);
+        assert_eq!(faults("fn f() { crate::kernels::elementwise::gelu(x) }"), 1);
+    }
+
+    #[test]
+    fn forbidden_text_is_found_outside_comments() {
+        let file = File::new("src/a.rs", "// wgpu::Device\nlet d: wgpu::Device;\n");
+        assert_eq!(tree::lines_with(&file, &["wgpu::"]), ["src/a.rs:2: let d: wgpu::Device;"]);
+        let file = File::new("src/a.rs", "const S: &str = \"@compute fn f() {}\";");
+        assert_eq!(tree::lines_with(&file, &["@compute"]).len(), 1);
+    }
+
+    #[test]
+    fn directives_are_found_outside_comments() {
+        let count = |text: &str| tree::directives(&File::new("a.wgsl", text)).len();
+        assert_eq!(count("// #import x\nfn f() {} // row #1\nlet important = 1;"), 0);
+        for line in ["#import x", "  #if F16", "import a::b;", "@if(F16) fn f() {}", "let x = {{ n }};", "#define A 1"] {
+            assert_eq!(count(line), 1, "{line}");
+        }
+    }
+
+    #[test]
+    fn entry_points_are_read_from_the_text() {
+        let names = |text: &str| tree::entry_points(&File::new("a.wgsl", text));
+        assert_eq!(names("// @compute\nfn a() {}\n@compute @workgroup_size(8)\nfn softmax(x: u32) {}"), ["softmax"]);
+        assert_eq!(names("fn a() {}"), Vec::<String>::new());
+        assert_eq!(names("@compute @workgroup_size(1) fn a() {}\n@compute fn b() {}"), ["a", "b"]);
+    }
+
+    #[test]
+    fn long_files_are_found() {
+        let file = File::new("a.rs", &"\n".repeat(11));
+        assert_eq!(tree::longer_than(std::slice::from_ref(&file), 10), ["a.rs: 11 lines"]);
+        assert!(tree::longer_than(&[file], 11).is_empty());
+    }
+
+    #[test]
+    fn host_files_of_kernels_are_told_from_helpers() {
+        let is = |path: &str, text: &str| tree::is_kernel(&File::new(path, text));
+        assert!(is("src/kernels/a/b.rs", "impl Kernel for B {"));
+        assert!(!is("src/kernels/a/b.rs", "// impl Kernel for B {"));
+        assert!(!is("src/kernels/registry.rs", "impl Kernel for B {"));
+        assert!(!is("src/kernels/a/mod.rs", "impl Kernel for B {"));
+    }
+}
