@@ -8,18 +8,24 @@ use foveal::{AdapterChoice, Caps, Context, ContextOptions};
 fn main() {
     let adapters = pollster::block_on(list_adapters());
     if adapters.is_empty() {
-        println!("no adapter found: install a Vulkan, Metal or DX12 driver (on Linux without a GPU: mesa-vulkan-drivers)");
+        println!(
+            "no adapter found: install a Vulkan, Metal or DX12 driver (on Linux without a GPU: mesa-vulkan-drivers)"
+        );
         return;
     }
     for report in &adapters {
         print_adapter(report);
     }
-    for (word, choice) in
-        [("best", AdapterChoice::Best), ("low-power", AdapterChoice::LowPower), ("software", AdapterChoice::Software)]
-    {
+    for (word, choice) in [
+        ("best", AdapterChoice::Best),
+        ("low-power", AdapterChoice::LowPower),
+        ("software", AdapterChoice::Software),
+    ] {
         let options = ContextOptions { adapter: choice, ..ContextOptions::default() };
         match pollster::block_on(Context::new(options)) {
-            Ok(context) => println!("`--adapter {word}` takes {} ({})", context.caps().adapter, context.caps().backend),
+            Ok(context) => {
+                println!("`--adapter {word}` takes {} ({})", context.caps().adapter, context.caps().backend)
+            }
             Err(error) => println!("`--adapter {word}`: {error}"),
         }
     }
@@ -46,10 +52,13 @@ fn rows(caps: &Caps) -> [(&'static str, String); 12] {
         ("driver", caps.driver.clone()),
         ("16-bit floats", yes_no(caps.f16)),
         ("subgroups", caps.subgroup.map_or("no".into(), |(low, high)| format!("{low} to {high} wide"))),
-        ("matrix units", match caps.coop.as_slice() {
-            [] => "no".into(),
-            shapes => shapes.iter().map(coop).collect::<Vec<_>>().join(", "),
-        }),
+        (
+            "matrix units",
+            match caps.coop.as_slice() {
+                [] => "no".into(),
+                shapes => shapes.iter().map(coop).collect::<Vec<_>>().join(", "),
+            },
+        ),
         ("timestamps", yes_no(caps.timestamps)),
         ("immediates", format!("{} bytes", caps.immediate_bytes)),
         ("largest buffer", mebibytes(caps.max_buffer)),

@@ -199,14 +199,19 @@ pub struct Gradient {
     pub loss: GradientLoss,
 }
 
+/// A loss of a backward kernel's read inputs.
+pub type Loss = Box<dyn Fn(&[Array]) -> f64>;
+/// A loss of a backward kernel's read inputs and one argument more.
+pub type LinearLoss = Box<dyn Fn(&[Array], &Array) -> f64>;
+
 /// A loss as a function of a backward kernel's own read inputs (in slot order).
 pub enum GradientLoss {
     /// Output number `.0` is the derivative by input number `.1`, for each pair.
-    Of(Box<dyn Fn(&[Array]) -> f64>, Vec<(usize, usize)>),
+    Of(Loss, Vec<(usize, usize)>),
     /// Output 0 holds, one after the other, the derivatives by these inputs.
-    Stacked(Box<dyn Fn(&[Array]) -> f64>, Vec<usize>),
+    Stacked(Loss, Vec<usize>),
     /// Output 0 is the derivative by a further argument of the output's shape, in which the loss is linear.
-    Linear(Box<dyn Fn(&[Array], &Array) -> f64>),
+    Linear(LinearLoss),
 }
 
 impl Gradient {

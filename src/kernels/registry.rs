@@ -46,6 +46,9 @@ registry![
     super::token::Unpatchify,
 ];
 
+/// A bench case: the model's name and the kernel's problem.
+pub type BenchCase = (&'static str, Box<dyn AnyKernel>);
+
 /// A kernel without its type.
 #[derive(Debug, Clone, Copy)]
 pub struct Entry {
@@ -60,7 +63,7 @@ pub struct Entry {
     /// Test cases.
     pub cases: fn() -> Vec<Box<dyn AnyKernel>>,
     /// Bench cases with the model's name.
-    pub bench_cases: fn() -> Vec<(&'static str, Box<dyn AnyKernel>)>,
+    pub bench_cases: fn() -> Vec<BenchCase>,
 }
 
 impl Entry {

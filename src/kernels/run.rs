@@ -50,7 +50,8 @@ pub fn run_variant<K: Kernel>(context: &Context, kernel: &K, variant: &Variant, 
     let work = kernel.work();
     let (mut params, mut workgroups) = (launch.params, launch.workgroups);
     let (axis, first_at) = launch.split.unwrap_or((0, usize::MAX));
-    let total = workgroups.get(axis).copied().unwrap_or(1).max(1);
+    // None for an empty tensor.
+    let total = workgroups.get(axis).copied().unwrap_or(0);
     let cuts = if launch.split.is_some() { context.cuts(work.flops, work.bytes).min(total) } else { 1 };
     let step = total.div_ceil(cuts.max(1));
     let mut first = 0;

@@ -160,8 +160,10 @@ impl Tensor {
     /// The bytes a kernel binds: rounded up to 16 so that vector reads of the last element stay inside.
     pub fn binding(&self) -> Binding<'_> {
         let bytes = (self.len() * self.dtype.size()) as u64;
-        let size = bytes.next_multiple_of(16).min(self.buffer.size() - self.offset).max(4);
-        Binding { buffer: &self.buffer, offset: self.offset, size: size - size % 4 }
+        // A binding is never empty; a view of nothing may stand at the buffer's end, so it binds the beginning.
+        let offset = if bytes == 0 { 0 } else { self.offset };
+        let size = bytes.max(1).next_multiple_of(16).min(self.buffer.size() - offset);
+        Binding { buffer: &self.buffer, offset, size: size - size % 4 }
     }
 
     /// Copies the values into a new tensor.

@@ -25,8 +25,8 @@ from diffusers import UniPCMultistepScheduler
 import data
 import model as tiny_wan
 
-GUIDANCE_SCALE = 4.0
-STEPS = 16
+GUIDANCE_SCALE = 3.0
+STEPS = 20
 SHIFT = 3.0
 
 

@@ -17,7 +17,7 @@ MIN_BACKGROUND = 0.60
 MAX_STRAY = 0.05
 DARK = 0.30
 COLOUR_DISTANCE = 0.50
-GOOD_OVERLAP = 0.60
+GOOD_OVERLAP = 0.75  # half a cross (one bar) overlaps a cross by 0.6 and must not pass
 
 _NAMES = list(data.PALETTE)
 _COLOURS = np.array([data.PALETTE[name] for name in _NAMES])
@@ -119,6 +119,26 @@ def self_test() -> None:
         print(name, "wrong clip   ", summary([score(c, o) for c, o in zip(other, prompts)]))
         static = [rng.uniform(-1, 1, clips[0].shape) for _ in prompts]
         print(name, "noise        ", summary([score(c, o) for c, o in zip(static, prompts)]))
+        halves = [c.copy() for c in clips]
+        for half, objects in zip(halves, prompts):
+            for colour, _ in objects:
+                mine = label_pixels(half) == _NAMES.index(colour)
+                for frame in np.flatnonzero(mine.any((1, 2))):
+                    rows = np.flatnonzero(mine[frame].any(1))
+                    half[:, frame, rows[len(rows) // 2 :]] = np.where(
+                        mine[frame, rows[len(rows) // 2 :]], -1.0, half[:, frame, rows[len(rows) // 2 :]]
+                    )
+        print(name, "upper halves ", summary([score(c, o) for c, o in zip(halves, prompts)]))
+        bars = [[c, o] for c, o in zip([c.copy() for c in clips], prompts) if any(s == "cross" for _, s in o)]
+        for clip, objects in bars:
+            for colour, shape in objects:
+                mine = label_pixels(clip) == _NAMES.index(colour)
+                for frame in np.flatnonzero(mine.any((1, 2))):
+                    if shape == "cross":  # keep the horizontal bar only
+                        rows = np.flatnonzero(mine[frame].any(1))
+                        for row in (*rows[:2], *rows[4:]):
+                            clip[:, frame, row, mine[frame, row]] = -1.0
+        print(name, "crosses->bars", summary([score(c, o) for c, o in bars]))
         blobs = []
         for objects in prompts:
             clip = np.full_like(clips[0], -1.0)

@@ -77,7 +77,7 @@ def main() -> None:
     parser.add_argument("--batch", type=int, default=16, help="clips per step")
     parser.add_argument("--still-batch", type=int, default=128)
     parser.add_argument("--still-steps", type=int, default=500)
-    parser.add_argument("--fine-steps", type=int, default=1000, help="first steps with objects on any whole pixel")
+    parser.add_argument("--fine-steps", type=int, default=1027, help="first steps with objects on any whole pixel")
     parser.add_argument("--adam-lr", type=float, default=2e-3)
     parser.add_argument("--muon-lr", type=float, default=0.02, help="0 uses AdamW for everything")
     parser.add_argument("--warmup", type=int, default=100)

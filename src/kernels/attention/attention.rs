@@ -51,7 +51,7 @@ impl Kernel for Attention {
     }
 
     fn variants(&self, caps: &Caps) -> Vec<Variant> {
-        self.0.variants(caps, &[])
+        self.0.variants(caps, &["TILE_KV", "ENTROPY"], &[])
     }
 
     fn launch(&self, _caps: &Caps, variant: &Variant) -> Launch {

@@ -7,7 +7,7 @@
 //! Source: Dao 2023 (FlashAttention-2) for the first term; the others follow from `ds = p · (dp − Σ p · dp)`.
 
 use super::cases;
-use super::problem::{AttentionProblem, MAP_GRAD};
+use super::problem::{AttentionProblem, MAP_GRAD, MAP_GRAD_USES};
 use super::reference::{self, Upstream};
 use crate::gpu::{Access, Caps};
 use crate::kernels::{Gradient, Kernel, Launch, Slot, Tolerance, Variant, Work, run};
@@ -43,7 +43,7 @@ impl Kernel for AttentionBackwardDelta {
             p.slot_q("q"),
             p.slot_kv("k"),
             p.slot_q("o"),
-            p.slot_q("do"),
+            p.slot_q("d_o"),
             p.slot_stats("forward_stats", p.planes()),
             p.slot_tables(),
             p.slot_map_grads(),
@@ -52,7 +52,7 @@ impl Kernel for AttentionBackwardDelta {
     }
 
     fn variants(&self, caps: &Caps) -> Vec<Variant> {
-        self.0.variants(caps, &[MAP_GRAD])
+        self.0.variants(caps, &MAP_GRAD_USES, &[MAP_GRAD])
     }
 
     fn launch(&self, _caps: &Caps, variant: &Variant) -> Launch {

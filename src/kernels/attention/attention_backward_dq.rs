@@ -4,7 +4,7 @@
 //! Shapes: as in `attention`; `stats (2, batch, heads, seq_q)` f32 from `attention_backward_delta`; `dq` like `q`.
 
 use super::cases;
-use super::problem::{AttentionProblem, MAP_GRAD};
+use super::problem::{AttentionProblem, MAP_GRAD, MAP_GRAD_USES};
 use super::reference::{self, Upstream};
 use crate::gpu::{Access, Caps};
 use crate::kernels::{Gradient, Kernel, Launch, Slot, Tolerance, Variant, Work, run};
@@ -40,7 +40,7 @@ impl Kernel for AttentionBackwardDq {
             p.slot_q("q"),
             p.slot_kv("k"),
             p.slot_kv("v"),
-            p.slot_q("do"),
+            p.slot_q("d_o"),
             p.slot_stats("stats", 2),
             p.slot_tables(),
             p.slot_map_grads(),
@@ -49,7 +49,7 @@ impl Kernel for AttentionBackwardDq {
     }
 
     fn variants(&self, caps: &Caps) -> Vec<Variant> {
-        self.0.variants(caps, &[MAP_GRAD])
+        self.0.variants(caps, &MAP_GRAD_USES, &[MAP_GRAD])
     }
 
     fn launch(&self, _caps: &Caps, variant: &Variant) -> Launch {

@@ -54,7 +54,7 @@ impl Kernel for AttentionColumns {
     }
 
     fn variants(&self, caps: &Caps) -> Vec<Variant> {
-        self.0.variants(caps, &[])
+        self.0.variants(caps, &["GROUPS"], &[])
     }
 
     fn launch(&self, _caps: &Caps, variant: &Variant) -> Launch {

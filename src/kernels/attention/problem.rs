@@ -136,6 +136,8 @@ struct Params {
     first_workgroup: u32,
 }
 
+/// Constants that the gradient into the map depends on.
+pub(super) const MAP_GRAD_USES: [&str; 5] = ["GROUPS", "ENTROPY", "MASS_MEAN", "MASS_MAX", "UPSTREAM"];
 const SHARED: Source = wgsl!("shared/attention.shared.wgsl");
 /// Gradients into the map; only backward kernels take it.
 pub(super) const MAP_GRAD: Source = wgsl!("shared/map_grad.wgsl");
@@ -267,8 +269,9 @@ impl AttentionProblem {
         Slot::read("map_grads", [self.map_grads_len()]).f32()
     }
 
-    /// Variants of the family: storage type × mask module, with workgroups of one vector register on a CPU.
-    pub(super) fn variants(&self, caps: &Caps, extra: &[Source]) -> Vec<Variant> {
+    /// Variants of the family: storage type × mask module, with workgroups of one vector register on a CPU. Of the
+    /// family's constants a kernel names those it uses, so that calls that differ in others share a pipeline.
+    pub(super) fn variants(&self, caps: &Caps, uses: &[&str], extra: &[Source]) -> Vec<Variant> {
         let mask = match self.mask {
             Mask::None => wgsl!("shared/mask.none.wgsl"),
             Mask::Causal => wgsl!("shared/mask.causal.wgsl"),
@@ -276,9 +279,12 @@ impl AttentionProblem {
             Mask::Temporal { .. } => wgsl!("shared/mask.temporal.wgsl"),
             Mask::Relative => wgsl!("shared/mask.relative.wgsl"),
         };
-        let tile_kv = if caps.class == AdapterClass::Software { 8 } else { 4 };
+        // A CPU driver unrolls the tile times the head and compiles the result for minutes: both together stay below 32
+        // vectors there, at most a quarter slower to run.
+        let vectors = (self.shape.head_dim / 4).max(1);
+        let tile_kv = if caps.class == AdapterClass::Software { (32 / vectors).clamp(1, 8) } else { 4 };
         let variant = |&elem| {
-            let variant = Variant::new(elem, lanes(caps))
+            let mut variant = Variant::new(elem, lanes(caps))
                 .with("HEAD_DIM", self.shape.head_dim)
                 .with("TILE_KV", tile_kv)
                 .with("GROUPS", self.readout.columns)
@@ -288,6 +294,7 @@ impl AttentionProblem {
                 .flag("UPSTREAM", self.upstream)
                 .module(SHARED)
                 .module(mask);
+            variant.consts.retain(|(name, _)| ["WG_SIZE", "HEAD_DIM"].contains(name) || uses.contains(name));
             extra.iter().fold(variant, |v, &m| v.module(m))
         };
         elems(caps).iter().map(variant).collect()

@@ -208,8 +208,8 @@ pub(super) fn backward(p: &AttentionProblem, q: &Array, k: &Array, v: &Array, ta
         let at = (b * heads + h) * seq_q + i;
         stats.data[at] = row.lse;
         stats.data[batch * heads * seq_q + at] = delta;
-        for j in 0..seq_kv {
-            let ds = row.p[j] * (dp[j] - delta) * f64::from(p.scale);
+        for (j, dp) in dp.iter().enumerate() {
+            let ds = row.p[j] * (dp - delta) * f64::from(p.scale);
             for d in 0..head_dim {
                 dq.data[q0 + d] += ds * k.data[at_kv(j) + d];
                 dkv.data[at_kv(j) + d] += ds * q.data[q0 + d];

@@ -233,17 +233,17 @@ impl Kernel for Matmul {
 
     fn bench_cases() -> Vec<(&'static str, Self)> {
         let case = |m, n, k, layout, epilogue| Self { m, n, k, layout, epilogue };
-        let rows = [(1560, "wan-1.3b frame"), (32_760, "wan-1.3b 480p")];
-        rows.into_iter()
-            .flat_map(|(m, name)| {
-                [
-                    (name, case(m, 1536, 1536, Layout::Rows, Epilogue::Bias)),
-                    (name, case(m, 8960, 1536, Layout::Rows, Epilogue::BiasGelu)),
-                    (name, case(m, 1536, 8960, Layout::Rows, Epilogue::BiasGateResidual { groups: 1 })),
-                    (name, case(m, 1536, 8960, Layout::Columns, Epilogue::None)),
-                ]
-            })
-            .collect()
+        let down = Epilogue::BiasGateResidual { groups: 1 };
+        vec![
+            ("wan-1.3b frame, attention", case(1560, 1536, 1536, Layout::Rows, Epilogue::Bias)),
+            ("wan-1.3b frame, mlp up", case(1560, 8960, 1536, Layout::Rows, Epilogue::BiasGelu)),
+            ("wan-1.3b frame, mlp down", case(1560, 1536, 8960, Layout::Rows, down)),
+            ("wan-1.3b frame, mlp up backward", case(1560, 1536, 8960, Layout::Columns, Epilogue::None)),
+            ("wan-1.3b 480p, attention", case(32_760, 1536, 1536, Layout::Rows, Epilogue::Bias)),
+            ("wan-1.3b 480p, mlp up", case(32_760, 8960, 1536, Layout::Rows, Epilogue::BiasGelu)),
+            ("wan-1.3b 480p, mlp down", case(32_760, 1536, 8960, Layout::Rows, down)),
+            ("wan-1.3b 480p, mlp up backward", case(32_760, 1536, 8960, Layout::Columns, Epilogue::None)),
+        ]
     }
 
     fn work(&self) -> Work {

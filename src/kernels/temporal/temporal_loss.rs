@@ -329,7 +329,7 @@ impl Kernel for TemporalLoss {
         let case = |objective| Self { groups: 2, frames: 21, tokens: 1560, objective };
         vec![
             ("wan-1.3b 480p, 2 groups", case(TemporalObjective::released())),
-            ("wan-1.3b 480p, 2 groups", case(TemporalObjective::scale_free())),
+            ("wan-1.3b 480p, 2 groups, scale-free", case(TemporalObjective::scale_free())),
         ]
     }
 

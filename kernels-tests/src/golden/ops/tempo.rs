@@ -16,11 +16,18 @@ pub(super) fn loss(context: &Context, case: &Case) -> Result<Outputs> {
     }
     let attention = case.input("attention")?;
     let &[groups, frames, height, width] = attention.shape().dims() else {
-        return Err(case.malformed(format!("in/attention {} is not (groups, frames, height, width)", attention.shape())));
+        return Err(case.malformed(format!(
+            "in/attention {} is not (groups, frames, height, width)",
+            attention.shape()
+        )));
     };
     let mut objective = objective(case)?;
     if let [first, last] = case.usizes("pearson_frames")?[..] {
-        objective = TemporalObjective { skip_first: first, skip_last: (frames - 1).saturating_sub(last), ..objective };
+        objective = TemporalObjective {
+            skip_first: first,
+            skip_last: (frames - 1).saturating_sub(last),
+            ..objective
+        };
     }
     let map = Tensor::from_f32(context, [groups, frames, height * width], attention.data())?;
     let masks = Tensor::from_host(context, &case.input("masks")?)?;
@@ -34,7 +41,9 @@ pub(super) fn loss(context: &Context, case: &Case) -> Result<Outputs> {
 /// The terms of every group, their mean total, and the signal.
 pub(super) fn report(out: &mut Outputs, outcome: &TemporalOutcome) -> Result<()> {
     let terms = pollster::block_on(outcome.group_terms())?;
-    let column = |of: fn(&foveal::kernels::temporal::GroupTerms) -> f32| terms.iter().map(|t| of(t).into()).collect::<Vec<f64>>();
+    let column = |of: fn(&foveal::kernels::temporal::GroupTerms) -> f32| {
+        terms.iter().map(|t| of(t).into()).collect::<Vec<f64>>()
+    };
     let groups = terms.len();
     out.f64s("r", [groups], column(|t| t.correlation));
     out.f64s("positive_magnitude", [groups], column(|t| t.positive_magnitude));

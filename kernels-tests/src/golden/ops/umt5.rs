@@ -21,7 +21,8 @@ pub(super) fn encode(context: &Context, case: &Case) -> Result<Outputs> {
     let ids = case.ints("ids")?.into_iter().map(u32::try_from).collect::<Result<Vec<_>, _>>();
     let ids = ids.map_err(|e| case.malformed(format!("in/ids: {e}")))?;
     let mask = case.ints("mask")?;
-    let lengths: Vec<usize> = mask.chunks(length).map(|row| row.iter().take_while(|&&m| m != 0).count()).collect();
+    let lengths: Vec<usize> =
+        mask.chunks(length).map(|row| row.iter().take_while(|&&m| m != 0).count()).collect();
     let text_len = case.usize("text_len")?;
     let model = Umt5::new(context, Umt5Weights::new(&store, config)?)?;
 

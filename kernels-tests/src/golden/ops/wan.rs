@@ -21,12 +21,17 @@ impl Setup {
     fn new(context: &Context, case: &Case, weights: &WeightStore, config: WanConfig) -> Result<Self> {
         let latent = case.input("latent")?;
         let &[_, frames, height, width] = latent.shape().dims() else {
-            return Err(case.malformed(format!("in/latent {} is not (channels, frames, height, width)", latent.shape())));
+            return Err(case.malformed(format!(
+                "in/latent {} is not (channels, frames, height, width)",
+                latent.shape()
+            )));
         };
         let grid = config.grid(frames, height, width)?;
         let wan = Wan::new(context, &WanWeights::new(weights, config)?)?;
         let timestep = case.input("timestep")?;
-        let &[timestep] = timestep.data() else { return Err(case.malformed("in/timestep is not one number")) };
+        let &[timestep] = timestep.data() else {
+            return Err(case.malformed("in/timestep is not one number"));
+        };
         Ok(Self { latent: Tensor::from_host(context, &latent)?, time: wan.time(timestep)?, wan, grid })
     }
 
@@ -55,7 +60,9 @@ impl Setup {
         let mut weights = vec![0.0; groups.len() * text_len];
         for (row, tokens) in weights.chunks_mut(text_len).zip(&groups) {
             for &token in tokens {
-                let weight = row.get_mut(token).ok_or_else(|| case.malformed(format!("token {token} of {text_len}")))?;
+                let weight = row
+                    .get_mut(token)
+                    .ok_or_else(|| case.malformed(format!("token {token} of {text_len}")))?;
                 *weight += 1.0 / tokens.len() as f32;
             }
         }
@@ -85,7 +92,8 @@ pub(super) fn dit(context: &Context, case: &Case) -> Result<Outputs> {
         Ok(())
     };
     let official = setup.capture(case, case.usize("layer_divisor_official")?, false)?;
-    let options = WanOptions { capture: Some(&official), on_block: Some(&mut first), ..WanOptions::default() };
+    let options =
+        WanOptions { capture: Some(&official), on_block: Some(&mut first), ..WanOptions::default() };
     let found = setup.pass(&text, options)?;
     out.tensor("velocity", velocity_of(case, &found)?);
     if let (Some(map), Some(block0)) = (&found.map, block0) {
@@ -109,7 +117,8 @@ pub(super) fn dit(context: &Context, case: &Case) -> Result<Outputs> {
     let mut layers = Vec::new();
     for sum in &sums {
         let sum = host(sum)?;
-        let own = sum.data().iter().zip(&before).map(|(a, b)| f64::from(plain.layer_divisor) * f64::from(a - b));
+        let own =
+            sum.data().iter().zip(&before).map(|(a, b)| f64::from(plain.layer_divisor) * f64::from(a - b));
         layers.extend(own);
         before = sum.into_data();
     }

@@ -1,0 +1,117 @@
+//! Everything the demonstration knows when both clips are made, and its form as JSON.
+
+use super::detector::{Detector, FrameReport, Object};
+use super::film::Film;
+use super::heat::HeatMaps;
+use foveal::pipelines::temporal_control::Guidance;
+use serde_json::{Value, json};
+
+/// A phrase with its curve.
+#[derive(Debug)]
+pub(crate) struct Word {
+    pub(crate) phrase: String,
+    pub(crate) curve: Vec<f32>,
+    /// The curve as it was typed.
+    pub(crate) spec: String,
+    /// Its colour in pictures.
+    pub(crate) ink: [u8; 3],
+    /// Its place among the objects that the detector looks for.
+    pub(crate) object: Option<usize>,
+}
+
+/// One of the two clips.
+#[derive(Debug)]
+pub(crate) struct Take {
+    pub(crate) film: Film,
+    pub(crate) heat: HeatMaps,
+    /// One a frame; empty where the model states no palette.
+    pub(crate) reports: Vec<FrameReport>,
+}
+
+/// Both clips with what was asked.
+#[derive(Debug)]
+pub(crate) struct Demo {
+    pub(crate) prompt: String,
+    pub(crate) words: Vec<Word>,
+    /// Frames, height, width.
+    pub(crate) size: [usize; 3],
+    pub(crate) fps: f64,
+    pub(crate) before: Take,
+    pub(crate) after: Take,
+    /// Settings and machine, as they are shown: name and value.
+    pub(crate) facts: Vec<(&'static str, String)>,
+}
+
+impl Take {
+    /// Measured presence of a word in a frame, if it can be measured.
+    pub(crate) fn present(&self, word: &Word, frame: usize) -> Option<bool> {
+        Some(self.reports.get(frame)?.objects.get(word.object?)?.present)
+    }
+
+    /// The frame is clean and shows the word exactly if it is wanted.
+    pub(crate) fn right(&self, word: &Word, frame: usize) -> Option<bool> {
+        let wanted = *word.curve.get(frame)? >= 0.5;
+        Some(self.reports.get(frame)?.clean && self.present(word, frame)? == wanted)
+    }
+
+    /// Share of frames that are right.
+    pub(crate) fn accuracy(&self, word: &Word) -> Option<f64> {
+        let right: Option<Vec<bool>> = (0..word.curve.len()).map(|f| self.right(word, f)).collect();
+        let right = right?;
+        Some(right.iter().filter(|r| **r).count() as f64 / right.len().max(1) as f64)
+    }
+
+    fn json(&self, words: &[Word]) -> Value {
+        let per_word = |(group, word): (usize, &Word)| {
+            let object = |f: usize| word.object.and_then(|o| self.reports.get(f)?.objects.get(o));
+            let frames = 0..word.curve.len();
+            json!({
+                "phrase": word.phrase,
+                "attention": self.heat.over_time(group),
+                "pixels": frames.clone().map(|f| object(f).map(|o| o.pixels)).collect::<Vec<_>>(),
+                "present": frames.clone().map(|f| object(f).map(|o| o.present)).collect::<Vec<_>>(),
+                "shape_right": frames.clone().map(|f| object(f).and_then(|o| o.shape_right)).collect::<Vec<_>>(),
+                "right": frames.map(|f| self.right(word, f)).collect::<Vec<_>>(),
+                "accuracy": self.accuracy(word),
+            })
+        };
+        json!({
+            "words": words.iter().enumerate().map(per_word).collect::<Vec<_>>(),
+            "clean": self.reports.iter().map(|r| r.clean).collect::<Vec<_>>(),
+            "attention_steps": self.heat.steps,
+            "run": self.film,
+        })
+    }
+}
+
+impl Demo {
+    /// Objects to look for and the words they belong to.
+    pub(crate) fn objects(detector: Option<&Detector>, prompt: &str) -> Vec<Object> {
+        detector.map(|d| d.objects(prompt)).unwrap_or_default()
+    }
+
+    /// Results as a JSON value.
+    pub(crate) fn json(&self) -> Value {
+        let word = |w: &Word| json!({ "phrase": w.phrase, "curve": w.spec, "wanted": w.curve });
+        let facts: serde_json::Map<String, Value> =
+            self.facts.iter().map(|(name, value)| ((*name).to_owned(), json!(value))).collect();
+        json!({
+            "prompt": self.prompt,
+            "words": self.words.iter().map(word).collect::<Vec<_>>(),
+            "settings": facts,
+            "uncontrolled": self.before.json(&self.words),
+            "controlled": self.after.json(&self.words),
+        })
+    }
+}
+
+/// Settings of the gradient in one line.
+pub(crate) fn describe(guidance: &Guidance) -> String {
+    let Guidance { steps, updates, threshold, stop_when, objective, update, after_edit, .. } = guidance;
+    let w = objective.weights;
+    format!(
+        "after steps {}..{}, at most {updates} updates each until correlation {threshold} ({stop_when:?}); {update:?}; \
+         {after_edit:?}; weights: correlation {}, magnitude {} ({:?}), entropy {}, flatness {}",
+        steps.start, steps.end, w.correlation, w.magnitude, objective.magnitude, w.entropy, w.flatness
+    )
+}

@@ -1,0 +1,47 @@
+//! Every clip of an evaluation on one picture: a row a prompt, a block of frames a mode.
+
+use super::canvas::Canvas;
+use foveal::{Error, Result};
+use std::path::Path;
+
+const ZOOM: u32 = 2;
+const GAP: u32 = 2;
+const BAR: u32 = 3;
+const BLOCK: u32 = 10;
+
+/// One clip in the picture.
+#[derive(Debug)]
+pub(crate) struct Cell {
+    pub(crate) row: usize,
+    pub(crate) column: usize,
+    /// 8-bit RGB frames.
+    pub(crate) frames: Vec<Vec<u8>>,
+    /// Of the timed word.
+    pub(crate) curve: Vec<f32>,
+    pub(crate) ink: [u8; 3],
+    /// Frames in which it is right.
+    pub(crate) right: Vec<bool>,
+}
+
+const RIGHT: [u8; 3] = [40, 160, 80];
+const WRONG: [u8; 3] = [190, 60, 50];
+
+/// Draws the clips; over each frame the wanted curve, under it green or red for right or wrong.
+pub(crate) fn write(cells: &[Cell], [frames, height, width]: [usize; 3], path: &Path) -> Result<()> {
+    let (w, h) = (width as u32 * ZOOM, height as u32 * ZOOM);
+    let block = frames as u32 * (w + GAP) + BLOCK;
+    let line = h + 2 * BAR + 2 + 8;
+    let count = |of: fn(&Cell) -> usize| cells.iter().map(of).max().map_or(0, |m| m as u32 + 1);
+    let mut canvas = Canvas::new(BLOCK + count(|c| c.column) * block, 8 + count(|c| c.row) * line);
+    for cell in cells {
+        let (left, top) = (BLOCK + cell.column as u32 * block, 8 + cell.row as u32 * line);
+        for (index, frame) in cell.frames.iter().enumerate() {
+            let x = left + index as u32 * (w + GAP);
+            canvas.bar([x, top, w, BAR], cell.curve.get(index).copied().unwrap_or(0.0), cell.ink);
+            canvas.frame(x, top + BAR + 1, ZOOM, frame, width);
+            let verdict = if cell.right.get(index) == Some(&true) { RIGHT } else { WRONG };
+            canvas.fill([x, top + BAR + h + 2, w, BAR], verdict);
+        }
+    }
+    canvas.into_image().save(path).map_err(|e| Error::file(path, e.to_string()))
+}

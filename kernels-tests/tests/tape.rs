@@ -1,0 +1,252 @@
+//! The tape on this machine's adapter: checkpoints, gradients into the attention map, and work that is not done.
+
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test that cannot go on should stop loudly")]
+
+use foveal::autograd::{Attend, Attended, Block, LinearThen, Tape, Var};
+use foveal::kernels::Kernel;
+use foveal::kernels::attention::{
+    AttentionBackwardDkv, AttentionBackwardDq, AttentionProblem, AttentionShape, Mask, Mass, Readout, Tables,
+};
+use foveal::tensor::Array;
+use foveal::{Context, Result, Tensor};
+use kernels_tests::golden::new_context;
+use kernels_tests::numerics::rng;
+use pollster::block_on;
+use std::rc::Rc;
+
+const TOKENS: usize = 10;
+const KEYS: usize = 7;
+const HEADS: usize = 2;
+const HEAD_DIM: usize = 12;
+const DIM: usize = HEADS * HEAD_DIM;
+const GROUPS: usize = 2;
+
+fn values(n: usize, seed: f64) -> Vec<f32> {
+    (0..n).map(|i| ((i as f64 * 0.7391 + seed) * 1.931).sin() as f32).collect()
+}
+
+fn tensor(context: &Context, shape: &[usize], seed: f64, size: f32) -> Tensor {
+    let numbers: Vec<f32> = values(shape.iter().product(), seed).iter().map(|v| v * size).collect();
+    Tensor::from_f32(context, shape.to_vec(), &numbers).unwrap()
+}
+
+fn download(tensor: &Tensor) -> Vec<f32> {
+    block_on(tensor.to_vec()).unwrap()
+}
+
+/// ‖a − b‖ ≤ bound · ‖b‖; NaN fails, and so does an expectation of zero.
+#[track_caller]
+fn assert_near(what: &str, found: &[f32], expected: &[f64], bound: f64) {
+    assert_eq!(found.len(), expected.len(), "{what}");
+    let norm = |v: &mut dyn Iterator<Item = f64>| v.map(|x| x * x).sum::<f64>().sqrt();
+    let error = norm(&mut found.iter().zip(expected).map(|(f, e)| f64::from(*f) - e));
+    let size = norm(&mut expected.iter().copied());
+    assert!(size > 0.0 && error <= bound * size, "{what}: off by {error:.3e} of {size:.3e}");
+}
+
+fn problem(seq_kv: usize, readout: Readout) -> AttentionProblem {
+    let (heads, kv_heads) = (HEADS, HEADS);
+    let shape = AttentionShape { batch: 1, heads, kv_heads, seq_q: TOKENS, seq_kv, head_dim: HEAD_DIM };
+    AttentionProblem { readout, ..AttentionProblem::new(shape) }
+}
+
+/// A transformer block in small: modulated norm, self-attention, cross-attention to a fixed text whose columns are
+/// read, feed-forward with gelu.
+fn block(context: &Context, seed: f64) -> Block {
+    let row = |n: f64| tensor(context, &[1, DIM], seed + n, 0.4);
+    let weight = |n: f64| tensor(context, &[DIM, DIM], seed + n, 0.3);
+    let bias = || tensor(context, &[DIM], seed + 20.0, 0.1);
+    let (scale, shift, gate, gain) = (row(1.0), row(2.0), row(3.0), tensor(context, &[DIM], seed + 4.0, 1.0));
+    let weights: Vec<Tensor> = (5..12).map(|n| weight(f64::from(n))).collect();
+    let text = |n: f64| Var::constant(tensor(context, &[1, KEYS, HEADS, HEAD_DIM], seed + n, 1.0));
+    let (k, v, bias) = (text(13.0), text(14.0), bias());
+    let own = problem(TOKENS, Readout::default());
+    let own_tables = Tables::default().upload(context, &own).unwrap();
+    let cross = problem(KEYS, Readout { columns: GROUPS, ..Readout::default() });
+    let columns: Vec<f32> = (0..GROUPS * KEYS).map(|i| if i % 3 == 0 { 0.5 } else { 0.0 }).collect();
+    let cross_tables = Tables { columns: &columns, ..Tables::default() }.upload(context, &cross).unwrap();
+    Rc::new(move |tape: &mut Tape, inputs: &[Var]| -> Result<Vec<Var>> {
+        let [x, map] = inputs else { panic!("a stream and a map") };
+        let heads = |x: &Var| x.reshape([1, TOKENS, HEADS, HEAD_DIM]);
+        let h = tape.layer_norm(x, &scale, &shift, true, 1e-6)?;
+        let mut project = |n: usize| tape.linear(&h, &weights[n], &bias, LinearThen::Nothing);
+        let (q, key, value) = (project(0)?, project(1)?, project(2)?);
+        let (q, key) = (tape.rms_norm(&q, &gain, 1e-6, None)?, tape.rms_norm(&key, &gain, 1e-6, None)?);
+        let (q, key, value) = (heads(&q)?, heads(&key)?, heads(&value)?);
+        let attend = Attend { problem: &own, q: &q, k: &key, v: &value, tables: &own_tables, columns: None };
+        let o = tape.attend(attend)?.o.reshape([TOKENS, DIM])?;
+        let x =
+            tape.linear(&o, &weights[3], &bias, LinearThen::GatedResidual { gate: &gate, residual: x })?;
+        let q = heads(&tape.linear(&x, &weights[4], &bias, LinearThen::Nothing)?)?;
+        let attend =
+            Attend { problem: &cross, q: &q, k: &k, v: &v, tables: &cross_tables, columns: Some(map) };
+        let Attended { o, columns, .. } = tape.attend(attend)?;
+        let x = tape.add(&x, &o.reshape([TOKENS, DIM])?)?;
+        let h = tape.linear(&x, &weights[5], &bias, LinearThen::Gelu)?;
+        let x = tape.linear(&h, &weights[6], &bias, LinearThen::Residual(&x))?;
+        Ok(std::iter::once(x).chain(columns).collect())
+    })
+}
+
+/// Two blocks, with gradients of the stream, the map or both: output, map after the backward, gradient by the input.
+fn two_blocks(context: &Context, checkpointed: bool, seeds: [bool; 2]) -> [Vec<f32>; 3] {
+    let mut tape = Tape::record();
+    let input = tape.leaf(tensor(context, &[TOKENS, DIM], 0.0, 1.0));
+    let map = Var::constant(Tensor::zeros(context, [1, GROUPS, TOKENS]).unwrap());
+    let mut state = vec![input.clone(), map];
+    for seed in [100.0, 200.0] {
+        let block = block(context, seed);
+        state = if checkpointed { tape.checkpoint(&state, block) } else { block(&mut tape, &state) }.unwrap();
+    }
+    let [x, map] = &state[..] else { panic!("a stream and a map") };
+    let upstream = [
+        (x, tensor(context, &[TOKENS, DIM], 1.0, 1.0)),
+        (map, tensor(context, &[1, GROUPS, TOKENS], 2.0, 5.0)),
+    ];
+    let wanted: Vec<_> =
+        upstream.into_iter().zip(seeds).filter_map(|(pair, wanted)| wanted.then_some(pair)).collect();
+    let gradient = tape.backward(&wanted).unwrap().of(&input).unwrap().unwrap();
+    [download(x.tensor()), download(map.tensor()), download(&gradient)]
+}
+
+#[test]
+fn a_checkpoint_changes_neither_results_nor_gradients() {
+    let context = new_context().unwrap();
+    for seeds in [[true, false], [false, true], [true, true]] {
+        let plain = two_blocks(&context, false, seeds);
+        let checkpointed = two_blocks(&context, true, seeds);
+        for (what, (found, expected)) in
+            ["stream", "map", "gradient"].iter().zip(checkpointed.iter().zip(&plain))
+        {
+            let expected: Vec<f64> = expected.iter().map(|&v| v.into()).collect();
+            assert_near(&format!("{what} {seeds:?}"), found, &expected, 1e-6);
+        }
+    }
+}
+
+#[test]
+fn a_checkpoint_keeps_less_alive() {
+    let context = new_context().unwrap();
+    let held = |checkpointed: bool| {
+        let block = block(&context, 100.0);
+        let before = context.memory().live;
+        let mut tape = Tape::record();
+        let input = tape.leaf(tensor(&context, &[TOKENS, DIM], 0.0, 1.0));
+        let map = Var::constant(Tensor::zeros(&context, [1, GROUPS, TOKENS]).unwrap());
+        let state = [input, map];
+        let out =
+            if checkpointed { tape.checkpoint(&state, block.clone()) } else { block(&mut tape, &state) }
+                .unwrap();
+        let held = context.memory().live - before;
+        drop((tape, out));
+        held
+    };
+    let (plain, checkpointed) = (held(false), held(true));
+    assert!(2 * checkpointed < plain, "{checkpointed} bytes with a checkpoint, {plain} without");
+}
+
+/// Gradients by q, k and v through [`Tape::attend`] against the f64 references.
+fn attention_gradients(context: &Context, problem: &AttentionProblem) {
+    let inputs = AttentionBackwardDq(problem.clone()).inputs(&mut rng(&problem.to_string()));
+    let [q, k, v, d_o, _, tables, map_grads] = &inputs[..] else { panic!("seven inputs") };
+    let upload = |a: &Array| Tensor::from_f32(context, a.shape.clone(), &a.to_f32()).unwrap();
+    let mut tape = Tape::record();
+    let [q, k, v] = [q, k, v].map(|a| tape.leaf(upload(a)));
+    let AttentionShape { batch, heads, seq_q, seq_kv, .. } = problem.shape;
+    let columns = problem.readout.columns;
+    let map = Var::constant(Tensor::zeros(context, [batch, columns.max(1), seq_q]).unwrap());
+    let tables = upload(tables);
+    let columns_var = (columns > 0).then_some(&map);
+    let attend = Attend { problem, q: &q, k: &k, v: &v, tables: &tables, columns: columns_var };
+    let out = tape.attend(attend).unwrap();
+
+    let [entropy_at, mass_at, _] = problem.map_grads_offsets();
+    let all = map_grads.to_f32();
+    let mut seeds = Vec::new();
+    if problem.upstream {
+        seeds.push((&out.o, upload(d_o)));
+    }
+    if let Some(var) = &out.columns {
+        seeds.push((var, Tensor::from_f32(context, [batch, columns, seq_q], &all[..entropy_at]).unwrap()));
+    }
+    if let Some(var) = &out.entropy {
+        seeds.push((
+            var,
+            Tensor::from_f32(context, [batch, heads, seq_q], &all[entropy_at..mass_at]).unwrap(),
+        ));
+    }
+    if let Some(var) = &out.mass {
+        let mut part = all[mass_at..mass_at + batch * seq_kv].to_vec();
+        // The second plane of a maximum is an index, into which no gradient flows.
+        part.resize(var.tensor().len(), 0.0);
+        seeds.push((var, Tensor::from_f32(context, var.tensor().shape().clone(), &part).unwrap()));
+    }
+    let gradients = tape.backward(&seeds).unwrap();
+    let found = |var: &Var| gradients.of(var).unwrap().map(|g| download(&g)).unwrap_or_default();
+    let dq = AttentionBackwardDq(problem.clone()).reference(&inputs).remove(0);
+    let dkv = AttentionBackwardDkv(problem.clone()).reference(&inputs).remove(0);
+    let (dk, dv) = dkv.data.split_at(k.tensor().len());
+    assert_near(&format!("dq {problem}"), &found(&q), &dq.data, 2e-5);
+    assert_near(&format!("dk {problem}"), &found(&k), dk, 2e-5);
+    if problem.upstream {
+        assert_near(&format!("dv {problem}"), &found(&v), dv, 2e-5);
+    } else {
+        assert!(found(&v).iter().all(|&g| g == 0.0), "dv {problem}");
+    }
+}
+
+#[test]
+fn gradients_of_reductions_reach_queries_and_keys() {
+    let context = new_context().unwrap();
+    let entropy = Readout { entropy: true, ..Readout::default() };
+    let mass = |m| Readout { mass: Some(m), ..Readout::default() };
+    let columns = Readout { columns: 3, ..Readout::default() };
+    let all = Readout { columns: 1, mass: Some(Mass::Mean), entropy: true };
+    let shape = AttentionShape { batch: 2, heads: 4, kv_heads: 2, seq_q: 9, seq_kv: 13, head_dim: 8 };
+    for readout in [entropy, mass(Mass::Mean), mass(Mass::Max), columns, all] {
+        for upstream in [false, true] {
+            attention_gradients(
+                &context,
+                &AttentionProblem { readout, upstream, ..AttentionProblem::new(shape) },
+            );
+        }
+    }
+    let mask = Mask::Temporal { tokens_per_frame: 3 };
+    attention_gradients(&context, &AttentionProblem { mask, readout: all, ..AttentionProblem::new(shape) });
+}
+
+#[test]
+fn cross_attention_to_a_fixed_text_runs_no_key_and_value_backward() {
+    let context = new_context().unwrap();
+    let problem = problem(KEYS, Readout { columns: GROUPS, ..Readout::default() });
+    let columns = vec![0.25; GROUPS * KEYS];
+    let tables = Tables { columns: &columns, ..Tables::default() }.upload(&context, &problem).unwrap();
+    let timed = context.set_timing(true);
+    let backward = |fixed: bool| {
+        let mut tape = Tape::record();
+        let q = tape.leaf(tensor(&context, &[1, TOKENS, HEADS, HEAD_DIM], 1.0, 1.0));
+        let mut text = |seed: f64| {
+            let tensor = tensor(&context, &[1, KEYS, HEADS, HEAD_DIM], seed, 1.0);
+            if fixed { Var::constant(tensor) } else { tape.leaf(tensor) }
+        };
+        let (k, v) = (text(2.0), text(3.0));
+        let map = Var::constant(Tensor::zeros(&context, [1, GROUPS, TOKENS]).unwrap());
+        let attend = Attend { problem: &problem, q: &q, k: &k, v: &v, tables: &tables, columns: Some(&map) };
+        let out = tape.attend(attend).unwrap();
+        let seeds = [(&out.o, tensor(&context, &[1, TOKENS, HEADS, HEAD_DIM], 4.0, 1.0))];
+        block_on(context.take_timings()).unwrap();
+        let before = context.dispatches();
+        let gradients = tape.backward(&seeds).unwrap();
+        let labels: Vec<String> =
+            block_on(context.take_timings()).unwrap().into_iter().map(|t| t.kernel).collect();
+        assert!(gradients.of(&q).unwrap().is_some());
+        assert_eq!(gradients.of(&k).unwrap().is_none(), fixed);
+        (context.dispatches() - before, labels)
+    };
+    let ((fixed, without), (free, with)) = (backward(true), backward(false));
+    assert_eq!((fixed, free), (2, 3));
+    if timed {
+        let has = |labels: &[String]| labels.iter().any(|l| l.starts_with("attention_backward_dkv"));
+        assert!(!has(&without) && has(&with), "{without:?} {with:?}");
+    }
+}
