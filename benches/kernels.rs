@@ -109,7 +109,8 @@ fn main() -> ExitCode {
 }
 
 fn run(args: &Args) -> Result<()> {
-    let context = block_on(Context::new(ContextOptions { adapter: args.adapter.clone(), ..Default::default() }))?;
+    let context =
+        block_on(Context::new(ContextOptions { adapter: args.adapter.clone(), ..Default::default() }))?;
     let clock = if context.set_timing(true) { "device timestamps" } else { "wall clock" };
     context.set_timing(false);
     println!("{}\n{clock}, median and minimum of up to {} runs\n", context.caps(), args.runs);
@@ -120,14 +121,18 @@ fn run(args: &Args) -> Result<()> {
     let assumed = assumed_rates(&context);
     let mut rows = Vec::new();
     for entry in REGISTRY {
-        let named = |name: &str, case: &dyn AnyKernel| format!("{} {name} {case}", entry.stem).contains(&args.filter);
-        let mut cases: Vec<_> = (entry.bench_cases)().into_iter().filter(|(name, case)| named(name, &**case)).collect();
+        let named =
+            |name: &str, case: &dyn AnyKernel| format!("{} {name} {case}", entry.stem).contains(&args.filter);
+        let mut cases: Vec<_> =
+            (entry.bench_cases)().into_iter().filter(|(name, case)| named(name, &**case)).collect();
         // Small ones first: their rates decide whether the large ones are worth trying.
         cases.sort_by(|(_, a), (_, b)| assumed.seconds(a.work()).total_cmp(&assumed.seconds(b.work())));
         let mut rates = None;
         for (name, case) in cases {
             for variant in case.variants(context.caps()) {
-                let skipped = |reason: &str| println!("{:<30} {name:<36} SKIPPED: {reason}  {}", entry.stem, variant.name());
+                let skipped = |reason: &str| {
+                    println!("{:<30} {name:<36} SKIPPED: {reason}  {}", entry.stem, variant.name())
+                };
                 if let Some(reason) = too_large(&context, &*case, &variant) {
                     skipped(&reason);
                     continue;
@@ -139,7 +144,10 @@ fn run(args: &Args) -> Result<()> {
                 // One run to compile and warm up, one to time.
                 let estimate = 2.0 * known.seconds(case.work());
                 if estimate > args.max_seconds_per_row {
-                    skipped(&format!("two runs would take about {estimate:.0} s, above {} s", args.max_seconds_per_row));
+                    skipped(&format!(
+                        "two runs would take about {estimate:.0} s, above {} s",
+                        args.max_seconds_per_row
+                    ));
                     continue;
                 }
                 match measure(&context, &*case, &variant, args) {
@@ -174,8 +182,9 @@ fn too_large(context: &Context, case: &dyn AnyKernel, variant: &Variant) -> Opti
     let caps = context.caps();
     case.slots().iter().find_map(|slot| {
         let bytes = (slot.shape.len() * slot.dtype(variant.elem).size()) as u64;
-        (bytes > caps.max_binding.min(caps.max_buffer))
-            .then(|| format!("`{}` of {bytes} bytes is above the device's binding of {}", slot.name, caps.max_binding))
+        (bytes > caps.max_binding.min(caps.max_buffer)).then(|| {
+            format!("`{}` of {bytes} bytes is above the device's binding of {}", slot.name, caps.max_binding)
+        })
     })
 }
 
@@ -188,7 +197,9 @@ fn assumed_rates(context: &Context) -> Rates {
 /// The largest test case, timed once warm. Test cases are too small to fill a GPU, so the assumed rates are the least.
 fn first_rates(context: &Context, cases: &[Box<dyn AnyKernel>]) -> Result<Rates> {
     let assumed = assumed_rates(context);
-    let Some(case) = cases.iter().max_by(|a, b| a.work().flops.total_cmp(&b.work().flops)) else { return Ok(assumed) };
+    let Some(case) = cases.iter().max_by(|a, b| a.work().flops.total_cmp(&b.work().flops)) else {
+        return Ok(assumed);
+    };
     let Some(variant) = case.variants(context.caps()).into_iter().next() else { return Ok(assumed) };
     let tensors = tensors(context, &**case, &variant)?;
     let tensors: Vec<_> = tensors.iter().collect();
@@ -197,7 +208,12 @@ fn first_rates(context: &Context, cases: &[Box<dyn AnyKernel>]) -> Result<Rates>
 }
 
 /// Seconds of each run, ascending, and the most bytes live meanwhile.
-fn measure(context: &Context, case: &dyn AnyKernel, variant: &Variant, args: &Args) -> Result<(Vec<f64>, u64)> {
+fn measure(
+    context: &Context,
+    case: &dyn AnyKernel,
+    variant: &Variant,
+    args: &Args,
+) -> Result<(Vec<f64>, u64)> {
     context.reset_peak();
     let tensors = tensors(context, case, variant)?;
     let tensors: Vec<_> = tensors.iter().collect();
@@ -230,7 +246,8 @@ fn timed(context: &Context, case: &dyn AnyKernel, variant: &Variant, tensors: &[
 /// A tensor for every slot. What is an index is below every table's length; what is always f32 is in 0..1.
 fn tensors(context: &Context, case: &dyn AnyKernel, variant: &Variant) -> Result<Vec<Tensor>> {
     let slots = case.slots();
-    let rows = slots.iter().filter(|s| s.element == Element::Elem).filter_map(|s| s.shape.dims().first()).min();
+    let rows =
+        slots.iter().filter(|s| s.element == Element::Elem).filter_map(|s| s.shape.dims().first()).min();
     let rows = rows.copied().unwrap_or(1).max(1) as u32;
     let mut tensors = Vec::with_capacity(slots.len());
     for slot in &slots {
@@ -241,11 +258,16 @@ fn tensors(context: &Context, case: &dyn AnyKernel, variant: &Variant) -> Result
 
 fn filled(context: &Context, slot: &Slot, elem: Dtype, rows: u32) -> Result<Tensor> {
     // Scrambles the bits of an index, so that neighbours differ.
-    let noise = |i: u32| (i ^ 0x9e37_79b9).wrapping_mul(0x85eb_ca6b).rotate_left(13).wrapping_mul(0xc2b2_ae35) >> 8;
+    let noise =
+        |i: u32| (i ^ 0x9e37_79b9).wrapping_mul(0x85eb_ca6b).rotate_left(13).wrapping_mul(0xc2b2_ae35) >> 8;
     let unit = |i: u32| noise(i) as f32 / (1 << 24) as f32;
     let n = slot.shape.len() as u32;
     match slot.element {
-        Element::U32 => Tensor::from_u32(context, slot.shape.clone(), &(0..n).map(|i| noise(i) % rows).collect::<Vec<_>>()),
+        Element::U32 => Tensor::from_u32(
+            context,
+            slot.shape.clone(),
+            &(0..n).map(|i| noise(i) % rows).collect::<Vec<_>>(),
+        ),
         Element::F32 => Tensor::from_f32(context, slot.shape.clone(), &(0..n).map(unit).collect::<Vec<_>>()),
         Element::Elem => {
             let values: Vec<_> = (0..n).map(|i| 2.0 * unit(i) - 1.0).collect();
@@ -299,7 +321,8 @@ fn commit() -> String {
         output.status.success().then(|| String::from_utf8_lossy(&output.stdout).trim().to_owned())
     };
     let Some(commit) = git(&["rev-parse", "HEAD"]) else { return "unknown".into() };
-    let changed = git(&["status", "--porcelain", "--untracked-files=no"]).is_none_or(|files| !files.is_empty());
+    let changed =
+        git(&["status", "--porcelain", "--untracked-files=no"]).is_none_or(|files| !files.is_empty());
     if changed { format!("{commit} with changes") } else { commit }
 }
 

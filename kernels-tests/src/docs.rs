@@ -37,7 +37,9 @@ pub fn table() -> String {
 pub fn with_table(text: &str, table: &str) -> Result<String, String> {
     let once = |marker: &str| match text.matches(marker).count() {
         1 => Ok(text.find(marker).unwrap_or_default()),
-        0 => Err(format!("has no line `{marker}`; the table of kernels stands between `{BEGIN}` and `{END}`")),
+        0 => {
+            Err(format!("has no line `{marker}`; the table of kernels stands between `{BEGIN}` and `{END}`"))
+        }
         n => Err(format!("has {n} lines `{marker}`; one is needed")),
     };
     let (begin, end) = (once(BEGIN)? + BEGIN.len(), once(END)?);

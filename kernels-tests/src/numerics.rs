@@ -106,7 +106,7 @@ pub fn check(context: &Context, kernel: &dyn AnyKernel, variant: &Variant) -> Re
 
 /// The command that runs this case alone.
 fn again(kernel: &dyn AnyKernel) -> String {
-    format!("cargo test --release -p kernels-tests --test numerics -- '{kernel}'")
+    format!("cargo test --release --workspace --test numerics -- '{kernel}'")
 }
 
 /// `|found − expected| <= atol + rtol·|expected|` for every element; NaN fails.

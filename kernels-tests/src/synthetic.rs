@@ -22,7 +22,10 @@ pub fn caps() -> Vec<Caps> {
         named("software, subgroups of 8", AdapterClass::Software, true, 8, 256),
         named("software, subgroups of 4", AdapterClass::Software, false, 4, 128),
         named("discrete", AdapterClass::Discrete, true, 32, 256),
-        Caps { subgroup: Some((32, 64)), ..named("discrete, two subgroup sizes", AdapterClass::Discrete, true, 32, 256) },
+        Caps {
+            subgroup: Some((32, 64)),
+            ..named("discrete, two subgroup sizes", AdapterClass::Discrete, true, 32, 256)
+        },
         named("integrated without f16", AdapterClass::Integrated, false, 16, 128),
         named("apple", AdapterClass::Apple, true, 32, 0),
         plain,
@@ -36,7 +39,10 @@ pub fn all_cases(entry: &Entry) -> Vec<Box<dyn AnyKernel>> {
 }
 
 /// The variants of some cases under some capabilities by name, each with the first case that has it.
-pub fn variants<'a>(cases: &'a [Box<dyn AnyKernel>], caps: &[Caps]) -> BTreeMap<String, (&'a dyn AnyKernel, Variant)> {
+pub fn variants<'a>(
+    cases: &'a [Box<dyn AnyKernel>],
+    caps: &[Caps],
+) -> BTreeMap<String, (&'a dyn AnyKernel, Variant)> {
     let mut found = BTreeMap::new();
     for caps in caps {
         for case in cases {

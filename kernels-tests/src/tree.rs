@@ -46,8 +46,12 @@ pub fn files(root: &Path, below: &str, endings: &[&str]) -> Vec<File> {
                 }
             } else if endings.iter().any(|ending| name.ends_with(ending)) {
                 let below_root = path.strip_prefix(root).unwrap_or(&path);
-                let parts: Vec<_> = below_root.components().map(|c| c.as_os_str().to_string_lossy()).collect();
-                found.push(File { path: parts.join("/"), text: std::fs::read_to_string(&path).unwrap_or_default() });
+                let parts: Vec<_> =
+                    below_root.components().map(|c| c.as_os_str().to_string_lossy()).collect();
+                found.push(File {
+                    path: parts.join("/"),
+                    text: std::fs::read_to_string(&path).unwrap_or_default(),
+                });
             }
         }
     }
@@ -78,7 +82,9 @@ pub fn paths(file: &File) -> Vec<Vec<String>> {
 
 /// Reads one use tree: `a::b`, `a::{b, c}`, `{a, b::c}`.
 fn tree(rest: &mut std::iter::Peekable<std::str::Chars<'_>>, base: &[String], found: &mut Vec<Vec<String>>) {
-    let space = |rest: &mut std::iter::Peekable<std::str::Chars<'_>>| while rest.next_if(|c| c.is_whitespace()).is_some() {};
+    let space = |rest: &mut std::iter::Peekable<std::str::Chars<'_>>| {
+        while rest.next_if(|c| c.is_whitespace()).is_some() {}
+    };
     let mut path = base.to_vec();
     loop {
         if rest.next_if_eq(&'{').is_some() {
@@ -141,7 +147,11 @@ pub fn floor_faults(file: &File) -> Vec<String> {
             }
         };
         if !allowed {
-            faults.push(format!("{}: `{own}` uses `crate::{}`, which it may not", file.path, path.join("::")));
+            faults.push(format!(
+                "{}: `{own}` uses `crate::{}`, which it may not",
+                file.path,
+                path.join("::")
+            ));
         }
     }
     faults
@@ -149,14 +159,17 @@ pub fn floor_faults(file: &File) -> Vec<String> {
 
 /// True for the host file of a kernel.
 pub fn is_kernel(file: &File) -> bool {
-    file.path.starts_with("src/kernels/") && file.module().len() == 3 && file.code().contains("impl Kernel for ")
+    file.path.starts_with("src/kernels/")
+        && file.module().len() == 3
+        && file.code().contains("impl Kernel for ")
 }
 
 /// Public names of a file with the file's stem.
 fn exports(file: &File) -> Vec<String> {
     let code = file.code();
     let declared = code.lines().filter_map(|line| {
-        let mut words = line.strip_prefix("pub ")?.split_whitespace().skip_while(|w| ["async", "const"].contains(w));
+        let mut words =
+            line.strip_prefix("pub ")?.split_whitespace().skip_while(|w| ["async", "const"].contains(w));
         let kind = words.next()?;
         let name = words.next()?.split(|c: char| !c.is_alphanumeric() && c != '_').next()?;
         ["fn", "struct", "enum", "type", "trait", "static"].contains(&kind).then(|| name.to_owned())
@@ -201,7 +214,9 @@ pub fn directives(file: &File) -> Vec<String> {
     let lines = (1..).zip(file.text.lines()).filter(|(_, line)| {
         let line = line.split("//").next().unwrap_or_default();
         let first = line.split_whitespace().next().unwrap_or_default();
-        line.contains('#') || line.contains("{{") || ["import", "@if", "@else", "@elif", "@if("].iter().any(|d| first.starts_with(d))
+        line.contains('#')
+            || line.contains("{{")
+            || ["import", "@if", "@else", "@elif", "@if("].iter().any(|d| first.starts_with(d))
     });
     lines.map(|(number, line)| format!("{}:{number}: {}", file.path, line.trim())).collect()
 }

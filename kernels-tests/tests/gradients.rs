@@ -15,7 +15,13 @@ fn shifted(x: &Array, direction: &[f64], by: f64) -> Array {
 }
 
 /// Central difference of `loss` along a direction against the product of gradient and direction.
-fn along(what: &str, x: &Array, gradient: &Array, direction: &[f64], loss: impl Fn(&Array) -> f64) -> Result<(), String> {
+fn along(
+    what: &str,
+    x: &Array,
+    gradient: &Array,
+    direction: &[f64],
+    loss: impl Fn(&Array) -> f64,
+) -> Result<(), String> {
     let step = 1e-5;
     let numeric = (loss(&shifted(x, direction, step)) - loss(&shifted(x, direction, -step))) / (2.0 * step);
     let analytic: f64 = gradient.data.iter().zip(direction).map(|(g, d)| g * d).sum();
@@ -23,7 +29,9 @@ fn along(what: &str, x: &Array, gradient: &Array, direction: &[f64], loss: impl 
     // Central differences err by step² times the third derivative and by rounding over the step.
     let bound = 1e-5 * size + 1e-7;
     if !((numeric - analytic).abs() <= bound) {
-        return Err(format!("{what}: finite differences {numeric:.9e}, gradient {analytic:.9e}, bound {bound:.1e}"));
+        return Err(format!(
+            "{what}: finite differences {numeric:.9e}, gradient {analytic:.9e}, bound {bound:.1e}"
+        ));
     }
     Ok(())
 }
@@ -51,7 +59,10 @@ fn check(kernel: &dyn AnyKernel) -> Result<(), String> {
                 let mut from = 0;
                 for &input in stacked {
                     let x = &inputs[input];
-                    let part = Array { shape: x.shape.clone(), data: outputs[0].data[from..from + x.len()].to_vec() };
+                    let part = Array {
+                        shape: x.shape.clone(),
+                        data: outputs[0].data[from..from + x.len()].to_vec(),
+                    };
                     from += x.len();
                     let d = direction(x.len());
                     along(&format!("output 0 by input {input}"), x, &part, &d, |x| {

@@ -1,5 +1,7 @@
 //! Memory of a guided step: a read of the map with its gradient by the latent must not pay for a map.
 
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test that cannot go on should stop loudly")]
+
 use foveal::autograd::Tape;
 use foveal::kernels::temporal::{TemporalObjective, temporal_loss};
 use foveal::models::wan::keys::WanParam;
@@ -47,7 +49,9 @@ fn model(context: &Context, config: WanConfig) -> Wan {
             .collect();
         tensors.push((WanFormat::Original.key(param), shape, bytes));
     }
-    let views = tensors.iter().map(|(key, shape, bytes)| (key, TensorView::new(Dtype::F32, shape.clone(), bytes).unwrap()));
+    let views = tensors
+        .iter()
+        .map(|(key, shape, bytes)| (key, TensorView::new(Dtype::F32, shape.clone(), bytes).unwrap()));
     let file = safetensors::serialize(views, None).unwrap();
     let store = WeightStore::from_bytes("random.safetensors", file).unwrap();
     Wan::new(context, &WanWeights::new(&store, config).unwrap()).unwrap()
@@ -76,7 +80,10 @@ fn guided_step(s: Sizes) -> u64 {
     let outcome = temporal_loss(map.tensor(), &masks, &TemporalObjective::released()).unwrap();
     let gradient = tape.backward(&[(&map, outcome.grad)]).unwrap().of(&leaf).unwrap().unwrap();
     let gradient = pollster::block_on(gradient.to_vec()).unwrap();
-    assert!(gradient.iter().all(|g| g.is_finite()) && gradient.iter().any(|&g| g != 0.0), "no gradient reached the latent");
+    assert!(
+        gradient.iter().all(|g| g.is_finite()) && gradient.iter().any(|&g| g != 0.0),
+        "no gradient reached the latent"
+    );
     context.memory().peak - before
 }
 
@@ -91,16 +98,25 @@ fn text_length_costs_no_map() {
     let (short, long) = (guided_step(BASE), guided_step(Sizes { text_len: 512, ..BASE }));
     // One map of one layer would be heads × tokens × 480 more positions of four bytes.
     let map = 4 * BASE.heads as u64 * tokens(BASE) * 480;
-    assert!(long.saturating_sub(short) < map / 20, "{short} bytes with 32 positions, {long} with 512; one map is {map}");
+    assert!(
+        long.saturating_sub(short) < map / 20,
+        "{short} bytes with 32 positions, {long} with 512; one map is {map}"
+    );
 }
 
 #[test]
 fn heads_cost_their_row_statistics_only() {
-    let (few, many) = (guided_step(Sizes { heads: 2, text_len: 256, ..BASE }), guided_step(Sizes { heads: 16, text_len: 256, ..BASE }));
+    let (few, many) = (
+        guided_step(Sizes { heads: 2, text_len: 256, ..BASE }),
+        guided_step(Sizes { heads: 16, text_len: 256, ..BASE }),
+    );
     // Statistics of 14 more heads: lse kept for two attentions a layer, lse and delta while a gradient runs.
     let statistics = 14 * tokens(BASE) * 4 * (2 * LAYERS as u64 + 6);
     let map = 14 * tokens(BASE) * 256 * 4;
-    assert!(many.saturating_sub(few) < statistics.min(map / 4), "{few} bytes with 2 heads, {many} with 16; one map is {map} more");
+    assert!(
+        many.saturating_sub(few) < statistics.min(map / 4),
+        "{few} bytes with 2 heads, {many} with 16; one map is {map} more"
+    );
 }
 
 #[test]
@@ -109,5 +125,10 @@ fn tokens_cost_in_proportion() {
     let [small, large] = sizes.map(|s| guided_step(s) as f64);
     // Four times the tokens: four times the activations, give or take the pool's rounding; a map of self-attention
     // would be sixteen times.
-    assert!(large < 4.6 * small, "{small} bytes for {} tokens, {large} for {}", tokens(sizes[0]), tokens(sizes[1]));
+    assert!(
+        large < 4.6 * small,
+        "{small} bytes for {} tokens, {large} for {}",
+        tokens(sizes[0]),
+        tokens(sizes[1])
+    );
 }

@@ -11,7 +11,10 @@ use std::sync::Arc;
 
 fn main() {
     let arguments = Arguments::from_args();
-    let context = match pollster::block_on(Context::new(ContextOptions { adapter: AdapterChoice::Best, ..Default::default() })) {
+    let context = match pollster::block_on(Context::new(ContextOptions {
+        adapter: AdapterChoice::Best,
+        ..Default::default()
+    })) {
         Ok(context) => context,
         Err(error) => {
             eprintln!("{error}");
@@ -38,7 +41,9 @@ fn main() {
                 for variant in case.variants(context.caps()) {
                     let (context, case) = (context.clone(), case.clone());
                     let name = format!("{label}{case} {}", variant.name());
-                    trials.push(Trial::test(name, move || numerics::check(&context, &**case, &variant).map_err(Into::into)));
+                    trials.push(Trial::test(name, move || {
+                        numerics::check(&context, &**case, &variant).map_err(Into::into)
+                    }));
                 }
             }
         }

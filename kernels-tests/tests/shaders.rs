@@ -3,6 +3,8 @@
 //! A variant gets only the abilities that it declares, so that f16 or a subgroup operation outside its variant is an
 //! error here even where this machine's adapter would let it pass.
 
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on should stop loudly")]
+
 use foveal::gpu::Access;
 use foveal::kernels::registry::{AnyKernel, REGISTRY};
 use foveal::kernels::{Slot, Variant};
@@ -35,17 +37,27 @@ struct Facts {
 fn facts(composed: &Composed, abilities: Capabilities) -> Result<Facts, String> {
     let text = composed.text();
     let place = |location: Option<naga::SourceLocation>| {
-        location.map_or("unknown place".into(), |at| composed.place(at.line_number as usize, at.line_position as usize))
+        location.map_or("unknown place".into(), |at| {
+            composed.place(at.line_number as usize, at.line_position as usize)
+        })
     };
     let module = naga::front::wgsl::parse_str(text)
         .map_err(|error| format!("{}: {}", place(error.location(text)), error.message()))?;
     Validator::new(ValidationFlags::all(), abilities).validate(&module).map_err(|error| {
-        let causes: Vec<_> = std::iter::successors(std::error::Error::source(error.as_inner()), |e| e.source()).map(ToString::to_string).collect();
+        let causes: Vec<_> =
+            std::iter::successors(std::error::Error::source(error.as_inner()), |e| e.source())
+                .map(ToString::to_string)
+                .collect();
         format!("{}: {}: {}", place(error.location(text)), error.as_inner(), causes.join(": "))
     })?;
     let mut facts = Facts {
         entry_points: module.entry_points.iter().map(|e| e.name.clone()).collect(),
-        workgroup_size: module.entry_points.iter().map(|e| e.workgroup_size.iter().product()).max().unwrap_or(0),
+        workgroup_size: module
+            .entry_points
+            .iter()
+            .map(|e| e.workgroup_size.iter().product())
+            .max()
+            .unwrap_or(0),
         ..Facts::default()
     };
     for (_, global) in module.global_variables.iter() {
@@ -54,7 +66,10 @@ fn facts(composed: &Composed, abilities: Capabilities) -> Result<Facts, String> 
         match global.space {
             AddressSpace::WorkGroup => facts.workgroup_bytes += size,
             AddressSpace::Storage { access } => {
-                let binding = global.binding.filter(|b| b.group == 0).ok_or(format!("`{name}` is not bound in group 0"))?;
+                let binding = global
+                    .binding
+                    .filter(|b| b.group == 0)
+                    .ok_or(format!("`{name}` is not bound in group 0"))?;
                 facts.storage.push((binding.binding, name, access.contains(StorageAccess::STORE)));
             }
             _ if name == "params" => facts.params = Some(size),
@@ -68,17 +83,33 @@ fn facts(composed: &Composed, abilities: Capabilities) -> Result<Facts, String> 
 /// Where the text and the host disagree, or the text asks for more than every device has.
 fn faults(facts: &Facts, stem: &str, slots: &[Slot], params: usize) -> Vec<String> {
     let mut faults = Vec::new();
-    let mut expect = |good: bool, what: String| if !good { faults.push(what) };
+    let mut expect = |good: bool, what: String| {
+        if !good {
+            faults.push(what)
+        }
+    };
     expect(facts.entry_points == [stem], format!("entry points {:?}", facts.entry_points));
     expect(facts.storage.len() <= STORAGE_BINDINGS, format!("{} storage bindings", facts.storage.len()));
-    expect(facts.workgroup_bytes <= WORKGROUP_BYTES, format!("{} bytes of workgroup memory", facts.workgroup_bytes));
-    expect(facts.workgroup_size <= WORKGROUP_SIZE, format!("{} invocations a workgroup", facts.workgroup_size));
+    expect(
+        facts.workgroup_bytes <= WORKGROUP_BYTES,
+        format!("{} bytes of workgroup memory", facts.workgroup_bytes),
+    );
+    expect(
+        facts.workgroup_size <= WORKGROUP_SIZE,
+        format!("{} invocations a workgroup", facts.workgroup_size),
+    );
     let size = facts.params.unwrap_or(0);
     expect(size <= PARAMS_BYTES, format!("{size} bytes of parameters"));
-    expect(size as usize == params, format!("{size} bytes of parameters in the shader, {params} on the host"));
+    expect(
+        size as usize == params,
+        format!("{size} bytes of parameters in the shader, {params} on the host"),
+    );
     let host: Vec<_> =
         (0u32..).zip(slots).map(|(i, slot)| (i, slot.name.to_owned(), slot.access != Access::Read)).collect();
-    expect(facts.storage == host, format!("bindings {:?} in the shader, {host:?} on the host", facts.storage));
+    expect(
+        facts.storage == host,
+        format!("bindings {:?} in the shader, {host:?} on the host", facts.storage),
+    );
     faults
 }
 
@@ -97,7 +128,9 @@ type Cache = HashMap<(String, u64), Result<Facts, String>>;
 fn check(kernel: &dyn AnyKernel, caps: &Caps, variant: &Variant, cache: &mut Cache) -> Vec<String> {
     let composed = kernel.composed(caps, variant);
     let abilities = abilities(caps, variant);
-    let known = cache.entry((composed.text().to_owned(), abilities.bits())).or_insert_with(|| facts(&composed, abilities));
+    let known = cache
+        .entry((composed.text().to_owned(), abilities.bits()))
+        .or_insert_with(|| facts(&composed, abilities));
     match known {
         Ok(facts) => faults(facts, kernel.stem(), &kernel.slots(), kernel.launch(caps, variant).params.len()),
         Err(message) => vec![message.clone()],
@@ -154,10 +187,16 @@ mod broken {
     use foveal::kernels::Slot;
     use foveal::shader::{Head, Source, compose};
 
-    const PARAMS: Source = Source { path: "shaders/shared/params.wgsl", text: "struct Params { n: u32 }\nvar<immediate> params: Params;\n" };
+    const PARAMS: Source = Source {
+        path: "shaders/shared/params.wgsl",
+        text: "struct Params { n: u32 }\nvar<immediate> params: Params;\n",
+    };
 
     fn compile(body: &'static str, abilities: Capabilities) -> Result<Facts, String> {
-        facts(&compose(&Head::default(), &[PARAMS], Source { path: "shaders/x/x.wgsl", text: body }), abilities)
+        facts(
+            &compose(&Head::default(), &[PARAMS], Source { path: "shaders/x/x.wgsl", text: body }),
+            abilities,
+        )
     }
 
     const GOOD: &str = "@group(0) @binding(0) var<storage, read> a: array<f32>;
@@ -173,7 +212,9 @@ fn x(@builtin(local_invocation_index) i: u32) {
     fn errors_are_placed_in_their_files() {
         let parse = compile("fn x() {\n    let y = ;\n}", Capabilities::IMMEDIATES).unwrap_err();
         assert!(parse.starts_with("shaders/x/x.wgsl:2:13: "), "{parse}");
-        let validate = compile("fn y() -> u32 {\n    if (params.n > 1u) { return 1u; }\n}\n", Capabilities::IMMEDIATES).unwrap_err();
+        let validate =
+            compile("fn y() -> u32 {\n    if (params.n > 1u) { return 1u; }\n}\n", Capabilities::IMMEDIATES)
+                .unwrap_err();
         assert!(validate.starts_with("shaders/x/x.wgsl:"), "{validate}");
     }
 

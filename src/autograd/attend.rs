@@ -127,7 +127,10 @@ impl Node {
         let (o, stats) = (&self.out.o, &self.out.stats);
         let stats = attention_backward_delta(&problem, q, k, o, &d_o, stats, &self.tables, &map_grads)?;
         if self.q.requires_grad {
-            gradients.add(&self.q, attention_backward_dq(&problem, q, k, v, &d_o, &stats, &self.tables, &map_grads)?)?;
+            gradients.add(
+                &self.q,
+                attention_backward_dq(&problem, q, k, v, &d_o, &stats, &self.tables, &map_grads)?,
+            )?;
         }
         if self.k.requires_grad || self.v.requires_grad {
             let (dk, dv) = attention_backward_dkv(&problem, q, k, v, &d_o, &stats, &self.tables, &map_grads)?;
@@ -138,13 +141,23 @@ impl Node {
     }
 
     /// Packs the gradients of the reductions as the kernels read them; absent ones are zero.
-    fn map_grads(&self, problem: &AttentionProblem, columns: Option<Tensor>, entropy: Option<Tensor>, mass: Option<Tensor>) -> Result<Tensor> {
+    fn map_grads(
+        &self,
+        problem: &AttentionProblem,
+        columns: Option<Tensor>,
+        entropy: Option<Tensor>,
+        mass: Option<Tensor>,
+    ) -> Result<Tensor> {
         let context = self.q.tensor.context();
         let len = problem.map_grads_len();
         let all_given = (problem.readout.columns == 0 || columns.is_some())
             && (!problem.readout.entropy || entropy.is_some())
             && (problem.readout.mass.is_none() || mass.is_some());
-        let packed = if all_given && len > 1 { Tensor::empty(context, [len], Dtype::F32)? } else { Tensor::zeros(context, [len])? };
+        let packed = if all_given && len > 1 {
+            Tensor::empty(context, [len], Dtype::F32)?
+        } else {
+            Tensor::zeros(context, [len])?
+        };
         let [entropy_at, mass_at, _] = problem.map_grads_offsets();
         let put = |part: Option<Tensor>, at: usize, count: usize| match part {
             Some(part) => part.reshape([part.len()])?.narrow(0, count)?.copy_to(&packed.narrow(at, count)?),

@@ -10,7 +10,7 @@
 mod attend;
 mod ops;
 
-pub use attend::{Attended, Attend};
+pub use attend::{Attend, Attended};
 pub use ops::LinearThen;
 
 use crate::kernels::elementwise::weighted_sum;
@@ -68,7 +68,9 @@ impl Gradients {
         }
         let sum = match self.0.remove(&var.id) {
             None => gradient,
-            Some(before) => weighted_sum(&[(&before.reshape(gradient.shape().clone())?, 1.0), (&gradient, 1.0)])?,
+            Some(before) => {
+                weighted_sum(&[(&before.reshape(gradient.shape().clone())?, 1.0), (&gradient, 1.0)])?
+            }
         };
         self.0.insert(var.id, sum);
         Ok(())
@@ -141,7 +143,12 @@ impl Tape {
     }
 
     /// A new variable computed from `inputs`, with the node that sends its gradient back.
-    fn output(&mut self, inputs: &[&Var], tensor: Tensor, backward: impl FnOnce(Tensor, &mut Gradients) -> Result<()> + 'static) -> Var {
+    fn output(
+        &mut self,
+        inputs: &[&Var],
+        tensor: Tensor,
+        backward: impl FnOnce(Tensor, &mut Gradients) -> Result<()> + 'static,
+    ) -> Var {
         let requires_grad = self.recording() && inputs.iter().any(|v| v.requires_grad);
         let out = self.var(tensor, requires_grad);
         if requires_grad {
@@ -159,7 +166,10 @@ impl Tape {
         let mut gradients = Gradients::default();
         for (var, seed) in seeds {
             if seed.len() != var.tensor.len() {
-                return Err(Error::input("gradient", format!("{} for a variable of shape {}", seed.shape(), var.tensor.shape())));
+                return Err(Error::input(
+                    "gradient",
+                    format!("{} for a variable of shape {}", seed.shape(), var.tensor.shape()),
+                ));
             }
             gradients.add(var, seed.clone())?;
         }
@@ -192,7 +202,13 @@ impl Tape {
             let mut again = Self::with_mode(Mode::Replay(kept), 1);
             let leaves: Vec<Var> = inputs
                 .iter()
-                .map(|v| if v.requires_grad { again.leaf(v.tensor.clone()) } else { Var::constant(v.tensor.clone()) })
+                .map(|v| {
+                    if v.requires_grad {
+                        again.leaf(v.tensor.clone())
+                    } else {
+                        Var::constant(v.tensor.clone())
+                    }
+                })
                 .collect();
             let results = block(&mut again, &leaves)?;
             let pairs = results.iter().zip(upstream);

@@ -35,7 +35,9 @@ impl Tape {
     pub fn linear(&mut self, x: &Var, w: &Tensor, bias: &Tensor, then: LinearThen<'_>) -> Result<Var> {
         let x2 = matrix(&x.tensor)?;
         let rows = Layout::Rows;
-        let first = |mut all: Vec<Tensor>| if all.is_empty() { Err(Error::input("linear", "no result")) } else { Ok(all.swap_remove(0)) };
+        let first = |mut all: Vec<Tensor>| {
+            if all.is_empty() { Err(Error::input("linear", "no result")) } else { Ok(all.swap_remove(0)) }
+        };
         let weight = w.clone();
         // dx = dy · w, in the shape of x.
         let back = move |dy: &Tensor| first(matmul(dy, &weight, Layout::Columns, Epilogue::None, &[])?);
@@ -66,7 +68,8 @@ impl Tape {
                 let r = matrix(&residual.tensor)?;
                 let gate = matrix(gate)?;
                 let groups = gate.dims().first().copied().unwrap_or(1);
-                let y = first(matmul(&x2, w, rows, Epilogue::BiasGateResidual { groups }, &[bias, &r, &gate])?)?;
+                let y =
+                    first(matmul(&x2, w, rows, Epilogue::BiasGateResidual { groups }, &[bias, &r, &gate])?)?;
                 let through = residual.clone();
                 Ok(self.output(&[x, residual], y, move |dy, g| {
                     if input.requires_grad {
@@ -79,7 +82,14 @@ impl Tape {
     }
 
     /// Layer norm over the last axis with `scale`, `shift` `(groups, cols)`; `modulated` scales by `1 + scale`.
-    pub fn layer_norm(&mut self, x: &Var, scale: &Tensor, shift: &Tensor, modulated: bool, eps: f32) -> Result<Var> {
+    pub fn layer_norm(
+        &mut self,
+        x: &Var,
+        scale: &Tensor,
+        shift: &Tensor,
+        modulated: bool,
+        eps: f32,
+    ) -> Result<Var> {
         let y = layer_norm(&x.tensor, scale, shift, modulated, eps)?;
         let (input, scale) = (x.clone(), scale.clone());
         Ok(self.output(&[x], y, move |dy, g| {
@@ -89,7 +99,13 @@ impl Tape {
     }
 
     /// RMS norm over the last axis, then the rotation of `rope` = (table, grid), where given.
-    pub fn rms_norm(&mut self, x: &Var, weight: &Tensor, eps: f32, rope: Option<(&Tensor, [usize; 3])>) -> Result<Var> {
+    pub fn rms_norm(
+        &mut self,
+        x: &Var,
+        weight: &Tensor,
+        eps: f32,
+        rope: Option<(&Tensor, [usize; 3])>,
+    ) -> Result<Var> {
         let at = |(table, grid)| RopeAt { table, grid, first_token: 0 };
         let y = rms_norm(&x.tensor, weight, eps, rope.map(at))?;
         let (input, weight) = (x.clone(), weight.clone());
@@ -114,7 +130,10 @@ impl Tape {
     /// A clip `(channels, frames, height, width)` as rows of patches `(tokens, values)`.
     pub fn patchify(&mut self, x: &Var, patch: [usize; 3], order: PatchOrder) -> Result<Var> {
         let &[channels, frames, height, width] = x.tensor.dims() else {
-            return Err(Error::input("patchify", format!("{} is not (channels, frames, height, width)", x.tensor.shape())));
+            return Err(Error::input(
+                "patchify",
+                format!("{} is not (channels, frames, height, width)", x.tensor.shape()),
+            ));
         };
         let patches = Patches { channels, frames, height, width, patch, order };
         let y = patchify(&x.tensor, patch, order)?;

@@ -74,9 +74,14 @@ fn refusal(adapter: &wgpu::Adapter) -> Option<String> {
     }
     let limits = adapter.limits();
     if limits.max_storage_buffers_per_shader_stage < 8 {
-        return Some(format!("{} storage buffers per kernel; 8 are needed", limits.max_storage_buffers_per_shader_stage));
+        return Some(format!(
+            "{} storage buffers per kernel; 8 are needed",
+            limits.max_storage_buffers_per_shader_stage
+        ));
     }
-    if limits.max_compute_invocations_per_workgroup < 256 || limits.max_compute_workgroup_storage_size < 16 << 10 {
+    if limits.max_compute_invocations_per_workgroup < 256
+        || limits.max_compute_workgroup_storage_size < 16 << 10
+    {
         return Some("workgroups smaller than WebGPU's default limits".into());
     }
     known_unsound(&info)
@@ -148,8 +153,14 @@ mod tests {
             let ranks = classes.map(|class| rank(choice.clone(), class, "vulkan"));
             assert!(ranks.is_sorted_by(|a, b| a < b), "{choice:?} ranks {classes:?} as {ranks:?}");
         };
-        order(AdapterChoice::Best, [AdapterClass::Discrete, AdapterClass::Integrated, AdapterClass::Software]);
-        order(AdapterChoice::LowPower, [AdapterClass::Integrated, AdapterClass::Discrete, AdapterClass::Software]);
+        order(
+            AdapterChoice::Best,
+            [AdapterClass::Discrete, AdapterClass::Integrated, AdapterClass::Software],
+        );
+        order(
+            AdapterChoice::LowPower,
+            [AdapterClass::Integrated, AdapterClass::Discrete, AdapterClass::Software],
+        );
         let best = |backend| rank(AdapterChoice::Best, AdapterClass::Discrete, backend);
         assert!(best("vulkan") < best("gl"));
     }

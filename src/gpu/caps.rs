@@ -126,7 +126,11 @@ impl Caps {
             f16: features.contains(wgpu::Features::SHADER_F16),
             subgroup,
             subgroup_enable: backend == wgpu::Backend::BrowserWebGpu,
-            immediate_bytes: if features.contains(wgpu::Features::IMMEDIATES) { limits.max_immediate_size } else { 0 },
+            immediate_bytes: if features.contains(wgpu::Features::IMMEDIATES) {
+                limits.max_immediate_size
+            } else {
+                0
+            },
             timestamps: features.contains(wgpu::Features::TIMESTAMP_QUERY),
             coop: Vec::new(),
             max_binding: limits.max_storage_buffer_binding_size,

@@ -99,8 +99,10 @@ impl Context {
             memory_hints: wgpu::MemoryHints::Performance,
             trace: wgpu::Trace::Off,
         };
-        let (device, queue) =
-            adapter.request_device(&descriptor).await.map_err(|e| Error::NoAdapter(format!("{}: {e}", adapter.get_info().name)))?;
+        let (device, queue) = adapter
+            .request_device(&descriptor)
+            .await
+            .map_err(|e| Error::NoAdapter(format!("{}: {e}", adapter.get_info().name)))?;
         let mut caps = Caps::new(&adapter.get_info(), device.features(), &device.limits());
         if coop {
             let shape = |p: wgpu::CooperativeMatrixProperties| CoopMatrix {
@@ -133,7 +135,10 @@ impl Context {
             return Err(Error::Unsupported {
                 what: "the app's device".into(),
                 adapter: device.adapter_info().name,
-                reason: format!("{} storage buffers per kernel; 8 are needed", limits.max_storage_buffers_per_shader_stage),
+                reason: format!(
+                    "{} storage buffers per kernel; 8 are needed",
+                    limits.max_storage_buffers_per_shader_stage
+                ),
             });
         }
         let caps = Caps::new(&device.adapter_info(), device.features(), &limits);
@@ -149,7 +154,12 @@ impl Context {
         context
     }
 
-    fn assemble_unwatched(device: wgpu::Device, queue: wgpu::Queue, caps: Caps, options: &ContextOptions) -> Self {
+    fn assemble_unwatched(
+        device: wgpu::Device,
+        queue: wgpu::Queue,
+        caps: Caps,
+        options: &ContextOptions,
+    ) -> Self {
         let mut pool = Pool::default();
         pool.budget = options.memory_budget;
         let inner = Inner {

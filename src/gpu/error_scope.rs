@@ -57,7 +57,11 @@ impl Scopes {
     }
 
     /// Closes the scopes. Native backends answer at once; in browsers the answer joins `pending`.
-    pub(super) fn pop(self, pending: &mut PendingErrors, describe: impl Fn(wgpu::Error) -> Error + Send + 'static) -> Option<Error> {
+    pub(super) fn pop(
+        self,
+        pending: &mut PendingErrors,
+        describe: impl Fn(wgpu::Error) -> Error + Send + 'static,
+    ) -> Option<Error> {
         let (internal, memory, validation) = (self.internal.pop(), self.memory.pop(), self.validation.pop());
         let all = async move {
             let (i, m, v) = (internal.await, memory.await, validation.await);
@@ -78,6 +82,8 @@ impl Scopes {
 pub(super) fn describe(error: wgpu::Error) -> Error {
     match error {
         wgpu::Error::OutOfMemory { .. } => Error::OutOfMemory { requested: 0, live: 0, limit: None },
-        wgpu::Error::Validation { description, .. } | wgpu::Error::Internal { description, .. } => Error::Gpu(description),
+        wgpu::Error::Validation { description, .. } | wgpu::Error::Internal { description, .. } => {
+            Error::Gpu(description)
+        }
     }
 }

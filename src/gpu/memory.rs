@@ -89,7 +89,9 @@ impl Inner {
     pub(super) fn allocate(self: &Arc<Self>, bytes: u64) -> Result<Buffer> {
         self.alive()?;
         // A request just below the device's largest buffer must not fail for the pool's rounding.
-        let size = Some(size_class(bytes)).filter(|size| *size <= self.caps.max_buffer).unwrap_or(bytes.next_multiple_of(4));
+        let size = Some(size_class(bytes))
+            .filter(|size| *size <= self.caps.max_buffer)
+            .unwrap_or(bytes.next_multiple_of(4));
         let refuse = |live: u64, limit: Option<u64>| Error::OutOfMemory { requested: size, live, limit };
         let mut pool = lock(&self.pool);
         if let Some(limit) = pool.budget
@@ -136,7 +138,8 @@ impl Inner {
 
     /// Creates a buffer; when the device is full, gives the pool back and tries once more.
     fn create_buffer(&self, size: u64) -> Result<wgpu::Buffer> {
-        let descriptor = wgpu::BufferDescriptor { label: None, size, usage: USAGE, mapped_at_creation: false };
+        let descriptor =
+            wgpu::BufferDescriptor { label: None, size, usage: USAGE, mapped_at_creation: false };
         let attempt = || {
             let scopes = super::error_scope::Scopes::push(&self.device);
             let raw = self.device.create_buffer(&descriptor);

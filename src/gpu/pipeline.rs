@@ -49,7 +49,11 @@ pub(crate) struct Pipeline {
 
 impl Context {
     /// The compiled kernel, compiling it on first use.
-    pub(crate) fn pipeline(&self, key: PipelineKey, source: impl FnOnce() -> Result<PipelineSource>) -> Result<Arc<Pipeline>> {
+    pub(crate) fn pipeline(
+        &self,
+        key: PipelineKey,
+        source: impl FnOnce() -> Result<PipelineSource>,
+    ) -> Result<Arc<Pipeline>> {
         if let Some(found) = lock(&self.inner.pipelines).get(&key) {
             return Ok(found.clone());
         }
@@ -73,12 +77,16 @@ impl Inner {
         } else {
             // SAFETY: every kernel's tests run with guard bands around its outputs and under the checked option,
             // and `check` bounds all sizes before a dispatch.
-            unsafe { self.device.create_shader_module_trusted(descriptor, wgpu::ShaderRuntimeChecks::unchecked()) }
+            unsafe {
+                self.device.create_shader_module_trusted(descriptor, wgpu::ShaderRuntimeChecks::unchecked())
+            }
         };
-        let bindings: Vec<_> = (0u32..).zip(&access).map(|(binding, access)| layout_entry(binding, *access)).collect();
-        let layout = self
-            .device
-            .create_bind_group_layout(&wgpu::BindGroupLayoutDescriptor { label: Some(&label), entries: &bindings });
+        let bindings: Vec<_> =
+            (0u32..).zip(&access).map(|(binding, access)| layout_entry(binding, *access)).collect();
+        let layout = self.device.create_bind_group_layout(&wgpu::BindGroupLayoutDescriptor {
+            label: Some(&label),
+            entries: &bindings,
+        });
         let immediate = self.caps.immediate_bytes >= params_bytes;
         let params_layout = (!immediate).then(|| self.params_layout());
         let groups: Vec<Option<&wgpu::BindGroupLayout>> =
@@ -100,13 +108,14 @@ impl Inner {
             cache: None,
         });
         let variant = label.clone();
-        let failed = scopes.pop(&mut lock(&self.errors), move |error| match super::error_scope::describe(error) {
-            Error::Gpu(message) => {
-                let (location, message) = composed.locate(&message);
-                Error::Shader { variant: variant.clone(), location, message }
-            }
-            other => other,
-        });
+        let failed =
+            scopes.pop(&mut lock(&self.errors), move |error| match super::error_scope::describe(error) {
+                Error::Gpu(message) => {
+                    let (location, message) = composed.locate(&message);
+                    Error::Shader { variant: variant.clone(), location, message }
+                }
+                other => other,
+            });
         match failed {
             Some(error) => Err(error),
             None => Ok(Pipeline { key, label, raw, layout, access, immediate }),
@@ -118,11 +127,17 @@ impl Inner {
         let entry = wgpu::BindGroupLayoutEntry {
             binding: 0,
             visibility: wgpu::ShaderStages::COMPUTE,
-            ty: wgpu::BindingType::Buffer { ty: wgpu::BufferBindingType::Uniform, has_dynamic_offset: true, min_binding_size: None },
+            ty: wgpu::BindingType::Buffer {
+                ty: wgpu::BufferBindingType::Uniform,
+                has_dynamic_offset: true,
+                min_binding_size: None,
+            },
             count: None,
         };
-        self.device
-            .create_bind_group_layout(&wgpu::BindGroupLayoutDescriptor { label: Some("params"), entries: &[entry] })
+        self.device.create_bind_group_layout(&wgpu::BindGroupLayoutDescriptor {
+            label: Some("params"),
+            entries: &[entry],
+        })
     }
 }
 

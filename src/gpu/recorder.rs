@@ -77,14 +77,21 @@ impl Context {
             params: dispatch.params.to_vec(),
             workgroups: dispatch.workgroups,
         });
-        let full = recorder.estimated_seconds > SUBMISSION_SECONDS || recorder.commands.len() >= SUBMISSION_COMMANDS;
+        let full =
+            recorder.estimated_seconds > SUBMISSION_SECONDS || recorder.commands.len() >= SUBMISSION_COMMANDS;
         drop(recorder);
         if full { inner.submit() } else { Ok(()) }
     }
 
     /// Records a copy between buffers; offsets and size in bytes, multiples of 4.
     pub fn copy(&self, from: Binding<'_>, to: Binding<'_>) -> Result<()> {
-        self.inner.copy_raw(from.buffer.raw(), from.offset, to.buffer.raw(), to.offset, from.size.min(to.size))
+        self.inner.copy_raw(
+            from.buffer.raw(),
+            from.offset,
+            to.buffer.raw(),
+            to.offset,
+            from.size.min(to.size),
+        )
     }
 
     /// Writes bytes into a buffer, in order with recorded work.
@@ -106,7 +113,14 @@ impl Context {
 }
 
 impl Inner {
-    pub(super) fn copy_raw(&self, from: &wgpu::Buffer, from_offset: u64, to: &wgpu::Buffer, to_offset: u64, size: u64) -> Result<()> {
+    pub(super) fn copy_raw(
+        &self,
+        from: &wgpu::Buffer,
+        from_offset: u64,
+        to: &wgpu::Buffer,
+        to_offset: u64,
+        size: u64,
+    ) -> Result<()> {
         self.alive()?;
         let command = Command::Copy { from: from.clone(), from_offset, to: to.clone(), to_offset, size };
         lock(&self.recorder).commands.push(command);
@@ -140,7 +154,9 @@ impl Inner {
             let writes = d.pipeline.access.get(i).is_some_and(|a| *a != Access::Read);
             let shared = d.bindings.iter().enumerate().any(|(j, o)| i != j && o.buffer.same(b.buffer));
             if writes && shared {
-                return Err(Error::Gpu(format!("{label}: binding {i} is written and its buffer is bound twice")));
+                return Err(Error::Gpu(format!(
+                    "{label}: binding {i} is written and its buffer is bound twice"
+                )));
             }
         }
         Ok(())
@@ -199,7 +215,8 @@ impl Inner {
         let offsets = self.write_params(&mut recorder, &commands);
         let ring = recorder.params_ring.as_ref().map(|(_, group, _)| group.clone());
         // The recorder stays locked until the queue has the work: two threads must not swap their order.
-        let mut encoder = self.device.create_command_encoder(&wgpu::CommandEncoderDescriptor { label: Some("foveal") });
+        let mut encoder =
+            self.device.create_command_encoder(&wgpu::CommandEncoderDescriptor { label: Some("foveal") });
         let mut timings = lock(&self.timings);
         if timings.on {
             self.encode_timed(&mut encoder, &commands, &offsets, ring.as_ref(), &mut timings);
@@ -300,7 +317,12 @@ impl Inner {
     }
 }
 
-fn encode(encoder: &mut wgpu::CommandEncoder, commands: &[Command], offsets: &[u32], ring: Option<&wgpu::BindGroup>) {
+fn encode(
+    encoder: &mut wgpu::CommandEncoder,
+    commands: &[Command],
+    offsets: &[u32],
+    ring: Option<&wgpu::BindGroup>,
+) {
     let mut i = 0;
     while let Some(command) = commands.get(i) {
         if let Command::Copy { from, from_offset, to, to_offset, size } = command {
@@ -308,7 +330,8 @@ fn encode(encoder: &mut wgpu::CommandEncoder, commands: &[Command], offsets: &[u
             i += 1;
             continue;
         }
-        let mut pass = encoder.begin_compute_pass(&wgpu::ComputePassDescriptor { label: None, timestamp_writes: None });
+        let mut pass =
+            encoder.begin_compute_pass(&wgpu::ComputePassDescriptor { label: None, timestamp_writes: None });
         while let Some(dispatch @ Command::Dispatch { .. }) = commands.get(i) {
             encode_dispatch(&mut pass, dispatch, offsets.get(i).copied().unwrap_or(0), ring);
             i += 1;
@@ -316,7 +339,12 @@ fn encode(encoder: &mut wgpu::CommandEncoder, commands: &[Command], offsets: &[u
     }
 }
 
-fn encode_dispatch(pass: &mut wgpu::ComputePass<'_>, command: &Command, offset: u32, ring: Option<&wgpu::BindGroup>) {
+fn encode_dispatch(
+    pass: &mut wgpu::ComputePass<'_>,
+    command: &Command,
+    offset: u32,
+    ring: Option<&wgpu::BindGroup>,
+) {
     let Command::Dispatch { pipeline, bind_group, params, workgroups: [x, y, z] } = command else { return };
     pass.set_pipeline(&pipeline.raw);
     pass.set_bind_group(0, bind_group, &[]);

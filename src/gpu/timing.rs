@@ -36,9 +36,20 @@ impl Timings {
             return None;
         }
         let size = u64::from(count) * 8;
-        let buffer = |usage| device.create_buffer(&wgpu::BufferDescriptor { label: Some("timestamps"), size, usage, mapped_at_creation: false });
+        let buffer = |usage| {
+            device.create_buffer(&wgpu::BufferDescriptor {
+                label: Some("timestamps"),
+                size,
+                usage,
+                mapped_at_creation: false,
+            })
+        };
         Some(Batch {
-            queries: device.create_query_set(&wgpu::QuerySetDescriptor { label: Some("timestamps"), ty: wgpu::QueryType::Timestamp, count }),
+            queries: device.create_query_set(&wgpu::QuerySetDescriptor {
+                label: Some("timestamps"),
+                ty: wgpu::QueryType::Timestamp,
+                count,
+            }),
             resolved: buffer(wgpu::BufferUsages::QUERY_RESOLVE | wgpu::BufferUsages::COPY_SRC),
             staging: buffer(wgpu::BufferUsages::MAP_READ | wgpu::BufferUsages::COPY_DST),
             labels,
@@ -68,10 +79,12 @@ pub(super) async fn take(inner: &Arc<Inner>) -> Result<Vec<Timing>> {
     let mut timings = Vec::new();
     for batch in pending {
         let bytes = super::readback::map(inner, &batch.staging, batch.staging.size()).await?;
-        let ticks: Vec<u64> = bytes.chunks_exact(8).filter_map(|c| c.try_into().ok().map(u64::from_le_bytes)).collect();
+        let ticks: Vec<u64> =
+            bytes.chunks_exact(8).filter_map(|c| c.try_into().ok().map(u64::from_le_bytes)).collect();
         for (kernel, pair) in batch.labels.into_iter().zip(ticks.chunks_exact(2)) {
             if let [begin, end] = pair {
-                timings.push(Timing { kernel, seconds: end.saturating_sub(*begin) as f64 * nanoseconds * 1e-9 });
+                timings
+                    .push(Timing { kernel, seconds: end.saturating_sub(*begin) as f64 * nanoseconds * 1e-9 });
             }
         }
     }

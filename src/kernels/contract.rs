@@ -216,12 +216,20 @@ pub enum GradientLoss {
 
 impl Gradient {
     /// Output number `.0` of each pair is the derivative of `loss` by read input number `.1`.
-    pub fn of(forward: &'static str, pairs: Vec<(usize, usize)>, loss: impl Fn(&[Array]) -> f64 + 'static) -> Self {
+    pub fn of(
+        forward: &'static str,
+        pairs: Vec<(usize, usize)>,
+        loss: impl Fn(&[Array]) -> f64 + 'static,
+    ) -> Self {
         Self { forward, loss: GradientLoss::Of(Box::new(loss), pairs) }
     }
 
     /// Output 0 holds, one after the other, the derivatives of `loss` by these read inputs.
-    pub fn stacked(forward: &'static str, inputs: Vec<usize>, loss: impl Fn(&[Array]) -> f64 + 'static) -> Self {
+    pub fn stacked(
+        forward: &'static str,
+        inputs: Vec<usize>,
+        loss: impl Fn(&[Array]) -> f64 + 'static,
+    ) -> Self {
         Self { forward, loss: GradientLoss::Stacked(Box::new(loss), inputs) }
     }
 

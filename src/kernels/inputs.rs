@@ -1,7 +1,7 @@
 //! Inputs that try to break a kernel.
 
-use crate::tensor::Array;
 use crate::Shape;
+use crate::tensor::Array;
 use rand::RngExt;
 use rand_distr::{Distribution, StandardNormal};
 use rand_pcg::Pcg64;

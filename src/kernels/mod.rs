@@ -13,5 +13,7 @@ mod run;
 pub mod temporal;
 pub mod token;
 
-pub use contract::{Element, Gradient, GradientLoss, Kernel, Launch, LinearLoss, Loss, Slot, Tolerance, Variant, Work, elems};
+pub use contract::{
+    Element, Gradient, GradientLoss, Kernel, Launch, LinearLoss, Loss, Slot, Tolerance, Variant, Work, elems,
+};
 pub use run::{composed, grid, lanes, run, run_variant};

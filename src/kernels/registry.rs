@@ -74,7 +74,9 @@ impl Entry {
             summary: K::SUMMARY,
             shader: K::SHADER,
             cases: || K::cases().into_iter().map(|k| Box::new(k) as Box<dyn AnyKernel>).collect(),
-            bench_cases: || K::bench_cases().into_iter().map(|(n, k)| (n, Box::new(k) as Box<dyn AnyKernel>)).collect(),
+            bench_cases: || {
+                K::bench_cases().into_iter().map(|(n, k)| (n, Box::new(k) as Box<dyn AnyKernel>)).collect()
+            },
         }
     }
 }

@@ -13,17 +13,28 @@ const PARAMS_UNIFORM: Source = wgsl!("shared/params.uniform.wgsl");
 pub fn run<K: Kernel>(context: &Context, kernel: &K, tensors: &[&Tensor]) -> Result<()> {
     kernel.check()?;
     let slots = kernel.slots();
-    let elem = slots.iter().zip(tensors).find(|(s, _)| s.element == Element::Elem).map_or(Dtype::F32, |(_, t)| t.dtype());
-    let variant = kernel.variants(context.caps()).into_iter().find(|v| v.elem == elem).ok_or_else(|| Error::Unsupported {
-        what: format!("{} on {elem}", K::STEM),
-        adapter: context.caps().adapter.clone(),
-        reason: "no variant stores that type there".into(),
+    let elem = slots
+        .iter()
+        .zip(tensors)
+        .find(|(s, _)| s.element == Element::Elem)
+        .map_or(Dtype::F32, |(_, t)| t.dtype());
+    let variant = kernel.variants(context.caps()).into_iter().find(|v| v.elem == elem).ok_or_else(|| {
+        Error::Unsupported {
+            what: format!("{} on {elem}", K::STEM),
+            adapter: context.caps().adapter.clone(),
+            reason: "no variant stores that type there".into(),
+        }
     })?;
     run_variant(context, kernel, &variant, tensors)
 }
 
 /// Runs one given variant; tests run them all.
-pub fn run_variant<K: Kernel>(context: &Context, kernel: &K, variant: &Variant, tensors: &[&Tensor]) -> Result<()> {
+pub fn run_variant<K: Kernel>(
+    context: &Context,
+    kernel: &K,
+    variant: &Variant,
+    tensors: &[&Tensor],
+) -> Result<()> {
     kernel.check()?;
     let slots = kernel.slots();
     check_tensors::<K>(&slots, variant.elem, tensors)?;
@@ -79,14 +90,18 @@ pub fn run_variant<K: Kernel>(context: &Context, kernel: &K, variant: &Variant, 
 
 /// The text of a variant as the device compiles it.
 pub fn composed<K: Kernel>(caps: &Caps, variant: &Variant, params_bytes: usize) -> Composed {
-    let params = if caps.immediate_bytes as usize >= params_bytes { PARAMS_IMMEDIATE } else { PARAMS_UNIFORM };
+    let params =
+        if caps.immediate_bytes as usize >= params_bytes { PARAMS_IMMEDIATE } else { PARAMS_UNIFORM };
     let modules: Vec<Source> = variant.modules.iter().copied().chain([params]).collect();
     compose(&variant.head(caps), &modules, K::SHADER)
 }
 
 fn check_tensors<K: Kernel>(slots: &[super::Slot], elem: Dtype, tensors: &[&Tensor]) -> Result<()> {
     if slots.len() != tensors.len() {
-        return Err(Error::problem(K::STEM, format!("{} tensors given, {} needed", tensors.len(), slots.len())));
+        return Err(Error::problem(
+            K::STEM,
+            format!("{} tensors given, {} needed", tensors.len(), slots.len()),
+        ));
     }
     for (slot, tensor) in slots.iter().zip(tensors) {
         let shape = |axis: String, expected, found| {
@@ -117,7 +132,11 @@ fn check_tensors<K: Kernel>(slots: &[super::Slot], elem: Dtype, tensors: &[&Tens
 /// number as `workgroup_id.y * num_workgroups.x + workgroup_id.x`.
 pub fn grid(workgroups: usize, caps: &Caps) -> [u32; 3] {
     let n = workgroups as u32;
-    if n <= caps.max_workgroups { [n, 1, 1] } else { [caps.max_workgroups, n.div_ceil(caps.max_workgroups), 1] }
+    if n <= caps.max_workgroups {
+        [n, 1, 1]
+    } else {
+        [caps.max_workgroups, n.div_ceil(caps.max_workgroups), 1]
+    }
 }
 
 /// Invocations of a workgroup in kernels where each works alone: one vector register's worth on a CPU, a full warp

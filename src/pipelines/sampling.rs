@@ -18,7 +18,8 @@ pub struct SamplerState {
 
 /// Sum over the terms whose weight is not zero and whose tensor exists.
 fn combine(terms: &[(Option<&Tensor>, f32)]) -> Result<Tensor> {
-    let present: Vec<(&Tensor, f32)> = terms.iter().filter(|(_, w)| *w != 0.0).filter_map(|(t, w)| t.map(|t| (t, *w))).collect();
+    let present: Vec<(&Tensor, f32)> =
+        terms.iter().filter(|(_, w)| *w != 0.0).filter_map(|(t, w)| t.map(|t| (t, *w))).collect();
     let (first, rest) = present.split_at(present.len().min(4));
     let mut sum = weighted_sum(first)?;
     for more in rest.chunks(3) {
@@ -36,7 +37,13 @@ impl SamplerState {
 
     /// The next sample. `edit` is what was added to the sample since the step before returned it, needed where the
     /// plan transports edits.
-    pub fn step(&mut self, plan: &StepPlan, sample: &Tensor, velocity: &Tensor, edit: Option<&Tensor>) -> Result<Tensor> {
+    pub fn step(
+        &mut self,
+        plan: &StepPlan,
+        sample: &Tensor,
+        velocity: &Tensor,
+        edit: Option<&Tensor>,
+    ) -> Result<Tensor> {
         let x0 = combine(&[(Some(sample), 1.0), (Some(velocity), -plan.sigma)])?;
         let corrected = match &plan.correction {
             None => sample.clone(),
@@ -49,7 +56,8 @@ impl SamplerState {
             ])?,
         };
         let p = &plan.prediction;
-        let next = combine(&[(Some(&corrected), p.sample), (Some(&x0), p.x0), (self.x0.as_ref(), p.x0_prev)])?;
+        let next =
+            combine(&[(Some(&corrected), p.sample), (Some(&x0), p.x0), (self.x0.as_ref(), p.x0_prev)])?;
         self.last_sample = Some(corrected);
         self.x0_prev = self.x0.replace(x0);
         Ok(next)

@@ -277,12 +277,21 @@ struct Moved {
 }
 
 impl<'a> Run<'a> {
-    fn new(model: &'a Wan, latent: &HostTensor, prompts: Prompts<'a>, sampler: &'a Sampler, control: Option<&'a Control>) -> Result<Self> {
+    fn new(
+        model: &'a Wan,
+        latent: &HostTensor,
+        prompts: Prompts<'a>,
+        sampler: &'a Sampler,
+        control: Option<&'a Control>,
+    ) -> Result<Self> {
         let mut run = Self { model, prompts, sampler, capture: None, masks: None, cross_mask: None, control };
         let Some(control) = control else { return Ok(run) };
         let text_len = model.config().text_len;
         let &[_, frames, height, width] = latent.shape().dims() else {
-            return Err(Error::input("latent", format!("{} is not (channels, frames, height, width)", latent.shape())));
+            return Err(Error::input(
+                "latent",
+                format!("{} is not (channels, frames, height, width)", latent.shape()),
+            ));
         };
         let frames = model.config().grid(frames, height, width)?[0];
         if control.groups.is_empty() && (control.guidance.is_some() || control.mask.is_some()) {
@@ -319,7 +328,12 @@ impl<'a> Run<'a> {
         if let Some(guidance) = &control.guidance {
             let layers = model.config().num_layers as f32;
             let divisor = if guidance.released_layer_divisor { layers - 1.0 } else { layers };
-            run.capture = Some(Capture { weights, groups: control.groups.len(), layer_divisor: divisor, map_only: true });
+            run.capture = Some(Capture {
+                weights,
+                groups: control.groups.len(),
+                layer_divisor: divisor,
+                map_only: true,
+            });
         }
         run.masks = Some(Tensor::from_f32(model.context(), [control.groups.len(), frames], &curves)?);
         run.cross_mask = control.mask.map(|_| CrossMask { bias });
@@ -340,7 +354,8 @@ impl<'a> Run<'a> {
         let time = self.model.time(self.timestep(step)?)?;
         let branch = |text: &WanText, mask: Option<&CrossMask>| {
             let options = WanOptions { mask, ..WanOptions::default() };
-            let out = self.model.forward(&mut Tape::forward(), &Var::constant(z.clone()), &time, text, options)?;
+            let out =
+                self.model.forward(&mut Tape::forward(), &Var::constant(z.clone()), &time, text, options)?;
             out.velocity.map(|v| v.tensor().clone()).ok_or_else(|| Error::input("forward", "no velocity"))
         };
         let cond = branch(self.prompts.positive, self.mask_at(step))?;
@@ -351,7 +366,13 @@ impl<'a> Run<'a> {
     }
 
     /// Reads the map at a latent and scores it; with `record`, leaves the tape and the leaf for the gradient.
-    fn read(&self, g: &Guidance, z: &Tensor, step: usize, record: bool) -> Result<(Tape, Var, Var, TemporalOutcome)> {
+    fn read(
+        &self,
+        g: &Guidance,
+        z: &Tensor,
+        step: usize,
+        record: bool,
+    ) -> Result<(Tape, Var, Var, TemporalOutcome)> {
         let (Some(capture), Some(masks)) = (&self.capture, &self.masks) else {
             return Err(Error::input("temporal control", "no word with a curve was given"));
         };
@@ -382,17 +403,24 @@ impl<'a> Run<'a> {
         let mut moved = Moved { latent: None, stopped_early: false };
         let inside = g.steps.contains(&step);
         let mut latent = z.to_owned_copy()?;
-        let moments = (Tensor::zeros(z.context(), z.shape().clone())?, Tensor::zeros(z.context(), z.shape().clone())?);
+        let moments =
+            (Tensor::zeros(z.context(), z.shape().clone())?, Tensor::zeros(z.context(), z.shape().clone())?);
         for update in 0..g.updates.max(1) {
             let (tape, leaf, map, outcome) = self.read(g, &latent, step, inside)?;
             let terms = outcome.group_terms().await?;
             if let Some(bad) = terms.iter().position(|t| !t.total.is_finite()) {
-                return Err(Error::NonFinite { what: format!("objective after denoising step {step}"), index: bad });
+                return Err(Error::NonFinite {
+                    what: format!("objective after denoising step {step}"),
+                    index: bad,
+                });
             }
             let met = self.met(g, &terms);
             if update == 0 {
                 // The released code optimises a step only strictly below the threshold.
-                let below = !met && terms.first().is_some_and(|t| t.correlation < g.threshold || g.stop_when == StopWhen::AllGroups);
+                let below = !met
+                    && terms
+                        .first()
+                        .is_some_and(|t| t.correlation < g.threshold || g.stop_when == StopWhen::AllGroups);
                 let optimised = inside && g.updates > 0 && (below || !g.check_before);
                 let (map, signal) = (map.tensor(), &outcome.signal);
                 go(step, hook(&Event::Read { step, terms: &terms, map, signal, optimised }))?;
@@ -412,7 +440,17 @@ impl<'a> Run<'a> {
                 latent = self.update(g, step, update, &latent, &gradient, &moments).await?;
                 moved.latent = Some(latent.clone());
             }
-            go(step, hook(&Event::Updated { step, update, terms: &terms, gradient: &gradient, latent: &latent, applied: !met }))?;
+            go(
+                step,
+                hook(&Event::Updated {
+                    step,
+                    update,
+                    terms: &terms,
+                    gradient: &gradient,
+                    latent: &latent,
+                    applied: !met,
+                }),
+            )?;
             if met {
                 moved.stopped_early = true;
                 break;
@@ -421,7 +459,15 @@ impl<'a> Run<'a> {
         Ok(moved)
     }
 
-    async fn update(&self, g: &Guidance, step: usize, update: usize, z: &Tensor, gradient: &Tensor, moments: &(Tensor, Tensor)) -> Result<Tensor> {
+    async fn update(
+        &self,
+        g: &Guidance,
+        step: usize,
+        update: usize,
+        z: &Tensor,
+        gradient: &Tensor,
+        moments: &(Tensor, Tensor),
+    ) -> Result<Tensor> {
         match g.update {
             Update::AdamW(settings) => {
                 let z = z.to_owned_copy()?;
@@ -431,7 +477,10 @@ impl<'a> Run<'a> {
             Update::TrustRegion { size } => {
                 let rms = norm(gradient).await? / (gradient.len().max(1) as f64).sqrt();
                 if !rms.is_finite() {
-                    return Err(Error::NonFinite { what: format!("gradient after denoising step {step}"), index: 0 });
+                    return Err(Error::NonFinite {
+                        what: format!("gradient after denoising step {step}"),
+                        index: 0,
+                    });
                 }
                 if rms == 0.0 {
                     return Ok(z.clone());

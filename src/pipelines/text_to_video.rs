@@ -107,10 +107,13 @@ impl TextToVideo {
         let tokenizer = crate::models::tokenizer::Tokenizer::from_folder(folder.join("tokenizer"))?;
         let encoder_folder = folder.join("text_encoder");
         let encoder_config = Umt5Config::open(encoder_folder.join("config.json"))?;
-        let encoder = Umt5::new(context, Umt5Weights::new(&WeightStore::open(&encoder_folder)?, encoder_config)?)?;
+        let encoder =
+            Umt5::new(context, Umt5Weights::new(&WeightStore::open(&encoder_folder)?, encoder_config)?)?;
         let transformer_folder = folder.join("transformer");
-        let config = WanConfig::open(transformer_folder.join("config.json"))?.with_text_len(tokenizer.max_length())?;
-        let transformer = Wan::new(context, &WanWeights::new(&WeightStore::open(&transformer_folder)?, config)?)?;
+        let config =
+            WanConfig::open(transformer_folder.join("config.json"))?.with_text_len(tokenizer.max_length())?;
+        let transformer =
+            Wan::new(context, &WanWeights::new(&WeightStore::open(&transformer_folder)?, config)?)?;
         if encoder.config().d_model != transformer.config().text_dim {
             return Err(index.refuse(format!(
                 "text encoder of width {} beside a transformer that takes {}",
@@ -168,10 +171,13 @@ impl TextToVideo {
         }
         let steered = request.guidance.is_some() || request.mask.is_some();
         let control = Control { groups, guidance: request.guidance.clone(), mask: request.mask };
-        let sampler = Sampler::new(Schedule::new(request.grid, request.steps, request.shift)?, request.solver);
+        let sampler =
+            Sampler::new(Schedule::new(request.grid, request.steps, request.shift)?, request.solver);
         let latent = noise(request.seed, [self.transformer.config().in_dim, frames, height, width]);
-        let prompts = Prompts { positive: &positive.text, negative: &negative.text, scale: request.guidance_scale };
-        let clip = sample(&self.transformer, &latent, prompts, &sampler, steered.then_some(&control), hook).await?;
+        let prompts =
+            Prompts { positive: &positive.text, negative: &negative.text, scale: request.guidance_scale };
+        let clip =
+            sample(&self.transformer, &latent, prompts, &sampler, steered.then_some(&control), hook).await?;
         let clip = clip.to_host().await?;
         clip.require_finite("clip")?;
         Ok(clip)
@@ -210,7 +216,8 @@ impl ClipDefaults {
     #[cfg(not(target_arch = "wasm32"))]
     pub fn read(folder: &std::path::Path) -> Result<Self> {
         let path = folder.join("foveal.json");
-        let file = if path.exists() { ConfigFile::open(&path)? } else { ConfigFile::from_bytes(path, b"{}")? };
+        let file =
+            if path.exists() { ConfigFile::open(&path)? } else { ConfigFile::from_bytes(path, b"{}")? };
         Self::from_config(&file)
     }
 
@@ -236,6 +243,10 @@ pub fn to_rgb(clip: &HostTensor) -> Result<Vec<Vec<u8>>> {
     };
     let plane = height * width;
     let byte = |v: f32| ((v.clamp(-1.0, 1.0) + 1.0) * 127.5).round() as u8;
-    let pixel = |frame: usize, at: usize, channel: usize| clip.data().get((channel * frames + frame) * plane + at).copied().unwrap_or(-1.0);
-    Ok((0..frames).map(|f| (0..plane).flat_map(|at| (0..3).map(move |c| byte(pixel(f, at, c)))).collect()).collect())
+    let pixel = |frame: usize, at: usize, channel: usize| {
+        clip.data().get((channel * frames + frame) * plane + at).copied().unwrap_or(-1.0)
+    };
+    Ok((0..frames)
+        .map(|f| (0..plane).flat_map(|at| (0..3).map(move |c| byte(pixel(f, at, c)))).collect())
+        .collect())
 }

@@ -45,7 +45,12 @@ impl Tensor {
     }
 
     /// Uploads values, stored as `dtype` (f32 or f16).
-    pub fn from_f32_as(context: &Context, shape: impl Into<Shape>, values: &[f32], dtype: Dtype) -> Result<Self> {
+    pub fn from_f32_as(
+        context: &Context,
+        shape: impl Into<Shape>,
+        values: &[f32],
+        dtype: Dtype,
+    ) -> Result<Self> {
         let shape = shape.into();
         if shape.checked_len() != Some(values.len()) {
             return Err(Error::input("tensor", format!("{} values do not fill shape {shape}", values.len())));
@@ -57,7 +62,9 @@ impl Tensor {
                 let halves: Vec<half::f16> = values.iter().map(|&v| half::f16::from_f32(v)).collect();
                 context.upload(&tensor.buffer, 0, bytemuck::cast_slice(&halves))?;
             }
-            Dtype::Bf16 | Dtype::U32 => return Err(Error::input("tensor", format!("floats cannot be stored as {dtype}"))),
+            Dtype::Bf16 | Dtype::U32 => {
+                return Err(Error::input("tensor", format!("floats cannot be stored as {dtype}")));
+            }
         }
         Ok(tensor)
     }
@@ -84,7 +91,13 @@ impl Tensor {
     }
 
     /// A tensor on an app's buffer; `offset` in bytes, a multiple of [`crate::Caps::offset_alignment`].
-    pub fn from_app_buffer(context: &Context, buffer: &wgpu::Buffer, offset: u64, shape: impl Into<Shape>, dtype: Dtype) -> Result<Self> {
+    pub fn from_app_buffer(
+        context: &Context,
+        buffer: &wgpu::Buffer,
+        offset: u64,
+        shape: impl Into<Shape>,
+        dtype: Dtype,
+    ) -> Result<Self> {
         let shape = shape.into();
         let bytes = Self::bytes_of(&shape, dtype)?;
         if offset.checked_add(bytes).is_none_or(|end| end > buffer.size()) {
@@ -135,7 +148,10 @@ impl Tensor {
     pub fn reshape(&self, shape: impl Into<Shape>) -> Result<Self> {
         let shape = shape.into();
         if shape.checked_len() != Some(self.len()) {
-            return Err(Error::input("reshape", format!("{} elements do not fill shape {shape}", self.len())));
+            return Err(Error::input(
+                "reshape",
+                format!("{} elements do not fill shape {shape}", self.len()),
+            ));
         }
         Ok(Self { shape, ..self.clone() })
     }
@@ -176,13 +192,19 @@ impl Tensor {
     /// Copies the values into another tensor of the same size and type.
     pub fn copy_to(&self, to: &Self) -> Result<()> {
         if self.len() != to.len() || self.dtype != to.dtype {
-            return Err(Error::input("copy", format!("{} {} into {} {}", self.shape, self.dtype, to.shape, to.dtype)));
+            return Err(Error::input(
+                "copy",
+                format!("{} {} into {} {}", self.shape, self.dtype, to.shape, to.dtype),
+            ));
         }
         if self.buffer.same(&to.buffer) {
             return Err(Error::input("copy", "source and destination share a buffer"));
         }
         if !(self.len() * self.dtype.size()).is_multiple_of(4) {
-            return Err(Error::input("copy", format!("an odd number of {} values: copies are whole words", self.dtype)));
+            return Err(Error::input(
+                "copy",
+                format!("an odd number of {} values: copies are whole words", self.dtype),
+            ));
         }
         self.copy_bytes(to)
     }
@@ -190,7 +212,8 @@ impl Tensor {
     /// Copies, rounding up to whole words.
     fn copy_bytes(&self, to: &Self) -> Result<()> {
         if let Some(odd) = [self, to].into_iter().find(|t| !t.offset.is_multiple_of(4)) {
-            let reason = format!("a view of {} {} starts inside a word (byte {})", odd.shape, odd.dtype, odd.offset);
+            let reason =
+                format!("a view of {} {} starts inside a word (byte {})", odd.shape, odd.dtype, odd.offset);
             return Err(Error::input("copy", reason));
         }
         let size = ((self.len() * self.dtype.size()) as u64).next_multiple_of(4);
@@ -203,7 +226,10 @@ impl Tensor {
     /// Overwrites the values.
     pub fn write(&self, values: &[f32]) -> Result<()> {
         if values.len() != self.len() || self.dtype != Dtype::F32 {
-            return Err(Error::input("write", format!("{} f32 values into {} {}", values.len(), self.shape, self.dtype)));
+            return Err(Error::input(
+                "write",
+                format!("{} f32 values into {} {}", values.len(), self.shape, self.dtype),
+            ));
         }
         self.context.upload(&self.buffer, self.offset, bytemuck::cast_slice(values))
     }
@@ -217,10 +243,19 @@ impl Tensor {
         let raw = self.context.read(&self.buffer, self.offset - before, size).await?;
         let raw = raw.get(before as usize..).unwrap_or_default();
         Ok(match self.dtype {
-            Dtype::F32 => raw.chunks_exact(4).filter_map(|c| c.try_into().ok()).map(f32::from_le_bytes).collect(),
-            Dtype::U32 => raw.chunks_exact(4).filter_map(|c| c.try_into().ok()).map(|b| u32::from_le_bytes(b) as f32).collect(),
+            Dtype::F32 => {
+                raw.chunks_exact(4).filter_map(|c| c.try_into().ok()).map(f32::from_le_bytes).collect()
+            }
+            Dtype::U32 => raw
+                .chunks_exact(4)
+                .filter_map(|c| c.try_into().ok())
+                .map(|b| u32::from_le_bytes(b) as f32)
+                .collect(),
             Dtype::F16 | Dtype::Bf16 => {
-                let halves = raw.chunks_exact(2).filter_map(|c| c.try_into().ok()).map(|b| half::f16::from_le_bytes(b).to_f32());
+                let halves = raw
+                    .chunks_exact(2)
+                    .filter_map(|c| c.try_into().ok())
+                    .map(|b| half::f16::from_le_bytes(b).to_f32());
                 halves.take(self.len()).collect()
             }
         })

@@ -55,7 +55,11 @@ fn run(args: &Args) -> Result<(), String> {
 }
 
 /// The variant asked for, and a case that has it.
-fn choose<'a>(cases: &'a [Box<dyn AnyKernel>], caps: &Caps, wanted: Option<&str>) -> Result<(&'a dyn AnyKernel, Variant), String> {
+fn choose<'a>(
+    cases: &'a [Box<dyn AnyKernel>],
+    caps: &Caps,
+    wanted: Option<&str>,
+) -> Result<(&'a dyn AnyKernel, Variant), String> {
     let Some(wanted) = wanted else {
         let best = cases.first().and_then(|case| Some((&**case, case.variants(caps).into_iter().next()?)));
         return best.ok_or_else(|| "its first case has no variant here".into());
@@ -69,7 +73,10 @@ fn choose<'a>(cases: &'a [Box<dyn AnyKernel>], caps: &Caps, wanted: Option<&str>
     match near.as_slice() {
         [only] => all.remove(*only).ok_or_else(|| format!("no variant is named `{wanted}`")),
         [] => Err(format!("no variant is named `{wanted}`; there are\n  {}", names.join("\n  "))),
-        many => Err(format!("{} variants have `{wanted}` in their names; there are\n  {}", many.len(), names.join("\n  "))),
+        many => {
+            let many: Vec<_> = many.iter().map(|name| name.as_str()).collect();
+            Err(format!("several variants have `{wanted}` in their names\n  {}", many.join("\n  ")))
+        }
     }
 }
 
@@ -95,6 +102,6 @@ mod tests {
         assert_eq!(choose(&cases, &caps, Some(&best.name())).unwrap().1, best);
         let message = |wanted| choose(&cases, &caps, Some(wanted)).err().unwrap_or_default();
         assert!(message("warp").contains(&best.name()), "{}", message("warp"));
-        assert!(message("f").contains("variants have `f`"), "{}", message("f"));
+        assert!(message("f").contains("several variants have `f`"), "{}", message("f"));
     }
 }

@@ -116,7 +116,13 @@ impl AttentionOutput {
 }
 
 /// Runs the forward. `tables` comes from [`super::Tables::upload`] for the same problem.
-pub fn attention(problem: &AttentionProblem, q: &Tensor, k: &Tensor, v: &Tensor, tables: &Tensor) -> Result<AttentionOutput> {
+pub fn attention(
+    problem: &AttentionProblem,
+    q: &Tensor,
+    k: &Tensor,
+    v: &Tensor,
+    tables: &Tensor,
+) -> Result<AttentionOutput> {
     let kernel = Attention(problem.clone());
     kernel.check()?;
     let context = q.context();

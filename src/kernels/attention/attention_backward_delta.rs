@@ -30,7 +30,8 @@ impl fmt::Display for AttentionBackwardDelta {
 impl Kernel for AttentionBackwardDelta {
     const STEM: &'static str = "attention_backward_delta";
     const FAMILY: &'static str = "attention";
-    const SUMMARY: &'static str = "row sums that the backward of attention needs, with the gradients of the reductions in them";
+    const SUMMARY: &'static str =
+        "row sums that the backward of attention needs, with the gradients of the reductions in them";
     const SHADER: Source = wgsl!("attention/attention_backward_delta.wgsl");
 
     fn check(&self) -> Result<()> {
@@ -74,7 +75,8 @@ impl Kernel for AttentionBackwardDelta {
             for at in 0..plane {
                 let (b, h, i) = (at / (s.heads * s.seq_q), at / s.seq_q % s.heads, at % s.seq_q);
                 let from = ((b * s.seq_q + i) * s.heads + h) * s.head_dim;
-                stats.data[plane + at] += (0..s.head_dim).map(|d| o.data[from + d] * d_o.data[from + d]).sum::<f64>();
+                stats.data[plane + at] +=
+                    (0..s.head_dim).map(|d| o.data[from + d] * d_o.data[from + d]).sum::<f64>();
             }
         }
         vec![stats]
@@ -123,6 +125,10 @@ pub fn attention_backward_delta(
 ) -> Result<Tensor> {
     let s = &problem.shape;
     let out = Tensor::empty(q.context(), [2, s.batch, s.heads, s.seq_q], Dtype::F32)?;
-    run(q.context(), &AttentionBackwardDelta(problem.clone()), &[q, k, o, d_o, stats, tables, map_grads, &out])?;
+    run(
+        q.context(),
+        &AttentionBackwardDelta(problem.clone()),
+        &[q, k, o, d_o, stats, tables, map_grads, &out],
+    )?;
     Ok(out)
 }

@@ -108,7 +108,11 @@ pub fn attention_backward_dkv(
 ) -> Result<(Tensor, Tensor)> {
     let dims: Vec<usize> = [2].into_iter().chain(k.dims().iter().copied()).collect();
     let dkv = Tensor::empty(q.context(), dims, q.dtype())?;
-    run(q.context(), &AttentionBackwardDkv(problem.clone()), &[q, k, v, d_o, stats, tables, map_grads, &dkv])?;
+    run(
+        q.context(),
+        &AttentionBackwardDkv(problem.clone()),
+        &[q, k, v, d_o, stats, tables, map_grads, &dkv],
+    )?;
     let plane = |n| dkv.narrow(n, 1)?.reshape(k.shape().clone());
     Ok((plane(0)?, plane(1)?))
 }

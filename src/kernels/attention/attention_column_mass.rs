@@ -86,7 +86,11 @@ impl Kernel for AttentionColumnMass {
     }
 
     fn cases() -> Vec<Self> {
-        let with = |mass| move |p: AttentionProblem| Self(AttentionProblem { readout: Readout { mass: Some(mass), ..Readout::default() }, ..p });
+        let with = |mass| {
+            move |p: AttentionProblem| {
+                Self(AttentionProblem { readout: Readout { mass: Some(mass), ..Readout::default() }, ..p })
+            }
+        };
         let mean = cases::forward().into_iter().map(with(Mass::Mean));
         let max = cases::forward().into_iter().take(5).map(with(Mass::Max));
         mean.chain(max).collect()
@@ -103,7 +107,13 @@ impl Kernel for AttentionColumnMass {
 }
 
 /// Mass of each key, `(1, batch, seq_kv)`, or `(2, batch, seq_kv)` for a maximum with its index.
-pub fn attention_column_mass(problem: &AttentionProblem, q: &Tensor, k: &Tensor, lse: &Tensor, tables: &Tensor) -> Result<Tensor> {
+pub fn attention_column_mass(
+    problem: &AttentionProblem,
+    q: &Tensor,
+    k: &Tensor,
+    lse: &Tensor,
+    tables: &Tensor,
+) -> Result<Tensor> {
     let planes = if problem.readout.mass == Some(Mass::Max) { 2 } else { 1 };
     let mass = Tensor::empty(q.context(), [planes, problem.shape.batch, problem.shape.seq_kv], Dtype::F32)?;
     run(q.context(), &AttentionColumnMass(problem.clone()), &[q, k, lse, tables, &mass])?;

@@ -30,7 +30,8 @@ impl fmt::Display for AttentionColumns {
 impl Kernel for AttentionColumns {
     const STEM: &'static str = "attention_columns";
     const FAMILY: &'static str = "attention";
-    const SUMMARY: &'static str = "token columns of the map, averaged over heads and groups, accumulated over layers";
+    const SUMMARY: &'static str =
+        "token columns of the map, averaged over heads and groups, accumulated over layers";
     const SHADER: Source = wgsl!("attention/attention_columns.wgsl");
 
     fn check(&self) -> Result<()> {
@@ -98,7 +99,11 @@ impl Kernel for AttentionColumns {
     }
 
     fn cases() -> Vec<Self> {
-        let with = |columns| move |p: AttentionProblem| Self(AttentionProblem { readout: Readout { columns, ..Readout::default() }, ..p });
+        let with = |columns| {
+            move |p: AttentionProblem| {
+                Self(AttentionProblem { readout: Readout { columns, ..Readout::default() }, ..p })
+            }
+        };
         let few = cases::forward().into_iter().map(with(1));
         let more = cases::forward().into_iter().take(3).map(with(3));
         few.chain(more).collect()
@@ -117,6 +122,13 @@ impl Kernel for AttentionColumns {
 }
 
 /// Adds the columns of this layer to `map (batch, groups, seq_q)`.
-pub fn attention_columns(problem: &AttentionProblem, q: &Tensor, k: &Tensor, lse: &Tensor, tables: &Tensor, map: &Tensor) -> Result<()> {
+pub fn attention_columns(
+    problem: &AttentionProblem,
+    q: &Tensor,
+    k: &Tensor,
+    lse: &Tensor,
+    tables: &Tensor,
+    map: &Tensor,
+) -> Result<()> {
     run(q.context(), &AttentionColumns(problem.clone()), &[q, k, lse, tables, map])
 }

@@ -8,7 +8,14 @@ use crate::tensor::Array;
 use rand::RngExt;
 use rand_pcg::Pcg64;
 
-const fn shape(batch: usize, heads: usize, kv_heads: usize, seq_q: usize, seq_kv: usize, head_dim: usize) -> AttentionShape {
+const fn shape(
+    batch: usize,
+    heads: usize,
+    kv_heads: usize,
+    seq_q: usize,
+    seq_kv: usize,
+    head_dim: usize,
+) -> AttentionShape {
     AttentionShape { batch, heads, kv_heads, seq_q, seq_kv, head_dim }
 }
 
@@ -22,8 +29,17 @@ pub(super) fn forward() -> Vec<AttentionProblem> {
         new(shape(2, 3, 3, 37, 29, 20)),
         AttentionProblem { mask: Mask::Causal, ..new(shape(1, 4, 2, 19, 23, 24)) },
         AttentionProblem { mask: Mask::Window { left: 3, right: 2 }, ..new(shape(1, 2, 2, 41, 41, 32)) },
-        AttentionProblem { mask: Mask::Temporal { tokens_per_frame: 6 }, readout: entropy, ..new(shape(1, 2, 2, 24, 17, 64)) },
-        AttentionProblem { mask: Mask::Relative, key_lengths: true, scale: 1.0, ..new(shape(2, 2, 2, 13, 13, 16)) },
+        AttentionProblem {
+            mask: Mask::Temporal { tokens_per_frame: 6 },
+            readout: entropy,
+            ..new(shape(1, 2, 2, 24, 17, 64))
+        },
+        AttentionProblem {
+            mask: Mask::Relative,
+            key_lengths: true,
+            scale: 1.0,
+            ..new(shape(2, 2, 2, 13, 13, 16))
+        },
         new(shape(1, 2, 2, 33, 65, 80)),
         AttentionProblem { readout: entropy, key_lengths: true, ..new(shape(2, 2, 1, 18, 40, 128)) },
     ]
@@ -42,21 +58,37 @@ pub(super) fn backward() -> Vec<AttentionProblem> {
         AttentionProblem { readout: columns, upstream: false, ..new(shape(2, 2, 2, 11, 14, 32)) },
         AttentionProblem { mask: Mask::Causal, readout: mass(Mass::Mean), ..new(shape(1, 4, 2, 19, 23, 24)) },
         AttentionProblem { mask: Mask::Window { left: 3, right: 2 }, ..new(shape(1, 2, 2, 41, 41, 32)) },
-        AttentionProblem { mask: Mask::Temporal { tokens_per_frame: 6 }, readout: all, key_lengths: true, ..new(shape(2, 2, 1, 24, 17, 64)) },
+        AttentionProblem {
+            mask: Mask::Temporal { tokens_per_frame: 6 },
+            readout: all,
+            key_lengths: true,
+            ..new(shape(2, 2, 1, 24, 17, 64))
+        },
         AttentionProblem { readout: mass(Mass::Max), ..new(shape(1, 2, 2, 9, 17, 80)) },
-        AttentionProblem { mask: Mask::Temporal { tokens_per_frame: 9 }, readout: columns, ..new(shape(1, 2, 2, 18, 40, 128)) },
+        AttentionProblem {
+            mask: Mask::Temporal { tokens_per_frame: 9 },
+            readout: columns,
+            ..new(shape(1, 2, 2, 18, 40, 128))
+        },
     ]
 }
 
 /// Real sizes: Wan 1.3B self-attention of one frame and of a 480p clip, and its cross-attention.
 pub(super) fn bench(readout: Readout) -> Vec<(&'static str, AttentionProblem)> {
-    let case = |seq_q, seq_kv, mask, readout| AttentionProblem { mask, readout, ..AttentionProblem::new(shape(1, 12, 12, seq_q, seq_kv, 128)) };
+    let case = |seq_q, seq_kv, mask, readout| AttentionProblem {
+        mask,
+        readout,
+        ..AttentionProblem::new(shape(1, 12, 12, seq_q, seq_kv, 128))
+    };
     vec![
         ("wan-1.3b self, one frame", case(1560, 1560, Mask::None, Readout::default())),
         ("wan-1.3b self, 480p", case(32_760, 32_760, Mask::None, Readout::default())),
         ("wan-1.3b cross, one frame", case(1560, 512, Mask::None, readout)),
         ("wan-1.3b cross, 480p", case(32_760, 512, Mask::None, readout)),
-        ("wan-1.3b cross, 480p, temporal mask", case(32_760, 512, Mask::Temporal { tokens_per_frame: 1560 }, readout)),
+        (
+            "wan-1.3b cross, 480p, temporal mask",
+            case(32_760, 512, Mask::Temporal { tokens_per_frame: 1560 }, readout),
+        ),
     ]
 }
 
@@ -123,5 +155,10 @@ fn tables_for(p: &AttentionProblem, rng: &mut Pcg64) -> Array {
 }
 
 pub(super) fn tolerance(elem: Dtype, scale: f64) -> Tolerance {
-    Tolerance::for_elem(elem, 2e-5, scale, "exp of scores up to a few tens: 1e-7 relative each, summed over the keys")
+    Tolerance::for_elem(
+        elem,
+        2e-5,
+        scale,
+        "exp of scores up to a few tens: 1e-7 relative each, summed over the keys",
+    )
 }

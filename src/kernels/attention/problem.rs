@@ -171,7 +171,10 @@ impl AttentionProblem {
             return refuse(format!("{heads} query heads do not share {kv_heads} key heads evenly"));
         }
         let fits = |n: usize, h: usize| {
-            [batch, h, head_dim].iter().try_fold(n, |p, &d| p.checked_mul(d)).is_some_and(|p| p < u32::MAX as usize)
+            [batch, h, head_dim]
+                .iter()
+                .try_fold(n, |p, &d| p.checked_mul(d))
+                .is_some_and(|p| p < u32::MAX as usize)
         };
         if !fits(seq_q, heads) || !fits(seq_kv, kv_heads) {
             return refuse(format!("{self}: tensors of 2^32 elements and more are not addressed"));
@@ -335,7 +338,8 @@ impl AttentionProblem {
             first_workgroup: 0,
         };
         let groups = (items as u32).div_ceil(variant.number("WG_SIZE").max(1));
-        Launch::new(&params, [groups, y as u32, z as u32]).split(0, std::mem::offset_of!(Params, first_workgroup))
+        Launch::new(&params, [groups, y as u32, z as u32])
+            .split(0, std::mem::offset_of!(Params, first_workgroup))
     }
 
     /// Multiply-adds of one product of queries and keys, counted as two operations, over what the mask leaves.
@@ -378,7 +382,13 @@ impl Tables<'_> {
         problem.check("attention")?;
         let at = problem.layout();
         let lengths: Vec<f32> = self.key_lengths.iter().map(|&n| n as f32).collect();
-        let parts = [("key_lengths", &lengths[..]), ("mask", self.mask), ("columns", self.columns), ("rows", self.rows), ("heads", self.heads)];
+        let parts = [
+            ("key_lengths", &lengths[..]),
+            ("mask", self.mask),
+            ("columns", self.columns),
+            ("rows", self.rows),
+            ("heads", self.heads),
+        ];
         let mut all = Vec::with_capacity(problem.tables_len());
         for (i, (name, part)) in parts.into_iter().enumerate() {
             let expected = at[i + 1] - at[i];
@@ -406,7 +416,14 @@ impl Tables<'_> {
 /// buckets for each sign, exact up to a quarter of them and logarithmic up to `max_distance`.
 ///
 /// Source: Raffel et al. 2020, as UMT5 uses it with one table a layer.
-pub fn relative_bias(embedding: &[f32], buckets: usize, max_distance: usize, heads: usize, seq_q: usize, seq_kv: usize) -> Vec<f32> {
+pub fn relative_bias(
+    embedding: &[f32],
+    buckets: usize,
+    max_distance: usize,
+    heads: usize,
+    seq_q: usize,
+    seq_kv: usize,
+) -> Vec<f32> {
     let half = buckets / 2;
     let exact = half / 2;
     let bucket = |distance: i64| -> usize {

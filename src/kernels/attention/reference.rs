@@ -4,7 +4,13 @@ use super::problem::{AttentionProblem, AttentionShape, MASKED, Mask, Mass};
 use crate::tensor::Array;
 
 /// Scores of one row after mask and lengths; `None` where the key is not seen.
-fn row_scores(p: &AttentionProblem, q: &Array, k: &Array, tables: &Array, (b, h, i): (usize, usize, usize)) -> Vec<Option<f64>> {
+fn row_scores(
+    p: &AttentionProblem,
+    q: &Array,
+    k: &Array,
+    tables: &Array,
+    (b, h, i): (usize, usize, usize),
+) -> Vec<Option<f64>> {
     let AttentionShape { heads, kv_heads, seq_q, seq_kv, head_dim, .. } = p.shape;
     let kv_head = h / (heads / kv_heads);
     let [lengths_at, mask_at, ..] = p.layout();
@@ -22,7 +28,8 @@ fn row_scores(p: &AttentionProblem, q: &Array, k: &Array, tables: &Array, (b, h,
         }
     };
     let dot = |j: usize| -> f64 {
-        let (q0, k0) = (((b * seq_q + i) * heads + h) * head_dim, ((b * seq_kv + j) * kv_heads + kv_head) * head_dim);
+        let (q0, k0) =
+            (((b * seq_q + i) * heads + h) * head_dim, ((b * seq_kv + j) * kv_heads + kv_head) * head_dim);
         (0..head_dim).map(|d| q.data[q0 + d] * k.data[k0 + d]).sum::<f64>()
     };
     let score = |j: usize| {
@@ -46,7 +53,13 @@ impl Row {
     }
 }
 
-pub(super) fn row(p: &AttentionProblem, q: &Array, k: &Array, tables: &Array, at: (usize, usize, usize)) -> Row {
+pub(super) fn row(
+    p: &AttentionProblem,
+    q: &Array,
+    k: &Array,
+    tables: &Array,
+    at: (usize, usize, usize),
+) -> Row {
     let scores = row_scores(p, q, k, tables, at);
     let largest = scores.iter().flatten().copied().fold(f64::NEG_INFINITY, f64::max);
     if largest == f64::NEG_INFINITY {
@@ -60,7 +73,13 @@ pub(super) fn row(p: &AttentionProblem, q: &Array, k: &Array, tables: &Array, at
 }
 
 /// Calls `f` for every row of the map.
-pub(super) fn rows(p: &AttentionProblem, q: &Array, k: &Array, tables: &Array, mut f: impl FnMut((usize, usize, usize), Row)) {
+pub(super) fn rows(
+    p: &AttentionProblem,
+    q: &Array,
+    k: &Array,
+    tables: &Array,
+    mut f: impl FnMut((usize, usize, usize), Row),
+) {
     let AttentionShape { batch, heads, seq_q, .. } = p.shape;
     for b in 0..batch {
         for h in 0..heads {
@@ -157,14 +176,25 @@ impl Upstream<'_> {
     }
 
     /// Gradient into the map at one entry.
-    fn map_grad(&self, p: &AttentionProblem, tables: &Array, (b, h, i): (usize, usize, usize), j: usize, log_p: f64) -> f64 {
+    fn map_grad(
+        &self,
+        p: &AttentionProblem,
+        tables: &Array,
+        (b, h, i): (usize, usize, usize),
+        j: usize,
+        log_p: f64,
+    ) -> f64 {
         let AttentionShape { batch, heads, seq_q, seq_kv, .. } = p.shape;
         let [_, _, columns_at, rows_at, heads_at, _] = p.layout();
         let [entropy_at, mass_at, _] = p.map_grads_offsets();
         let g = &self.map_grads.data;
         let groups = p.readout.columns;
         let mut sum: f64 = (0..groups)
-            .map(|gr| g[(b * groups + gr) * seq_q + i] * tables.data[columns_at + gr * seq_kv + j] * f64::from(p.column_factor))
+            .map(|gr| {
+                g[(b * groups + gr) * seq_q + i]
+                    * tables.data[columns_at + gr * seq_kv + j]
+                    * f64::from(p.column_factor)
+            })
             .sum();
         if p.readout.entropy {
             sum -= g[entropy_at + (b * heads + h) * seq_q + i] * log_p;
@@ -187,7 +217,14 @@ pub(super) struct Backward {
     pub(super) stats: Array,
 }
 
-pub(super) fn backward(p: &AttentionProblem, q: &Array, k: &Array, v: &Array, tables: &Array, up: &Upstream<'_>) -> Backward {
+pub(super) fn backward(
+    p: &AttentionProblem,
+    q: &Array,
+    k: &Array,
+    v: &Array,
+    tables: &Array,
+    up: &Upstream<'_>,
+) -> Backward {
     let AttentionShape { batch, heads, kv_heads, seq_q, seq_kv, head_dim } = p.shape;
     let mut dq = Array::zeros(q.shape.clone());
     let mut dkv = Array::zeros([2, batch, seq_kv, kv_heads, head_dim]);

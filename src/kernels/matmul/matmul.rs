@@ -101,10 +101,16 @@ impl Kernel for Matmul {
         let limit = u32::MAX as usize;
         let fits = |a: usize, b: usize| a.checked_mul(b).is_some_and(|p| p <= limit);
         if m == 0 || n == 0 || k == 0 || !fits(m, k) || !fits(n, k) || !fits(m, n) {
-            return Err(Error::problem(Self::STEM, format!("m={m}, n={n}, k={k}: sizes are 1.. and products below 2^32")));
+            return Err(Error::problem(
+                Self::STEM,
+                format!("m={m}, n={n}, k={k}: sizes are 1.. and products below 2^32"),
+            ));
         }
         if self.groups() == 0 || !m.is_multiple_of(self.groups()) {
-            return Err(Error::problem(Self::STEM, format!("{m} rows do not split into {} groups", self.groups())));
+            return Err(Error::problem(
+                Self::STEM,
+                format!("{m} rows do not split into {} groups", self.groups()),
+            ));
         }
         Ok(())
     }
@@ -174,7 +180,8 @@ impl Kernel for Matmul {
             (0..k).map(|i| x.data[row * k + i] * weight(i, col)).sum::<f64>() + bias(col)
         });
         let residual = |at: usize| rest.get(1).map_or(0.0, |r| r.data[at]);
-        let gate = |at: usize| rest.get(2).map_or(1.0, |g| g.data[(at / n) / (m / self.groups()) * n + at % n]);
+        let gate =
+            |at: usize| rest.get(2).map_or(1.0, |g| g.data[(at / n) / (m / self.groups()) * n + at % n]);
         match self.epilogue {
             Epilogue::None | Epilogue::Bias => vec![pre],
             Epilogue::BiasGelu => vec![Array::from_fn([m, n], |at| gelu(pre.data[at])), pre],
@@ -197,7 +204,12 @@ impl Kernel for Matmul {
     }
 
     fn tolerance(&self, elem: Dtype) -> Vec<Tolerance> {
-        let t = Tolerance::for_elem(elem, 2e-6 * (self.k as f64).sqrt().max(4.0), 1.0, "f32 summation of k terms of order 1/sqrt(k)");
+        let t = Tolerance::for_elem(
+            elem,
+            2e-6 * (self.k as f64).sqrt().max(4.0),
+            1.0,
+            "f32 summation of k terms of order 1/sqrt(k)",
+        );
         let outputs = self.slots().iter().filter(|s| s.access != crate::gpu::Access::Read).count();
         vec![t; outputs]
     }
@@ -254,9 +266,18 @@ impl Kernel for Matmul {
 
 /// `epilogue(x · op(w))`; `extra` holds bias, residual and gate, as the epilogue asks. Returns the written tensors:
 /// `y`, and for [`Epilogue::BiasGelu`] also the value before the gelu.
-pub fn matmul(x: &Tensor, w: &Tensor, layout: Layout, epilogue: Epilogue, extra: &[&Tensor]) -> Result<Vec<Tensor>> {
+pub fn matmul(
+    x: &Tensor,
+    w: &Tensor,
+    layout: Layout,
+    epilogue: Epilogue,
+    extra: &[&Tensor],
+) -> Result<Vec<Tensor>> {
     let (&[m, k], &[w0, w1]) = (x.dims(), w.dims()) else {
-        return Err(Error::problem(Matmul::STEM, format!("x {} and w {} are matrices", x.shape(), w.shape())));
+        return Err(Error::problem(
+            Matmul::STEM,
+            format!("x {} and w {} are matrices", x.shape(), w.shape()),
+        ));
     };
     let n = if layout == Layout::Rows { w0 } else { w1 };
     let problem = Matmul { m, n, k, layout, epilogue };

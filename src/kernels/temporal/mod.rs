@@ -92,8 +92,9 @@ impl TemporalObjective {
     /// A level of attention twice as high halves every gradient; their balance stays.
     pub fn scale_free() -> Self {
         Self {
-            weights: TemporalWeights { correlation: 1.0, magnitude: 1.0, entropy: 10.0, flatness: 1.0 },
+            weights: TemporalWeights { correlation: 1.0, magnitude: 1.0, entropy: 0.2, flatness: 1.0 },
             magnitude: Magnitude::LogRatio,
+            skip_first: 0,
             skip_last: 0,
             ..Self::released()
         }

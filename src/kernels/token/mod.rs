@@ -132,8 +132,8 @@ impl Patches {
     fn bench_cases() -> Vec<(&'static str, Self)> {
         let case = |order| Self { channels: 16, frames: 21, height: 60, width: 104, patch: [1, 2, 2], order };
         vec![
-            ("wan-1.3b 480p", case(PatchOrder::ChannelFirst)),
-            ("wan-1.3b 480p", case(PatchOrder::ChannelLast)),
+            ("wan-1.3b 480p, channel first", case(PatchOrder::ChannelFirst)),
+            ("wan-1.3b 480p, channel last", case(PatchOrder::ChannelLast)),
         ]
     }
 }

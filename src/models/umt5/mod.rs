@@ -78,7 +78,11 @@ impl Umt5 {
     /// `(batch, length, d_model)`; rows past a length hold what the padding became.
     pub fn encode(&self, ids: &[u32], length: usize, lengths: &[usize]) -> Result<Tensor> {
         let batch = lengths.len();
-        if length == 0 || batch == 0 || ids.len() != batch * length || lengths.iter().any(|&n| n == 0 || n > length) {
+        if length == 0
+            || batch == 0
+            || ids.len() != batch * length
+            || lengths.iter().any(|&n| n == 0 || n > length)
+        {
             return Err(Error::input(
                 "token ids",
                 format!("{} ids for {batch} sequences of {length} with lengths {lengths:?}", ids.len()),
@@ -87,7 +91,8 @@ impl Umt5 {
         let c = self.config();
         let embedded = self.weights.load_embeddings(ids)?;
         let mut tape = Tape::forward();
-        let mut x = Var::constant(Tensor::from_f32(&self.context, [batch * length, c.d_model], embedded.data())?);
+        let mut x =
+            Var::constant(Tensor::from_f32(&self.context, [batch * length, c.d_model], embedded.data())?);
         let shape = AttentionShape {
             batch,
             heads: c.num_heads,
@@ -97,16 +102,32 @@ impl Umt5 {
             head_dim: c.d_kv,
         };
         let padded = lengths.iter().any(|&n| n < length);
-        let problem = AttentionProblem { scale: 1.0, mask: Mask::Relative, key_lengths: padded, ..AttentionProblem::new(shape) };
-        let key_lengths: Vec<u32> = if padded { lengths.iter().map(|&n| n as u32).collect() } else { Vec::new() };
+        let problem = AttentionProblem {
+            scale: 1.0,
+            mask: Mask::Relative,
+            key_lengths: padded,
+            ..AttentionProblem::new(shape)
+        };
+        let key_lengths: Vec<u32> =
+            if padded { lengths.iter().map(|&n| n as u32).collect() } else { Vec::new() };
         let heads = [batch, length, c.num_heads, c.d_kv];
         for block in &self.blocks {
-            let bias = relative_bias(block.position_bias.data(), c.num_buckets, c.max_distance, c.num_heads, length, length);
-            let tables = Tables { key_lengths: &key_lengths, mask: &bias, ..Tables::default() }.upload(&self.context, &problem)?;
+            let bias = relative_bias(
+                block.position_bias.data(),
+                c.num_buckets,
+                c.max_distance,
+                c.num_heads,
+                length,
+                length,
+            );
+            let tables = Tables { key_lengths: &key_lengths, mask: &bias, ..Tables::default() }
+                .upload(&self.context, &problem)?;
             let h = block.attention_norm.apply(&mut tape, &x, None)?;
             let mut split = |layer: &Linear| layer.apply(&mut tape, &h)?.reshape(heads);
             let (q, k, v) = (split(&block.q)?, split(&block.k)?, split(&block.v)?);
-            let o = tape.attend(Attend { problem: &problem, q: &q, k: &k, v: &v, tables: &tables, columns: None })?.o;
+            let o = tape
+                .attend(Attend { problem: &problem, q: &q, k: &k, v: &v, tables: &tables, columns: None })?
+                .o;
             x = block.o.then(&mut tape, &o.reshape([batch * length, c.d_attn])?, LinearThen::Residual(&x))?;
             let h = block.ffn_norm.apply(&mut tape, &x, None)?;
             let (gate, up) = (block.gate.apply(&mut tape, &h)?, block.up.apply(&mut tape, &h)?);

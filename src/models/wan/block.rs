@@ -61,7 +61,10 @@ impl BlockCall {
         }
         if let Some(capture) = capture {
             if capture.groups == 0 || !(capture.layer_divisor > 0.0) {
-                return Err(Error::input("capture", "at least one token group and a positive layer divisor are needed"));
+                return Err(Error::input(
+                    "capture",
+                    "at least one token group and a positive layer divisor are needed",
+                ));
             }
             cross_problem.readout = Readout { columns: capture.groups, ..Readout::default() };
             cross_problem.column_factor = 1.0 / (c.num_heads as f32 * capture.layer_divisor);
@@ -126,8 +129,11 @@ impl Block {
     pub(super) fn new(context: &Context, weights: &WanWeights, i: usize) -> Result<Self> {
         let c = weights.config();
         let load = |p| weights.load(WanParam::Block(i, p));
-        let linear = |p: fn(Part) -> BlockParam| Linear::new(context, &load(p(Part::Weight))?, Some(&load(p(Part::Bias))?));
-        let cross_norm = (load(BlockParam::CrossNorm(Part::Weight))?, load(BlockParam::CrossNorm(Part::Bias))?);
+        let linear = |p: fn(Part) -> BlockParam| {
+            Linear::new(context, &load(p(Part::Weight))?, Some(&load(p(Part::Bias))?))
+        };
+        let cross_norm =
+            (load(BlockParam::CrossNorm(Part::Weight))?, load(BlockParam::CrossNorm(Part::Bias))?);
         Ok(Self {
             modulation: Tensor::from_f32(context, [6, c.dim], load(BlockParam::Modulation)?.data())?,
             self_attention: Projections::new(context, weights, i, Which::SelfAttention)?,
@@ -174,7 +180,14 @@ impl Block {
         let (q, key) = (p.norm_q.apply(tape, &q, rope)?, p.norm_k.apply(tape, &key, rope)?);
         let value = p.v.apply(tape, &h)?;
         let (q, key, value) = (split(&q, tokens)?, split(&key, tokens)?, split(&value, tokens)?);
-        let attend = Attend { problem: &call.self_problem, q: &q, k: &key, v: &value, tables: &call.self_tables, columns: None };
+        let attend = Attend {
+            problem: &call.self_problem,
+            q: &q,
+            k: &key,
+            v: &value,
+            tables: &call.self_tables,
+            columns: None,
+        };
         let o = tape.attend(attend)?.o.reshape([tokens, self.heads * self.head_dim])?;
         let x = p.o.then(tape, &o, LinearThen::GatedResidual { gate: &row(2)?, residual: x })?;
 
@@ -183,9 +196,16 @@ impl Block {
         let q = p.q.apply(tape, &h)?;
         let q = split(&p.norm_q.apply(tape, &q, None)?, tokens)?;
         let text_len = call.cross_problem.shape.seq_kv;
-        let (k, v) = (split(&Var::constant(k.clone()), text_len)?, split(&Var::constant(v.clone()), text_len)?);
-        let attended =
-            tape.attend(Attend { problem: &call.cross_problem, q: &q, k: &k, v: &v, tables: &call.cross_tables, columns: rest.first() })?;
+        let (k, v) =
+            (split(&Var::constant(k.clone()), text_len)?, split(&Var::constant(v.clone()), text_len)?);
+        let attended = tape.attend(Attend {
+            problem: &call.cross_problem,
+            q: &q,
+            k: &k,
+            v: &v,
+            tables: &call.cross_tables,
+            columns: rest.first(),
+        })?;
         if stop {
             return Ok(std::iter::once(x).chain(attended.columns).collect());
         }

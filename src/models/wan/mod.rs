@@ -111,7 +111,8 @@ impl Wan {
     /// Uploads the weights.
     pub fn new(context: &Context, weights: &WanWeights) -> Result<Self> {
         let config = weights.config().clone();
-        let linear = |w: WanParam, b: WanParam| Linear::new(context, &weights.load(w)?, Some(&weights.load(b)?));
+        let linear =
+            |w: WanParam, b: WanParam| Linear::new(context, &weights.load(w)?, Some(&weights.load(b)?));
         let pair = |p: fn(Part) -> WanParam| linear(p(Part::Weight), p(Part::Bias));
         let mut blocks = Vec::with_capacity(config.num_layers);
         for i in 0..config.num_layers {
@@ -156,10 +157,16 @@ impl Wan {
     pub fn text_on_device(&self, encoded: &Tensor) -> Result<WanText> {
         let c = &self.config;
         let &[rows, width] = encoded.dims() else {
-            return Err(Error::input("text encoding", format!("{} is not (tokens, text_dim)", encoded.shape())));
+            return Err(Error::input(
+                "text encoding",
+                format!("{} is not (tokens, text_dim)", encoded.shape()),
+            ));
         };
         if width != c.text_dim || rows > c.text_len {
-            return Err(Error::input("text encoding", format!("{rows} rows of {width}, at most {} of {} fit", c.text_len, c.text_dim)));
+            return Err(Error::input(
+                "text encoding",
+                format!("{rows} rows of {width}, at most {} of {} fit", c.text_len, c.text_dim),
+            ));
         }
         let padded = Tensor::zeros(&self.context, [c.text_len, c.text_dim])?;
         encoded.copy_to(&padded.narrow(0, rows)?)?;
@@ -192,7 +199,9 @@ impl Wan {
                 f64::from(timestep) * 10_000f64.powf(-exponent)
             }
         };
-        let wave: Vec<f32> = (0..2 * half).map(|j| if j < half { angle(j).cos() } else { angle(j - half).sin() } as f32).collect();
+        let wave: Vec<f32> = (0..2 * half)
+            .map(|j| if j < half { angle(j).cos() } else { angle(j - half).sin() } as f32)
+            .collect();
         let mut tape = Tape::forward();
         let x = Var::constant(Tensor::from_f32(&self.context, [1, 2 * half], &wave)?);
         let h = self.time_in.apply(&mut tape, &x)?;
@@ -204,10 +213,20 @@ impl Wan {
     }
 
     /// Velocity of a latent `(channels, frames, height, width)`, and the map where asked.
-    pub fn forward(&self, tape: &mut Tape, latent: &Var, time: &WanTime, text: &WanText, options: WanOptions<'_>) -> Result<WanOutput> {
+    pub fn forward(
+        &self,
+        tape: &mut Tape,
+        latent: &Var,
+        time: &WanTime,
+        text: &WanText,
+        options: WanOptions<'_>,
+    ) -> Result<WanOutput> {
         let c = &self.config;
         let &[channels, frames, height, width] = latent.tensor().dims() else {
-            return Err(Error::input("latent", format!("{} is not (channels, frames, height, width)", latent.tensor().shape())));
+            return Err(Error::input(
+                "latent",
+                format!("{} is not (channels, frames, height, width)", latent.tensor().shape()),
+            ));
         };
         if channels != c.in_dim {
             return Err(Error::input("latent", format!("{channels} channels, the model takes {}", c.in_dim)));
@@ -231,7 +250,12 @@ impl Wan {
             let (k, v) = (k.clone(), v.clone());
             let stop = map_only && i == last;
             let inputs: Vec<Var> = std::iter::once(x.clone()).chain(map.clone()).collect();
-            let mut out = tape.checkpoint(&inputs, Rc::new(move |tape, inputs| run.forward(tape, inputs, &call, &time, (&k, &v), stop)))?.into_iter();
+            let mut out = tape
+                .checkpoint(
+                    &inputs,
+                    Rc::new(move |tape, inputs| run.forward(tape, inputs, &call, &time, (&k, &v), stop)),
+                )?
+                .into_iter();
             x = out.next().ok_or_else(|| Error::input("block", "no result"))?;
             map = out.next();
             if let Some(hook) = &mut on_block {
@@ -252,7 +276,14 @@ impl Wan {
         let row = |n| weighted_sum(&[(&self.head_modulation.narrow(n, 1)?.to_owned_copy()?, 1.0), (e, 1.0)]);
         let h = tape.layer_norm(&x, &row(1)?, &row(0)?, true, c.eps as f32)?;
         let y = self.head.apply(tape, &h)?;
-        let patches = Patches { channels: c.out_dim, frames, height, width, patch: c.patch_size, order: PatchOrder::ChannelLast };
+        let patches = Patches {
+            channels: c.out_dim,
+            frames,
+            height,
+            width,
+            patch: c.patch_size,
+            order: PatchOrder::ChannelLast,
+        };
         Ok(WanOutput { velocity: Some(tape.unpatchify(&y, patches)?), map })
     }
 }

@@ -141,7 +141,9 @@ pub(super) fn guided_sample(context: &Context, case: &Case) -> Result<Outputs> {
     let masks = case.input("masks")?;
     let frames = masks.shape().dims().last().copied().unwrap_or(0);
     let mut groups = Vec::new();
-    for (tokens, curve) in case.usize_lists("token_groups")?.into_iter().zip(masks.data().chunks(frames.max(1))) {
+    for (tokens, curve) in
+        case.usize_lists("token_groups")?.into_iter().zip(masks.data().chunks(frames.max(1)))
+    {
         groups.push(TimedTokens { tokens, curve: TimingCurve::new(curve.to_vec())? });
     }
     let guided = case.usizes("guided_steps")?;
@@ -168,7 +170,8 @@ pub(super) fn guided_sample(context: &Context, case: &Case) -> Result<Outputs> {
         ..Guidance::released()
     };
     let control = Control { groups, guidance: Some(guidance), mask: None };
-    let prompts = Prompts { positive: &positive, negative: &negative, scale: case.f64("guide_scale")? as f32 };
+    let prompts =
+        Prompts { positive: &positive, negative: &negative, scale: case.f64("guide_scale")? as f32 };
     let mut record = Record::default();
     let mut failed = None;
     let mut hook = |event: &Event<'_>| match record.note(event) {
@@ -183,7 +186,8 @@ pub(super) fn guided_sample(context: &Context, case: &Case) -> Result<Outputs> {
         return Err(error);
     }
     let last = last?;
-    let difference = |a: &Tensor, b: &Tensor| foveal::kernels::elementwise::weighted_sum(&[(a, 1.0), (b, -1.0)]);
+    let difference =
+        |a: &Tensor, b: &Tensor| foveal::kernels::elementwise::weighted_sum(&[(a, 1.0), (b, -1.0)]);
     let mut edits = Vec::new();
     for (after, before) in record.after_edit.iter().zip(&record.after_step) {
         edits.push(difference(after, before)?);
@@ -193,7 +197,9 @@ pub(super) fn guided_sample(context: &Context, case: &Case) -> Result<Outputs> {
         let before = record.after_step.get(step as usize).ok_or_else(|| case.malformed("no such step"))?;
         moves.push(difference(latent, before)?);
     }
-    let mean_total = |terms: &Vec<GroupTerms>| terms.iter().map(|t| f64::from(t.total)).sum::<f64>() / terms.len().max(1) as f64;
+    let mean_total = |terms: &Vec<GroupTerms>| {
+        terms.iter().map(|t| f64::from(t.total)).sum::<f64>() / terms.len().max(1) as f64
+    };
     let updates = record.iteration_step.len();
     let steps = schedule.steps();
     pollster::block_on(async {
