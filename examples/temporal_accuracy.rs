@@ -38,6 +38,7 @@ use prompts::{Set, Task};
 use score::Score;
 use std::error::Error;
 use std::path::{Path, PathBuf};
+use std::process::ExitCode;
 
 /// Measures how well curves are followed.
 #[derive(Debug, Parser)]
@@ -95,6 +96,9 @@ struct Tuning {
     /// Correlation at which updates end.
     #[arg(long)]
     threshold: Option<f32>,
+    /// Frames at the start that correlation and flatness leave out.
+    #[arg(long)]
+    skip_first: Option<usize>,
     /// Weight of the correlation.
     #[arg(long)]
     correlation: Option<f32>,
@@ -140,6 +144,7 @@ impl Tuning {
         if let Some(size) = self.size {
             g.update = Update::TrustRegion { size };
         }
+        g.objective.skip_first = self.skip_first.unwrap_or(g.objective.skip_first);
         let w = &mut g.objective.weights;
         w.correlation = self.correlation.unwrap_or(w.correlation);
         w.magnitude = self.magnitude.unwrap_or(w.magnitude);
@@ -190,8 +195,17 @@ impl Args {
     }
 }
 
-fn main() -> Result<(), Box<dyn Error>> {
-    let args = Args::parse();
+fn main() -> ExitCode {
+    match run(&Args::parse()) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(args: &Args) -> Result<(), Box<dyn Error>> {
     let (pipeline, folder) = film::open(&args.adapter, args.model.as_deref())?;
     let detector =
         Detector::open(&folder)?.ok_or("the model states no palette, so its clips cannot be measured")?;

@@ -12,6 +12,7 @@ use foveal::pipelines::temporal_control::{Event, Guidance, TemporalMask};
 use foveal::pipelines::text_to_video::{ClipRequest, TextToVideo, TimedWord};
 use std::error::Error;
 use std::path::{Path, PathBuf};
+use std::process::ExitCode;
 use support::demo::{Demo, Take, Word, describe};
 use support::detector::{Detector, Object};
 use support::heat::HeatRecorder;
@@ -95,12 +96,21 @@ fn words(
     Ok((shown, timed))
 }
 
-fn main() -> Result<(), Box<dyn Error>> {
-    let args = Args::parse();
+fn main() -> ExitCode {
+    match run(&Args::parse()) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(args: &Args) -> Result<(), Box<dyn Error>> {
     let (pipeline, folder) = film::open(&args.adapter, args.model.as_deref())?;
     let detector = Detector::open(&folder)?;
     let asked = Demo::objects(detector.as_ref(), &args.prompt);
-    let (words, timed) = words(&args, &pipeline, detector.as_ref(), &asked)?;
+    let (words, timed) = words(args, &pipeline, detector.as_ref(), &asked)?;
 
     let mut plain = pipeline.request(&args.prompt);
     plain.seed = args.seed;
@@ -113,7 +123,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     args.mode.apply(&mut steered, &settings, TemporalMask::default());
 
     let name = folder.file_name().map(|n| n.to_string_lossy().into_owned()).unwrap_or_default();
-    let mut facts = facts(&pipeline, &args, &steered, name);
+    let mut facts = facts(&pipeline, args, &steered, name);
     println!("prompt: {}", args.prompt);
     for word in &words {
         println!("word: {} at {} {:?}", word.phrase, word.spec, word.curve);

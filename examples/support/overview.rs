@@ -4,7 +4,7 @@ use super::canvas::Canvas;
 use foveal::{Error, Result};
 use std::path::Path;
 
-const ZOOM: u32 = 2;
+const ZOOM: u32 = 3;
 const GAP: u32 = 2;
 const BAR: u32 = 3;
 const BLOCK: u32 = 10;

@@ -81,6 +81,7 @@ fn panel(
     mesh.x_desc("latent frame")
         .y_desc("attention (largest = 1), presence")
         .axis_desc_style(("sans-serif", 14))
+        .label_style(("sans-serif", 13))
         .draw()?;
 
     // Wanted: a step of full width around each frame.
