@@ -6,7 +6,7 @@
 //! where the words should be seen, near 0 where not.
 //!
 //! Three kernels: [`TemporalSignal`] reduces each frame to its sum and entropy, [`TemporalLoss`] makes the terms and
-//! their gradient by those, [`TemporalSignalBackward`] carries it to the map. [`temporal_loss`] runs them.
+//! their gradient by those, [`TemporalSignalBackward`] carries it to the map. [`temporal_loss()`] runs them.
 
 pub mod temporal_loss;
 pub mod temporal_signal;
