@@ -2,7 +2,7 @@
 //! report that shows both.
 //!
 //! `cargo xtask demo`, or
-//! `cargo run --release --example temporal_control -- --prompt "a red square and a blue cross" --word "red square" --curve 4..8`
+//! `cargo run --release --example temporal_control -- --prompt "a green ring" --word "green ring" --curve 2..6 --seed 3`
 
 mod support;
 
@@ -20,21 +20,28 @@ use support::mode::Mode;
 use support::progress::Progress;
 use support::{film, page, pictures, plot};
 
+/// Of the example that runs without arguments. Prompt, curves and seed were chosen because they show the effect well:
+/// left alone, the model shows the square first and the cross throughout.
+const PROMPT: &str = "a red square and a blue cross";
+const WORDS: [(&str, &str); 2] = [("red square", "4..8"), ("blue cross", "0..4")];
+const SEED: u64 = 1;
+
 /// Times words of a prompt by curves and shows the effect.
 #[derive(Debug, Parser)]
 struct Args {
     /// What to draw.
-    #[arg(long, default_value = "a red square and a blue cross")]
+    #[arg(long, default_value = PROMPT)]
     prompt: String,
-    /// Words of the prompt that follow a curve; may be repeated, with a curve for each [default: red square]
+    /// Words of the prompt that follow a curve; may be repeated, with a curve for each [default, with the default
+    /// prompt: "red square" and "blue cross"]
     #[arg(long)]
     word: Vec<String>,
     /// When the word should be seen: frames 4..8, seconds 0s..1.5s, onset:3, keys:0=0,5=1, or one value a frame
-    /// [default: 4..8]
+    /// [default, with the default prompt: 4..8 and 0..4]
     #[arg(long, allow_hyphen_values = true)]
     curve: Vec<String>,
     /// Seed of the noise.
-    #[arg(long, default_value_t = 1)]
+    #[arg(long, default_value_t = SEED)]
     seed: u64,
     /// Denoising steps [default: the model's]
     #[arg(long)]
@@ -59,7 +66,10 @@ struct Args {
 /// Words and curves as typed, or the ones of the default prompt.
 fn pairs(args: &Args) -> Result<Vec<(String, String)>, Box<dyn Error>> {
     match (args.word.as_slice(), args.curve.as_slice()) {
-        ([], []) => Ok(vec![("red square".into(), "4..8".into())]),
+        ([], []) if args.prompt == PROMPT => {
+            Ok(WORDS.map(|(word, curve)| (word.into(), curve.into())).to_vec())
+        }
+        ([], []) => Err("a prompt of your own needs at least one --word and its --curve".into()),
         (words, curves) if words.len() == curves.len() => {
             Ok(words.iter().cloned().zip(curves.iter().cloned()).collect())
         }

@@ -72,8 +72,9 @@ fn write(page: &mut String, demo: &Demo) -> std::fmt::Result {
     page.push_str(
         "</dl>\n<p class=\"note\">The model behind these clips is a tiny one, trained for this demonstration on synthetic \
          clips of coloured shapes that appear and disappear at random times. It shows that the mechanism works; it says \
-         nothing about how well a large model follows a curve. One clip is an example, not a measurement: \
-         <code>temporal_accuracy</code> measures many.</p>\n\
+         nothing about how well a large model follows a curve. One clip is an example and not a measurement; prompt, curves \
+         and seed of the default one were chosen because they show the effect well. The example \
+         <code>temporal_accuracy</code> measures many clips.</p>\n\
          <p>Files: <a href=\"clip.gif\">clip.gif</a>, <a href=\"sheet.png\">sheet.png</a>, \
          <a href=\"uncontrolled.png\">uncontrolled.png</a>, <a href=\"controlled.png\">controlled.png</a>, \
          <a href=\"curves.svg\">curves.svg</a>, <a href=\"result.json\">result.json</a></p>\n</html>\n",

@@ -13,6 +13,8 @@ use std::time::Duration;
 
 const GAP: u32 = 8;
 const BAR: u32 = 14;
+/// Left of a sheet's first frame.
+const MARGIN: u32 = 20;
 /// Marks at the left edge of the uncontrolled and the controlled part.
 const PLAIN: [u8; 3] = [140, 144, 158];
 const STEERED: [u8; 3] = [255, 255, 255];
@@ -89,13 +91,13 @@ pub(crate) fn sheet(demo: &Demo, path: &Path) -> Result<()> {
     let mut canvas = Canvas::new(sheet.width(), GAP + lanes + 2 * half + 3 * GAP);
     let mut top = sheet.wanted(&mut canvas, GAP);
     for (take, mark) in [(&demo.before, PLAIN), (&demo.after, STEERED)] {
-        canvas.fill([0, top, GAP / 2, half - GAP], mark);
+        canvas.fill([GAP / 2, top, GAP / 2, half - GAP], mark);
         top = sheet.frames(&mut canvas, top, take);
         for (group, word) in demo.words.iter().enumerate() {
             // One scale for both clips.
             let scale = demo.before.heat.largest(group).max(demo.after.heat.largest(group));
             sheet.heat(&mut canvas, top, take, group, scale);
-            canvas.fill([GAP - 3, top, 3, sheet.cell.1], word.ink);
+            canvas.fill([MARGIN - 6, top, 4, sheet.cell.1], word.ink);
             top += sheet.cell.1 + GAP;
         }
         top += GAP;
@@ -117,11 +119,11 @@ impl<'a> Sheet<'a> {
     }
 
     fn width(&self) -> u32 {
-        2 * GAP + self.demo.size[0] as u32 * (self.cell.0 + GAP)
+        MARGIN + self.demo.size[0] as u32 * (self.cell.0 + GAP)
     }
 
     fn left(&self, frame: u32) -> u32 {
-        2 * GAP + frame * (self.cell.0 + GAP)
+        MARGIN + frame * (self.cell.0 + GAP)
     }
 
     fn measured(&self) -> impl Iterator<Item = &Word> {
