@@ -23,3 +23,8 @@ pub use error::{Error, Result};
 pub use gpu::{AdapterChoice, Caps, Context, ContextOptions};
 pub use shape::Shape;
 pub use tensor::{HostTensor, Tensor};
+
+/// The README's examples compile.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;
