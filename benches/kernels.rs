@@ -12,7 +12,7 @@ use clap::Parser;
 use foveal::gpu::Timing;
 use foveal::kernels::registry::{AnyKernel, REGISTRY};
 use foveal::kernels::{Element, Slot, Variant, Work};
-use foveal::{AdapterChoice, Context, ContextOptions, Dtype, Error, Result, Tensor};
+use foveal::{AdapterChoice, Context, ContextOptions, Error, Result, Tensor};
 use pollster::block_on;
 use std::fmt::Write as _;
 use std::path::PathBuf;
@@ -181,7 +181,7 @@ fn run(args: &Args) -> Result<()> {
 fn too_large(context: &Context, case: &dyn AnyKernel, variant: &Variant) -> Option<String> {
     let caps = context.caps();
     case.slots().iter().find_map(|slot| {
-        let bytes = (slot.shape.len() * slot.dtype(variant.elem).size()) as u64;
+        let bytes = (slot.shape.len() * slot.dtype(variant).size()) as u64;
         (bytes > caps.max_binding.min(caps.max_buffer)).then(|| {
             format!("`{}` of {bytes} bytes is above the device's binding of {}", slot.name, caps.max_binding)
         })
@@ -251,12 +251,12 @@ fn tensors(context: &Context, case: &dyn AnyKernel, variant: &Variant) -> Result
     let rows = rows.copied().unwrap_or(1).max(1) as u32;
     let mut tensors = Vec::with_capacity(slots.len());
     for slot in &slots {
-        tensors.push(filled(context, slot, variant.elem, rows)?);
+        tensors.push(filled(context, slot, variant, rows)?);
     }
     Ok(tensors)
 }
 
-fn filled(context: &Context, slot: &Slot, elem: Dtype, rows: u32) -> Result<Tensor> {
+fn filled(context: &Context, slot: &Slot, variant: &Variant, rows: u32) -> Result<Tensor> {
     // Scrambles the bits of an index, so that neighbours differ.
     let noise =
         |i: u32| (i ^ 0x9e37_79b9).wrapping_mul(0x85eb_ca6b).rotate_left(13).wrapping_mul(0xc2b2_ae35) >> 8;
@@ -269,9 +269,9 @@ fn filled(context: &Context, slot: &Slot, elem: Dtype, rows: u32) -> Result<Tens
             &(0..n).map(|i| noise(i) % rows).collect::<Vec<_>>(),
         ),
         Element::F32 => Tensor::from_f32(context, slot.shape.clone(), &(0..n).map(unit).collect::<Vec<_>>()),
-        Element::Elem => {
+        Element::Elem | Element::Weight => {
             let values: Vec<_> = (0..n).map(|i| 2.0 * unit(i) - 1.0).collect();
-            Tensor::from_f32_as(context, slot.shape.clone(), &values, elem)
+            Tensor::from_f32_as(context, slot.shape.clone(), &values, slot.dtype(variant))
         }
     }
 }

@@ -1,11 +1,37 @@
 //! Lists the adapters of this machine: what each offers, which one a program takes, and why others are refused.
 //!
 //! `cargo run --release --example devices`
+//!
+//! With `--verify` every adapter computes results that are known, in all variants of the main kernels; the program fails
+//! where one is wrong. `--verify --adapter NAME` asks one adapter.
 
+use clap::Parser;
 use foveal::gpu::{AdapterReport, list_adapters};
-use foveal::{AdapterChoice, Caps, Context, ContextOptions};
+use foveal::{AdapterChoice, Caps, Context, ContextOptions, SelfTest};
+use std::process::ExitCode;
+use std::time::Instant;
 
-fn main() {
+/// Lists and verifies adapters.
+#[derive(Debug, Parser)]
+struct Args {
+    /// Compute known results on each adapter and compare
+    #[arg(long)]
+    verify: bool,
+    /// Verify only this one: best, low-power, software, its number, or part of its name
+    #[arg(long)]
+    adapter: Option<AdapterChoice>,
+}
+
+fn main() -> ExitCode {
+    let args = Args::parse();
+    if args.verify {
+        return verify(args.adapter);
+    }
+    list();
+    ExitCode::SUCCESS
+}
+
+fn list() {
     let adapters = pollster::block_on(list_adapters());
     if adapters.is_empty() {
         println!(
@@ -29,6 +55,51 @@ fn main() {
             Err(error) => println!("`--adapter {word}`: {error}"),
         }
     }
+}
+
+/// Runs the full self-test and prints what came out wrong.
+fn verify(choice: Option<AdapterChoice>) -> ExitCode {
+    let every = || {
+        let all = pollster::block_on(list_adapters());
+        // One that no kernel can run on has nothing to verify.
+        all.into_iter().filter(|r| r.caps.backend != "noop").map(|r| AdapterChoice::Index(r.index)).collect()
+    };
+    let choices = choice.map_or_else(every, |one| vec![one]);
+    let mut sound = 0;
+    for choice in &choices {
+        let options = ContextOptions {
+            adapter: choice.clone(),
+            self_test: SelfTest::Skip,
+            ..ContextOptions::default()
+        };
+        let start = Instant::now();
+        let tested = pollster::block_on(async {
+            let context = Context::new(options).await?;
+            println!("{}", context.caps());
+            context.self_test(SelfTest::Full).await
+        });
+        match tested {
+            Ok(report) => {
+                let worst = report.passed.iter().max_by(|a, b| a.1.total_cmp(&b.1));
+                for fault in &report.faults {
+                    println!("   WRONG  {fault}");
+                }
+                println!(
+                    "   {} right, {} wrong, {:.1} s",
+                    report.passed.len(),
+                    report.faults.len(),
+                    start.elapsed().as_secs_f64()
+                );
+                if let Some((case, error)) = worst {
+                    println!("   largest error: {:.0} % of what is allowed, {case}", 100.0 * error);
+                }
+                sound += usize::from(report.faults.is_empty());
+            }
+            Err(error) => println!("   {choice:?}: {error}"),
+        }
+    }
+    println!("{sound} of {} adapters compute rightly", choices.len());
+    if sound == choices.len() && sound > 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
 fn print_adapter(report: &AdapterReport) {

@@ -9,7 +9,7 @@ pub enum Dtype {
     F32,
     /// IEEE half precision; on a device only where the adapter has `shader-f16`.
     F16,
-    /// bfloat16; in files, converted on load.
+    /// bfloat16, two in a 32-bit word on the device; every adapter can read it.
     Bf16,
     /// 32-bit unsigned integer (indices).
     U32,

@@ -20,7 +20,7 @@ pub mod weights;
 
 pub use dtype::Dtype;
 pub use error::{Error, Result};
-pub use gpu::{AdapterChoice, Caps, Context, ContextOptions};
+pub use gpu::{AdapterChoice, Caps, Context, ContextOptions, SelfTest};
 pub use shape::Shape;
 pub use tensor::{HostTensor, Tensor};
 

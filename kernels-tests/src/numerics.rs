@@ -21,12 +21,12 @@ pub fn rng(case: &str) -> Pcg64 {
 }
 
 /// The kernel's inputs, rounded to what the variant stores.
-pub fn rounded_inputs(kernel: &dyn AnyKernel, elem: Dtype) -> Vec<Array> {
+pub fn rounded_inputs(kernel: &dyn AnyKernel, variant: &Variant) -> Vec<Array> {
     let mut inputs = kernel.inputs(&mut rng(&kernel.to_string()));
     let slots = kernel.slots();
     for (slot, input) in read_slots(&slots).zip(&mut inputs) {
         for v in &mut input.data {
-            *v = slot.dtype(elem).round(*v);
+            *v = slot.dtype(variant).round(*v);
         }
     }
     inputs
@@ -37,8 +37,13 @@ fn read_slots(slots: &[Slot]) -> impl Iterator<Item = &Slot> {
 }
 
 /// A tensor with a guard band of NaN behind it, and the whole it is a part of.
-fn guarded(context: &Context, slot: &Slot, elem: Dtype, values: &[f32]) -> Result<(Tensor, Tensor), String> {
-    let dtype = slot.dtype(elem);
+fn guarded(
+    context: &Context,
+    slot: &Slot,
+    variant: &Variant,
+    values: &[f32],
+) -> Result<(Tensor, Tensor), String> {
+    let dtype = slot.dtype(variant);
     let len = slot.shape.len();
     let mut all = values.to_vec();
     all.resize(len + GUARD, f32::NAN);
@@ -56,7 +61,7 @@ fn guarded(context: &Context, slot: &Slot, elem: Dtype, values: &[f32]) -> Resul
 
 /// Runs and compares; the error text says where the numbers part and how to run the case again.
 pub fn check(context: &Context, kernel: &dyn AnyKernel, variant: &Variant) -> Result<(), String> {
-    let inputs = rounded_inputs(kernel, variant.elem);
+    let inputs = rounded_inputs(kernel, variant);
     let expected = kernel.reference(&inputs);
     let slots = kernel.slots();
     if read_slots(&slots).count() != inputs.len() {
@@ -69,7 +74,7 @@ pub fn check(context: &Context, kernel: &dyn AnyKernel, variant: &Variant) -> Re
             Access::Write => vec![f32::NAN; slot.shape.len()],
             _ => given.next().map(Array::to_f32).unwrap_or_default(),
         };
-        tensors.push(guarded(context, slot, variant.elem, &values)?);
+        tensors.push(guarded(context, slot, variant, &values)?);
     }
     let parts: Vec<&Tensor> = tensors.iter().map(|(part, _)| part).collect();
     kernel.run(context, variant, &parts).map_err(|e| e.to_string())?;

@@ -117,7 +117,8 @@ fn faults(facts: &Facts, stem: &str, slots: &[Slot], params: usize) -> Vec<Strin
 fn abilities(caps: &Caps, variant: &Variant) -> Capabilities {
     let mut abilities = Capabilities::empty();
     abilities.set(Capabilities::IMMEDIATES, caps.immediate_bytes > 0);
-    abilities.set(Capabilities::SHADER_FLOAT16, caps.f16 && variant.elem == Dtype::F16);
+    let stores_f16 = [variant.elem, variant.weight].contains(&Dtype::F16);
+    abilities.set(Capabilities::SHADER_FLOAT16, caps.f16 && stores_f16);
     abilities.set(Capabilities::SUBGROUP, caps.subgroup.is_some() && variant.subgroup);
     abilities
 }

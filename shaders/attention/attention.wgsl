@@ -21,7 +21,7 @@ fn attention(@builtin(workgroup_id) wg: vec3<u32>, @builtin(local_invocation_id)
     var acc: array<vec4<f32>, HEAD_VEC>;
     let q0 = q_at(b, i, h);
     for (var d = 0u; d < HEAD_VEC; d++) {
-        query[d] = vec4<f32>(q[q0 + d]) * params.scale;
+        query[d] = widen4(q[q0 + d]) * params.scale;
     }
     var largest = LOWEST;
     var total = 0.0;
@@ -39,7 +39,7 @@ fn attention(@builtin(workgroup_id) wg: vec3<u32>, @builtin(local_invocation_id)
             let k0 = kv_at(b, j, kv_head);
             var s = 0.0;
             for (var d = 0u; d < HEAD_VEC; d++) {
-                s += dot(query[d], vec4<f32>(k[k0 + d]));
+                s += dot(query[d], widen4(k[k0 + d]));
             }
             let bias = mask_bias(b, h, i, j);
             s = select(s + bias, LOWEST, bias <= MASKED);
@@ -61,7 +61,7 @@ fn attention(@builtin(workgroup_id) wg: vec3<u32>, @builtin(local_invocation_id)
             }
             let v0 = kv_at(b, j0 + t, kv_head);
             for (var d = 0u; d < HEAD_VEC; d++) {
-                acc[d] += p * vec4<f32>(v[v0 + d]);
+                acc[d] += p * widen4(v[v0 + d]);
             }
         }
         largest = new_max;
@@ -71,7 +71,7 @@ fn attention(@builtin(workgroup_id) wg: vec3<u32>, @builtin(local_invocation_id)
         let seen = total > 0.0;
         let inverse = select(0.0, 1.0 / total, seen);
         for (var d = 0u; d < HEAD_VEC; d++) {
-            o[q0 + d] = Elem4(acc[d] * inverse);
+            o[q0 + d] = narrow4(acc[d] * inverse);
         }
         let lse = select(LOWEST, largest + log(total), seen);
         let at = row_at(b, h, row);

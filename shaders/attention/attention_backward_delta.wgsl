@@ -31,7 +31,7 @@ fn attention_backward_delta(@builtin(workgroup_id) wg: vec3<u32>, @builtin(local
     var delta = 0.0;
     if (UPSTREAM) {
         for (var d = 0u; d < HEAD_VEC; d++) {
-            delta += dot(vec4<f32>(o[q0 + d]), vec4<f32>(d_o[q0 + d]));
+            delta += dot(widen4(o[q0 + d]), widen4(d_o[q0 + d]));
         }
     }
     if (ENTROPY) {
@@ -45,7 +45,7 @@ fn attention_backward_delta(@builtin(workgroup_id) wg: vec3<u32>, @builtin(local
                 let k0 = kv_at(b, j, h / (params.heads / params.kv_heads));
                 var s = 0.0;
                 for (var d = 0u; d < HEAD_VEC; d++) {
-                    s += dot(vec4<f32>(q[q0 + d]), vec4<f32>(k[k0 + d]));
+                    s += dot(widen4(q[q0 + d]), widen4(k[k0 + d]));
                 }
                 let bias = mask_bias(b, h, i, j);
                 let log_p = s * params.scale + bias - lse;

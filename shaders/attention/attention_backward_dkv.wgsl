@@ -24,8 +24,8 @@ fn attention_backward_dkv(@builtin(workgroup_id) wg: vec3<u32>, @builtin(local_i
     var dk: array<vec4<f32>, HEAD_VEC>;
     var dv: array<vec4<f32>, HEAD_VEC>;
     for (var d = 0u; d < HEAD_VEC; d++) {
-        key[d] = vec4<f32>(k[k0 + d]) * params.scale;
-        value[d] = vec4<f32>(v[k0 + d]);
+        key[d] = widen4(k[k0 + d]) * params.scale;
+        value[d] = widen4(v[k0 + d]);
     }
     let rows = mask_rows(first, min(first + WG_SIZE, params.seq_kv) - 1u);
     let group_size = params.heads / params.kv_heads;
@@ -38,9 +38,9 @@ fn attention_backward_dkv(@builtin(workgroup_id) wg: vec3<u32>, @builtin(local_i
             var s = 0.0;
             var dp = 0.0;
             for (var d = 0u; d < HEAD_VEC; d++) {
-                s += dot(vec4<f32>(q[q0 + d]), key[d]);
+                s += dot(widen4(q[q0 + d]), key[d]);
                 if (UPSTREAM) {
-                    dp += dot(vec4<f32>(d_o[q0 + d]), value[d]);
+                    dp += dot(widen4(d_o[q0 + d]), value[d]);
                 }
             }
             let bias = mask_bias(b, h, i, j);
@@ -50,9 +50,9 @@ fn attention_backward_dkv(@builtin(workgroup_id) wg: vec3<u32>, @builtin(local_i
             let p = select(0.0, exp(log_p), seen);
             let ds = select(0.0, p * (dp - delta), seen) * params.scale;
             for (var d = 0u; d < HEAD_VEC; d++) {
-                dk[d] += ds * vec4<f32>(q[q0 + d]);
+                dk[d] += ds * widen4(q[q0 + d]);
                 if (UPSTREAM) {
-                    dv[d] += p * vec4<f32>(d_o[q0 + d]);
+                    dv[d] += p * widen4(d_o[q0 + d]);
                 }
             }
         }
@@ -60,8 +60,8 @@ fn attention_backward_dkv(@builtin(workgroup_id) wg: vec3<u32>, @builtin(local_i
     if (column < params.seq_kv) {
         let plane = params.batch * params.seq_kv * params.kv_heads * HEAD_VEC;
         for (var d = 0u; d < HEAD_VEC; d++) {
-            dkv[k0 + d] = Elem4(dk[d]);
-            dkv[plane + k0 + d] = Elem4(dv[d]);
+            dkv[k0 + d] = narrow4(dk[d]);
+            dkv[plane + k0 + d] = narrow4(dv[d]);
         }
     }
 }

@@ -26,9 +26,9 @@ fn attention_backward_dq(@builtin(workgroup_id) wg: vec3<u32>, @builtin(local_in
     var upstream: array<vec4<f32>, HEAD_VEC>;
     var acc: array<vec4<f32>, HEAD_VEC>;
     for (var d = 0u; d < HEAD_VEC; d++) {
-        query[d] = vec4<f32>(q[q0 + d]) * params.scale;
+        query[d] = widen4(q[q0 + d]) * params.scale;
         if (UPSTREAM) {
-            upstream[d] = vec4<f32>(d_o[q0 + d]);
+            upstream[d] = widen4(d_o[q0 + d]);
         }
     }
     let keys = mask_keys(first, min(first + WG_SIZE, params.seq_q) - 1u);
@@ -38,9 +38,9 @@ fn attention_backward_dq(@builtin(workgroup_id) wg: vec3<u32>, @builtin(local_in
         var s = 0.0;
         var dp = 0.0;
         for (var d = 0u; d < HEAD_VEC; d++) {
-            s += dot(query[d], vec4<f32>(k[k0 + d]));
+            s += dot(query[d], widen4(k[k0 + d]));
             if (UPSTREAM) {
-                dp += dot(upstream[d], vec4<f32>(v[k0 + d]));
+                dp += dot(upstream[d], widen4(v[k0 + d]));
             }
         }
         let bias = mask_bias(b, h, i, j);
@@ -49,12 +49,12 @@ fn attention_backward_dq(@builtin(workgroup_id) wg: vec3<u32>, @builtin(local_in
         let seen = bias > MASKED && lse > MASKED;
         let ds = select(0.0, exp(log_p) * (dp - delta), seen) * params.scale;
         for (var d = 0u; d < HEAD_VEC; d++) {
-            acc[d] += ds * vec4<f32>(k[k0 + d]);
+            acc[d] += ds * widen4(k[k0 + d]);
         }
     }
     if (row < params.seq_q) {
         for (var d = 0u; d < HEAD_VEC; d++) {
-            dq[q0 + d] = Elem4(acc[d]);
+            dq[q0 + d] = narrow4(acc[d]);
         }
     }
 }

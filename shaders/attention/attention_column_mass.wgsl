@@ -21,7 +21,7 @@ fn attention_column_mass(@builtin(workgroup_id) wg: vec3<u32>, @builtin(local_in
             var key: array<vec4<f32>, HEAD_VEC>;
             let k0 = kv_at(b, j, h / (params.heads / params.kv_heads));
             for (var d = 0u; d < HEAD_VEC; d++) {
-                key[d] = vec4<f32>(k[k0 + d]) * params.scale;
+                key[d] = widen4(k[k0 + d]) * params.scale;
             }
             for (var i = 0u; i < params.seq_q; i++) {
                 let row_weight = tables[params.rows_at + i];
@@ -29,7 +29,7 @@ fn attention_column_mass(@builtin(workgroup_id) wg: vec3<u32>, @builtin(local_in
                     let q0 = q_at(b, i, h);
                     var s = 0.0;
                     for (var d = 0u; d < HEAD_VEC; d++) {
-                        s += dot(vec4<f32>(q[q0 + d]), key[d]);
+                        s += dot(widen4(q[q0 + d]), key[d]);
                     }
                     let bias = mask_bias(b, h, i, j);
                     let seen = present && bias > MASKED;

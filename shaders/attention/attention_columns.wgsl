@@ -11,7 +11,7 @@ fn probability(b: u32, h: u32, i: u32, j: u32) -> f32 {
     let k0 = kv_at(b, j, h / (params.heads / params.kv_heads));
     var s = 0.0;
     for (var d = 0u; d < HEAD_VEC; d++) {
-        s += dot(vec4<f32>(q[q0 + d]), vec4<f32>(k[k0 + d]));
+        s += dot(widen4(q[q0 + d]), widen4(k[k0 + d]));
     }
     let bias = mask_bias(b, h, i, j);
     return select(exp(s * params.scale + bias - lse[row_at(b, h, i)]), 0.0, bias <= MASKED);

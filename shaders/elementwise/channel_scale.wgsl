@@ -22,7 +22,7 @@ fn channel_scale(
         let i = first + step * WG_SIZE;
         if (i < params.packs) {
             let group = i / params.group_packs;
-            y[i] = ElemPack(Pack(x[i]) * scale[group * params.row_packs + i % params.row_packs]);
+            y[i] = narrow(widen(x[i]) * scale[group * params.row_packs + i % params.row_packs]);
         }
     }
 }

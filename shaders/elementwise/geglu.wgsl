@@ -19,7 +19,7 @@ fn geglu(
     for (var step = 0u; step < STEPS; step++) {
         let i = first + step * WG_SIZE;
         if (i < params.packs) {
-            y[i] = ElemPack(gelu_value(Pack(gate[i])) * Pack(x[i]));
+            y[i] = narrow(gelu_value(widen(gate[i])) * widen(x[i]));
         }
     }
 }

@@ -18,7 +18,7 @@ fn gelu(
     for (var step = 0u; step < STEPS; step++) {
         let i = first + step * WG_SIZE;
         if (i < params.packs) {
-            y[i] = ElemPack(gelu_value(Pack(x[i])));
+            y[i] = narrow(gelu_value(widen(x[i])));
         }
     }
 }

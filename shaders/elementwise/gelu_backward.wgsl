@@ -19,7 +19,7 @@ fn gelu_backward(
     for (var step = 0u; step < STEPS; step++) {
         let i = first + step * WG_SIZE;
         if (i < params.packs) {
-            dx[i] = ElemPack(Pack(dy[i]) * gelu_slope(Pack(x[i])));
+            dx[i] = narrow(widen(dy[i]) * gelu_slope(widen(x[i])));
         }
     }
 }

@@ -23,8 +23,8 @@ fn silu(
     for (var step = 0u; step < STEPS; step++) {
         let i = first + step * WG_SIZE;
         if (i < params.packs) {
-            let v = Pack(x[i]);
-            y[i] = ElemPack(v * logistic(v));
+            let v = widen(x[i]);
+            y[i] = narrow(v * logistic(v));
         }
     }
 }

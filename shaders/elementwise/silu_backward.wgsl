@@ -24,9 +24,9 @@ fn silu_backward(
     for (var step = 0u; step < STEPS; step++) {
         let i = first + step * WG_SIZE;
         if (i < params.packs) {
-            let v = Pack(x[i]);
+            let v = widen(x[i]);
             let s = logistic(v);
-            dx[i] = ElemPack(Pack(dy[i]) * s * (1.0 + v * (1.0 - s)));
+            dx[i] = narrow(widen(dy[i]) * s * (1.0 + v * (1.0 - s)));
         }
     }
 }

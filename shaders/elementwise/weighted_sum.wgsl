@@ -1,4 +1,4 @@
-// y = Σ weight_k input_k over one to four inputs, all f32.
+// y = Σ weight_k input_k over one to four inputs.
 //
 // Each invocation takes STEPS packs, a workgroup's width apart.
 struct Params {
@@ -9,7 +9,7 @@ struct Params {
     weight_d: f32,
 }
 
-@group(0) @binding(INPUTS) var<storage, read_write> y: array<Pack>; // (n)
+@group(0) @binding(INPUTS) var<storage, read_write> y: array<ElemPack>; // (n)
 
 @compute @workgroup_size(WG_SIZE)
 fn weighted_sum(
@@ -21,7 +21,7 @@ fn weighted_sum(
     for (var step = 0u; step < STEPS; step++) {
         let i = first + step * WG_SIZE;
         if (i < params.packs) {
-            y[i] = total(i);
+            y[i] = narrow(total(i));
         }
     }
 }

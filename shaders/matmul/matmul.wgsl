@@ -1,7 +1,7 @@
-// y = epilogue(x · op(w)), op(w) = wᵀ for w (n, k) when WEIGHT_ROWS is the output, else w (k, n).
+// y = epilogue(x · op(w)), op(w) = wᵀ for a weight (n, k), w for a weight (k, n).
 //
-// Each invocation computes ROWS × TILE_N results in registers. Neighbouring invocations take neighbouring rows, so
-// every weight is read at one address by the whole workgroup.
+// Each invocation computes ROWS rows by TILE_PACKS packs of columns in registers. Neighbouring invocations take
+// neighbouring rows, so every weight is read at one address by the whole workgroup.
 struct Params {
     m: u32,
     n: u32,
@@ -10,44 +10,31 @@ struct Params {
     first_workgroup: u32,
 }
 
-@group(0) @binding(0) var<storage, read> x: array<Elem>; // (m, k)
-@group(0) @binding(1) var<storage, read> w: array<Elem>; // (n, k) or (k, n)
-
-fn x_at(row: u32, i: u32) -> vec4<f32> {
-    let at = row * params.k + i;
-    return vec4<f32>(f32(x[at]), f32(x[at + 1u]), f32(x[at + 2u]), f32(x[at + 3u]));
-}
+@group(0) @binding(0) var<storage, read> x: array<ElemPack>; // (m, k)
 
 @compute @workgroup_size(WG_SIZE)
 fn matmul(@builtin(workgroup_id) wg: vec3<u32>, @builtin(local_invocation_id) lid: vec3<u32>) {
-    let n0 = wg.x * TILE_N;
-    let m0 = ((wg.y + params.first_workgroup) * WG_SIZE + lid.x) * ROWS;
-    var acc: array<array<f32, TILE_N>, ROWS>;
-    let whole = params.k / 4u * 4u;
-    for (var i = 0u; i < whole; i += 4u) {
-        var xv: array<vec4<f32>, ROWS>;
+    let inputs = params.k / PACK;
+    let outputs = params.n / PACK;
+    let pack0 = wg.x * TILE_PACKS;
+    let row0 = ((wg.y + params.first_workgroup) * WG_SIZE + lid.x) * ROWS;
+    var acc: array<array<Pack, TILE_PACKS>, ROWS>;
+    for (var i = 0u; i < inputs; i++) {
+        var xv: array<Pack, ROWS>;
         for (var r = 0u; r < ROWS; r++) {
-            xv[r] = x_at(min(m0 + r, params.m - 1u), i);
+            xv[r] = widen(x[min(row0 + r, params.m - 1u) * inputs + i]);
         }
-        for (var c = 0u; c < TILE_N; c++) {
-            let wv = w_at(i, min(n0 + c, params.n - 1u));
+        for (var c = 0u; c < TILE_PACKS; c++) {
+            let block = weight_block(i, min(pack0 + c, outputs - 1u));
             for (var r = 0u; r < ROWS; r++) {
-                acc[r][c] += dot(xv[r], wv);
-            }
-        }
-    }
-    for (var i = whole; i < params.k; i++) {
-        for (var c = 0u; c < TILE_N; c++) {
-            let wv = w_one(i, min(n0 + c, params.n - 1u));
-            for (var r = 0u; r < ROWS; r++) {
-                acc[r][c] += f32(x[min(m0 + r, params.m - 1u) * params.k + i]) * wv;
+                acc[r][c] += product(xv[r], block);
             }
         }
     }
     for (var r = 0u; r < ROWS; r++) {
-        for (var c = 0u; c < TILE_N; c++) {
-            if (m0 + r < params.m && n0 + c < params.n) {
-                store(m0 + r, n0 + c, acc[r][c]);
+        for (var c = 0u; c < TILE_PACKS; c++) {
+            if (row0 + r < params.m && pack0 + c < outputs) {
+                store(row0 + r, pack0 + c, acc[r][c]);
             }
         }
     }

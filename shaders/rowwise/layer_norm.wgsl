@@ -27,8 +27,8 @@ fn layer_norm(
         let m = row_moments(first, lane);
         let r = inverseSqrt(m.variance + params.eps);
         for (var i = lane; i < params.packs; i += WG_SIZE) {
-            let xhat = (Pack(x[first + i]) - m.pivot - m.mean) * r;
-            y[first + i] = ElemPack(xhat * (scale[at + i] + params.unit) + shift[at + i]);
+            let xhat = (widen(x[first + i]) - m.pivot - m.mean) * r;
+            y[first + i] = narrow(xhat * (scale[at + i] + params.unit) + shift[at + i]);
         }
     }
 }

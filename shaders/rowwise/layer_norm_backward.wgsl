@@ -30,8 +30,8 @@ fn layer_norm_backward(
         var g_sum = Pack(0.0);
         var gx_sum = Pack(0.0);
         for (var i = lane; i < params.packs; i += WG_SIZE) {
-            let xhat = (Pack(x[first + i]) - m.pivot - m.mean) * r;
-            let g = Pack(dy[first + i]) * (scale[at + i] + params.unit);
+            let xhat = (widen(x[first + i]) - m.pivot - m.mean) * r;
+            let g = widen(dy[first + i]) * (scale[at + i] + params.unit);
             g_sum += g;
             gx_sum += g * xhat;
         }
@@ -39,9 +39,9 @@ fn layer_norm_backward(
         let g_mean = reduce_sum(pack_sum(g_sum), lane) / cols;
         let gx_mean = reduce_sum(pack_sum(gx_sum), lane) / cols;
         for (var i = lane; i < params.packs; i += WG_SIZE) {
-            let xhat = (Pack(x[first + i]) - m.pivot - m.mean) * r;
-            let g = Pack(dy[first + i]) * (scale[at + i] + params.unit);
-            dx[first + i] = ElemPack((g - g_mean - xhat * gx_mean) * r);
+            let xhat = (widen(x[first + i]) - m.pivot - m.mean) * r;
+            let g = widen(dy[first + i]) * (scale[at + i] + params.unit);
+            dx[first + i] = narrow((g - g_mean - xhat * gx_mean) * r);
         }
     }
 }

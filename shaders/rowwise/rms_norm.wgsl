@@ -28,14 +28,14 @@ fn rms_norm(
         let first = row * params.packs;
         var squares = Pack(0.0);
         for (var i = lane; i < params.packs; i += WG_SIZE) {
-            let v = Pack(x[first + i]);
+            let v = widen(x[first + i]);
             squares += v * v;
         }
         let mean = reduce_sum(pack_sum(squares), lane) / f32(params.packs * PACK);
         let r = inverseSqrt(mean + params.eps);
         let place = rope_place(row);
         for (var i = lane; i < params.packs; i += WG_SIZE) {
-            y[first + i] = ElemPack(rope(Pack(x[first + i]) * r * weight[i], place, i));
+            y[first + i] = narrow(rope(widen(x[first + i]) * r * weight[i], place, i));
         }
     }
 }

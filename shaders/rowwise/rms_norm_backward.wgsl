@@ -31,16 +31,16 @@ fn rms_norm_backward(
         var squares = Pack(0.0);
         var products = Pack(0.0);
         for (var i = lane; i < params.packs; i += WG_SIZE) {
-            let v = Pack(x[first + i]);
+            let v = widen(x[first + i]);
             squares += v * v;
-            products += v * weight[i] * rope_back(Pack(dy[first + i]), place, i);
+            products += v * weight[i] * rope_back(widen(dy[first + i]), place, i);
         }
         let cols = f32(params.packs * PACK);
         let r = inverseSqrt(reduce_sum(pack_sum(squares), lane) / cols + params.eps);
         let along = reduce_sum(pack_sum(products), lane) * r * r / cols;
         for (var i = lane; i < params.packs; i += WG_SIZE) {
-            let g = weight[i] * rope_back(Pack(dy[first + i]), place, i);
-            dx[first + i] = ElemPack((g - Pack(x[first + i]) * along) * r);
+            let g = weight[i] * rope_back(widen(dy[first + i]), place, i);
+            dx[first + i] = narrow((g - widen(x[first + i]) * along) * r);
         }
     }
 }

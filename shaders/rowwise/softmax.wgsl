@@ -14,7 +14,7 @@ const MASKED: f32 = -3.4e38;
 
 // Masked values and -inf become one finite number, so that differences stay numbers.
 fn value(at: u32) -> Pack {
-    return max(Pack(x[at]), Pack(MASKED));
+    return max(widen(x[at]), Pack(MASKED));
 }
 
 @compute @workgroup_size(WG_SIZE)
@@ -38,7 +38,7 @@ fn softmax(
         let row_total = reduce_sum(pack_sum(total * exp(params.scale * (peak - row_peak))), lane);
         let share = select(0.0, 1.0 / row_total, row_peak > MASKED);
         for (var i = lane; i < params.packs; i += WG_SIZE) {
-            y[first + i] = ElemPack(exp(params.scale * (value(first + i) - row_peak)) * share);
+            y[first + i] = narrow(exp(params.scale * (value(first + i) - row_peak)) * share);
         }
     }
 }

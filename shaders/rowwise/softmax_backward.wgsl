@@ -22,11 +22,11 @@ fn softmax_backward(
         let first = row * params.packs;
         var products = Pack(0.0);
         for (var i = lane; i < params.packs; i += WG_SIZE) {
-            products += Pack(y[first + i]) * Pack(dy[first + i]);
+            products += widen(y[first + i]) * widen(dy[first + i]);
         }
         let delta = reduce_sum(pack_sum(products), lane);
         for (var i = lane; i < params.packs; i += WG_SIZE) {
-            dx[first + i] = ElemPack(params.scale * Pack(y[first + i]) * (Pack(dy[first + i]) - delta));
+            dx[first + i] = narrow(params.scale * widen(y[first + i]) * (widen(dy[first + i]) - delta));
         }
     }
 }

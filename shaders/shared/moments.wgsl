@@ -8,12 +8,12 @@ struct Moments {
 }
 
 fn row_moments(first: u32, lane: u32) -> Moments {
-    let pivot = pack_first(Pack(x[first]));
+    let pivot = pack_first(widen(x[first]));
     var mean = Pack(0.0);
     var spread = Pack(0.0);
     var count = 0.0;
     for (var i = lane; i < params.packs; i += WG_SIZE) {
-        let v = Pack(x[first + i]) - pivot;
+        let v = widen(x[first + i]) - pivot;
         count += 1.0;
         let d = v - mean;
         mean += d / count;

@@ -1,7 +1,15 @@
 // Two elements at a time: the pairs that a rotary position turns.
 const PACK: u32 = 2u;
 alias Pack = vec2<f32>;
-alias ElemPack = vec2<Elem>;
+alias ElemPack = Elem2;
+
+fn widen(v: ElemPack) -> Pack {
+    return widen2(v);
+}
+
+fn narrow(v: Pack) -> ElemPack {
+    return narrow2(v);
+}
 
 fn pack_first(v: Pack) -> f32 {
     return v.x;

@@ -3,6 +3,14 @@ const PACK: u32 = 4u;
 alias Pack = vec4<f32>;
 alias ElemPack = Elem4;
 
+fn widen(v: ElemPack) -> Pack {
+    return widen4(v);
+}
+
+fn narrow(v: Pack) -> ElemPack {
+    return narrow4(v);
+}
+
 fn pack_first(v: Pack) -> f32 {
     return v.x;
 }

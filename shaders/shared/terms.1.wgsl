@@ -1,6 +1,6 @@
 // A weighted sum of 1 tensor.
-@group(0) @binding(0) var<storage, read> a: array<Pack>; // (n)
+@group(0) @binding(0) var<storage, read> a: array<ElemPack>; // (n)
 
 fn total(i: u32) -> Pack {
-    return params.weight_a * a[i];
+    return params.weight_a * widen(a[i]);
 }

@@ -1,9 +1,20 @@
-// The weight is (n, k), one row an output, as a Linear layer stores it.
-fn w_at(i: u32, col: u32) -> vec4<f32> {
-    let at = col * params.k + i;
-    return vec4<f32>(f32(w[at]), f32(w[at + 1u]), f32(w[at + 2u]), f32(w[at + 3u]));
+// The weight is (n, k), one row an output, as a Linear layer stores it; four inputs by four outputs at a time.
+@group(0) @binding(1) var<storage, read> w: array<Weight4>; // (n, k)
+
+alias Block = mat4x4<f32>;
+
+// A column of the block is four weights of one output.
+fn weight_block(i: u32, pack: u32) -> Block {
+    let inputs = params.k / PACK;
+    let at = pack * PACK * inputs + i;
+    return Block(
+        widen_weight4(w[at]),
+        widen_weight4(w[at + inputs]),
+        widen_weight4(w[at + 2u * inputs]),
+        widen_weight4(w[at + 3u * inputs]),
+    );
 }
 
-fn w_one(i: u32, col: u32) -> f32 {
-    return f32(w[col * params.k + i]);
+fn product(x: Pack, block: Block) -> Pack {
+    return x * block;
 }

@@ -1,11 +1,11 @@
 //! Ops other than attention. Weights are constants: gradients by inputs only.
 
 use super::{Tape, Var};
-use crate::kernels::elementwise::{channel_scale, gelu_backward, weighted_sum};
+use crate::kernels::elementwise::{channel_scale, convert, gelu_backward, weighted_sum};
 use crate::kernels::matmul::{Epilogue, Layout, matmul};
 use crate::kernels::rowwise::{RopeAt, layer_norm, layer_norm_backward, rms_norm, rms_norm_backward};
 use crate::kernels::token::{PatchOrder, Patches, patchify, unpatchify};
-use crate::{Error, Result, Tensor};
+use crate::{Dtype, Error, Result, Tensor};
 
 /// What follows a linear layer in the same kernel.
 #[derive(Debug, Clone, Copy)]
@@ -125,6 +125,16 @@ impl Tape {
             g.add(&left, dy.clone())?;
             g.add(&right, dy)
         }))
+    }
+
+    /// The same numbers in another storage type.
+    pub fn convert(&mut self, x: &Var, dtype: Dtype) -> Result<Var> {
+        if x.tensor.dtype() == dtype {
+            return Ok(x.clone());
+        }
+        let (input, from) = (x.clone(), x.tensor.dtype());
+        let y = convert(&x.tensor, dtype)?;
+        Ok(self.output(&[x], y, move |dy, g| g.add(&input, convert(&dy, from)?)))
     }
 
     /// A clip `(channels, frames, height, width)` as rows of patches `(tokens, values)`.

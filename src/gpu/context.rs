@@ -11,6 +11,20 @@ use crate::{Error, Result};
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+/// How much is asked of a driver before its numbers are trusted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+pub enum SelfTest {
+    /// Nothing, and drivers known to compute wrongly are taken too: numbers may be silently wrong. For one that fails
+    /// where it does not matter.
+    Skip,
+    /// What every kernel takes for granted: long loops, barriers, lanes, storage types, bounds. Tens of milliseconds,
+    /// once a process and driver.
+    #[default]
+    Driver,
+    /// Also one small instance of each flagship kernel, in every variant that the device supports; seconds.
+    Full,
+}
+
 /// How to make a context.
 #[derive(Debug, Clone, Default)]
 pub struct ContextOptions {
@@ -20,6 +34,8 @@ pub struct ContextOptions {
     pub checked: bool,
     /// Refuse allocations that would bring live memory above this many bytes.
     pub memory_budget: Option<u64>,
+    /// What is asked of the driver when the context opens its device itself.
+    pub self_test: SelfTest,
 }
 
 /// A device, its memory pool, its compiled kernels and its recorder. Cheap to clone; clones are the same context.
@@ -79,10 +95,20 @@ fn wanted_features() -> wgpu::Features {
 }
 
 impl Context {
-    /// Opens an adapter of this machine.
-    pub async fn new(options: ContextOptions) -> Result<Self> {
+    /// Opens an adapter of this machine, those of `refused` left out, without asking it anything.
+    pub(crate) async fn open(options: &ContextOptions, refused: &[(Caps, String)]) -> Result<Self> {
         let instance = adapter::instance();
-        let (adapter, _) = adapter::choose(adapter::adapters(&instance).await, &options.adapter)?;
+        let mut found = adapter::adapters(&instance, options.self_test).await;
+        for (_, report) in &mut found {
+            let same = |caps: &Caps| {
+                let of = |c: &Caps| (c.adapter.clone(), c.driver.clone(), c.backend.clone());
+                of(caps) == of(&report.caps)
+            };
+            if let Some((_, reason)) = refused.iter().find(|(caps, _)| same(caps)) {
+                report.refused.get_or_insert_with(|| reason.clone());
+            }
+        }
+        let (adapter, _) = adapter::choose(found, &options.adapter)?;
         let features = adapter.features() & wanted_features();
         let coop = features.contains(wgpu::Features::EXPERIMENTAL_COOPERATIVE_MATRIX);
         let descriptor = wgpu::DeviceDescriptor {
@@ -114,7 +140,7 @@ impl Context {
             };
             caps.coop = adapter.cooperative_matrix_properties().into_iter().map(shape).collect();
         }
-        let context = Self::assemble(device, queue, caps, &options);
+        let context = Self::assemble(device, queue, caps, options);
         // A context that owns its device also owns its last-resort error handler, which by default would panic.
         let errors = Arc::downgrade(&context.inner);
         context.inner.device.on_uncaptured_error(Arc::new(move |error: wgpu::Error| {

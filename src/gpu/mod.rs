@@ -15,7 +15,7 @@ mod timing;
 
 pub use adapter::{AdapterChoice, AdapterReport, list_adapters};
 pub use caps::{AdapterClass, Caps, CoopMatrix};
-pub use context::{Context, ContextOptions};
+pub use context::{Context, ContextOptions, SelfTest};
 pub use memory::{Buffer, MemoryStats};
 pub(crate) use pipeline::PipelineSource;
 pub use pipeline::{Access, PipelineKey};

@@ -10,8 +10,10 @@ use std::fmt::{Debug, Display};
 /// Element type of a kernel's tensor.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Element {
-    /// The variant's storage type: f32 or f16.
+    /// The variant's storage type: f32, f16 or bf16.
     Elem,
+    /// The variant's storage type of weights, which may be narrower.
+    Weight,
     /// Always f32 (statistics, tables, losses).
     F32,
     /// Unsigned indices.
@@ -57,10 +59,16 @@ impl Slot {
         Self { element: Element::U32, ..self }
     }
 
+    /// The same tensor, in the storage type of weights.
+    pub fn weight(self) -> Self {
+        Self { element: Element::Weight, ..self }
+    }
+
     /// Storage type under a variant.
-    pub fn dtype(&self, elem: Dtype) -> Dtype {
+    pub fn dtype(&self, variant: &Variant) -> Dtype {
         match self.element {
-            Element::Elem => elem,
+            Element::Elem => variant.elem,
+            Element::Weight => variant.weight,
             Element::F32 => Dtype::F32,
             Element::U32 => Dtype::U32,
         }
@@ -72,6 +80,8 @@ impl Slot {
 pub struct Variant {
     /// Storage type of the kernel's `Elem` tensors.
     pub elem: Dtype,
+    /// Storage type of its `Weight` tensors; that of the others where it has none.
+    pub weight: Dtype,
     /// Constants of the head; `WG_SIZE` is always among them.
     pub consts: Vec<(&'static str, Const)>,
     /// Modules that complete the body.
@@ -83,7 +93,14 @@ pub struct Variant {
 impl Variant {
     /// A variant with a workgroup size and no further choice.
     pub fn new(elem: Dtype, wg_size: u32) -> Self {
-        Self { elem, consts: vec![("WG_SIZE", Const::U32(wg_size))], modules: Vec::new(), subgroup: false }
+        let consts = vec![("WG_SIZE", Const::U32(wg_size))];
+        Self { elem, weight: elem, consts, modules: Vec::new(), subgroup: false }
+    }
+
+    /// Stores weights in another type.
+    pub fn weights(mut self, dtype: Dtype) -> Self {
+        self.weight = dtype;
+        self
     }
 
     /// Adds a number to the head.
@@ -121,25 +138,30 @@ impl Variant {
             Const::Bool(v) => format!("{n}={v}"),
         });
         let parts: Vec<String> = modules.map(str::to_owned).chain(consts).collect();
-        format!("{}({})", self.elem, parts.join(","))
+        let weight = if self.weight == self.elem { String::new() } else { format!("×{}", self.weight) };
+        format!("{}{weight}({})", self.elem, parts.join(","))
     }
 
     /// The head under these capabilities.
     pub fn head(&self, caps: &Caps) -> Head {
         let mut enables = Vec::new();
-        if self.elem == Dtype::F16 {
+        if [self.elem, self.weight].contains(&Dtype::F16) {
             enables.push("f16");
         }
         if self.subgroup && caps.subgroup_enable {
             enables.push("subgroups");
         }
-        Head { enables, elem: self.elem.wgsl().unwrap_or("f32"), consts: self.consts.clone() }
+        let aliases = [("Elem", self.elem), ("WeightElem", self.weight)];
+        let aliases = aliases.into_iter().filter_map(|(name, dtype)| Some((name, dtype.wgsl()?))).collect();
+        Head { enables, aliases, consts: self.consts.clone() }
     }
 }
 
-/// Storage types available under some capabilities, f32 first.
-pub fn elems(caps: &Caps) -> &'static [Dtype] {
-    if caps.f16 { &[Dtype::F32, Dtype::F16] } else { &[Dtype::F32] }
+/// Storage types of a kernel that takes `pack` elements at a time, f32 first. bf16 lies two in a word, so it needs
+/// packs of two or four; f16 needs the device's `shader-f16`.
+pub fn elems(caps: &Caps, pack: usize) -> Vec<Dtype> {
+    let offered = [(Dtype::F32, true), (Dtype::F16, caps.f16), (Dtype::Bf16, pack.is_multiple_of(2))];
+    offered.into_iter().filter_map(|(dtype, there)| there.then_some(dtype)).collect()
 }
 
 /// How to start a variant.
@@ -179,13 +201,14 @@ pub struct Tolerance {
 }
 
 impl Tolerance {
-    /// A tolerance for f32 storage that grows to f16's rounding where the variant stores f16.
+    /// A tolerance for f32 storage that grows with the rounding of narrower storage.
     ///
-    /// `f32_rtol` covers the summation order; f16 adds one rounding of the result (2⁻¹¹) and `f16_terms` roundings of
-    /// intermediate stores.
+    /// `f32_rtol` covers the summation order. Arithmetic is f32 whatever the storage, so f16 adds one rounding of the
+    /// result (2⁻¹¹) and bf16 one of 2⁻⁸; four of them leave room for a value that is stored on the way.
     pub fn for_elem(elem: Dtype, f32_rtol: f64, scale: f64, reason: &'static str) -> Self {
         match elem {
             Dtype::F16 => Self { atol: 2e-3 * scale, rtol: 2e-3, reason },
+            Dtype::Bf16 => Self { atol: 1.6e-2 * scale, rtol: 1.6e-2, reason },
             _ => Self { atol: f32_rtol * scale, rtol: f32_rtol, reason },
         }
     }

@@ -7,9 +7,11 @@ pub mod elementwise;
 pub mod inputs;
 pub mod matmul;
 pub mod optim;
+pub mod probe;
 pub mod registry;
 pub mod rowwise;
 mod run;
+pub mod self_test;
 pub mod temporal;
 pub mod token;
 

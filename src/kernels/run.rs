@@ -7,23 +7,24 @@ use crate::{Caps, Dtype, Error, Result, Tensor, wgsl};
 use std::hash::{DefaultHasher, Hash, Hasher};
 
 const PARAMS_IMMEDIATE: Source = wgsl!("shared/params.immediate.wgsl");
+const STORE_FLOAT: Source = wgsl!("shared/store.float.wgsl");
+const STORE_BF16: Source = wgsl!("shared/store.bf16.wgsl");
 const PARAMS_UNIFORM: Source = wgsl!("shared/params.uniform.wgsl");
 
 /// Runs the best variant for the tensors' storage type. `tensors` holds every slot, in order.
 pub fn run<K: Kernel>(context: &Context, kernel: &K, tensors: &[&Tensor]) -> Result<()> {
     kernel.check()?;
     let slots = kernel.slots();
-    let elem = slots
-        .iter()
-        .zip(tensors)
-        .find(|(s, _)| s.element == Element::Elem)
-        .map_or(Dtype::F32, |(_, t)| t.dtype());
-    let variant = kernel.variants(context.caps()).into_iter().find(|v| v.elem == elem).ok_or_else(|| {
-        Error::Unsupported {
-            what: format!("{} on {elem}", K::STEM),
-            adapter: context.caps().adapter.clone(),
-            reason: "no variant stores that type there".into(),
-        }
+    let stored =
+        |element| slots.iter().zip(tensors).find(|(s, _)| s.element == element).map(|(_, t)| t.dtype());
+    let elem = stored(Element::Elem).unwrap_or(Dtype::F32);
+    let weight = stored(Element::Weight);
+    let fits = |v: &Variant| v.elem == elem && weight.is_none_or(|w| v.weight == w);
+    let variant = kernel.variants(context.caps()).into_iter().find(fits).ok_or_else(|| Error::Unsupported {
+        what: format!("{kernel} on {elem}{}", weight.map_or(String::new(), |w| format!(" with {w} weights"))),
+        adapter: context.caps().adapter.clone(),
+        reason: "no variant stores that there; f16 needs the device's support, bf16 rows of a multiple of four"
+            .into(),
     })?;
     run_variant(context, kernel, &variant, tensors)
 }
@@ -37,7 +38,7 @@ pub fn run_variant<K: Kernel>(
 ) -> Result<()> {
     kernel.check()?;
     let slots = kernel.slots();
-    check_tensors::<K>(&slots, variant.elem, tensors)?;
+    check_tensors::<K>(&slots, variant, tensors)?;
     let launch = kernel.launch(context.caps(), variant);
     let mut hasher = DefaultHasher::new();
     (variant, launch.params.len()).hash(&mut hasher);
@@ -92,11 +93,12 @@ pub fn run_variant<K: Kernel>(
 pub fn composed<K: Kernel>(caps: &Caps, variant: &Variant, params_bytes: usize) -> Composed {
     let params =
         if caps.immediate_bytes as usize >= params_bytes { PARAMS_IMMEDIATE } else { PARAMS_UNIFORM };
-    let modules: Vec<Source> = variant.modules.iter().copied().chain([params]).collect();
+    let store = if variant.elem == Dtype::Bf16 { STORE_BF16 } else { STORE_FLOAT };
+    let modules: Vec<Source> = variant.modules.iter().copied().chain([store, params]).collect();
     compose(&variant.head(caps), &modules, K::SHADER)
 }
 
-fn check_tensors<K: Kernel>(slots: &[super::Slot], elem: Dtype, tensors: &[&Tensor]) -> Result<()> {
+fn check_tensors<K: Kernel>(slots: &[super::Slot], variant: &Variant, tensors: &[&Tensor]) -> Result<()> {
     if slots.len() != tensors.len() {
         return Err(Error::problem(
             K::STEM,
@@ -115,7 +117,7 @@ fn check_tensors<K: Kernel>(slots: &[super::Slot], elem: Dtype, tensors: &[&Tens
             let at = |dims: &[usize]| dims.get(axis).copied().unwrap_or(0);
             return shape(axis.to_string(), at(expected), at(found));
         }
-        let dtype = slot.dtype(elem);
+        let dtype = slot.dtype(variant);
         if tensor.dtype() != dtype {
             return Err(Error::Dtype {
                 kernel: K::STEM,

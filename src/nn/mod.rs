@@ -2,7 +2,87 @@
 
 use crate::autograd::{LinearThen, Tape, Var};
 use crate::gpu::Context;
-use crate::{HostTensor, Result, Tensor};
+use crate::{Dtype, Error, HostTensor, Result, Tensor};
+
+/// How a model's numbers lie in device memory. Arithmetic is f32 whatever they are; statistics, biases, scales and
+/// everything of one value a row stay f32.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Precision {
+    /// Weights of linear layers.
+    pub weights: Dtype,
+    /// What flows between layers, and its gradients.
+    pub activations: Dtype,
+}
+
+impl Default for Precision {
+    fn default() -> Self {
+        Self::F32
+    }
+}
+
+impl Precision {
+    /// Everything in f32.
+    pub const F32: Self = Self { weights: Dtype::F32, activations: Dtype::F32 };
+    /// Everything in bf16, f32's range in half the memory; works on every adapter.
+    pub const BF16: Self = Self { weights: Dtype::Bf16, activations: Dtype::Bf16 };
+    /// Weights in bf16, as most are published; results differ from f32's by the rounding of the weights alone.
+    pub const BF16_WEIGHTS: Self = Self { weights: Dtype::Bf16, activations: Dtype::F32 };
+    /// Everything in f16. Gradients into an attention map are of the size 10⁻⁶ and smaller, where f16 has few digits
+    /// left: for passes without gradients.
+    pub const F16: Self = Self { weights: Dtype::F16, activations: Dtype::F16 };
+
+    /// Refuses pairs that no kernel stores.
+    ///
+    /// # Errors
+    /// [`Error::Unsupported`] for f16 on a device without it; [`Error::Input`] for narrower activations than weights
+    /// or for indices.
+    pub fn check(self, context: &Context) -> Result<()> {
+        let Self { weights, activations } = self;
+        let caps = context.caps();
+        if [weights, activations].contains(&Dtype::F16) && !caps.f16 {
+            return Err(Error::Unsupported {
+                what: format!("precision {self}"),
+                adapter: caps.adapter.clone(),
+                reason: "the device has no f16; bf16 works everywhere".into(),
+            });
+        }
+        let stored = [Dtype::F32, Dtype::F16, Dtype::Bf16].contains(&weights)
+            && (activations == Dtype::F32 || activations == weights);
+        if stored {
+            Ok(())
+        } else {
+            Err(Error::input("precision", format!("{self} is not one of {PRECISIONS}")))
+        }
+    }
+}
+
+const PRECISIONS: &str = "f32, bf16, f16, bf16-weights, f16-weights";
+
+impl std::fmt::Display for Precision {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self { weights, activations } if weights == activations => write!(f, "{weights}"),
+            Self { weights, activations: Dtype::F32 } => write!(f, "{weights}-weights"),
+            Self { weights, activations } => write!(f, "{weights} weights, {activations} activations"),
+        }
+    }
+}
+
+impl std::str::FromStr for Precision {
+    type Err = Error;
+
+    /// `f32`, `bf16`, `f16`, `bf16-weights` or `f16-weights`.
+    fn from_str(s: &str) -> Result<Self> {
+        Ok(match s {
+            "f32" => Self::F32,
+            "bf16" => Self::BF16,
+            "f16" => Self::F16,
+            "bf16-weights" => Self::BF16_WEIGHTS,
+            "f16-weights" => Self { weights: Dtype::F16, activations: Dtype::F32 },
+            _ => return Err(Error::input("precision", format!("`{s}` is not one of {PRECISIONS}"))),
+        })
+    }
+}
 
 /// `y = x wᵀ + b`; `w (out, in)`.
 #[derive(Debug, Clone)]
@@ -12,11 +92,22 @@ pub struct Linear {
 }
 
 impl Linear {
-    /// Uploads weight `(out, …)`, its further axes flattened, and bias `(out)`; without a bias it is zero.
-    pub fn new(context: &Context, weight: &HostTensor, bias: Option<&HostTensor>) -> Result<Self> {
+    /// Uploads weight `(out, …)`, its further axes flattened and stored as `storage`, and bias `(out)` in f32; without
+    /// a bias it is zero.
+    pub fn new(
+        context: &Context,
+        weight: &HostTensor,
+        bias: Option<&HostTensor>,
+        storage: Dtype,
+    ) -> Result<Self> {
         let out = weight.shape().dims().first().copied().unwrap_or(0);
         let inner = weight.data().len() / out.max(1);
-        let weight = Tensor::from_f32(context, [out, inner], weight.data())?;
+        if storage == Dtype::Bf16 && !(out.is_multiple_of(4) && inner.is_multiple_of(4)) {
+            let reason =
+                format!("{out} × {inner}: bf16 lies two in a word, so both sizes are multiples of four");
+            return Err(Error::input("linear weight", reason));
+        }
+        let weight = Tensor::from_f32_as(context, [out, inner], weight.data(), storage)?;
         let bias = match bias {
             Some(bias) => Tensor::from_f32(context, [out], bias.data())?,
             None => Tensor::zeros(context, [out])?,

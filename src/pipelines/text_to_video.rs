@@ -13,6 +13,7 @@ use crate::gpu::Context;
 use crate::models::tokenizer::WordMatch;
 use crate::models::umt5::{Umt5, Umt5Config, Umt5Weights};
 use crate::models::wan::{Wan, WanConfig, WanText, WanWeights};
+use crate::nn::Precision;
 use crate::weights::{ConfigFile, WeightStore};
 use crate::{Error, HostTensor, Result};
 
@@ -95,8 +96,18 @@ pub struct Prompt {
 
 #[cfg(all(feature = "tokenizers", not(target_arch = "wasm32")))]
 impl TextToVideo {
-    /// Loads a model folder.
+    /// Loads a model folder, in f32.
     pub fn open(context: &Context, folder: impl AsRef<std::path::Path>) -> Result<Self> {
+        Self::open_as(context, folder, Precision::F32)
+    }
+
+    /// Loads a model folder, its numbers stored in `precision`; of the text encoder only the weights are.
+    pub fn open_as(
+        context: &Context,
+        folder: impl AsRef<std::path::Path>,
+        precision: Precision,
+    ) -> Result<Self> {
+        precision.check(context)?;
         let folder = folder.as_ref();
         let index = folder.join("model_index.json");
         let index = ConfigFile::open(&index)?;
@@ -107,13 +118,13 @@ impl TextToVideo {
         let tokenizer = crate::models::tokenizer::Tokenizer::from_folder(folder.join("tokenizer"))?;
         let encoder_folder = folder.join("text_encoder");
         let encoder_config = Umt5Config::open(encoder_folder.join("config.json"))?;
-        let encoder =
-            Umt5::new(context, Umt5Weights::new(&WeightStore::open(&encoder_folder)?, encoder_config)?)?;
+        let encoder = Umt5Weights::new(&WeightStore::open(&encoder_folder)?, encoder_config)?;
+        let encoder = Umt5::with_storage(context, encoder, precision.weights)?;
         let transformer_folder = folder.join("transformer");
         let config =
             WanConfig::open(transformer_folder.join("config.json"))?.with_text_len(tokenizer.max_length())?;
-        let transformer =
-            Wan::new(context, &WanWeights::new(&WeightStore::open(&transformer_folder)?, config)?)?;
+        let transformer = WanWeights::new(&WeightStore::open(&transformer_folder)?, config)?;
+        let transformer = Wan::with_precision(context, &transformer, precision)?;
         if encoder.config().d_model != transformer.config().text_dim {
             return Err(index.refuse(format!(
                 "text encoder of width {} beside a transformer that takes {}",

@@ -40,8 +40,8 @@ pub enum Const {
 pub struct Head {
     /// `enable` names, in order.
     pub enables: Vec<&'static str>,
-    /// WGSL name of the storage type behind `Elem` and `Elem4`.
-    pub elem: &'static str,
+    /// Names for types, such as `Elem` for the storage type.
+    pub aliases: Vec<(&'static str, &'static str)>,
     /// Constants.
     pub consts: Vec<(&'static str, Const)>,
 }
@@ -60,8 +60,8 @@ pub fn compose(head: &Head, modules: &[Source], body: Source) -> Composed {
     for name in &head.enables {
         let _ = writeln!(text, "enable {name};");
     }
-    if !head.elem.is_empty() {
-        let _ = writeln!(text, "alias Elem = {0};\nalias Elem4 = vec4<{0}>;", head.elem);
+    for (name, of) in &head.aliases {
+        let _ = writeln!(text, "alias {name} = {of};");
     }
     for (name, value) in &head.consts {
         let _ = match value {
@@ -115,7 +115,8 @@ mod tests {
 
     #[test]
     fn joined_lines_map_back_to_their_files() {
-        let head = Head { enables: vec!["f16"], elem: "f16", consts: vec![("WG_SIZE", Const::U32(64))] };
+        let aliases = vec![("Elem", "f16"), ("WeightElem", "f16")];
+        let head = Head { enables: vec!["f16"], aliases, consts: vec![("WG_SIZE", Const::U32(64))] };
         let composed = compose(&head, &[MODULE], BODY);
         assert_eq!(composed.place(2, 1), "head:2:1");
         assert_eq!(composed.place(6, 4), "shaders/shared/m.wgsl:2:4");

@@ -29,9 +29,6 @@ impl Tensor {
     }
 
     fn bytes_of(shape: &Shape, dtype: Dtype) -> Result<u64> {
-        if dtype == Dtype::Bf16 {
-            return Err(Error::input("tensor", "bf16 exists in files only; use f32 or f16 on the device"));
-        }
         shape
             .checked_len()
             .and_then(|n| n.checked_mul(dtype.size()))
@@ -44,7 +41,7 @@ impl Tensor {
         Self::from_f32_as(context, shape, values, Dtype::F32)
     }
 
-    /// Uploads values, stored as `dtype` (f32 or f16).
+    /// Uploads values, stored as `dtype` (f32, f16 or bf16).
     pub fn from_f32_as(
         context: &Context,
         shape: impl Into<Shape>,
@@ -62,9 +59,11 @@ impl Tensor {
                 let halves: Vec<half::f16> = values.iter().map(|&v| half::f16::from_f32(v)).collect();
                 context.upload(&tensor.buffer, 0, bytemuck::cast_slice(&halves))?;
             }
-            Dtype::Bf16 | Dtype::U32 => {
-                return Err(Error::input("tensor", format!("floats cannot be stored as {dtype}")));
+            Dtype::Bf16 => {
+                let halves: Vec<half::bf16> = values.iter().map(|&v| half::bf16::from_f32(v)).collect();
+                context.upload(&tensor.buffer, 0, bytemuck::cast_slice(&halves))?;
             }
+            Dtype::U32 => return Err(Error::input("tensor", format!("floats cannot be stored as {dtype}"))),
         }
         Ok(tensor)
     }
@@ -252,11 +251,12 @@ impl Tensor {
                 .map(|b| u32::from_le_bytes(b) as f32)
                 .collect(),
             Dtype::F16 | Dtype::Bf16 => {
-                let halves = raw
-                    .chunks_exact(2)
-                    .filter_map(|c| c.try_into().ok())
-                    .map(|b| half::f16::from_le_bytes(b).to_f32());
-                halves.take(self.len()).collect()
+                let value = |b| match self.dtype {
+                    Dtype::Bf16 => half::bf16::from_le_bytes(b).to_f32(),
+                    _ => half::f16::from_le_bytes(b).to_f32(),
+                };
+                let halves = raw.chunks_exact(2).filter_map(|c| c.try_into().ok());
+                halves.map(value).take(self.len()).collect()
             }
         })
     }

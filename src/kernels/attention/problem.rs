@@ -286,7 +286,7 @@ impl AttentionProblem {
         // vectors there, at most a quarter slower to run.
         let vectors = (self.shape.head_dim / 4).max(1);
         let tile_kv = if caps.class == AdapterClass::Software { (32 / vectors).clamp(1, 8) } else { 4 };
-        let variant = |&elem| {
+        let variant = |elem| {
             let mut variant = Variant::new(elem, lanes(caps))
                 .with("HEAD_DIM", self.shape.head_dim)
                 .with("TILE_KV", tile_kv)
@@ -300,7 +300,7 @@ impl AttentionProblem {
             variant.consts.retain(|(name, _)| ["WG_SIZE", "HEAD_DIM"].contains(name) || uses.contains(name));
             extra.iter().fold(variant, |v, &m| v.module(m))
         };
-        elems(caps).iter().map(variant).collect()
+        elems(caps, 4).into_iter().map(variant).collect()
     }
 
     /// Parameters and grid over `items` (rows or keys) × `y` × `z`, cut along the items where the work is long.

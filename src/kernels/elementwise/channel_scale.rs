@@ -67,7 +67,7 @@ impl Kernel for ChannelScale {
     }
 
     fn variants(&self, caps: &Caps) -> Vec<Variant> {
-        elems(caps).iter().map(|&elem| variant(caps, elem, self.cols)).collect()
+        elems(caps, pack(self.cols)).into_iter().map(|elem| variant(caps, elem, self.cols)).collect()
     }
 
     fn launch(&self, caps: &Caps, variant: &Variant) -> Launch {

@@ -47,7 +47,7 @@ impl Kernel for GeluBackward {
     }
 
     fn variants(&self, caps: &Caps) -> Vec<Variant> {
-        elems(caps).iter().map(|&elem| variant(caps, elem, self.n).module(GELU)).collect()
+        elems(caps, pack(self.n)).into_iter().map(|elem| variant(caps, elem, self.n).module(GELU)).collect()
     }
 
     fn launch(&self, caps: &Caps, variant: &Variant) -> Launch {

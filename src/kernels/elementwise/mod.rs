@@ -4,6 +4,7 @@
 //! and the number of elements at a time.
 
 pub mod channel_scale;
+pub mod convert;
 pub mod geglu;
 pub mod gelu;
 pub mod gelu_backward;
@@ -12,6 +13,7 @@ pub mod silu_backward;
 pub mod weighted_sum;
 
 pub use channel_scale::{ChannelScale, channel_scale};
+pub use convert::{Convert, Direction, convert};
 pub use geglu::{Geglu, geglu};
 pub use gelu::{Gelu, gelu};
 pub use gelu_backward::{GeluBackward, gelu_backward};

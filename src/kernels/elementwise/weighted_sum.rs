@@ -1,13 +1,13 @@
 //! `y = Σ weight_k input_k` over one to four inputs: guidance, sampler steps, residual sums.
 //!
-//! Shapes: inputs and `y` of any one shape, all f32. Memory written: `y`.
+//! Shapes: inputs and `y` of any one shape and storage type. Memory written: `y`.
 //!
 //! Errors: no input or more than four, shapes that differ, a weight that is not finite, more than 2³¹ elements in one
 //! dispatch (the wrapper cuts larger tensors).
 
 use super::{check_len, each, groups_for, pack, variant};
 use crate::gpu::Caps;
-use crate::kernels::{Gradient, Kernel, Launch, Slot, Tolerance, Variant, Work, inputs};
+use crate::kernels::{Gradient, Kernel, Launch, Slot, Tolerance, Variant, Work, elems, inputs};
 use crate::shader::Source;
 use crate::tensor::Array;
 use crate::{Dtype, Error, Result, Tensor, wgsl};
@@ -62,7 +62,7 @@ impl Kernel for WeightedSum {
 
     fn slots(&self) -> Vec<Slot> {
         let inputs = NAMES.iter().take(self.weights.len()).map(|&name| Slot::read(name, [self.n]));
-        inputs.chain([Slot::write("y", [self.n])]).map(Slot::f32).collect()
+        inputs.chain([Slot::write("y", [self.n])]).collect()
     }
 
     fn variants(&self, caps: &Caps) -> Vec<Variant> {
@@ -72,7 +72,8 @@ impl Kernel for WeightedSum {
             3 => wgsl!("shared/terms.3.wgsl"),
             _ => wgsl!("shared/terms.4.wgsl"),
         };
-        vec![variant(caps, Dtype::F32, self.n).with("INPUTS", self.weights.len()).module(terms)]
+        let of = |elem| variant(caps, elem, self.n).with("INPUTS", self.weights.len()).module(terms);
+        elems(caps, pack(self.n)).into_iter().map(of).collect()
     }
 
     fn launch(&self, caps: &Caps, variant: &Variant) -> Launch {
@@ -125,7 +126,7 @@ impl Kernel for WeightedSum {
     }
 }
 
-/// Sum of f32 tensors of one shape, each times its weight; one to four of them.
+/// Sum of tensors of one shape and storage type, each times its weight; one to four of them.
 pub fn weighted_sum(terms: &[(&Tensor, f32)]) -> Result<Tensor> {
     let (inputs, weights): (Vec<&Tensor>, Vec<f32>) = terms.iter().copied().unzip();
     each(&inputs, |n| WeightedSum { n, weights: weights.clone() })

@@ -5,9 +5,13 @@
 //! `dx = dy · w`); `y (m, n)`; `bias (n)` and `gate (groups, n)` in f32. Memory written: `y`, and for
 //! [`Epilogue::BiasGelu`] the value before the gelu, which its gradient needs.
 //!
+//! `w` may be stored in f16 or bf16 while `x` and `y` are f32. Sizes that are multiples of four are read four at a time;
+//! bf16 needs them.
+//!
 //! Errors: sizes of zero or above 2³², a number of groups that does not divide the rows.
 
 use crate::gpu::{AdapterClass, Caps};
+use crate::kernels::rowwise::pack_module;
 use crate::kernels::{Gradient, Kernel, Launch, Slot, Tolerance, Variant, Work, elems, inputs, run};
 use crate::shader::Source;
 use crate::tensor::Array;
@@ -74,10 +78,12 @@ impl fmt::Display for Matmul {
     }
 }
 
-const ROWS: Source = wgsl!("shared/weight.rows.wgsl");
-const COLUMNS: Source = wgsl!("shared/weight.columns.wgsl");
-
 impl Matmul {
+    /// Elements taken at a time along `k` and `n`.
+    fn pack(&self) -> usize {
+        if self.n.is_multiple_of(4) && self.k.is_multiple_of(4) { 4 } else { 1 }
+    }
+
     fn groups(&self) -> usize {
         match self.epilogue {
             Epilogue::BiasGateResidual { groups } => groups,
@@ -118,7 +124,7 @@ impl Kernel for Matmul {
     fn slots(&self) -> Vec<Slot> {
         let Self { m, n, k, .. } = *self;
         let w = if self.layout == Layout::Rows { [n, k] } else { [k, n] };
-        let mut slots = vec![Slot::read("x", [m, k]), Slot::read("w", w), Slot::write("y", [m, n])];
+        let mut slots = vec![Slot::read("x", [m, k]), Slot::read("w", w).weight(), Slot::write("y", [m, n])];
         if self.epilogue != Epilogue::None {
             slots.push(Slot::read("bias", [n]).f32());
         }
@@ -137,7 +143,8 @@ impl Kernel for Matmul {
     fn variants(&self, caps: &Caps) -> Vec<Variant> {
         // Rows per invocation × columns per invocation: on a CPU weights are broadcast and rows gathered, so wide
         // tiles pay; on a GPU registers bound the tile.
-        let (wg, rows, tile_n) = if caps.class == AdapterClass::Software { (8, 2, 16) } else { (64, 4, 8) };
+        let (wg, rows, tile_n) =
+            if caps.class == AdapterClass::Software { (8, 2, 16usize) } else { (64, 4, 8) };
         // Few rows leave most invocations of a wide tile without work.
         let (rows, tile_n) = if self.m <= wg as usize { (1, tile_n / 4) } else { (rows, tile_n) };
         let epilogue = match self.epilogue {
@@ -147,11 +154,27 @@ impl Kernel for Matmul {
             Epilogue::BiasResidual => wgsl!("shared/epilogue.bias_residual.wgsl"),
             Epilogue::BiasGateResidual { .. } => wgsl!("shared/epilogue.bias_gate_residual.wgsl"),
         };
-        let layout = if self.layout == Layout::Rows { ROWS } else { COLUMNS };
-        let variant = |&elem| {
-            Variant::new(elem, wg).with("ROWS", rows).with("TILE_N", tile_n).module(layout).module(epilogue)
+        let pack = self.pack();
+        let layout = match (self.layout, pack) {
+            (Layout::Rows, 4) => wgsl!("shared/weight.rows.wgsl"),
+            (Layout::Columns, 4) => wgsl!("shared/weight.columns.wgsl"),
+            (Layout::Rows, _) => wgsl!("shared/weight.rows.single.wgsl"),
+            (Layout::Columns, _) => wgsl!("shared/weight.columns.single.wgsl"),
         };
-        elems(caps).iter().map(variant).collect()
+        let variant = |(elem, weight): (Dtype, Dtype)| {
+            let variant = Variant::new(elem, wg).weights(weight).with("ROWS", rows);
+            let variant = variant.with("TILE_PACKS", tile_n.div_ceil(pack)).module(pack_module(pack));
+            let variant = variant.module(layout).module(epilogue);
+            match (pack, weight) {
+                (4, Dtype::Bf16) => variant.module(wgsl!("shared/weight_store.bf16.wgsl")),
+                (4, _) => variant.module(wgsl!("shared/weight_store.float.wgsl")),
+                _ => variant,
+            }
+        };
+        let stored = elems(caps, pack);
+        let same = stored.iter().map(|&d| (d, d));
+        let narrow_weights = stored.iter().filter(|&&d| d != Dtype::F32).map(|&d| (Dtype::F32, d));
+        same.chain(narrow_weights).map(variant).collect()
     }
 
     fn launch(&self, _caps: &Caps, variant: &Variant) -> Launch {
@@ -163,7 +186,8 @@ impl Kernel for Matmul {
             first_workgroup: 0,
         };
         let rows = (variant.number("WG_SIZE") * variant.number("ROWS")).max(1);
-        let grid = [params.n.div_ceil(variant.number("TILE_N").max(1)), params.m.div_ceil(rows), 1];
+        let tile_n = variant.number("TILE_PACKS").max(1) * self.pack() as u32;
+        let grid = [params.n.div_ceil(tile_n), params.m.div_ceil(rows), 1];
         Launch::new(&params, grid).split(1, std::mem::offset_of!(Params, first_workgroup))
     }
 

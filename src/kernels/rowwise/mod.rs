@@ -174,14 +174,14 @@ fn row_variants(caps: &Caps, cols: usize, pack: usize) -> Vec<Variant> {
     // About four packs an invocation; on a CPU the smallest workgroup, since each barrier costs all of its invocations.
     let wide = (cols / pack / 4).next_power_of_two().clamp(64, 256) as u32;
     let subgroup = caps.subgroup.filter(|(low, high)| low == high).map(|(size, _)| size);
-    let of_elem = |&elem| {
+    let of_elem = |elem| {
         let workgroup = Variant::new(elem, if software { 8 } else { wide }).module(REDUCE_WORKGROUP);
         let subgroup = subgroup
             .map(|size| Variant { subgroup: true, ..Variant::new(elem, size) }.module(REDUCE_SUBGROUP));
         let both = if software { [subgroup, Some(workgroup)] } else { [Some(workgroup), subgroup] };
         both.into_iter().flatten().map(|v| v.module(pack_module(pack)))
     };
-    elems(caps).iter().flat_map(of_elem).collect()
+    elems(caps, pack).into_iter().flat_map(of_elem).collect()
 }
 
 fn check_size(stem: &'static str, rows: usize, cols: usize) -> Result<()> {

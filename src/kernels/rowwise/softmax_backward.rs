@@ -99,6 +99,7 @@ impl Kernel for SoftmaxBackward {
         let reason = "delta is a sum in f32, from which dy is subtracted; what is subnormal may be flushed";
         vec![match elem {
             Dtype::F16 => Tolerance { atol: 6.2e-5 + 1e-5 * size, rtol: 2e-3, reason },
+            Dtype::Bf16 => Tolerance { atol: 1e-5 * size, rtol: 1.6e-2, reason },
             _ => Tolerance { atol: 1e-5 * size, rtol: 1e-5, reason },
         }]
     }

@@ -6,6 +6,7 @@
 //! sizes of zero or above 2³².
 
 use crate::gpu::Caps;
+use crate::kernels::rowwise::{pack, pack_module};
 use crate::kernels::{
     Gradient, Kernel, Launch, Slot, Tolerance, Variant, Work, elems, grid, inputs, lanes, run,
 };
@@ -30,8 +31,8 @@ pub struct Embedding {
 #[derive(Clone, Copy, bytemuck::Pod, bytemuck::Zeroable)]
 struct Params {
     vocab: u32,
-    dim: u32,
-    elements: u32,
+    row_packs: u32,
+    packs: u32,
 }
 
 impl fmt::Display for Embedding {
@@ -68,13 +69,16 @@ impl Kernel for Embedding {
     }
 
     fn variants(&self, caps: &Caps) -> Vec<Variant> {
-        elems(caps).iter().map(|&elem| Variant::new(elem, lanes(caps))).collect()
+        let pack = pack(self.dim);
+        let variant = |elem| Variant::new(elem, lanes(caps)).module(pack_module(pack));
+        elems(caps, pack).into_iter().map(variant).collect()
     }
 
     fn launch(&self, caps: &Caps, variant: &Variant) -> Launch {
-        let elements = self.tokens * self.dim;
-        let params = Params { vocab: self.vocab as u32, dim: self.dim as u32, elements: elements as u32 };
-        Launch::new(&params, grid(elements.div_ceil(variant.number("WG_SIZE").max(1) as usize), caps))
+        let row_packs = self.dim / pack(self.dim);
+        let packs = self.tokens * row_packs;
+        let params = Params { vocab: self.vocab as u32, row_packs: row_packs as u32, packs: packs as u32 };
+        Launch::new(&params, grid(packs.div_ceil(variant.number("WG_SIZE").max(1) as usize), caps))
     }
 
     fn reference(&self, inputs: &[Array]) -> Vec<Array> {

@@ -42,8 +42,8 @@ impl Kernel for Unpatchify {
 
     fn variants(&self, caps: &Caps) -> Vec<Variant> {
         let channel_first = self.0.order == PatchOrder::ChannelFirst;
-        let variant = |&elem| Variant::new(elem, lanes(caps)).flag("CHANNEL_FIRST", channel_first);
-        elems(caps).iter().map(variant).collect()
+        let variant = |elem| Variant::new(elem, lanes(caps)).flag("CHANNEL_FIRST", channel_first);
+        elems(caps, 1).into_iter().map(variant).collect()
     }
 
     fn launch(&self, caps: &Caps, variant: &Variant) -> Launch {

@@ -15,8 +15,8 @@ use crate::autograd::{Attend, LinearThen, Tape, Var};
 use crate::gpu::Context;
 use crate::kernels::attention::{AttentionProblem, AttentionShape, Mask, Tables, relative_bias};
 use crate::kernels::elementwise::geglu;
-use crate::nn::{Linear, RmsNorm};
-use crate::{Error, HostTensor, Result, Tensor};
+use crate::nn::{Linear, Precision, RmsNorm};
+use crate::{Dtype, Error, HostTensor, Result, Tensor};
 use keys::{Umt5BlockParam, Umt5Param};
 
 #[derive(Debug)]
@@ -44,13 +44,20 @@ pub struct Umt5 {
 }
 
 impl Umt5 {
-    /// Uploads the weights.
+    /// Uploads the weights, in f32.
     pub fn new(context: &Context, weights: Umt5Weights) -> Result<Self> {
+        Self::with_storage(context, weights, Dtype::F32)
+    }
+
+    /// Uploads the weights, those of linear layers stored as `storage` (f32, f16 or bf16). Activations are f32: T5's
+    /// residual stream leaves f16's range, and one prompt's is small.
+    pub fn with_storage(context: &Context, weights: Umt5Weights, storage: Dtype) -> Result<Self> {
+        Precision { weights: storage, activations: Dtype::F32 }.check(context)?;
         let eps = weights.config().eps;
         let mut blocks = Vec::new();
         for i in 0..weights.config().num_layers {
             let load = |p| weights.load(Umt5Param::Block(i, p));
-            let linear = |p| Linear::new(context, &load(p)?, None);
+            let linear = |p| Linear::new(context, &load(p)?, None, storage);
             let norm = |p| RmsNorm::new(context, &load(p)?, eps);
             blocks.push(Block {
                 attention_norm: norm(Umt5BlockParam::AttentionNorm)?,

@@ -5,9 +5,9 @@ use super::{Capture, WanConfig};
 use crate::autograd::{Attend, LinearThen, Tape, Var};
 use crate::gpu::Context;
 use crate::kernels::attention::{AttentionProblem, AttentionShape, Mask, Readout, Tables};
-use crate::kernels::elementwise::weighted_sum;
-use crate::nn::{LayerNorm, Linear, RmsNorm};
-use crate::{Error, Result, Tensor};
+use crate::kernels::elementwise::{convert, weighted_sum};
+use crate::nn::{LayerNorm, Linear, Precision, RmsNorm};
+use crate::{Dtype, Error, Result, Tensor};
 
 /// A bias on each text position by latent frame, `(frames, text_len)`: −∞ hides a word from a frame.
 #[derive(Debug, Clone, PartialEq)]
@@ -92,11 +92,11 @@ struct Projections {
 }
 
 impl Projections {
-    fn new(context: &Context, weights: &WanWeights, i: usize, which: Which) -> Result<Self> {
+    fn new(context: &Context, weights: &WanWeights, i: usize, which: Which, storage: Dtype) -> Result<Self> {
         let load = |p| weights.load(WanParam::Block(i, p));
         let linear = |p| {
             let part = |part| load(BlockParam::Projection(which, p, part));
-            Linear::new(context, &part(Part::Weight)?, Some(&part(Part::Bias)?))
+            Linear::new(context, &part(Part::Weight)?, Some(&part(Part::Bias)?), storage)
         };
         let eps = weights.config().eps;
         Ok(Self {
@@ -120,27 +120,35 @@ pub(super) struct Block {
     cross_norm: LayerNorm,
     up: Linear,
     down: Linear,
+    activations: Dtype,
     eps: f32,
     heads: usize,
     head_dim: usize,
 }
 
 impl Block {
-    pub(super) fn new(context: &Context, weights: &WanWeights, i: usize) -> Result<Self> {
+    pub(super) fn new(
+        context: &Context,
+        weights: &WanWeights,
+        i: usize,
+        precision: Precision,
+    ) -> Result<Self> {
         let c = weights.config();
+        let storage = precision.weights;
         let load = |p| weights.load(WanParam::Block(i, p));
         let linear = |p: fn(Part) -> BlockParam| {
-            Linear::new(context, &load(p(Part::Weight))?, Some(&load(p(Part::Bias))?))
+            Linear::new(context, &load(p(Part::Weight))?, Some(&load(p(Part::Bias))?), storage)
         };
         let cross_norm =
             (load(BlockParam::CrossNorm(Part::Weight))?, load(BlockParam::CrossNorm(Part::Bias))?);
         Ok(Self {
             modulation: Tensor::from_f32(context, [6, c.dim], load(BlockParam::Modulation)?.data())?,
-            self_attention: Projections::new(context, weights, i, Which::SelfAttention)?,
-            cross_attention: Projections::new(context, weights, i, Which::Cross)?,
+            self_attention: Projections::new(context, weights, i, Which::SelfAttention, storage)?,
+            cross_attention: Projections::new(context, weights, i, Which::Cross, storage)?,
             cross_norm: LayerNorm::new(context, &cross_norm.0, &cross_norm.1, c.eps)?,
             up: linear(BlockParam::FfnUp)?,
             down: linear(BlockParam::FfnDown)?,
+            activations: precision.activations,
             eps: c.eps as f32,
             heads: c.num_heads,
             head_dim: c.head_dim(),
@@ -153,7 +161,7 @@ impl Block {
         let k = p.k.apply(tape, embedded)?;
         let k = p.norm_k.apply(tape, &k, None)?;
         let v = p.v.apply(tape, embedded)?;
-        Ok((k.tensor().clone(), v.tensor().clone()))
+        Ok((convert(k.tensor(), self.activations)?, convert(v.tensor(), self.activations)?))
     }
 
     /// `inputs` are the residual stream `(tokens, dim)` and, where columns are read, the map so far; the result is the

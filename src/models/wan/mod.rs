@@ -20,8 +20,8 @@ use crate::gpu::Context;
 use crate::kernels::elementwise::{silu, weighted_sum};
 use crate::kernels::rowwise::rope_table;
 use crate::kernels::token::{PatchOrder, Patches};
-use crate::nn::Linear;
-use crate::{Error, HostTensor, Result, Tensor};
+use crate::nn::{Linear, Precision};
+use crate::{Dtype, Error, HostTensor, Result, Tensor};
 use block::{Block, BlockCall};
 use keys::{Part, WanParam};
 use std::rc::Rc;
@@ -65,7 +65,7 @@ pub struct WanOptions<'a> {
     pub capture: Option<&'a Capture>,
     /// Bias on the text positions by frame.
     pub mask: Option<&'a CrossMask>,
-    /// Called after each block with its number, the residual stream `(tokens, dim)`, and the map so far
+    /// Called after each block with its number, the residual stream `(tokens, dim)` as it is stored, and the map so far
     /// `(1, groups, tokens)`.
     pub on_block: Option<OnBlock<'a>>,
 }
@@ -93,6 +93,7 @@ pub struct WanOutput {
 pub struct Wan {
     context: Context,
     config: WanConfig,
+    precision: Precision,
     /// Diffusers computes the timestep's sinusoid in f32, the original in f64.
     f32_sinusoid: bool,
     patch: Linear,
@@ -108,15 +109,26 @@ pub struct Wan {
 }
 
 impl Wan {
-    /// Uploads the weights.
+    /// Uploads the weights, in f32.
     pub fn new(context: &Context, weights: &WanWeights) -> Result<Self> {
+        Self::with_precision(context, weights, Precision::F32)
+    }
+
+    /// Uploads the weights. The latent, the velocity, the map, the time embedding and the text's embedding are f32 in
+    /// every precision; the residual stream, and what the blocks compute from it, are stored as the activations are.
+    ///
+    /// # Errors
+    /// Those of [`Precision::check`]; a weight that is missing or of another shape.
+    pub fn with_precision(context: &Context, weights: &WanWeights, precision: Precision) -> Result<Self> {
+        precision.check(context)?;
         let config = weights.config().clone();
-        let linear =
-            |w: WanParam, b: WanParam| Linear::new(context, &weights.load(w)?, Some(&weights.load(b)?));
+        let linear = |w: WanParam, b: WanParam| {
+            Linear::new(context, &weights.load(w)?, Some(&weights.load(b)?), precision.weights)
+        };
         let pair = |p: fn(Part) -> WanParam| linear(p(Part::Weight), p(Part::Bias));
         let mut blocks = Vec::with_capacity(config.num_layers);
         for i in 0..config.num_layers {
-            blocks.push(Rc::new(Block::new(context, weights, i)?));
+            blocks.push(Rc::new(Block::new(context, weights, i, precision)?));
         }
         let head_modulation = weights.load(WanParam::HeadModulation)?;
         Ok(Self {
@@ -132,7 +144,13 @@ impl Wan {
             head: pair(WanParam::Head)?,
             head_modulation: Tensor::from_f32(context, [2, config.dim], head_modulation.data())?,
             config,
+            precision,
         })
+    }
+
+    /// How its numbers lie in memory.
+    pub fn precision(&self) -> Precision {
+        self.precision
     }
 
     /// Sizes.
@@ -238,7 +256,8 @@ impl Wan {
         let rope = Tensor::from_host(&self.context, &rope_table(positions, c.head_dim(), 10_000.0))?;
         let call = Rc::new(BlockCall::new(&self.context, c, grid, rope, capture, mask)?);
         let patches = tape.patchify(latent, c.patch_size, PatchOrder::ChannelFirst)?;
-        let mut x = self.patch.apply(tape, &patches)?;
+        let x = self.patch.apply(tape, &patches)?;
+        let mut x = tape.convert(&x, self.precision.activations)?;
         let mut map = match capture {
             Some(capture) => Some(Var::constant(Tensor::zeros(&self.context, [1, capture.groups, tokens])?)),
             None => None,
@@ -275,6 +294,8 @@ impl Wan {
         let e = &time.e;
         let row = |n| weighted_sum(&[(&self.head_modulation.narrow(n, 1)?.to_owned_copy()?, 1.0), (e, 1.0)]);
         let h = tape.layer_norm(&x, &row(1)?, &row(0)?, true, c.eps as f32)?;
+        // The velocity is f32 in every precision.
+        let h = tape.convert(&h, Dtype::F32)?;
         let y = self.head.apply(tape, &h)?;
         let patches = Patches {
             channels: c.out_dim,

@@ -1,0 +1,18 @@
+// y[i] = 1 where a read past the end gives 0 or an element of the array; writes past the end go nowhere.
+//
+// For the checked option, which promises this; other kernels never reach past their tensors.
+struct Params {
+    n: u32,
+    far: u32, // added to every index
+}
+
+@group(0) @binding(0) var<storage, read> x: array<f32>; // (n): all 7
+@group(0) @binding(1) var<storage, read_write> y: array<f32>; // (n)
+
+@compute @workgroup_size(WG_SIZE)
+fn probe_bounds(@builtin(local_invocation_index) lane: u32) {
+    if (lane < params.n) {
+        let v = x[lane + params.n + params.far];
+        y[lane] = select(0.0, 1.0, v == 0.0 || v == 7.0);
+    }
+}

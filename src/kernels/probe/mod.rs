@@ -1,0 +1,18 @@
+//! Kernels that ask the driver, not the model: what every other kernel takes for granted, small enough to run whenever a
+//! device is opened. See [`crate::SelfTest`].
+
+pub mod probe_barriers;
+pub mod probe_bounds;
+pub mod probe_lanes;
+pub mod probe_loops;
+pub mod probe_storage;
+
+pub use probe_barriers::ProbeBarriers;
+pub use probe_bounds::ProbeBounds;
+pub use probe_lanes::ProbeLanes;
+pub use probe_loops::ProbeLoops;
+pub use probe_storage::ProbeStorage;
+
+use super::Tolerance;
+
+const EXACT: Tolerance = Tolerance { atol: 0.0, rtol: 0.0, reason: "whole numbers: exact" };

@@ -1,0 +1,91 @@
+//! Under the checked option, does a read past the end give 0 or an element of the tensor, and is what was not written left
+//! alone?
+//!
+//! Shapes: `x, y (n)`; `x` is all sevens. Memory written: `y`.
+//!
+//! Errors: a size outside 1..64.
+
+use super::EXACT;
+use crate::gpu::Caps;
+use crate::kernels::{Gradient, Kernel, Launch, Slot, Tolerance, Variant, Work};
+use crate::shader::Source;
+use crate::tensor::Array;
+use crate::{Dtype, Error, Result, wgsl};
+use rand_pcg::Pcg64;
+use std::fmt;
+
+/// Size and distance.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ProbeBounds {
+    /// Elements.
+    pub n: usize,
+    /// How far past the end; beyond the 16 bytes that a binding is rounded up to.
+    pub far: usize,
+}
+
+#[repr(C)]
+#[derive(Clone, Copy, bytemuck::Pod, bytemuck::Zeroable)]
+struct Params {
+    n: u32,
+    far: u32,
+}
+
+impl fmt::Display for ProbeBounds {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "probe_bounds(n={},far={})", self.n, self.far)
+    }
+}
+
+impl Kernel for ProbeBounds {
+    const STEM: &'static str = "probe_bounds";
+    const FAMILY: &'static str = "probe";
+    const SUMMARY: &'static str = "do reads past the end stay inside, for the checked option";
+    const SHADER: Source = wgsl!("probe/probe_bounds.wgsl");
+
+    fn check(&self) -> Result<()> {
+        if self.n == 0 || self.n > 64 {
+            return Err(Error::problem(Self::STEM, format!("{self}: sizes are 1..64")));
+        }
+        Ok(())
+    }
+
+    fn slots(&self) -> Vec<Slot> {
+        vec![Slot::read("x", [self.n]).f32(), Slot::write("y", [self.n]).f32()]
+    }
+
+    fn variants(&self, _caps: &Caps) -> Vec<Variant> {
+        vec![Variant::new(Dtype::F32, 64)]
+    }
+
+    fn launch(&self, _caps: &Caps, _variant: &Variant) -> Launch {
+        Launch::new(&Params { n: self.n as u32, far: self.far as u32 }, [1, 1, 1])
+    }
+
+    fn reference(&self, _inputs: &[Array]) -> Vec<Array> {
+        vec![Array::from_fn([self.n], |_| 1.0)]
+    }
+
+    fn inputs(&self, _rng: &mut Pcg64) -> Vec<Array> {
+        vec![Array::from_fn([self.n], |_| 7.0)]
+    }
+
+    fn tolerance(&self, _elem: Dtype) -> Vec<Tolerance> {
+        vec![EXACT]
+    }
+
+    fn gradient_of(&self) -> Option<Gradient> {
+        None
+    }
+
+    fn cases() -> Vec<Self> {
+        [(1, 16), (37, 1000), (64, 1 << 20)].map(|(n, far)| Self { n, far }).into()
+    }
+
+    fn bench_cases() -> Vec<(&'static str, Self)> {
+        vec![("driver self-test", Self { n: 64, far: 1 << 20 })]
+    }
+
+    fn work(&self) -> Work {
+        Work { flops: 0.0, bytes: 8.0 * self.n as f64 }
+    }
+}

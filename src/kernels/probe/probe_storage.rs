@@ -1,0 +1,116 @@
+//! Do numbers survive their storage type: infinities, NaN, the smallest and largest, ties?
+//!
+//! Shapes: `x, y (n)`, both f32. `y` has ±2¹⁰⁰ for infinities and 2¹⁰¹ for NaN. Memory written: `y`.
+//!
+//! Errors: a number of elements that is no multiple of four.
+
+use crate::gpu::Caps;
+use crate::kernels::{Gradient, Kernel, Launch, Slot, Tolerance, Variant, Work, elems};
+use crate::shader::Source;
+use crate::tensor::Array;
+use crate::{Dtype, Error, Result, wgsl};
+use rand_pcg::Pcg64;
+use std::fmt;
+
+/// Number of elements.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ProbeStorage {
+    /// Elements.
+    pub n: usize,
+}
+
+#[repr(C)]
+#[derive(Clone, Copy, bytemuck::Pod, bytemuck::Zeroable)]
+struct Params {
+    packs: u32,
+}
+
+impl fmt::Display for ProbeStorage {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "probe_storage(n={})", self.n)
+    }
+}
+
+impl Kernel for ProbeStorage {
+    const STEM: &'static str = "probe_storage";
+    const FAMILY: &'static str = "probe";
+    const SUMMARY: &'static str = "do infinities, NaN and the smallest numbers survive their storage type";
+    const SHADER: Source = wgsl!("probe/probe_storage.wgsl");
+
+    fn check(&self) -> Result<()> {
+        if self.n == 0 || !self.n.is_multiple_of(4) || self.n > 1 << 16 {
+            return Err(Error::problem(
+                Self::STEM,
+                format!("{self}: sizes are multiples of four up to 65536"),
+            ));
+        }
+        Ok(())
+    }
+
+    fn slots(&self) -> Vec<Slot> {
+        vec![Slot::read("x", [self.n]).f32(), Slot::write("y", [self.n]).f32()]
+    }
+
+    fn variants(&self, caps: &Caps) -> Vec<Variant> {
+        let pack = wgsl!("shared/pack.4.wgsl");
+        elems(caps, 4).into_iter().map(|elem| Variant::new(elem, 8).module(pack)).collect()
+    }
+
+    fn launch(&self, _caps: &Caps, _variant: &Variant) -> Launch {
+        let packs = (self.n / 4) as u32;
+        Launch::new(&Params { packs }, [packs.div_ceil(8), 1, 1])
+    }
+
+    fn reference(&self, inputs: &[Array]) -> Vec<Array> {
+        let [x] = inputs else { return Vec::new() };
+        let shown = |v: f64| match v {
+            v if v.is_nan() => 2f64.powi(101),
+            v if v.is_infinite() => 2f64.powi(100).copysign(v),
+            v => v,
+        };
+        vec![Array::from_fn([self.n], |i| shown(x.data[i]))]
+    }
+
+    fn inputs(&self, _rng: &mut Pcg64) -> Vec<Array> {
+        // Each is exact in f16 and in bf16, or survives as itself: ±0, f16's smallest subnormal, smallest normal and
+        // nearly largest number, both infinities, NaN.
+        let special = [
+            0.0,
+            -0.0,
+            2f64.powi(-24),
+            -(2f64.powi(-14)),
+            1.5,
+            -65_280.0,
+            f64::INFINITY,
+            f64::NEG_INFINITY,
+            f64::NAN,
+            1.0 + 2f64.powi(-7),
+            -3.0,
+            384.0,
+        ];
+        vec![Array::from_fn([self.n], |i| special[i % special.len()])]
+    }
+
+    fn tolerance(&self, elem: Dtype) -> Vec<Tolerance> {
+        // f16's subnormals may be flushed to zero: WGSL allows it.
+        let atol = if elem == Dtype::F16 { 6.2e-5 } else { 0.0 };
+        let reason = "numbers that the type holds exactly; f16's subnormals may become zero";
+        vec![Tolerance { atol, rtol: 0.0, reason }]
+    }
+
+    fn gradient_of(&self) -> Option<Gradient> {
+        None
+    }
+
+    fn cases() -> Vec<Self> {
+        [4, 36, 64].map(|n| Self { n }).into()
+    }
+
+    fn bench_cases() -> Vec<(&'static str, Self)> {
+        vec![("driver self-test", Self { n: 64 })]
+    }
+
+    fn work(&self) -> Work {
+        Work { flops: 0.0, bytes: 10.0 * self.n as f64 }
+    }
+}
