@@ -2,15 +2,23 @@
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test that cannot go on should stop loudly")]
 
-use foveal::autograd::Tape;
+use foveal::autograd::{Keep, Tape};
 use foveal::kernels::temporal::{TemporalObjective, temporal_loss};
 use foveal::models::wan::keys::WanParam;
 use foveal::models::wan::{Capture, Wan, WanConfig, WanFormat, WanOptions, WanWeights};
+use foveal::nn::Precision;
+use foveal::pipelines::curve::TimingCurve;
+use foveal::pipelines::memory_plan::{PlanRequest, memory_plan};
+use foveal::pipelines::sampling::noise;
+use foveal::pipelines::schedule::{Schedule, SigmaGrid};
+use foveal::pipelines::temporal_control::{Control, Event, Guidance, Prompts, TimedTokens, sample};
+use foveal::pipelines::unipc::{Sampler, Solver};
 use foveal::weights::WeightStore;
 use foveal::{AdapterChoice, Context, ContextOptions, HostTensor, Tensor};
 use kernels_tests::numerics::rng;
 use rand_distr::{Distribution, StandardNormal};
 use safetensors::tensor::{Dtype, TensorView};
+use std::ops::ControlFlow;
 
 /// Sizes that a test varies.
 #[derive(Debug, Clone, Copy)]
@@ -35,7 +43,7 @@ fn config(s: Sizes) -> WanConfig {
 }
 
 /// A transformer with random weights in the original format.
-fn model(context: &Context, config: WanConfig) -> Wan {
+fn model(context: &Context, config: WanConfig, precision: Precision) -> Wan {
     let mut rng = rng("memory");
     let mut tensors = Vec::new();
     for param in WanParam::all(&config) {
@@ -54,21 +62,21 @@ fn model(context: &Context, config: WanConfig) -> Wan {
         .map(|(key, shape, bytes)| (key, TensorView::new(Dtype::F32, shape.clone(), bytes).unwrap()));
     let file = safetensors::serialize(views, None).unwrap();
     let store = WeightStore::from_bytes("random.safetensors", file).unwrap();
-    Wan::new(context, &WanWeights::new(&store, config).unwrap()).unwrap()
+    Wan::with_precision(context, &WanWeights::new(&store, config).unwrap(), precision).unwrap()
 }
 
 /// Bytes that one guided step needs on top of weights and text.
 fn guided_step(s: Sizes) -> u64 {
     let options = ContextOptions { adapter: AdapterChoice::Best, ..Default::default() };
     let context = pollster::block_on(Context::new(options)).unwrap();
-    let wan = model(&context, config(s));
+    let wan = model(&context, config(s), Precision::F32);
     let text = wan.text(&HostTensor::zeros([5, 24])).unwrap();
     let time = wan.time(900.0).unwrap();
     pollster::block_on(context.finish()).unwrap();
     let before = context.memory().live;
     context.reset_peak();
 
-    let latent = foveal::pipelines::sampling::noise(1, [4, FRAMES, 2 * s.side, 2 * s.side]);
+    let latent = noise(1, [4, FRAMES, 2 * s.side, 2 * s.side]);
     let mut weights = vec![0.0; s.text_len];
     weights[2] = 1.0;
     let capture = Capture { weights, groups: 1, layer_divisor: LAYERS as f32, map_only: true };
@@ -131,4 +139,101 @@ fn tokens_cost_in_proportion() {
         tokens(sizes[0]),
         tokens(sizes[1])
     );
+}
+
+/// What a run is asked for beside its sizes.
+#[derive(Debug, Clone, Copy)]
+struct Levers {
+    precision: Precision,
+    keep: Keep,
+    rows_at_a_time: Option<usize>,
+}
+
+const PLAIN: Levers = Levers { precision: Precision::F32, keep: Keep::Attention, rows_at_a_time: None };
+
+fn control(keep: Keep) -> Control {
+    let curve = TimingCurve::new(vec![0.0, 1.0, 1.0]).unwrap();
+    // Never satisfied, so that every update is made.
+    let guidance = Guidance { keep, threshold: 2.0, steps: 0..2, updates: 2, ..Guidance::default() };
+    Control { groups: vec![TimedTokens { tokens: vec![1, 2], curve }], guidance: Some(guidance), mask: None }
+}
+
+/// A guided run of three steps: the clip, and the most bytes that were in use.
+fn guided_run(s: Sizes, levers: Levers) -> (Vec<f32>, u64) {
+    let context = pollster::block_on(Context::new(ContextOptions::default())).unwrap();
+    let wan = model(&context, config(s), levers.precision);
+    let encoded = HostTensor::zeros([s.text_len, 24]);
+    let (positive, negative) = (wan.text(&encoded).unwrap(), wan.text(&encoded).unwrap());
+    let prompts = Prompts {
+        positive: &positive,
+        negative: &negative,
+        scale: 6.0,
+        rows_at_a_time: levers.rows_at_a_time,
+    };
+    let sampler = Sampler::new(Schedule::new(SigmaGrid::Wan, 3, 3.0).unwrap(), Solver::UniPc);
+    let latent = noise(1, [4, FRAMES, 2 * s.side, 2 * s.side]);
+    let control = control(levers.keep);
+    let mut go_on = |_: &Event<'_>| ControlFlow::Continue(());
+    context.reset_peak();
+    let clip = sample(&wan, &latent, prompts, &sampler, Some(&control), &mut go_on);
+    let clip = pollster::block_on(async { clip.await?.to_vec().await }).unwrap();
+    (clip, context.memory().peak)
+}
+
+fn planned(s: Sizes, levers: Levers) -> u64 {
+    let request = PlanRequest {
+        transformer: config(s),
+        text_encoder: None,
+        precision: levers.precision,
+        size: [FRAMES, 2 * s.side, 2 * s.side],
+        guidance_scale: 6.0,
+        control: Some(control(levers.keep)),
+        rows_at_a_time: levers.rows_at_a_time,
+    };
+    let caps = pollster::block_on(Context::new(ContextOptions::default())).unwrap().caps().clone();
+    pollster::block_on(memory_plan(&request, caps)).unwrap().peak()
+}
+
+#[test]
+fn a_plan_agrees_with_the_accounting_and_levers_change_no_result() {
+    let s = Sizes { text_len: 64, side: 16, ..BASE };
+    let (clip, plain) = guided_run(s, PLAIN);
+    let others = [
+        Levers { keep: Keep::Nothing, ..PLAIN },
+        Levers { rows_at_a_time: Some(100), ..PLAIN },
+        Levers { precision: Precision::BF16, keep: Keep::Nothing, rows_at_a_time: Some(256) },
+    ];
+    for levers in [PLAIN].into_iter().chain(others) {
+        let (found, peak) = guided_run(s, levers);
+        let plan = planned(s, levers);
+        let off = (plan as f64 / peak as f64 - 1.0).abs();
+        assert!(off <= 0.05, "{levers:?}: {plan} bytes planned, {peak} in use at the peak");
+        if levers.precision == Precision::F32 {
+            assert_eq!(found, clip, "{levers:?} changes the clip");
+        }
+        assert!(peak <= plain, "{levers:?} needs {peak} bytes, {plain} without it");
+    }
+}
+
+#[test]
+fn a_plan_that_does_not_fit_is_refused_with_both_numbers() {
+    let s = BASE;
+    let request = PlanRequest {
+        transformer: config(s),
+        text_encoder: None,
+        precision: Precision::F32,
+        size: [FRAMES, 2 * s.side, 2 * s.side],
+        guidance_scale: 1.0,
+        control: None,
+        rows_at_a_time: None,
+    };
+    let plan = pollster::block_on(memory_plan(&request, foveal::Caps::webgpu_default())).unwrap();
+    assert!(plan.require(plan.peak()).is_ok());
+    let text = plan.require(plan.peak() - 1).unwrap_err().to_string();
+    assert!(text.contains("MB are needed"), "{text}");
+    // A latent whose tokens are beyond a binding is refused without a device.
+    let large = PlanRequest { size: [FRAMES, 2048, 2048], ..request };
+    let text =
+        pollster::block_on(memory_plan(&large, foveal::Caps::webgpu_default())).unwrap_err().to_string();
+    assert!(text.contains("largest b"), "{text}");
 }

@@ -81,6 +81,19 @@ type Backward = Box<dyn FnOnce(&mut Gradients) -> Result<()>>;
 /// A block that [`Tape::checkpoint`] can run twice.
 pub type Block = Rc<dyn Fn(&mut Tape, &[Var]) -> Result<Vec<Var>>>;
 
+/// Something done to each row alone; see [`Tape::by_rows`].
+pub type RowBlock = Rc<dyn Fn(&mut Tape, &Var) -> Result<Var>>;
+
+/// What a checkpoint keeps besides its block's inputs until the gradient is due.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+pub enum Keep {
+    /// Results and row statistics of its attention calls, which cost most to compute again.
+    #[default]
+    Attention,
+    /// Nothing: the least memory, and one more forward pass of every block.
+    Nothing,
+}
+
 /// What a checkpoint keeps of an attention call.
 #[derive(Debug, Clone)]
 struct KeptAttention {
@@ -104,6 +117,7 @@ pub struct Tape {
     nodes: Vec<Backward>,
     next: usize,
     mode: Mode,
+    keep: Keep,
 }
 
 impl std::fmt::Debug for Tape {
@@ -114,7 +128,7 @@ impl std::fmt::Debug for Tape {
 
 impl Tape {
     fn with_mode(mode: Mode, next: usize) -> Self {
-        Self { nodes: Vec::new(), next, mode }
+        Self { nodes: Vec::new(), next, mode, keep: Keep::default() }
     }
 
     /// A tape for inference: nothing is kept.
@@ -125,6 +139,11 @@ impl Tape {
     /// A tape that records.
     pub fn record() -> Self {
         Self::with_mode(Mode::Record, 1)
+    }
+
+    /// A tape that records, with checkpoints that keep this much.
+    pub fn record_keeping(keep: Keep) -> Self {
+        Self { keep, ..Self::record() }
     }
 
     fn recording(&self) -> bool {
@@ -185,10 +204,17 @@ impl Tape {
         if !self.recording() || !inputs.iter().any(Var::requires_grad) {
             return block(self, inputs);
         }
-        let mut first = Self::with_mode(Mode::Keep(VecDeque::new()), 1);
+        let keep = self.keep;
+        let mut first = match keep {
+            Keep::Attention => Self::with_mode(Mode::Keep(VecDeque::new()), 1),
+            Keep::Nothing => Self::forward(),
+        };
         let plain: Vec<Var> = inputs.iter().map(|v| Var::constant(v.tensor.clone())).collect();
         let results = block(&mut first, &plain)?;
-        let Mode::Keep(kept) = first.mode else { return Ok(results) };
+        let kept = match first.mode {
+            Mode::Keep(kept) => Some(kept),
+            _ => None,
+        };
         let outputs: Vec<Var> = results.into_iter().map(|v| self.var(v.tensor, true)).collect();
         let (inputs, ours) = (inputs.to_vec(), outputs.clone());
         self.nodes.push(Box::new(move |gradients| {
@@ -199,7 +225,7 @@ impl Tape {
             if upstream.iter().all(Option::is_none) {
                 return Ok(());
             }
-            let mut again = Self::with_mode(Mode::Replay(kept), 1);
+            let mut again = kept.map_or_else(Self::record, |kept| Self::with_mode(Mode::Replay(kept), 1));
             let leaves: Vec<Var> = inputs
                 .iter()
                 .map(|v| {
@@ -222,5 +248,49 @@ impl Tape {
             Ok(())
         }));
         Ok(outputs)
+    }
+
+    /// Runs `block` on `rows` rows of `x` at a time, and again on each part when its gradient is due, so that only one
+    /// part of what the block makes is in memory. `block` works on each row alone and returns as many rows, of any
+    /// width; `x` is `(rows, cols)`.
+    pub fn by_rows(&mut self, x: &Var, rows: usize, block: RowBlock) -> Result<Var> {
+        let &[total, _] = x.tensor.dims() else {
+            return Err(Error::input("by_rows", format!("{} is not (rows, cols)", x.tensor.shape())));
+        };
+        if rows == 0 {
+            return Err(Error::input("by_rows", "no row at a time"));
+        }
+        let parts = move || (0..total).step_by(rows).map(move |first| (first, rows.min(total - first)));
+        let mut y: Option<Tensor> = None;
+        for (first, count) in parts() {
+            let part = Var::constant(x.tensor.narrow(first, count)?);
+            let part = block(&mut Self::forward(), &part)?.tensor;
+            if part.dims().first() != Some(&count) {
+                return Err(Error::input("by_rows", format!("{count} rows became {}", part.shape())));
+            }
+            let whole = match &y {
+                Some(y) => y,
+                None => {
+                    let shape = [total, part.len() / count.max(1)];
+                    y.insert(Tensor::empty(part.context(), shape, part.dtype())?)
+                }
+            };
+            part.copy_to(&whole.narrow(first, count)?)?;
+        }
+        let y = y.ok_or_else(|| Error::input("by_rows", "no rows"))?;
+        let input = x.clone();
+        Ok(self.output(&[x], y, move |dy, g| {
+            let dx = Tensor::empty(dy.context(), input.tensor.shape().clone(), input.tensor.dtype())?;
+            for (first, count) in parts() {
+                let mut tape = Self::record();
+                let leaf = tape.leaf(input.tensor.narrow(first, count)?);
+                let part = block(&mut tape, &leaf)?;
+                let gradient = tape.backward(&[(&part, dy.narrow(first, count)?)])?.of(&leaf)?;
+                let gradient =
+                    gradient.ok_or_else(|| Error::input("by_rows", "no gradient reached the rows"))?;
+                gradient.copy_to(&dx.narrow(first, count)?)?;
+            }
+            g.add(&input, dx)
+        }))
     }
 }

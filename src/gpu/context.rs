@@ -50,6 +50,8 @@ pub(super) struct Inner {
     pub(super) queue: wgpu::Queue,
     pub(super) caps: Caps,
     pub(super) checked: bool,
+    /// Memory is counted and nothing runs.
+    pub(super) plan: bool,
     pub(super) pool: Mutex<Pool>,
     pub(super) pipelines: Mutex<HashMap<PipelineKey, Arc<Pipeline>>>,
     pub(super) bind_groups: Mutex<HashMap<BindGroupKey, wgpu::BindGroup>>,
@@ -168,11 +170,23 @@ impl Context {
             });
         }
         let caps = Caps::new(&device.adapter_info(), device.features(), &limits);
-        Ok(Self::assemble_unwatched(device, queue, caps, options))
+        Ok(Self::assemble_unwatched(device, queue, caps, options, false))
+    }
+
+    /// A context for a dry run: it has these capabilities, counts memory as a device's context does, and computes
+    /// nothing. Uploads are dropped and downloads are zeros, so it takes no memory worth the name.
+    pub fn plan(caps: Caps, options: &ContextOptions) -> Self {
+        let (device, queue) = wgpu::Device::noop(&wgpu::DeviceDescriptor::default());
+        Self::assemble_unwatched(device, queue, caps, options, true)
+    }
+
+    /// True for a dry run; see [`Context::plan`].
+    pub fn is_plan(&self) -> bool {
+        self.inner.plan
     }
 
     fn assemble(device: wgpu::Device, queue: wgpu::Queue, caps: Caps, options: &ContextOptions) -> Self {
-        let context = Self::assemble_unwatched(device, queue, caps, options);
+        let context = Self::assemble_unwatched(device, queue, caps, options, false);
         let lost = context.inner.lost.clone();
         context.inner.device.set_device_lost_callback(move |reason, message| {
             *lock(&lost) = Some(format!("{reason:?} {message}").trim().to_owned());
@@ -185,6 +199,7 @@ impl Context {
         queue: wgpu::Queue,
         caps: Caps,
         options: &ContextOptions,
+        plan: bool,
     ) -> Self {
         let mut pool = Pool::default();
         pool.budget = options.memory_budget;
@@ -193,6 +208,7 @@ impl Context {
             queue,
             caps,
             checked: options.checked,
+            plan,
             pool: Mutex::new(pool),
             pipelines: Mutex::default(),
             bind_groups: Mutex::default(),
@@ -262,6 +278,9 @@ impl Context {
     /// Submits and waits until the device has finished everything.
     pub async fn finish(&self) -> Result<()> {
         self.inner.submit()?;
+        if self.inner.plan {
+            return Ok(());
+        }
         super::readback::drained(&self.inner).await
     }
 

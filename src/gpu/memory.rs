@@ -138,8 +138,10 @@ impl Inner {
 
     /// Creates a buffer; when the device is full, gives the pool back and tries once more.
     fn create_buffer(&self, size: u64) -> Result<wgpu::Buffer> {
+        // A dry run counts the bytes and keeps a word to tell buffers apart.
+        let size_made = if self.plan { 4 } else { size };
         let descriptor =
-            wgpu::BufferDescriptor { label: None, size, usage: USAGE, mapped_at_creation: false };
+            wgpu::BufferDescriptor { label: None, size: size_made, usage: USAGE, mapped_at_creation: false };
         let attempt = || {
             let scopes = super::error_scope::Scopes::push(&self.device);
             let raw = self.device.create_buffer(&descriptor);

@@ -134,6 +134,9 @@ impl Context {
         if size == 0 {
             return Ok(Vec::new());
         }
+        if inner.plan {
+            return Ok(vec![0; size as usize]);
+        }
         let scopes = Scopes::push(&inner.device);
         let staging = inner.device.create_buffer(&wgpu::BufferDescriptor {
             label: Some("readback"),

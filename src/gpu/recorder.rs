@@ -58,6 +58,19 @@ impl Context {
         (seconds / SUBMISSION_SECONDS).ceil().clamp(1.0, 65_535.0) as u32
     }
 
+    /// For a dry run: refuses what the device would refuse, and compiles and records nothing.
+    pub(crate) fn rehearse(
+        &self,
+        label: &str,
+        access: &[Access],
+        bindings: &[Binding<'_>],
+        workgroups: [u32; 3],
+    ) -> Result<()> {
+        self.inner.check_dispatch(label, access, bindings, workgroups)?;
+        lock(&self.inner.recorder).dispatches += 1;
+        Ok(())
+    }
+
     /// Records a dispatch.
     pub(crate) fn dispatch(&self, dispatch: &Dispatch<'_>) -> Result<()> {
         let inner = &self.inner;
@@ -65,7 +78,12 @@ impl Context {
         if dispatch.workgroups.contains(&0) {
             return Ok(());
         }
-        inner.check_dispatch(dispatch)?;
+        inner.check_dispatch(
+            &dispatch.pipeline.label,
+            &dispatch.pipeline.access,
+            dispatch.bindings,
+            dispatch.workgroups,
+        )?;
         let bind_group = inner.bind_group(dispatch)?;
         let (flop_rate, byte_rate) = inner.caps.assumed_rates();
         let mut recorder = lock(&inner.recorder);
@@ -98,6 +116,9 @@ impl Context {
     pub fn upload(&self, to: &Buffer, offset: u64, bytes: &[u8]) -> Result<()> {
         // Work recorded earlier may still read what lies there now, so it goes first.
         self.inner.submit()?;
+        if self.inner.plan {
+            return Ok(());
+        }
         let padded;
         let bytes = if bytes.len().is_multiple_of(4) {
             bytes
@@ -122,23 +143,31 @@ impl Inner {
         size: u64,
     ) -> Result<()> {
         self.alive()?;
+        if self.plan {
+            return Ok(());
+        }
         let command = Command::Copy { from: from.clone(), from_offset, to: to.clone(), to_offset, size };
         lock(&self.recorder).commands.push(command);
         Ok(())
     }
 
-    fn check_dispatch(&self, d: &Dispatch<'_>) -> Result<()> {
+    fn check_dispatch(
+        &self,
+        label: &str,
+        access: &[Access],
+        bindings: &[Binding<'_>],
+        workgroups: [u32; 3],
+    ) -> Result<()> {
         let unsupported = |what: String, reason: String| {
             Err(Error::Unsupported { what, adapter: self.caps.adapter.clone(), reason })
         };
-        let label = &d.pipeline.label;
-        if d.workgroups.iter().any(|&n| n > self.caps.max_workgroups) {
+        if workgroups.iter().any(|&n| n > self.caps.max_workgroups) {
             return unsupported(
-                format!("{label} with {:?} workgroups", d.workgroups),
+                format!("{label} with {workgroups:?} workgroups"),
                 format!("at most {} along an axis", self.caps.max_workgroups),
             );
         }
-        for (i, b) in d.bindings.iter().enumerate() {
+        for (i, b) in bindings.iter().enumerate() {
             if b.size > self.caps.max_binding {
                 return unsupported(
                     format!("{label}: binding {i} of {} bytes", b.size),
@@ -151,8 +180,8 @@ impl Inner {
                     format!("offsets are multiples of {}", self.caps.offset_alignment),
                 );
             }
-            let writes = d.pipeline.access.get(i).is_some_and(|a| *a != Access::Read);
-            let shared = d.bindings.iter().enumerate().any(|(j, o)| i != j && o.buffer.same(b.buffer));
+            let writes = access.get(i).is_some_and(|a| *a != Access::Read);
+            let shared = bindings.iter().enumerate().any(|(j, o)| i != j && o.buffer.same(b.buffer));
             if writes && shared {
                 return Err(Error::Gpu(format!(
                     "{label}: binding {i} is written and its buffer is bound twice"

@@ -40,17 +40,23 @@ pub fn run_variant<K: Kernel>(
     let slots = kernel.slots();
     check_tensors::<K>(&slots, variant, tensors)?;
     let launch = kernel.launch(context.caps(), variant);
-    let mut hasher = DefaultHasher::new();
-    (variant, launch.params.len()).hash(&mut hasher);
-    let key = PipelineKey { stem: K::STEM, variant: hasher.finish() };
-    let pipeline = context.pipeline(key, || {
-        Ok(PipelineSource {
-            label: format!("{} {}", K::STEM, variant.name()),
-            composed: composed::<K>(context.caps(), variant, launch.params.len()),
-            access: slots.iter().map(|s| s.access).collect(),
-            params_bytes: launch.params.len() as u32,
-        })
-    })?;
+    let access: Vec<Access> = slots.iter().map(|s| s.access).collect();
+    let label = || format!("{} {}", K::STEM, variant.name());
+    let pipeline = if context.is_plan() {
+        None
+    } else {
+        let mut hasher = DefaultHasher::new();
+        (variant, launch.params.len()).hash(&mut hasher);
+        let key = PipelineKey { stem: K::STEM, variant: hasher.finish() };
+        Some(context.pipeline(key, || {
+            Ok(PipelineSource {
+                label: label(),
+                composed: composed::<K>(context.caps(), variant, launch.params.len()),
+                access: access.clone(),
+                params_bytes: launch.params.len() as u32,
+            })
+        })?)
+    };
     // A view that starts at an odd place cannot be bound; what is only read is copied to where it can.
     let align = context.caps().offset_alignment;
     let mut aligned = Vec::with_capacity(tensors.len());
@@ -76,14 +82,17 @@ pub fn run_variant<K: Kernel>(
             *n = count;
         }
         let share = f64::from(count) / f64::from(total);
-        context.dispatch(&Dispatch {
-            pipeline: pipeline.clone(),
-            bindings: &bindings,
-            params: &params,
-            workgroups,
-            flops: work.flops * share,
-            bytes: work.bytes * share,
-        })?;
+        match &pipeline {
+            Some(pipeline) => context.dispatch(&Dispatch {
+                pipeline: pipeline.clone(),
+                bindings: &bindings,
+                params: &params,
+                workgroups,
+                flops: work.flops * share,
+                bytes: work.bytes * share,
+            })?,
+            None => context.rehearse(&label(), &access, &bindings, workgroups)?,
+        }
         first += count;
     }
     Ok(())

@@ -2,6 +2,7 @@
 
 pub mod audio_mask;
 pub mod curve;
+pub mod memory_plan;
 pub mod sampling;
 pub mod schedule;
 pub mod temporal_control;

@@ -11,7 +11,7 @@
 use super::curve::TimingCurve;
 use super::sampling::{SamplerState, guidance};
 use super::unipc::{AfterEdit, Sampler};
-use crate::autograd::{Tape, Var};
+use crate::autograd::{Keep, Tape, Var};
 use crate::kernels::elementwise::weighted_sum;
 use crate::kernels::optim::{AdamW, adamw, norm};
 use crate::kernels::temporal::{GroupTerms, TemporalObjective, TemporalOutcome, temporal_loss};
@@ -76,6 +76,8 @@ pub struct Guidance {
     pub after_edit: AfterEdit,
     /// Divide the sum over layers by one less than their number, as the released code does.
     pub released_layer_divisor: bool,
+    /// What the gradient's pass keeps in memory rather than computes again. Results do not depend on it.
+    pub keep: Keep,
     /// Read the map after every denoising step, and compute the gradient that a stop discards, as the released code
     /// does: nothing depends on either.
     pub unused_work: bool,
@@ -95,6 +97,7 @@ impl Guidance {
             previous_timestep: true,
             after_edit: AfterEdit::Ignore,
             released_layer_divisor: true,
+            keep: Keep::Attention,
             unused_work: true,
         }
     }
@@ -114,6 +117,7 @@ impl Default for Guidance {
             previous_timestep: false,
             after_edit: AfterEdit::Transport,
             released_layer_divisor: false,
+            keep: Keep::Attention,
             unused_work: false,
         }
     }
@@ -209,6 +213,9 @@ pub struct Prompts<'a> {
     pub negative: &'a WanText,
     /// Its strength; at 1 the negative branch is not computed.
     pub scale: f32,
+    /// Rows that the feed-forward layers take at a time; see [`WanOptions::rows_at_a_time`]. Results do not depend on
+    /// it.
+    pub rows_at_a_time: Option<usize>,
 }
 
 struct Run<'a> {
@@ -353,7 +360,8 @@ impl<'a> Run<'a> {
     fn velocity(&self, z: &Tensor, step: usize) -> Result<Tensor> {
         let time = self.model.time(self.timestep(step)?)?;
         let branch = |text: &WanText, mask: Option<&CrossMask>| {
-            let options = WanOptions { mask, ..WanOptions::default() };
+            let rows_at_a_time = self.prompts.rows_at_a_time;
+            let options = WanOptions { mask, rows_at_a_time, ..WanOptions::default() };
             let out =
                 self.model.forward(&mut Tape::forward(), &Var::constant(z.clone()), &time, text, options)?;
             out.velocity.map(|v| v.tensor().clone()).ok_or_else(|| Error::input("forward", "no velocity"))
@@ -378,9 +386,11 @@ impl<'a> Run<'a> {
         };
         let asked = if g.previous_timestep { step } else { (step + 1).min(self.sampler.steps() - 1) };
         let time = self.model.time(self.timestep(asked)?)?;
-        let mut tape = if record { Tape::record() } else { Tape::forward() };
+        let mut tape = if record { Tape::record_keeping(g.keep) } else { Tape::forward() };
         let leaf = tape.leaf(z.clone());
-        let options = WanOptions { capture: Some(capture), mask: self.mask_at(asked), on_block: None };
+        let mask = self.mask_at(asked);
+        let rows_at_a_time = self.prompts.rows_at_a_time;
+        let options = WanOptions { capture: Some(capture), mask, rows_at_a_time, on_block: None };
         let out = self.model.forward(&mut tape, &leaf, &time, self.prompts.positive, options)?;
         let map = out.map.ok_or_else(|| Error::input("forward", "no map"))?;
         let outcome = temporal_loss(map.tensor(), masks, &g.objective)?;

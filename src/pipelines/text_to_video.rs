@@ -55,6 +55,8 @@ pub struct ClipRequest {
     pub guidance: Option<Guidance>,
     /// Mask in the cross-attention, if any.
     pub mask: Option<TemporalMask>,
+    /// Rows that the feed-forward layers take at a time, for less memory.
+    pub rows_at_a_time: Option<usize>,
 }
 
 /// What a model folder says about the clips it was made for (`foveal.json`), with Wan's own values where it is silent.
@@ -163,6 +165,7 @@ impl TextToVideo {
             words: Vec::new(),
             guidance: None,
             mask: None,
+            rows_at_a_time: None,
         }
     }
 
@@ -185,8 +188,12 @@ impl TextToVideo {
         let sampler =
             Sampler::new(Schedule::new(request.grid, request.steps, request.shift)?, request.solver);
         let latent = noise(request.seed, [self.transformer.config().in_dim, frames, height, width]);
-        let prompts =
-            Prompts { positive: &positive.text, negative: &negative.text, scale: request.guidance_scale };
+        let prompts = Prompts {
+            positive: &positive.text,
+            negative: &negative.text,
+            scale: request.guidance_scale,
+            rows_at_a_time: request.rows_at_a_time,
+        };
         let clip =
             sample(&self.transformer, &latent, prompts, &sampler, steered.then_some(&control), hook).await?;
         let clip = clip.to_host().await?;

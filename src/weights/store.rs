@@ -102,6 +102,13 @@ impl WeightStore {
         Ok(Self::from_inner(Inner { path, shards, entries }))
     }
 
+    /// A store of tensors that have shapes and read as zeros, for planning what a model needs without its files.
+    pub fn zeros(name: impl Into<PathBuf>, shapes: impl IntoIterator<Item = (String, Vec<usize>)>) -> Self {
+        let entry = |shape| Entry { shard: usize::MAX, dtype: FileDtype::F32, shape, range: 0..0 };
+        let entries = shapes.into_iter().map(|(key, shape)| (key, entry(shape))).collect();
+        Self::from_inner(Inner { path: name.into(), shards: Vec::new(), entries })
+    }
+
     fn from_inner(inner: Inner) -> Self {
         Self { inner: Arc::new(inner), prefix: String::new() }
     }
@@ -162,6 +169,9 @@ impl WeightStore {
     /// Loads a float tensor as f32, whatever its shape. Errors as [`load`](Self::load).
     pub fn load_any(&self, name: &str) -> Result<HostTensor> {
         let entry = self.entry(name)?;
+        if entry.shard == usize::MAX {
+            return Ok(HostTensor::zeros(entry.shape.clone()));
+        }
         let data =
             to_f32(entry.dtype, self.bytes(name)?).map_err(|reason| self.refuse(name, entry, reason))?;
         HostTensor::new(entry.shape.clone(), data)

@@ -158,6 +158,14 @@ impl Umt5Weights {
         Ok(weights)
     }
 
+    /// Weights that have shapes and no values, for planning what a model needs without its files; they load as zeros.
+    pub fn planned(config: Umt5Config) -> Self {
+        let format = Umt5Format::HuggingFace;
+        let shapes = Umt5Param::all(&config).into_iter().map(|p| (format.key(p), p.shape(&config)));
+        let store = WeightStore::zeros("planned weights", shapes);
+        Self { store, format, config, embedding_key: format.key(Umt5Param::TokenEmbedding) }
+    }
+
     /// The format that was recognised.
     pub fn format(&self) -> Umt5Format {
         self.format

@@ -8,6 +8,7 @@ use crate::kernels::attention::{AttentionProblem, AttentionShape, Mask, Readout,
 use crate::kernels::elementwise::{convert, weighted_sum};
 use crate::nn::{LayerNorm, Linear, Precision, RmsNorm};
 use crate::{Dtype, Error, Result, Tensor};
+use std::rc::Rc;
 
 /// A bias on each text position by latent frame, `(frames, text_len)`: −∞ hides a word from a frame.
 #[derive(Debug, Clone, PartialEq)]
@@ -21,6 +22,7 @@ pub struct CrossMask {
 pub(super) struct BlockCall {
     grid: [usize; 3],
     rope: Tensor,
+    rows_at_a_time: Option<usize>,
     self_problem: AttentionProblem,
     self_tables: Tensor,
     cross_problem: AttentionProblem,
@@ -33,6 +35,7 @@ impl BlockCall {
         c: &WanConfig,
         grid: [usize; 3],
         rope: Tensor,
+        rows_at_a_time: Option<usize>,
         capture: Option<&Capture>,
         mask: Option<&CrossMask>,
     ) -> Result<Self> {
@@ -73,6 +76,7 @@ impl BlockCall {
         Ok(Self {
             grid,
             rope,
+            rows_at_a_time,
             self_tables: Tables::default().upload(context, &self_problem)?,
             self_problem,
             cross_tables: tables.upload(context, &cross_problem)?,
@@ -220,9 +224,17 @@ impl Block {
         let o = attended.o.reshape([tokens, self.heads * self.head_dim])?;
         let x = p.o.then(tape, &o, LinearThen::Residual(&x))?;
 
-        let h = tape.layer_norm(&x, &row(4)?, &row(3)?, true, self.eps)?;
-        let h = self.up.then(tape, &h, LinearThen::Gelu)?;
-        let x = self.down.then(tape, &h, LinearThen::GatedResidual { gate: &row(5)?, residual: &x })?;
+        let (shift, scale, gate) = (row(3)?, row(4)?, row(5)?);
+        let (up, down, eps) = (self.up.clone(), self.down.clone(), self.eps);
+        let feed_forward = move |tape: &mut Tape, x: &Var| {
+            let h = tape.layer_norm(x, &scale, &shift, true, eps)?;
+            let h = up.then(tape, &h, LinearThen::Gelu)?;
+            down.then(tape, &h, LinearThen::GatedResidual { gate: &gate, residual: x })
+        };
+        let x = match call.rows_at_a_time {
+            Some(rows) if rows < tokens => tape.by_rows(&x, rows, Rc::new(feed_forward))?,
+            _ => feed_forward(tape, &x)?,
+        };
         Ok(std::iter::once(x).chain(attended.columns).collect())
     }
 }

@@ -254,6 +254,13 @@ impl WanWeights {
         Ok(Self { store, format, config })
     }
 
+    /// Weights that have shapes and no values, for planning what a model needs without its files; they load as zeros.
+    pub fn planned(config: WanConfig) -> Self {
+        let format = WanFormat::Original;
+        let shapes = WanParam::all(&config).into_iter().map(|p| (format.key(p), p.shape(&config)));
+        Self { store: WeightStore::zeros("planned weights", shapes), format, config }
+    }
+
     /// The format that was recognised.
     pub fn format(&self) -> WanFormat {
         self.format

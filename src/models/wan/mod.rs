@@ -65,6 +65,9 @@ pub struct WanOptions<'a> {
     pub capture: Option<&'a Capture>,
     /// Bias on the text positions by frame.
     pub mask: Option<&'a CrossMask>,
+    /// Rows that the feed-forward layers take at a time; all of them where absent. Fewer rows need less memory: the
+    /// hidden layer is the widest tensor of a pass.
+    pub rows_at_a_time: Option<usize>,
     /// Called after each block with its number, the residual stream `(tokens, dim)` as it is stored, and the map so far
     /// `(1, groups, tokens)`.
     pub on_block: Option<OnBlock<'a>>,
@@ -251,10 +254,10 @@ impl Wan {
         }
         let grid = c.grid(frames, height, width)?;
         let tokens: usize = grid.iter().product();
-        let WanOptions { capture, mask, mut on_block } = options;
+        let WanOptions { capture, mask, rows_at_a_time, mut on_block } = options;
         let positions = grid.iter().copied().max().unwrap_or(1);
         let rope = Tensor::from_host(&self.context, &rope_table(positions, c.head_dim(), 10_000.0))?;
-        let call = Rc::new(BlockCall::new(&self.context, c, grid, rope, capture, mask)?);
+        let call = Rc::new(BlockCall::new(&self.context, c, grid, rope, rows_at_a_time, capture, mask)?);
         let patches = tape.patchify(latent, c.patch_size, PatchOrder::ChannelFirst)?;
         let x = self.patch.apply(tape, &patches)?;
         let mut x = tape.convert(&x, self.precision.activations)?;

@@ -170,8 +170,8 @@ pub(super) fn guided_sample(context: &Context, case: &Case) -> Result<Outputs> {
         ..Guidance::released()
     };
     let control = Control { groups, guidance: Some(guidance), mask: None };
-    let prompts =
-        Prompts { positive: &positive, negative: &negative, scale: case.f64("guide_scale")? as f32 };
+    let scale = case.f64("guide_scale")? as f32;
+    let prompts = Prompts { positive: &positive, negative: &negative, scale, rows_at_a_time: None };
     let mut record = Record::default();
     let mut failed = None;
     let mut hook = |event: &Event<'_>| match record.note(event) {
