@@ -16,4 +16,4 @@ pub mod token;
 pub use contract::{
     Element, Gradient, GradientLoss, Kernel, Launch, LinearLoss, Loss, Slot, Tolerance, Variant, Work, elems,
 };
-pub use run::{composed, grid, lanes, run, run_variant};
+pub use run::{composed, grid, lanes, run, run_composed, run_variant};
