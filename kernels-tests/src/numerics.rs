@@ -13,6 +13,8 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 
 /// Elements after each output that must stay untouched.
 const GUARD: usize = 64;
+/// What they hold: a number, so that a NaN written there shows too; every storage type has it exactly.
+const UNTOUCHED: f32 = -77.0;
 
 /// A generator that depends on the case's name alone, so that a filtered run sees the same numbers.
 pub fn rng(case: &str) -> Pcg64 {
@@ -37,12 +39,13 @@ fn read_slots(slots: &[Slot]) -> impl Iterator<Item = &Slot> {
     slots.iter().filter(|s| s.access != Access::Write)
 }
 
-/// A tensor with a guard band of NaN behind it, and the whole it is a part of.
+/// A tensor with a guard band behind it, and the whole it is a part of. Behind what is only read lies NaN, which spoils
+/// what is computed from it.
 fn guarded(context: &Context, slot: &Slot, elem: Dtype, values: &[f32]) -> Result<(Tensor, Tensor), String> {
     let dtype = slot.dtype(elem);
     let len = slot.shape.len();
     let mut all = values.to_vec();
-    all.resize(len + GUARD, f32::NAN);
+    all.resize(len + GUARD, if slot.access == Access::Read { f32::NAN } else { UNTOUCHED });
     let whole = match dtype {
         Dtype::U32 => {
             let ids: Vec<u32> = all.iter().map(|&v| v as u32).collect();
@@ -125,7 +128,7 @@ pub fn measure(
                 found.len()
             ));
         }
-        if let Some(at) = guard.iter().position(|v| !v.is_nan()) {
+        if let Some(at) = guard.iter().position(|v| *v != UNTOUCHED) {
             outcome.faults.push(format!("`{}`: wrote {} elements past its end", slot.name, at + 1));
         }
         outcome.worst = outcome.worst.max(worst(found, want, tolerance).1);

@@ -91,6 +91,14 @@ const DEFECTS: &[Planted] = &[
         by: "y[i] = ElemPack(select(v * logistic(v), Pack(bitcast<f32>(params.packs | 0x7fc00000u)), i + 1u == params.packs));",
     },
     Planted {
+        name: "results past the end",
+        stem: "silu",
+        variants: "",
+        class: None,
+        part: "if (i < params.packs) {",
+        by: "if (i < params.packs + 1u) {",
+    },
+    Planted {
         name: "results that are never written",
         stem: "silu",
         variants: "",
