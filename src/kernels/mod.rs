@@ -16,4 +16,6 @@ pub mod token;
 pub use contract::{
     Element, Gradient, GradientLoss, Kernel, Launch, LinearLoss, Loss, Slot, Tolerance, Variant, Work, elems,
 };
+/// The generator that [`Kernel::inputs`] draws from.
+pub use rand_pcg::Pcg64;
 pub use run::{composed, grid, lanes, run, run_composed, run_variant};

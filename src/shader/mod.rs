@@ -81,11 +81,6 @@ pub fn compose(head: &Head, modules: &[Source], body: Source) -> Composed {
 }
 
 impl Composed {
-    /// A text that needs neither head nor modules.
-    pub fn whole(source: Source) -> Self {
-        Self { text: source.text.to_owned(), pieces: vec![(0, source.path)] }
-    }
-
     /// The text with a part of it replaced; `None` unless that part stands in it exactly once.
     pub fn replaced(&self, part: &str, by: &str) -> Option<Self> {
         let (before, after) = self.text.split_once(part)?;
