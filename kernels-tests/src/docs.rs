@@ -1,5 +1,6 @@
 //! The table of kernels in the README, made from the registry.
 
+use crate::errors::{self, Record};
 use crate::synthetic;
 use foveal::kernels::registry::{Entry, REGISTRY};
 use std::fmt::Write as _;
@@ -13,22 +14,29 @@ pub const END: &str = "<!-- kernels:end -->";
 /// The table, one row a kernel.
 ///
 /// Variants are counted over the test cases under synthetic capabilities, so that the number is the same on every
-/// machine.
-pub fn table() -> String {
-    let mut text = String::from(
-        "| kernel | family | what it computes | gradient of | cases | variants |\n|---|---|---|---|---:|---:|\n",
-    );
+/// machine; errors are the committed ones.
+pub fn table(records: &[Record]) -> String {
+    let mut text = String::from("| kernel | family | what it computes | gradient of | cases | variants |");
+    for record in records {
+        let _ = write!(text, " error, {} |", record.short_name());
+    }
+    let _ = writeln!(text, "\n|---|---|---|---|---:|---:|{}", "---:|".repeat(records.len()));
     let caps = synthetic::caps();
     for Entry { stem, family, summary, cases, .. } in REGISTRY {
         let cases = cases();
         let gradient = cases.iter().find_map(|case| Some(format!("`{}`", case.gradient_of()?.forward)));
         let variants = synthetic::variants(&cases, &caps).len();
         let (gradient, summary) = (gradient.unwrap_or_default(), summary.replace('|', "\\|"));
-        let _ = writeln!(
+        let _ = write!(
             text,
             "| [`{stem}`](shaders/{family}/{stem}.wgsl) | {family} | {summary} | {gradient} | {} | {variants} |",
             cases.len()
         );
+        for record in records {
+            let share = record.share(stem).map(|share| format!("{share:.2}"));
+            let _ = write!(text, " {} |", share.as_deref().unwrap_or("not measured"));
+        }
+        text.push('\n');
     }
     text
 }
@@ -53,7 +61,7 @@ pub fn with_table(text: &str, table: &str) -> Result<String, String> {
 pub fn update(root: &Path, check: bool) -> Result<bool, String> {
     let path = root.join("README.md");
     let old = std::fs::read_to_string(&path).map_err(|e| format!("README.md cannot be read: {e}"))?;
-    let new = with_table(&old, &table()).map_err(|e| format!("README.md {e}"))?;
+    let new = with_table(&old, &table(&errors::read(root)?)).map_err(|e| format!("README.md {e}"))?;
     if new == old {
         return Ok(true);
     }
@@ -74,6 +82,7 @@ pub fn check(root: &Path) -> Result<(), String> {
 #[cfg(test)]
 mod tests {
     use super::{BEGIN, END, table, with_table};
+    use crate::errors::{Largest, Record};
 
     #[test]
     fn only_the_part_between_the_markers_changes() {
@@ -93,10 +102,25 @@ mod tests {
 
     #[test]
     fn every_row_has_every_column() {
-        let table = table();
+        let record = |adapter: &str, stem: &str| Record {
+            adapter: adapter.into(),
+            driver: String::new(),
+            class: "software".into(),
+            kernels: vec![Largest {
+                stem: stem.into(),
+                share: 0.456,
+                runs: 1,
+                case: String::new(),
+                variant: String::new(),
+            }],
+        };
+        let table = table(&[record("a (1)", "softmax"), record("b", "gelu")]);
         assert!(table.lines().count() > 2);
         for line in table.lines() {
-            assert_eq!(line.replace("\\|", "").matches('|').count(), 7, "{line}");
+            assert_eq!(line.replace("\\|", "").matches('|').count(), 9, "{line}");
         }
+        assert!(table.contains("| error, a | error, b |"), "{table}");
+        let softmax = table.lines().find(|line| line.contains("[`softmax`]")).unwrap();
+        assert!(softmax.ends_with("| 0.46 | not measured |"), "{softmax}");
     }
 }

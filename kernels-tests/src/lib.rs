@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test that cannot go on should stop loudly")]
 
 pub mod docs;
+pub mod errors;
 pub mod golden;
 pub mod numerics;
 pub mod synthetic;

@@ -250,3 +250,24 @@ fn cross_attention_to_a_fixed_text_runs_no_key_and_value_backward() {
         assert!(!has(&without) && has(&with), "{without:?} {with:?}");
     }
 }
+
+#[test]
+fn an_op_of_ones_own_gives_a_gradient_to_each_input() {
+    let context = new_context().unwrap();
+    let (a, b) = (tensor(&context, &[4], 0.1, 1.0), tensor(&context, &[4], 0.2, 1.0));
+    let seed = tensor(&context, &[4], 0.3, 1.0);
+    let run = |back: Vec<Option<Tensor>>| {
+        let mut tape = Tape::record();
+        let (a, b) = (tape.leaf(a.clone()), tape.leaf(b.clone()));
+        let y = tape.apply(&[&a, &b], b.tensor().clone(), move |_| Ok(back));
+        let gradients = tape.backward(&[(&y, seed.clone())])?;
+        Ok::<_, foveal::Error>((gradients.of(&a)?, gradients.of(&b)?))
+    };
+    let (of_a, of_b) = run(vec![None, Some(b.clone())]).unwrap();
+    assert!(of_a.is_none(), "an input without a gradient got one");
+    assert_eq!(download(&of_b.unwrap()), download(&b));
+    let message = |back| run(back).err().map(|e| e.to_string()).unwrap_or_default();
+    assert!(message(vec![None]).contains("1 for 2 inputs"), "{}", message(vec![None]));
+    let long = Some(tensor(&context, &[5], 0.1, 1.0));
+    assert!(message(vec![None, long.clone()]).contains('5'), "{}", message(vec![None, long]));
+}

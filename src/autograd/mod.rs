@@ -180,6 +180,33 @@ impl Tape {
         out
     }
 
+    /// An op of your own: `result` was computed from `inputs`. Where a gradient of it is wanted, `backward` turns that
+    /// into gradients by the inputs, in their order and shapes; `None` where there is none.
+    pub fn apply(
+        &mut self,
+        inputs: &[&Var],
+        result: Tensor,
+        backward: impl FnOnce(&Tensor) -> Result<Vec<Option<Tensor>>> + 'static,
+    ) -> Var {
+        let sources: Vec<Var> = inputs.iter().map(|&v| v.clone()).collect();
+        self.output(inputs, result, move |dy, gradients| {
+            let found = backward(&dy)?;
+            if found.len() != sources.len() {
+                let reason = format!("{} for {} inputs of an op", found.len(), sources.len());
+                return Err(Error::input("gradients", reason));
+            }
+            for (input, gradient) in sources.iter().zip(found) {
+                let Some(gradient) = gradient else { continue };
+                if gradient.len() != input.tensor.len() {
+                    let (found, wanted) = (gradient.shape(), input.tensor.shape());
+                    return Err(Error::input("gradient", format!("{found} for an input of shape {wanted}")));
+                }
+                gradients.add(input, gradient)?;
+            }
+            Ok(())
+        })
+    }
+
     /// Runs the tape backwards from gradients of some outputs.
     pub fn backward(self, seeds: &[(&Var, Tensor)]) -> Result<Gradients> {
         let mut gradients = Gradients::default();

@@ -14,8 +14,11 @@ mod run;
 pub mod self_test;
 pub mod temporal;
 pub mod token;
+pub mod trial;
 
 pub use contract::{
     Element, Gradient, GradientLoss, Kernel, Launch, LinearLoss, Loss, Slot, Tolerance, Variant, Work, elems,
 };
-pub use run::{composed, grid, lanes, run, run_variant};
+/// The generator that [`Kernel::inputs`] draws from.
+pub use rand_pcg::Pcg64;
+pub use run::{composed, grid, lanes, run, run_composed, run_variant};

@@ -102,6 +102,14 @@ pub trait AnyKernel: std::fmt::Display + Send + Sync {
     fn gradient_of(&self) -> Option<Gradient>;
     fn work(&self) -> Work;
     fn run(&self, context: &Context, variant: &Variant, tensors: &[&Tensor]) -> Result<()>;
+    /// See [`super::run_composed`].
+    fn run_composed(
+        &self,
+        context: &Context,
+        variant: &Variant,
+        text: &Composed,
+        tensors: &[&Tensor],
+    ) -> Result<()>;
 }
 
 impl<K: Kernel> AnyKernel for K {
@@ -140,5 +148,14 @@ impl<K: Kernel> AnyKernel for K {
     }
     fn run(&self, context: &Context, variant: &Variant, tensors: &[&Tensor]) -> Result<()> {
         run::run_variant(context, self, variant, tensors)
+    }
+    fn run_composed(
+        &self,
+        context: &Context,
+        variant: &Variant,
+        text: &Composed,
+        tensors: &[&Tensor],
+    ) -> Result<()> {
+        run::run_composed(context, self, variant, text, tensors)
     }
 }

@@ -36,6 +36,31 @@ pub fn run_variant<K: Kernel>(
     variant: &Variant,
     tensors: &[&Tensor],
 ) -> Result<()> {
+    start(context, kernel, variant, None, tensors)
+}
+
+/// Runs a text of the caller's in place of the variant's own, with the kernel's slots and launch: to try a change of
+/// its WGSL, or to plant a defect that a test has to find. The text's entry point is named like the stem.
+///
+/// Like a kernel's own text it is compiled without run-time bounds checks, unless [`crate::ContextOptions::checked`]
+/// is set.
+pub fn run_composed<K: Kernel>(
+    context: &Context,
+    kernel: &K,
+    variant: &Variant,
+    text: &Composed,
+    tensors: &[&Tensor],
+) -> Result<()> {
+    start(context, kernel, variant, Some(text), tensors)
+}
+
+fn start<K: Kernel>(
+    context: &Context,
+    kernel: &K,
+    variant: &Variant,
+    text: Option<&Composed>,
+    tensors: &[&Tensor],
+) -> Result<()> {
     kernel.check()?;
     let slots = kernel.slots();
     check_tensors::<K>(&slots, variant, tensors)?;
@@ -46,12 +71,15 @@ pub fn run_variant<K: Kernel>(
         None
     } else {
         let mut hasher = DefaultHasher::new();
-        (variant, launch.params.len()).hash(&mut hasher);
+        (variant, launch.params.len(), text.map(Composed::text)).hash(&mut hasher);
         let key = PipelineKey { stem: K::STEM, variant: hasher.finish() };
         Some(context.pipeline(key, || {
             Ok(PipelineSource {
                 label: label(),
-                composed: composed::<K>(context.caps(), variant, launch.params.len()),
+                composed: match text {
+                    Some(text) => text.clone(),
+                    None => composed::<K>(context.caps(), variant, launch.params.len()),
+                },
                 access: access.clone(),
                 params_bytes: launch.params.len() as u32,
             })

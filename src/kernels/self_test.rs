@@ -4,13 +4,10 @@
 //! kernels take for granted, and one small instance of each flagship kernel. Silent wrong numbers are the one fault that
 //! nobody notices downstream, and drivers with them exist: see [`super::probe::probe_loops`].
 
-use super::contract::{Slot, Tolerance, Variant};
 use super::registry::{AnyKernel, Entry, REGISTRY};
-use crate::gpu::{Access, Caps, Context, ContextOptions, SelfTest};
-use crate::tensor::Array;
-use crate::{Dtype, Error, Result, Tensor};
-use rand_pcg::Pcg64;
-use rand_pcg::rand_core::SeedableRng;
+use super::trial::trial;
+use crate::gpu::{Caps, Context, ContextOptions, SelfTest};
+use crate::{Error, Result};
 use std::fmt;
 use std::sync::{Mutex, PoisonError};
 
@@ -55,94 +52,6 @@ const FLAGSHIPS: [&str; 11] = [
     "temporal_loss",
 ];
 
-/// Elements of guard behind each tensor; a multiple of what the packed types need.
-const GUARD: usize = 64;
-
-/// Runs one case and compares every output; the largest error as a share of what is allowed, or what is wrong.
-///
-/// Outputs begin as NaN and have a guard band behind them, so that what is not written, or written past the end, shows.
-///
-/// # Errors
-/// Those of the device. Wrong numbers are no error but the inner `Err`.
-pub async fn check_case(
-    context: &Context,
-    kernel: &dyn AnyKernel,
-    variant: &Variant,
-) -> Result<Result<f64, String>> {
-    let slots = kernel.slots();
-    let mut inputs = kernel.inputs(&mut Pcg64::seed_from_u64(7));
-    for (slot, input) in slots.iter().filter(|s| s.access != Access::Write).zip(&mut inputs) {
-        let dtype = slot.dtype(variant);
-        input.data.iter_mut().for_each(|v| *v = dtype.round(*v));
-    }
-    let expected = kernel.reference(&inputs);
-    let mut given = inputs.iter();
-    let mut tensors = Vec::with_capacity(slots.len());
-    for slot in &slots {
-        let values = match slot.access {
-            Access::Write => vec![f32::NAN; slot.shape.len()],
-            _ => given.next().map(Array::to_f32).unwrap_or_default(),
-        };
-        tensors.push(guarded(context, slot, variant, values)?);
-    }
-    let parts: Vec<&Tensor> = tensors.iter().map(|(part, _)| part).collect();
-    kernel.run(context, variant, &parts)?;
-    let written = slots.iter().zip(&tensors).filter(|(slot, _)| slot.access != Access::Read);
-    let tolerances = kernel.tolerance(variant.elem);
-    let mut worst = 0.0f64;
-    for ((slot, (_, whole)), (want, tolerance)) in written.zip(expected.iter().zip(&tolerances)) {
-        let found = whole.to_vec().await?;
-        let (found, guard) = found.split_at(slot.shape.len().min(found.len()));
-        if guard.iter().any(|v| !v.is_nan()) {
-            return Ok(Err(format!("`{}` is written past its end", slot.name)));
-        }
-        match largest_error(found, want, tolerance) {
-            Ok(error) => worst = worst.max(error),
-            Err(problem) => return Ok(Err(format!("`{}` {problem}", slot.name))),
-        }
-    }
-    Ok(Ok(worst))
-}
-
-/// A tensor, and the longer one that it is the beginning of.
-fn guarded(
-    context: &Context,
-    slot: &Slot,
-    variant: &Variant,
-    mut values: Vec<f32>,
-) -> Result<(Tensor, Tensor)> {
-    let (len, dtype) = (slot.shape.len(), slot.dtype(variant));
-    values.resize(len + GUARD, f32::NAN);
-    let whole = match dtype {
-        Dtype::U32 => {
-            let ids: Vec<u32> = values.iter().map(|&v| v as u32).collect();
-            Tensor::from_u32(context, [len + GUARD], &ids)?
-        }
-        _ => Tensor::from_f32_as(context, [len + GUARD], &values, dtype)?,
-    };
-    Ok((whole.narrow(0, len)?.reshape(slot.shape.clone())?, whole))
-}
-
-/// Largest error as a share of what is allowed; the first element beyond it otherwise.
-fn largest_error(found: &[f32], expected: &Array, t: &Tolerance) -> Result<f64, String> {
-    if found.len() != expected.len() {
-        return Err(format!("has {} values, its reference {}", found.len(), expected.len()));
-    }
-    let mut worst = 0.0f64;
-    for (i, (&f, &e)) in found.iter().zip(&expected.data).enumerate() {
-        let error = (f64::from(f) - e).abs();
-        let bound = t.atol + t.rtol * e.abs();
-        // Written so that NaN fails.
-        if !(error <= bound) {
-            return Err(format!("is {f} at element {i} where {e} is right"));
-        }
-        if error > 0.0 {
-            worst = worst.max(error / bound);
-        }
-    }
-    Ok(worst)
-}
-
 /// The case of a flagship that says most for its cost: the largest below a million operations.
 fn flagship(entry: &Entry) -> Option<Box<dyn AnyKernel>> {
     let small = (entry.cases)().into_iter().filter(|case| case.work().flops < 1e6);
@@ -173,12 +82,14 @@ impl Context {
         for case in cases(level) {
             let context = if case.stem() == "probe_bounds" { &checked } else { self };
             for variant in case.variants(context.caps()) {
-                let outcome = check_case(context, case.as_ref(), &variant).await;
+                let outcome = trial(context, case.as_ref(), &variant, None).await;
                 let (case, variant) = (case.to_string(), variant.name());
                 let fault = |problem| Fault { case: case.clone(), variant: variant.clone(), problem };
                 match outcome {
-                    Ok(Ok(error)) => report.passed.push((format!("{case} [{variant}]"), error)),
-                    Ok(Err(problem)) => report.faults.push(fault(problem)),
+                    Ok(outcome) if outcome.faults.is_empty() => {
+                        report.passed.push((format!("{case} [{variant}]"), outcome.worst));
+                    }
+                    Ok(outcome) => report.faults.extend(outcome.faults.into_iter().map(fault)),
                     Err(Error::DeviceLost(reason)) => return Err(Error::DeviceLost(reason)),
                     Err(error) => report.faults.push(fault(error.to_string())),
                 }
@@ -239,14 +150,5 @@ mod tests {
             assert!(stems.contains(&stem), "{stem} is not among {stems:?}");
         }
         assert!(cases(SelfTest::Driver).iter().all(|c| c.stem().starts_with("probe_")));
-    }
-
-    #[test]
-    fn what_is_wrong_is_named() {
-        let want = Array::from_fn([2], |i| i as f64);
-        let t = Tolerance { atol: 0.1, rtol: 0.0, reason: "test" };
-        assert_eq!(largest_error(&[0.05, 1.0], &want, &t), Ok(0.05f32 as f64 / 0.1));
-        assert!(largest_error(&[0.0, f32::NAN], &want, &t).is_err_and(|e| e.contains("element 1")));
-        assert!(largest_error(&[0.0], &want, &t).is_err());
     }
 }

@@ -81,6 +81,20 @@ pub fn compose(head: &Head, modules: &[Source], body: Source) -> Composed {
 }
 
 impl Composed {
+    /// The text with a part of it replaced; `None` unless that part stands in it exactly once.
+    pub fn replaced(&self, part: &str, by: &str) -> Option<Self> {
+        let (before, after) = self.text.split_once(part)?;
+        if after.contains(part) {
+            return None;
+        }
+        let line = before.matches('\n').count();
+        let lines = |text: &str| text.matches('\n').count();
+        let moved =
+            |first: usize| if first > line { (first + lines(by)).saturating_sub(lines(part)) } else { first };
+        let pieces = self.pieces.iter().map(|&(first, path)| (moved(first), path)).collect();
+        Some(Self { text: [before, by, after].concat(), pieces })
+    }
+
     /// The WGSL text.
     pub fn text(&self) -> &str {
         &self.text
@@ -112,6 +126,15 @@ mod tests {
 
     const MODULE: Source = Source { path: "shaders/shared/m.wgsl", text: "fn f() {}\nfn g() {}\n" };
     const BODY: Source = Source { path: "shaders/x/x.wgsl", text: "fn x() {}\n" };
+
+    #[test]
+    fn a_part_is_replaced_where_it_stands_once() {
+        let composed = compose(&Head::default(), &[MODULE], BODY);
+        let longer = composed.replaced("fn f() {}", "// why\nfn f() {}").unwrap_or_else(|| composed.clone());
+        assert_eq!(longer.text(), "// why\nfn f() {}\nfn g() {}\nfn x() {}\n");
+        assert_eq!(longer.place(4, 1), "shaders/x/x.wgsl:1:1");
+        assert!(composed.replaced("fn ", "").is_none() && composed.replaced("fn h", "").is_none());
+    }
 
     #[test]
     fn joined_lines_map_back_to_their_files() {

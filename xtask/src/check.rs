@@ -4,9 +4,11 @@
 //! anyway, and with one profile each dependency is compiled once for running and once as metadata, which clippy
 //! and rustdoc share; build scripts and procedural macros serve all of them.
 
-use std::process::ExitCode;
+use std::path::Path;
+use std::process::{Command, ExitCode};
 use std::time::{Duration, Instant};
 
+use crate::driver::swiftshader;
 use crate::{Result, cargo, driver, prereq, root};
 
 /// One check: its name in the table and what it does.
@@ -23,6 +25,24 @@ enum Action {
     Cargo(&'static [&'static str], &'static [(&'static str, &'static str)]),
     /// A program of the workspace, with arguments.
     Program(&'static str, &'static [&'static str]),
+    /// One of the two above, with SwiftShader for its driver.
+    OnSwiftShader(&'static Action),
+}
+
+/// What to check, and how strictly.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Options {
+    /// Formatting, lints and tests only.
+    pub(crate) fast: bool,
+    /// What this machine lacks is a failure.
+    pub(crate) ci: bool,
+}
+
+/// How a step ended when it did not fail.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Done {
+    Ok,
+    Skipped,
 }
 
 const FIRST: &[Step] = &[
@@ -54,7 +74,33 @@ const FIRST: &[Step] = &[
     },
 ];
 
+const GOLDEN: Action = Action::Program("golden", &["kernels-tests/golden"]);
+
 const REST: &[Step] = &[
+    // Other subgroups, no f16, and out-of-bounds reads that clamp: what only works on the first driver fails here.
+    Step {
+        name: "SwiftShader",
+        action: Action::OnSwiftShader(&Action::Cargo(
+            &[
+                "test",
+                "--workspace",
+                "--release",
+                "--no-fail-fast",
+                "--test",
+                "numerics",
+                "--test",
+                "planted",
+                "--test",
+                "gpu",
+                "--test",
+                "memory",
+                "--test",
+                "tape",
+            ],
+            &[],
+        )),
+    },
+    Step { name: "SwiftShader golden", action: Action::OnSwiftShader(&GOLDEN) },
     Step {
         name: "doc tests",
         action: Action::Cargo(&["test", "--workspace", "--release", "--no-fail-fast", "--doc"], &[]),
@@ -66,69 +112,96 @@ const REST: &[Step] = &[
             &[("RUSTDOCFLAGS", "-D warnings")],
         ),
     },
-    Step { name: "golden cases", action: Action::Program("golden", &["kernels-tests/golden"]) },
+    Step {
+        name: "benches run",
+        action: Action::Cargo(&["bench", "--workspace", "--bench", "kernels", "--", "--smoke"], &[]),
+    },
+    Step { name: "golden cases", action: GOLDEN },
     Step { name: "generated tables", action: Action::Program("docs", &["--check"]) },
 ];
 
 /// Runs the steps and prints how each went; fails when one did.
-pub(crate) fn run(fast: bool) -> Result<ExitCode> {
-    let steps = FIRST.iter().chain(if fast { &[] } else { REST });
+pub(crate) fn run(options: Options) -> Result<ExitCode> {
+    let steps = FIRST.iter().chain(if options.fast { &[] } else { REST });
     let mut rows = Vec::new();
     for step in steps {
         eprintln!("\n== {}", step.name);
         let start = Instant::now();
-        let outcome = perform(&step.action);
+        let outcome = perform(&step.action, options, None);
         if let Err(message) = &outcome {
             eprintln!("xtask: {}: {message}", step.name);
         }
-        rows.push((step.name, outcome.is_ok(), start.elapsed()));
+        rows.push((step.name, outcome.ok(), start.elapsed()));
     }
     print!("\n{}", table(&rows));
-    Ok(if rows.iter().all(|(_, ok, _)| *ok) { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    Ok(if rows.iter().all(|(_, done, _)| done.is_some()) { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
-fn perform(action: &Action) -> Result {
+/// Runs a step's action, with a Vulkan driver of its own where `manifest` names one.
+fn perform(action: &Action, options: Options, manifest: Option<&Path>) -> Result<Done> {
+    let driver = manifest.map(|path| swiftshader::VARIABLES.map(|name| (name, path)));
+    let driver = driver.iter().flatten().copied();
     let code = match action {
-        Action::Call(function) => return function(),
+        Action::Call(function) => return function().map(|()| Done::Ok),
         Action::Cargo(args, variables) => {
-            cargo::run(cargo::command(*args).envs(variables.iter().copied()).current_dir(root()))?
+            let mut command = cargo::command(*args);
+            cargo::run(command.envs(variables.iter().copied()).envs(driver).current_dir(root()))?
         }
         Action::Program(name, args) => {
-            let args: Vec<_> = args.iter().map(Into::into).collect();
-            cargo::run_bin(name, &args, Some(&root()))?
+            let mut command = Command::new(cargo::build(cargo::Kind::Bin, name)?);
+            cargo::run(command.args(*args).envs(driver).current_dir(root()))?
         }
+        Action::OnSwiftShader(action) => match swiftshader::manifest() {
+            Ok(manifest) => return perform(action, options, Some(&manifest)),
+            Err(reason) if options.ci => return Err(reason),
+            Err(reason) => {
+                eprintln!("xtask: skipped, no second driver: {reason}");
+                return Ok(Done::Skipped);
+            }
+        },
     };
-    if code == ExitCode::SUCCESS { Ok(()) } else { Err("failed".into()) }
+    if code == ExitCode::SUCCESS { Ok(Done::Ok) } else { Err("failed".into()) }
 }
 
-fn table(rows: &[(&str, bool, Duration)]) -> String {
-    let mut text = format!("{:<18}{:<8}{:>9}\n", "step", "result", "seconds");
-    for (name, ok, time) in rows {
-        let result = if *ok { "ok" } else { "FAILED" };
-        text += &format!("{name:<18}{result:<8}{:>9.1}\n", time.as_secs_f64());
+fn table(rows: &[(&str, Option<Done>, Duration)]) -> String {
+    let mut text = format!("{:<20}{:<8}{:>9}\n", "step", "result", "seconds");
+    for (name, done, time) in rows {
+        let result = match done {
+            Some(Done::Ok) => "ok",
+            Some(Done::Skipped) => "skipped",
+            None => "FAILED",
+        };
+        text += &format!("{name:<20}{result:<8}{:>9.1}\n", time.as_secs_f64());
     }
     text
 }
 
 #[cfg(test)]
 mod tests {
-    use super::{Action, FIRST, REST, table};
+    use super::{Action, Done, FIRST, REST, table};
     use std::time::Duration;
 
     #[test]
     fn the_table_names_what_failed() {
-        let rows = [("lints", true, Duration::from_millis(1240)), ("tests", false, Duration::from_secs(75))];
+        let rows = [
+            ("lints", Some(Done::Ok), Duration::from_millis(1240)),
+            ("tests", None, Duration::from_secs(75)),
+            ("SwiftShader", Some(Done::Skipped), Duration::ZERO),
+        ];
         let text = table(&rows);
-        assert!(text.contains("lints             ok            1.2\n"), "{text}");
-        assert!(text.contains("tests             FAILED       75.0\n"), "{text}");
+        assert!(text.contains("SwiftShader         skipped"), "{text}");
+        assert!(text.contains("lints               ok            1.2\n"), "{text}");
+        assert!(text.contains("tests               FAILED       75.0\n"), "{text}");
     }
 
     #[test]
     fn every_build_shares_one_profile() {
         for step in FIRST.iter().chain(REST) {
-            if let Action::Cargo(args, _) = step.action {
+            let action = if let Action::OnSwiftShader(inner) = step.action { inner } else { &step.action };
+            if let Action::Cargo(args, _) = action {
                 assert!(
-                    args[0] == "fmt" || args.contains(&"--release"),
+                    // `bench` has a profile of its own, with the settings of release.
+                    ["fmt", "bench"].contains(&args[0]) || args.contains(&"--release"),
                     "{} builds in another profile",
                     step.name
                 );

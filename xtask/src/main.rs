@@ -37,6 +37,9 @@ enum Task {
         /// Formatting, lints and tests only
         #[arg(long)]
         fast: bool,
+        /// Fail where this machine lacks something to check with, such as a second driver
+        #[arg(long)]
+        ci: bool,
     },
     /// Run golden cases: every folder below DIR with a case.json
     Golden {
@@ -58,6 +61,9 @@ enum Task {
         /// Change nothing; fail when a table is stale
         #[arg(long)]
         check: bool,
+        /// First measure the kernels' errors, on this machine's adapter and on SwiftShader
+        #[arg(long, conflicts_with = "check")]
+        measure: bool,
     },
     /// Run the kernel benchmarks
     Bench {
@@ -69,7 +75,11 @@ enum Task {
         args: Vec<OsString>,
     },
     /// Only make sure that there is a sound Vulkan driver
-    Driver,
+    Driver {
+        /// Print the lines that make a shell's programs run on SwiftShader, for `eval`
+        #[arg(long)]
+        swiftshader: bool,
+    },
 }
 
 fn main() -> ExitCode {
@@ -85,7 +95,7 @@ fn main() -> ExitCode {
 fn run(task: Task) -> Result<ExitCode> {
     match task {
         Task::Demo { args } => demo(&args),
-        Task::Test { fast } => check::run(fast),
+        Task::Test { fast, ci } => check::run(check::Options { fast, ci }),
         Task::Golden { dir, filter } => {
             ready()?;
             let mut args = vec![dir.into_os_string()];
@@ -99,27 +109,56 @@ fn run(task: Task) -> Result<ExitCode> {
             let args: Vec<OsString> = std::iter::once(stem).chain(variant).map(Into::into).collect();
             cargo::run_bin("expand", &args, None)
         }
-        Task::Docs { check } => {
+        Task::Docs { measure: true, .. } => measure(),
+        Task::Docs { check, .. } => {
             prereq::check()?;
             let args: &[OsString] = if check { &["--check".into()] } else { &[] };
             cargo::run_bin("docs", args, Some(&root()))
         }
         Task::Bench { record, args } => {
             ready()?;
-            let mut bench = cargo::command(["bench", "--workspace", "--bench", "kernels", "--"]);
+            let mut bench = cargo::command(BENCH);
             if record {
                 bench.arg("--record");
             }
             cargo::run(bench.args(args).current_dir(root()))
         }
-        Task::Driver => driver::ensure().map(|()| ExitCode::SUCCESS),
+        Task::Driver { swiftshader: false } => driver::ensure().map(|()| ExitCode::SUCCESS),
+        Task::Driver { swiftshader: true } => {
+            let manifest = driver::swiftshader::manifest()?;
+            for name in driver::swiftshader::VARIABLES {
+                println!("export {name}='{}'", manifest.display());
+            }
+            Ok(ExitCode::SUCCESS)
+        }
     }
 }
+
+/// Cargo's arguments for the kernel benchmarks; the benchmark's own follow.
+const BENCH: [&str; 5] = ["bench", "--workspace", "--bench", "kernels", "--"];
 
 /// What every command needs that builds the library and runs it on an adapter.
 fn ready() -> Result {
     prereq::check()?;
     driver::ensure()
+}
+
+/// Errors of all kernels, on every driver to be had.
+fn measure() -> Result<ExitCode> {
+    ready()?;
+    let program = cargo::build(cargo::Kind::Bin, "docs")?;
+    let mut docs = std::process::Command::new(program);
+    let code = cargo::run(docs.arg("--measure").current_dir(root()))?;
+    match driver::swiftshader::manifest() {
+        Ok(manifest) if code == ExitCode::SUCCESS => {
+            cargo::run(docs.envs(driver::swiftshader::VARIABLES.map(|name| (name, &manifest))))
+        }
+        Ok(_) => Ok(code),
+        Err(reason) => {
+            eprintln!("xtask: not measured on SwiftShader: {reason}");
+            Ok(code)
+        }
+    }
 }
 
 fn demo(args: &[OsString]) -> Result<ExitCode> {

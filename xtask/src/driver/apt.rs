@@ -47,6 +47,12 @@ pub(super) fn install(loader_only: bool) -> Result {
     apt_get(root, &plan.install())
 }
 
+/// Brings the lists of packages up to date.
+pub(super) fn update() -> Result {
+    let root = root_prefix().ok_or("bringing apt's lists up to date needs root, and there is no sudo")?;
+    apt_get(root, &["update".into()])
+}
+
 /// Every package source that apt has been told of.
 fn sources(etc: &Path) -> Vec<Source> {
     let mut files = vec![etc.join("sources.list")];

@@ -11,6 +11,7 @@ mod decide;
 mod facts;
 mod plan;
 mod sources;
+pub(crate) mod swiftshader;
 
 use crate::Result;
 use decide::Verdict;

@@ -1,0 +1,200 @@
+//! One case of one variant, run on the device and compared with its reference in f64. The numerical tests walk the whole
+//! registry with this, a [`Context::self_test`] a small part of it.
+
+use super::contract::{Slot, Tolerance, Variant};
+use super::registry::AnyKernel;
+use crate::gpu::{Access, Context};
+use crate::shader::Composed;
+use crate::tensor::Array;
+use crate::{Dtype, Error, Result, Tensor};
+use rand_pcg::Pcg64;
+use rand_pcg::rand_core::SeedableRng;
+use std::fmt::Write as _;
+use std::hash::{DefaultHasher, Hash, Hasher};
+
+/// Elements after each output that must stay untouched.
+const GUARD: usize = 64;
+/// What they hold: a number, so that a NaN written there shows too; every storage type has it exactly.
+const UNTOUCHED: f32 = -77.0;
+
+/// A generator that depends on the case's name alone, so that a filtered run sees the same numbers.
+pub fn rng(case: &str) -> Pcg64 {
+    let mut hasher = DefaultHasher::new();
+    case.hash(&mut hasher);
+    Pcg64::seed_from_u64(hasher.finish())
+}
+
+/// The kernel's inputs, rounded to what the variant stores.
+fn rounded_inputs(kernel: &dyn AnyKernel, variant: &Variant) -> Vec<Array> {
+    let mut inputs = kernel.inputs(&mut rng(&kernel.to_string()));
+    let slots = kernel.slots();
+    for (slot, input) in read_slots(&slots).zip(&mut inputs) {
+        for v in &mut input.data {
+            *v = slot.dtype(variant).round(*v);
+        }
+    }
+    inputs
+}
+
+fn read_slots(slots: &[Slot]) -> impl Iterator<Item = &Slot> {
+    slots.iter().filter(|s| s.access != Access::Write)
+}
+
+/// A tensor with a guard band behind it, and the whole it is a part of. Behind what is only read lies NaN, which spoils
+/// what is computed from it.
+fn guarded(context: &Context, slot: &Slot, variant: &Variant, values: &[f32]) -> Result<(Tensor, Tensor)> {
+    let dtype = slot.dtype(variant);
+    let len = slot.shape.len();
+    let mut all = values.to_vec();
+    all.resize(len + GUARD, if slot.access == Access::Read { f32::NAN } else { UNTOUCHED });
+    let whole = match dtype {
+        Dtype::U32 => {
+            let ids: Vec<u32> = all.iter().map(|&v| v as u32).collect();
+            Tensor::from_u32(context, [len + GUARD], &ids)?
+        }
+        _ => Tensor::from_f32_as(context, [len + GUARD], &all, dtype)?,
+    };
+    Ok((whole.narrow(0, len)?.reshape(slot.shape.clone())?, whole))
+}
+
+/// How a run's outputs compare with the reference.
+#[derive(Debug, Default)]
+pub struct Outcome {
+    /// The largest error as a share of its bound; infinite where an output is not a number.
+    pub worst: f64,
+    /// What is wrong, one text an output.
+    pub faults: Vec<String>,
+}
+
+/// Runs the variant, or `text` in place of its own, and compares every output. Outputs begin as NaN and have a guard band
+/// behind them, so that what is not written, or written past the end, shows.
+///
+/// # Errors
+/// Why it could not be run. Wrong numbers are faults of the outcome, not errors.
+pub async fn trial(
+    context: &Context,
+    kernel: &dyn AnyKernel,
+    variant: &Variant,
+    text: Option<&Composed>,
+) -> Result<Outcome> {
+    let inputs = rounded_inputs(kernel, variant);
+    let expected = kernel.reference(&inputs);
+    let slots = kernel.slots();
+    if read_slots(&slots).count() != inputs.len() {
+        let reason = format!("{} inputs for {} read slots", inputs.len(), read_slots(&slots).count());
+        return Err(Error::problem(kernel.stem(), reason));
+    }
+    let mut given = inputs.iter();
+    let mut tensors = Vec::new();
+    for slot in &slots {
+        let values = match slot.access {
+            Access::Write => vec![f32::NAN; slot.shape.len()],
+            _ => given.next().map(Array::to_f32).unwrap_or_default(),
+        };
+        tensors.push(guarded(context, slot, variant, &values)?);
+    }
+    let parts: Vec<&Tensor> = tensors.iter().map(|(part, _)| part).collect();
+    match text {
+        Some(text) => kernel.run_composed(context, variant, text, &parts)?,
+        None => kernel.run(context, variant, &parts)?,
+    }
+
+    let tolerances = kernel.tolerance(variant.elem);
+    let outputs = slots.iter().zip(&tensors).filter(|(s, _)| s.access != Access::Read);
+    let outputs: Vec<_> = outputs.collect();
+    if outputs.len() != expected.len() || outputs.len() != tolerances.len() {
+        let (slots, expected, tolerances) = (outputs.len(), expected.len(), tolerances.len());
+        let reason = format!("{slots} written slots, {expected} references, {tolerances} tolerances");
+        return Err(Error::problem(kernel.stem(), reason));
+    }
+    let mut outcome = Outcome::default();
+    for (((slot, (_, whole)), want), tolerance) in outputs.into_iter().zip(&expected).zip(&tolerances) {
+        let found = whole.to_vec().await?;
+        let (found, guard) = found.split_at(slot.shape.len().min(found.len()));
+        if want.len() != found.len() {
+            let reason =
+                format!("`{}`: reference has {} values, kernel {}", slot.name, want.len(), found.len());
+            return Err(Error::problem(kernel.stem(), reason));
+        }
+        if let Some(at) = guard.iter().position(|v| *v != UNTOUCHED) {
+            outcome.faults.push(format!("`{}`: wrote {} elements past its end", slot.name, at + 1));
+        }
+        outcome.worst = outcome.worst.max(worst(found, want, tolerance).1);
+        outcome.faults.extend(compare(slot.name, found, want, tolerance).err());
+    }
+    Ok(outcome)
+}
+
+/// An element's error as a share of its bound `atol + rtol·|expected|`; infinite for NaN.
+fn excess(found: f32, expected: f64, t: &Tolerance) -> f64 {
+    let error = (f64::from(found) - expected).abs();
+    let share = error / (t.atol + t.rtol * expected.abs());
+    if error == 0.0 {
+        0.0
+    } else if share.is_nan() {
+        f64::INFINITY
+    } else {
+        share
+    }
+}
+
+/// Place and size of the largest error as a share of its bound.
+fn worst(found: &[f32], expected: &Array, t: &Tolerance) -> (usize, f64) {
+    let shares = found.iter().zip(&expected.data).map(|(&f, &e)| excess(f, e, t)).enumerate();
+    shares.fold((0, 0.0), |worst, one| if one.1 > worst.1 { one } else { worst })
+}
+
+/// `|found − expected| <= atol + rtol·|expected|` for every element; NaN fails.
+pub fn compare(name: &str, found: &[f32], expected: &Array, t: &Tolerance) -> Result<(), String> {
+    let pairs = found.iter().zip(&expected.data).enumerate();
+    let wrong: Vec<usize> =
+        pairs.filter(|(_, (f, e))| !(excess(**f, **e, t) <= 1.0)).map(|(i, _)| i).collect();
+    if wrong.is_empty() {
+        return Ok(());
+    }
+    let worst = worst(found, expected, t);
+    let mut text = format!(
+        "`{name}` {}: {} of {} wrong, worst {:.1}× the bound at {} ({})",
+        expected.shape,
+        wrong.len(),
+        found.len(),
+        worst.1,
+        worst.0,
+        t.reason
+    );
+    for &i in wrong.iter().take(5).chain([&worst.0]) {
+        if let (Some(found), Some(expected)) = (found.get(i), expected.data.get(i)) {
+            // Writing to a string does not fail.
+            let _ = write!(text, "\n  [{i}] found {found} expected {expected}");
+        }
+    }
+    Err(text)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{compare, worst};
+    use crate::kernels::Tolerance;
+    use crate::tensor::Array;
+
+    #[test]
+    fn an_error_is_measured_against_its_bound() {
+        let t = Tolerance { atol: 0.5, rtol: 0.25, reason: "a test" };
+        let expected = Array { shape: [3].into(), data: vec![2.0, -2.0, 0.0] };
+        assert_eq!(worst(&[2.5, -2.0, 0.0], &expected, &t), (0, 0.5));
+        assert!(compare("y", &[3.0, -2.0, -0.5], &expected, &t).is_ok());
+        assert!(compare("y", &[3.0, -3.25, 0.0], &expected, &t).is_err_and(|e| e.contains("1 of 3 wrong")));
+        for broken in [f32::NAN, f32::INFINITY] {
+            assert!(worst(&[2.0, broken, 0.0], &expected, &t) == (1, f64::INFINITY));
+            assert!(compare("y", &[2.0, broken, 0.0], &expected, &t).is_err());
+        }
+    }
+
+    #[test]
+    fn a_bound_of_zero_asks_for_the_same_number() {
+        let t = Tolerance { atol: 0.0, rtol: 0.0, reason: "a test" };
+        let expected = Array { shape: [1].into(), data: vec![1.0] };
+        assert!(compare("y", &[1.0], &expected, &t).is_ok());
+        assert!(compare("y", &[1.0 + 1e-6], &expected, &t).is_err());
+    }
+}
