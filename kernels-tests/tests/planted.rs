@@ -107,6 +107,22 @@ const DEFECTS: &[Planted] = &[
         by: "if (i + 1u < params.packs) {",
     },
     Planted {
+        name: "ten times the epsilon, in the gradient of layer norm",
+        stem: "layer_norm_backward",
+        variants: "",
+        class: None,
+        part: "m.variance + params.eps",
+        by: "m.variance + 10.0 * params.eps",
+    },
+    Planted {
+        name: "ten times the epsilon, in layer norm",
+        stem: "layer_norm",
+        variants: "",
+        class: None,
+        part: "m.variance + params.eps",
+        by: "m.variance + 10.0 * params.eps",
+    },
+    Planted {
         name: "ten times the epsilon, in RMS norm",
         stem: "rms_norm",
         variants: "",
