@@ -1,7 +1,10 @@
 //! Whole systems.
 
+#[cfg(feature = "audio")]
+pub mod audio;
 pub mod audio_mask;
 pub mod curve;
+pub mod plan;
 pub mod sampling;
 pub mod schedule;
 pub mod temporal_control;
