@@ -134,9 +134,9 @@ fn bounds(spec: &str, part: &str, axis: &TimeAxis) -> Result<(Moment, Moment)> {
 fn pulse(rest: &str, axis: &TimeAxis) -> Result<TimingCurve> {
     let (times, level) = levelled(rest)?;
     let parts: Vec<Moment> = times.split('/').map(|part| time(rest, part)).collect::<Result<_>>()?;
-    match parts.as_slice() {
-        &[at, length] => TimingCurve::pulse(axis, at, length, None, level),
-        &[at, length, period] => TimingCurve::pulse(axis, at, length, Some(period), level),
+    match *parts.as_slice() {
+        [at, length] => TimingCurve::pulse(axis, at, length, None, level),
+        [at, length, period] => TimingCurve::pulse(axis, at, length, Some(period), level),
         _ => Err(refuse(rest, "a pulse is start/length or start/length/period")),
     }
 }

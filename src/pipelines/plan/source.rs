@@ -103,6 +103,35 @@ impl CurveSource {
     }
 }
 
+/// As it would be typed.
+impl fmt::Display for CurveSource {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Text(text) => f.write_str(text.trim()),
+            Self::Values(values) => {
+                f.write_str(&values.iter().map(f32::to_string).collect::<Vec<_>>().join(","))
+            }
+            Self::Keyframes { keys, interpolation } => {
+                let name = match interpolation {
+                    Interpolation::Step => "step",
+                    Interpolation::Linear => "keys",
+                    Interpolation::Smooth => "smooth",
+                };
+                let keys: Vec<String> = keys.iter().map(|(at, value)| format!("{at}={value}")).collect();
+                write!(f, "{name}:{}", keys.join(","))
+            }
+            Self::Audio(AudioCurve { file, start, stretch, .. }) => {
+                write!(f, "audio:{}", file.display())?;
+                match (stretch, *start == 0.0) {
+                    (true, _) => f.write_str(" stretched"),
+                    (false, true) => Ok(()),
+                    (false, false) => write!(f, "@{start}s"),
+                }
+            }
+        }
+    }
+}
+
 impl AudioCurve {
     #[cfg(feature = "audio")]
     fn curve(&self, axis: &TimeAxis, base: &Path) -> Result<TimingCurve> {

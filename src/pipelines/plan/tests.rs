@@ -59,6 +59,10 @@ fn both_formats_say_the_same() {
     assert_eq!(words[1].curve.values(), [0., 0., 0., 0., 1., 1., 1., 1.]);
     assert_eq!(words[2].curve.values(), [0., 0., 0., 0., 1., 1., 1., 0.25]);
     assert_eq!(words[2].occurrence, WordMatch::Nth(2));
+    // What is shown can be typed.
+    for (source, word) in found.words.iter().zip(&words) {
+        assert_eq!(TimingCurve::parse(&source.curve.to_string(), &axis()).unwrap(), word.curve);
+    }
 }
 
 #[test]
