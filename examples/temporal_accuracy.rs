@@ -21,6 +21,7 @@ use accuracy::{pass_through, table};
 use clap::Parser;
 use foveal::Result;
 use foveal::pipelines::curve::TimingCurve;
+use foveal::pipelines::temporal_control::Guidance;
 use foveal::pipelines::text_to_video::{ClipRequest, TextToVideo, TimedWord};
 use serde_json::{Map, Value, json};
 use shared::mode::Mode;
@@ -78,7 +79,16 @@ struct Args {
 }
 
 fn main() -> ExitCode {
-    end(run(&Args::parse()))
+    let mut args = Args::parse();
+    // A mode that is named twice is drawn once.
+    let mut known = Vec::new();
+    args.modes.retain(|mode| {
+        !known.contains(mode) && {
+            known.push(*mode);
+            true
+        }
+    });
+    end(run(&args))
 }
 
 fn run(args: &Args) -> Result<(), Box<dyn Error>> {
@@ -116,6 +126,7 @@ impl Args {
             ("seed_offset", json!(self.seed_offset)),
             ("words", json!(format!("{:?}", self.words).to_lowercase())),
             ("default", json!(format!("{:?}", self.tuning.guidance()))),
+            ("released", json!(format!("{:?}", Guidance::released()))),
             ("mask", json!(format!("{:?}", self.tuning.mask()))),
         ];
         settings.map(|(name, value)| (name.to_owned(), value)).into_iter().collect()
