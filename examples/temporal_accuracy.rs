@@ -219,6 +219,8 @@ fn follow_edits(args: &Args, session: &Session, tasks: &[Task]) -> Result<(), Bo
         }
     }
     progress.finish();
-    println!("\n{}", pass_through::table(&rows, &args.edit_after));
+    if let Some(request) = jobs.iter().flatten().next() {
+        println!("\n{}", pass_through::table(&rows, &args.edit_after, request)?);
+    }
     Ok(())
 }

@@ -4,13 +4,17 @@
 //! edit is made under each [`AfterEdit`]; what it changed in the finished clip is set against the edit itself. A step
 //! that is not corrected differs from one that is, edit or no edit, so each is compared with a clip made under the same
 //! rule with an edit of nothing.
+//!
+//! The clip changes for two reasons: the solver carries the edit, and the model answers a moved latent with another
+//! velocity. [`carried`] is the first alone.
 
 use super::stats::{Estimate, estimate};
 use super::table::markdown;
 use crate::shared::progress::Progress;
+use foveal::pipelines::schedule::Schedule;
 use foveal::pipelines::temporal_control::{Event, Guidance, Update};
 use foveal::pipelines::text_to_video::{ClipRequest, TextToVideo};
-use foveal::pipelines::unipc::AfterEdit;
+use foveal::pipelines::unipc::{AfterEdit, Sampler, SolverState};
 use foveal::{Error, HostTensor, Result, Tensor};
 use serde::Serialize;
 use std::ops::ControlFlow;
@@ -62,6 +66,21 @@ pub(crate) fn requests(request: &ClipRequest, guidance: &Guidance, steps: &[usiz
         RULES.map(|(rule, _)| [with(0.0, rule), with(size, rule)])
     };
     steps.iter().flat_map(edited).flatten().collect()
+}
+
+/// Share of an edit after `step` that the solver itself carries to the end: what is left of an edit of 1 when the model's
+/// velocities stay as they were. The solver is linear, so any velocities give the same.
+pub(crate) fn carried(request: &ClipRequest, step: usize, rule: AfterEdit) -> Result<f32> {
+    let schedule = Schedule::new(request.grid, request.steps, request.shift)?;
+    let sampler = Sampler::new(schedule, request.solver);
+    let mut state = SolverState::new();
+    let mut latent = 0.0;
+    for i in 0..sampler.steps() {
+        let rule = if i == step + 1 { rule } else { AfterEdit::Ignore };
+        let next = state.step(&sampler.plan_after_edit(i, rule)?, &[latent], &[0.0])?;
+        latent = next.iter().sum::<f32>() + if i == step { 1.0 } else { 0.0 };
+    }
+    Ok(latent)
 }
 
 /// Makes the clips of [`requests`] and compares them in pairs.
@@ -146,15 +165,15 @@ fn clip(
     Ok((made, after.iter().zip(&before).map(|(a, b)| a - b).collect()))
 }
 
-/// One row a step and rule.
-pub(crate) fn table(rows: &[Passed], steps: &[usize]) -> String {
+/// One row a step and rule. `request` states the solver.
+pub(crate) fn table(rows: &[Passed], steps: &[usize], request: &ClipRequest) -> Result<String> {
     let mut lines = vec![
-        ["edit after step", "rule", "edits", "relative L2 of the clip's difference", "along the edit"]
+        ["edit after step", "rule", "edits", "clip's difference / edit", "along the edit", "solver alone"]
             .map(String::from)
             .to_vec(),
     ];
     for &step in steps {
-        for (rule, (_, name)) in RULES.iter().enumerate() {
+        for (rule, (after, name)) in RULES.iter().enumerate() {
             let here = || rows.iter().filter(|r| (r.step, r.rule) == (step, rule));
             let show = |value: fn(&Passed) -> f64| {
                 let found = estimate(&here().map(value).collect::<Vec<_>>());
@@ -169,16 +188,19 @@ pub(crate) fn table(rows: &[Passed], steps: &[usize]) -> String {
                 here().count().to_string(),
                 show(|r| r.relative),
                 show(|r| r.along),
+                format!("{:.3}", carried(request, step, *after)?),
             ]);
         }
     }
-    markdown(&lines)
+    Ok(markdown(&lines))
 }
 
 #[cfg(test)]
 #[allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 mod tests {
     use super::*;
+    use foveal::pipelines::schedule::SigmaGrid;
+    use foveal::pipelines::unipc::Solver;
 
     #[test]
     fn what_arrives_is_measured_against_the_edit() {
@@ -194,5 +216,32 @@ mod tests {
         let aside = passed(&[1.5, 2.0, 3.0, 4.0]);
         assert!((aside.relative - 1.0).abs() < 1e-6 && aside.along == 0.0, "{aside:?}");
         assert!(compare(&rest, &rest, &[0.0; 4], (0, 0, 0)).is_err());
+    }
+
+    #[test]
+    fn the_released_corrector_lets_hardly_anything_through() {
+        let request = ClipRequest {
+            prompt: String::new(),
+            negative_prompt: String::new(),
+            size: [1; 3],
+            seed: 0,
+            steps: 50,
+            guidance_scale: 1.0,
+            shift: 3.0,
+            grid: SigmaGrid::Wan,
+            solver: Solver::UniPc,
+            words: Vec::new(),
+            guidance: None,
+            mask: None,
+        };
+        // Measured on the released solver with a constant velocity.
+        for (step, share) in [(0, 0.006_48), (1, 0.007_42), (4, 0.007_96), (10, 0.010_02)] {
+            let found = carried(&request, step, AfterEdit::Ignore).unwrap();
+            assert!((found - share).abs() < 1e-4, "after step {step}: {found}");
+            for rule in [AfterEdit::SkipCorrector, AfterEdit::Transport] {
+                let found = carried(&request, step, rule).unwrap();
+                assert!((found - 1.0).abs() < 0.02, "{rule:?} after step {step}: {found}");
+            }
+        }
     }
 }
