@@ -21,7 +21,7 @@
 //!
 //! `audio` takes `start` (seconds into the clip at which the sound begins, 0 by default), `stretch = true` (the
 //! released rule: the sound is stretched to the clip), and `threshold` and `sigma` of
-//! [`AudioMaskOptions`](super::audio_mask::AudioMaskOptions).
+//! [`AudioMaskOptions`].
 
 use super::audio_mask::AudioMaskOptions;
 use super::curve::{Interpolation, Moment, TimeAxis, TimingCurve};
