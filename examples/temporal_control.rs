@@ -4,21 +4,27 @@
 //! `cargo xtask demo`, or
 //! `cargo run --release --example temporal_control -- --prompt "a green ring" --word "green ring" --curve 2..6 --seed 3`
 
-mod support;
+#[path = "support/demo/mod.rs"]
+mod demo;
+#[path = "support/shared/mod.rs"]
+mod shared;
 
 use clap::Parser;
-use foveal::pipelines::curve::TimingCurve;
+use demo::clips::{Demo, Take, Word, describe};
+use demo::heat::HeatRecorder;
+use demo::{page, pictures, plot};
+use foveal::pipelines::curve::chart;
+use foveal::pipelines::plan::{CurveSource, Plan, PlanWord};
 use foveal::pipelines::temporal_control::{Event, Guidance, TemporalMask};
-use foveal::pipelines::text_to_video::{ClipRequest, TextToVideo, TimedWord};
+use foveal::pipelines::text_to_video::ClipRequest;
+use shared::detector::Object;
+use shared::film;
+use shared::mode::Mode;
+use shared::progress::Progress;
+use shared::session::{Place, Session, end};
 use std::error::Error;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
-use support::demo::{Demo, Take, Word, describe};
-use support::detector::{Detector, Object};
-use support::heat::HeatRecorder;
-use support::mode::Mode;
-use support::progress::Progress;
-use support::{film, page, pictures, plot};
 
 /// Of the example that runs without arguments. Prompt, curves and seed were chosen because they show the effect well:
 /// left alone, the model shows the square first and the cross throughout.
@@ -29,115 +35,119 @@ const SEED: u64 = 1;
 /// Times words of a prompt by curves and shows the effect.
 #[derive(Debug, Parser)]
 struct Args {
-    /// What to draw.
-    #[arg(long, default_value = PROMPT)]
-    prompt: String,
+    /// What to draw [default: "a red square and a blue cross"]
+    #[arg(long)]
+    prompt: Option<String>,
     /// Words of the prompt that follow a curve; may be repeated, with a curve for each [default, with the default
     /// prompt: "red square" and "blue cross"]
     #[arg(long)]
     word: Vec<String>,
-    /// When the word should be seen: frames 4..8, seconds 0s..1.5s, onset:3, keys:0=0,5=1, or one value a frame
-    /// [default, with the default prompt: 4..8 and 0..4]
+    /// When the word should be seen: latent frames 4..8, pixel frames 12f..40f, seconds 0s..1.5s, a level 4..8@0.5,
+    /// onset:3, offset:1s, pulse:0s/0.25s/1s, ramp:2..6, keys:0=0,5=1 (step:, smooth:), one value a latent frame,
+    /// audio:FILE, or on [default, with the default prompt: 4..8 and 0..4]
     #[arg(long, allow_hyphen_values = true)]
     curve: Vec<String>,
-    /// Seed of the noise.
-    #[arg(long, default_value_t = SEED)]
-    seed: u64,
+    /// Words and curves from a file, .toml or .json; the flags below win over what it states.
+    #[arg(long, conflicts_with_all = ["prompt", "word", "curve"])]
+    plan: Option<PathBuf>,
+    /// Seed of the noise [default: 1]
+    #[arg(long)]
+    seed: Option<u64>,
     /// Denoising steps [default: the model's]
     #[arg(long)]
     steps: Option<usize>,
     /// Strength of classifier-free guidance [default: the model's]
     #[arg(long)]
     guidance_scale: Option<f32>,
-    /// How the second clip is steered.
+    /// How the second clip is steered: uncontrolled, mask, released (or parity), default, mask+default.
     #[arg(long, value_enum, default_value = "default")]
     mode: Mode,
-    /// best, low-power, software, a number from the `devices` example, or part of a name.
-    #[arg(long, default_value = "best")]
-    adapter: String,
-    /// Model folder [default: the tiny model of the repository]
-    #[arg(long)]
-    model: Option<PathBuf>,
     /// Folder of the report.
     #[arg(long, default_value = "out/demo")]
     out: PathBuf,
+    #[command(flatten)]
+    place: Place,
 }
 
-/// Words and curves as typed, or the ones of the default prompt.
-fn pairs(args: &Args) -> Result<Vec<(String, String)>, Box<dyn Error>> {
-    match (args.word.as_slice(), args.curve.as_slice()) {
-        ([], []) if args.prompt == PROMPT => {
-            Ok(WORDS.map(|(word, curve)| (word.into(), curve.into())).to_vec())
+/// The plan of a file, of the flags, or of the default prompt.
+fn plan(args: &Args) -> Result<Plan, Box<dyn Error>> {
+    let word = |(phrase, curve): (&str, &str)| -> foveal::Result<PlanWord> {
+        let curve = CurveSource::from_argument(curve)?;
+        Ok(PlanWord { phrase: phrase.into(), occurrence: Default::default(), curve })
+    };
+    let mut plan = match (&args.plan, args.word.as_slice(), args.curve.as_slice()) {
+        (Some(path), ..) => Plan::open(path)?,
+        (None, [], []) if args.prompt.as_deref().is_none_or(|p| p == PROMPT) => {
+            Plan::new(PROMPT, WORDS.into_iter().map(word).collect::<foveal::Result<_>>()?)
         }
-        ([], []) => Err("a prompt of your own needs at least one --word and its --curve".into()),
-        (words, curves) if words.len() == curves.len() => {
-            Ok(words.iter().cloned().zip(curves.iter().cloned()).collect())
+        (None, [], []) => return Err("a prompt of your own needs at least one --word and its --curve".into()),
+        (None, words, curves) if words.len() == curves.len() => {
+            let pairs = words.iter().map(String::as_str).zip(curves.iter().map(String::as_str));
+            let prompt = args.prompt.as_deref().unwrap_or(PROMPT);
+            Plan::new(prompt, pairs.map(word).collect::<foveal::Result<_>>()?)
         }
-        (words, curves) => {
-            Err(format!("{} --word and {} --curve: each word needs one curve", words.len(), curves.len())
-                .into())
+        (None, words, curves) => {
+            let (words, curves) = (words.len(), curves.len());
+            return Err(format!("{words} --word and {curves} --curve: each word needs one curve").into());
         }
+    };
+    plan.seed = args.seed.or(plan.seed).or(Some(SEED));
+    plan.steps = args.steps.or(plan.steps);
+    plan.guidance_scale = args.guidance_scale.or(plan.guidance_scale);
+    plan.check()?;
+    if plan.words.is_empty() {
+        return Err("the plan has no words: there is nothing to time".into());
     }
+    Ok(plan)
 }
 
 /// Colours for words that name none.
 const INKS: [[u8; 3]; 4] = [[235, 150, 60], [90, 190, 220], [190, 130, 230], [130, 200, 100]];
 
-fn words(
-    args: &Args,
-    pipeline: &TextToVideo,
-    detector: Option<&Detector>,
-    asked: &[Object],
-) -> Result<(Vec<Word>, Vec<TimedWord>), Box<dyn Error>> {
-    let axis = pipeline.time_axis()?;
-    let (mut shown, mut timed) = (Vec::new(), Vec::new());
-    for ((phrase, spec), ink) in pairs(args)?.into_iter().zip(INKS.iter().cycle()) {
-        let curve = TimingCurve::parse(&spec, &axis)?;
-        let object = detector.and_then(|d| d.objects(&phrase).first().copied());
-        shown.push(Word {
-            curve: curve.values().to_vec(),
-            ink: detector.and_then(|d| d.colour_in(&phrase)).unwrap_or(*ink),
-            object: object.and_then(|o| asked.iter().position(|a| *a == o)),
-            phrase: phrase.clone(),
-            spec,
-        });
-        timed.push(TimedWord { phrase, occurrence: Default::default(), curve });
-    }
-    Ok((shown, timed))
+/// Words as they are shown: with a colour, and the object that is measured for them.
+fn shown(plan: &Plan, request: &ClipRequest, session: &Session, asked: &[Object]) -> Vec<Word> {
+    let detector = session.detector.as_ref();
+    let word =
+        |((timed, planned), ink): ((&foveal::pipelines::text_to_video::TimedWord, &PlanWord), &[u8; 3])| {
+            let object = detector.and_then(|d| d.objects(&timed.phrase).first().copied());
+            Word {
+                phrase: timed.phrase.clone(),
+                curve: timed.curve.values().to_vec(),
+                spec: planned.curve.to_string(),
+                ink: detector.and_then(|d| d.colour_in(&timed.phrase)).unwrap_or(*ink),
+                object: object.and_then(|o| asked.iter().position(|a| *a == o)),
+            }
+        };
+    request.words.iter().zip(&plan.words).zip(INKS.iter().cycle()).map(word).collect()
 }
 
 fn main() -> ExitCode {
-    match run(&Args::parse()) {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            eprintln!("error: {error}");
-            ExitCode::FAILURE
-        }
-    }
+    end(run(&Args::parse()))
 }
 
 fn run(args: &Args) -> Result<(), Box<dyn Error>> {
-    let (pipeline, folder) = film::open(&args.adapter, args.model.as_deref())?;
-    let detector = Detector::open(&folder)?;
-    let asked = Demo::objects(detector.as_ref(), &args.prompt);
-    let (words, timed) = words(args, &pipeline, detector.as_ref(), &asked)?;
+    let plan = plan(args)?;
+    let session = args.place.open()?;
+    let pipeline = &session.pipeline;
+    let axis = pipeline.time_axis()?;
+    let mut plain = pipeline.request(&plan.prompt);
+    plan.apply(&mut plain, &axis)?;
+    let detector = session.detector.as_ref();
+    let asked = Demo::objects(detector, &plan.prompt);
+    let words = shown(&plan, &plain, &session, &asked);
 
-    let mut plain = pipeline.request(&args.prompt);
-    plain.seed = args.seed;
-    plain.steps = args.steps.unwrap_or(plain.steps);
-    plain.guidance_scale = args.guidance_scale.unwrap_or(plain.guidance_scale);
-    plain.words = timed;
     let mut steered = plain.clone();
     let settings = args.mode.guidance(&Guidance::default()).unwrap_or_default();
     Mode::Uncontrolled.apply(&mut plain, &settings, TemporalMask::default());
     args.mode.apply(&mut steered, &settings, TemporalMask::default());
 
-    let name = folder.file_name().map(|n| n.to_string_lossy().into_owned()).unwrap_or_default();
-    let mut facts = facts(&pipeline, args, &steered, name);
-    println!("prompt: {}", args.prompt);
+    let mut facts = facts(&session, args, &steered);
+    println!("prompt: {}", plan.prompt);
     for word in &words {
-        println!("word: {} at {} {:?}", word.phrase, word.spec, word.curve);
+        println!("word: {} at {}", word.phrase, word.spec);
     }
+    let rows: Vec<_> = steered.words.iter().map(|w| (w.phrase.as_str(), &w.curve)).collect();
+    println!("\n{}", chart(&axis, &rows));
     for (name, value) in &facts {
         println!("{name}: {value}");
     }
@@ -147,11 +157,11 @@ fn run(args: &Args) -> Result<(), Box<dyn Error>> {
         progress.begin(name, request);
         let mut heat = HeatRecorder::default();
         let film =
-            film::shoot(&pipeline, request, &mut progress, &mut |event: &Event<'_>| heat.observe(event))?;
+            film::shoot(pipeline, request, &mut progress, &mut |event: &Event<'_>| heat.observe(event))?;
         let [frames, height, width] = request.size;
         let grid = pipeline.transformer().config().grid(frames, height, width)?;
         let heat = pollster::block_on(heat.finish(settings.steps.clone(), grid[2]))?;
-        let reports = detector.as_ref().map(|d| d.read(&film.frames, &asked)).unwrap_or_default();
+        let reports = detector.map(|d| d.read(&film.frames, &asked)).unwrap_or_default();
         progress.say(&format!("{name}: made in {:.1} s", film.seconds));
         Ok(Take { film, heat, reports })
     };
@@ -172,17 +182,13 @@ fn run(args: &Args) -> Result<(), Box<dyn Error>> {
         ));
     }
     let (size, fps) = (plain.size, pipeline.defaults().fps);
-    let demo = Demo { prompt: args.prompt.clone(), words, size, fps, before, after, facts };
+    let demo = Demo { prompt: plan.prompt, words, size, fps, before, after, facts };
     summary(&demo);
     write(&demo, &args.out)
 }
 
-fn facts(
-    pipeline: &TextToVideo,
-    args: &Args,
-    request: &ClipRequest,
-    model: String,
-) -> Vec<(&'static str, String)> {
+fn facts(session: &Session, args: &Args, request: &ClipRequest) -> Vec<(&'static str, String)> {
+    let pipeline = &session.pipeline;
     let caps = pipeline.context().caps();
     let [frames, height, width] = request.size;
     let mask = request
@@ -197,7 +203,7 @@ fn facts(
         ("denoising steps", format!("{}, {:?}, shift {}", request.steps, request.solver, request.shift)),
         ("guidance scale", request.guidance_scale.to_string()),
         ("clip", format!("{frames} frames of {height} × {width}, {} a second", pipeline.defaults().fps)),
-        ("model", model),
+        ("model", session.model.clone()),
         ("adapter", format!("{} ({}, {})", caps.adapter, caps.class, caps.backend)),
         ("driver", caps.driver.clone()),
     ]

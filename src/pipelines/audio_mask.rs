@@ -1,5 +1,6 @@
 //! A temporal mask from an onset envelope.
 
+use super::curve::TimeAxis;
 use crate::{Error, Result};
 
 /// Most latent frames; bounds what a caller's number can make this module allocate.
@@ -47,6 +48,68 @@ pub struct AudioMask {
 /// equal: it has no onset to scale by (the released code returns NaN there).
 /// [`Error::NonFinite`] for a NaN or infinity in the envelope.
 pub fn audio_mask(envelope: &[f32], options: &AudioMaskOptions) -> Result<AudioMask> {
+    check(envelope, options)?;
+    mask_of(adaptive_max_pool(envelope, options.frames), options)
+}
+
+/// The same rule in true time: `envelope` has `rate` values a second, the first of them `start` seconds into
+/// the clip. Each latent frame's bin is the maximum over the time that the frame covers, the envelope being
+/// linear between its values. Frames that the envelope does not reach get its smallest value; what lies before
+/// or after the clip is cut off.
+///
+/// # Errors
+/// As [`audio_mask`]; and [`Error::Input`] for a rate that is not positive, a start that is not finite, an
+/// envelope that lies outside the clip, and options for another number of frames than the axis has.
+pub fn audio_mask_in_time(
+    envelope: &[f32],
+    rate: f64,
+    start: f64,
+    axis: &TimeAxis,
+    options: &AudioMaskOptions,
+) -> Result<AudioMask> {
+    check(envelope, options)?;
+    if options.frames != axis.latent_frames() {
+        return Err(Error::input(
+            "frames",
+            format!("the clip has {} latent frames, found {}", axis.latent_frames(), options.frames),
+        ));
+    }
+    if !(rate > 0.0 && rate.is_finite() && start.is_finite()) {
+        return Err(Error::input(
+            "audio envelope",
+            format!("its rate {rate} must be positive and its start {start} finite"),
+        ));
+    }
+    let (end, clip) =
+        (start + (envelope.len() - 1) as f64 / rate, axis.seconds_of(axis.latent_frames() - 1).1);
+    if end < 0.0 || start > clip {
+        return Err(Error::input(
+            "audio envelope",
+            format!("it lasts from {start:.3}s to {end:.3}s, the clip from 0s to {clip:.3}s"),
+        ));
+    }
+    let quiet = envelope.iter().copied().fold(f32::INFINITY, f32::min);
+    let last = (envelope.len() - 1) as f64;
+    let value = |i: f64| envelope.get(i as usize).copied().unwrap_or(quiet);
+    let at = |place: f64| {
+        let part = place.fract() as f32;
+        value(place.floor()) * (1.0 - part) + value((place + 1.0).floor().min(last)) * part
+    };
+    let loudest = |latent: usize| {
+        let (from, to) = axis.seconds_of(latent);
+        let (from, to) = (((from - start) * rate).max(0.0), ((to - start) * rate).min(last));
+        if from > to {
+            return quiet;
+        }
+        // Between two values a straight line is largest at an end.
+        let first = (from.ceil() as usize).min(envelope.len());
+        let whole = envelope.get(first..(to.floor() as usize + 1).max(first)).unwrap_or_default();
+        whole.iter().copied().fold(at(from).max(at(to)), f32::max)
+    };
+    mask_of((0..axis.latent_frames()).map(loudest).collect(), options)
+}
+
+fn check(envelope: &[f32], options: &AudioMaskOptions) -> Result<()> {
     let AudioMaskOptions { frames, threshold, sigma, truncate } = *options;
     if let Some(index) = envelope.iter().position(|v| !v.is_finite()) {
         return Err(Error::NonFinite { what: "audio envelope".into(), index });
@@ -60,8 +123,7 @@ pub fn audio_mask(envelope: &[f32], options: &AudioMaskOptions) -> Result<AudioM
     if !(0.0..=1.0).contains(&threshold) {
         return Err(Error::input("threshold", format!("expected 0 ..= 1, found {threshold}")));
     }
-    let reach = sigma * truncate;
-    if !(sigma > 0.0 && truncate > 0.0 && reach <= MAX_REACH) {
+    if !(sigma > 0.0 && truncate > 0.0 && sigma * truncate <= MAX_REACH) {
         return Err(Error::input(
             "sigma and truncate",
             format!(
@@ -69,8 +131,12 @@ pub fn audio_mask(envelope: &[f32], options: &AudioMaskOptions) -> Result<AudioM
             ),
         ));
     }
+    Ok(())
+}
 
-    let pooled = adaptive_max_pool(envelope, frames);
+/// Scales bins by their minimum and maximum, keeps the strong ones and smooths the others.
+fn mask_of(pooled: Vec<f32>, options: &AudioMaskOptions) -> Result<AudioMask> {
+    let AudioMaskOptions { threshold, sigma, truncate, .. } = *options;
     let (low, high) =
         pooled.iter().fold((f32::INFINITY, f32::NEG_INFINITY), |(l, h), v| (l.min(*v), h.max(*v)));
     let range = high - low;
@@ -81,8 +147,9 @@ pub fn audio_mask(envelope: &[f32], options: &AudioMaskOptions) -> Result<AudioM
         ));
     }
     let scaled: Vec<f32> = pooled.iter().map(|v| (v - low) / range).collect();
-    let smoothed = gaussian_filter(&scaled, sigma, (reach + 0.5) as usize);
-    let mask = scaled.iter().zip(smoothed).map(|(s, g)| if *s >= threshold { *s } else { g }).collect();
+    let smoothed = gaussian_filter(&scaled, sigma, (sigma * truncate + 0.5) as usize);
+    let mask =
+        scaled.iter().zip(smoothed).map(|(s, g)| if *s >= threshold { *s } else { g.min(1.0) }).collect();
     Ok(AudioMask { pooled, mask })
 }
 
@@ -163,6 +230,47 @@ mod tests {
         }
         // One frame has one bin, so it is constant whatever the envelope.
         assert!(audio_mask(&[1., 2.], &options(1)).is_err());
+    }
+
+    fn in_time(envelope: &[f32], rate: f64, start: f64) -> Result<AudioMask> {
+        // Latent frame j covers what lies after j - 1 and up to j seconds.
+        let axis = TimeAxis::new(6, 4, 4.0).unwrap();
+        audio_mask_in_time(envelope, rate, start, &axis, &options(6))
+    }
+
+    #[test]
+    fn true_time_keeps_an_onset_where_it_is() {
+        // Ten values a second; the peak is at 2.3 s.
+        let mut envelope = vec![0.0; 51];
+        envelope[23] = 8.0;
+        assert_eq!(in_time(&envelope, 10.0, 0.0).unwrap().pooled, [0., 0., 0., 8., 0., 0.]);
+        assert_eq!(in_time(&envelope, 10.0, 2.0).unwrap().pooled, [0., 0., 0., 0., 0., 8.]);
+        assert_eq!(in_time(&envelope, 10.0, -2.0).unwrap().pooled, [0., 8., 0., 0., 0., 0.]);
+        // Too short and it is padded, too long and it is cut, and neither moves the onset.
+        assert_eq!(in_time(&envelope[..26], 10.0, 0.0).unwrap().pooled, [0., 0., 0., 8., 0., 0.]);
+        let long: Vec<f32> = envelope.iter().copied().chain([9.0; 200]).collect();
+        assert_eq!(in_time(&long, 10.0, 0.0).unwrap().pooled, [0., 0., 0., 8., 0., 0.]);
+        // The released rule stretches both instead.
+        assert_eq!(audio_mask(&envelope[..26], &options(6)).unwrap().pooled[5], 8.0);
+    }
+
+    #[test]
+    fn true_time_reads_between_slow_values() {
+        let found = in_time(&[0., 4., 0.], 0.5, 0.0).unwrap();
+        assert_eq!(found.pooled, [0., 2., 4., 4., 2., 0.]);
+    }
+
+    #[test]
+    fn true_time_refuses_what_lies_elsewhere() {
+        let text = |rate: f64, start: f64| in_time(&[0., 1., 0.], rate, start).unwrap_err().to_string();
+        assert!(text(1.0, 9.0).contains("clip from 0s to 5.000s"));
+        assert!(text(1.0, -9.0).contains("clip"));
+        assert!(text(0.0, 0.0).contains("positive"));
+        assert!(text(1.0, f64::NAN).contains("finite"));
+        assert!(in_time(&[0.5; 9], 1.0, 0.0).unwrap_err().to_string().contains("no onset"));
+        let axis = TimeAxis::new(5, 4, 4.0).unwrap();
+        let wrong = audio_mask_in_time(&[0., 1.], 1.0, 0.0, &axis, &options(6)).unwrap_err();
+        assert!(wrong.to_string().contains("5 latent frames"));
     }
 
     #[test]

@@ -1,12 +1,21 @@
 //! When something should be there: one value in `[0, 1]` per latent frame.
 //!
 //! Video models of this kind compress time: latent frame 0 is pixel frame 0, and latent frame `j` is
-//! the pixel frames `stride*(j-1) + 1 ..= stride*j`. Curves given in pixel frames or seconds become
-//! latent ones by averaging over those frames. In seconds, pixel frame `f` ends at `f / fps` and begins
-//! where the one before ends, so that at 16 frames a second and stride 4 second `s` is exactly the latent
-//! frames `4s + 1 ..= 4s + 4`.
+//! the pixel frames `stride*(j-1) + 1 ..= stride*j`, so `n` latent frames are `1 + stride*(n-1)` pixel
+//! frames. Curves given in pixel frames or seconds become latent ones by averaging over those frames. In
+//! seconds, pixel frame `f` ends at `f / fps` and begins where the one before ends, so that at 16 frames
+//! a second and stride 4 second `s` is exactly the latent frames `4s + 1 ..= 4s + 4`; frame 0 is the
+//! instant 0.
 
+mod chart;
+mod keyframes;
+mod moment;
 mod parse;
+mod presets;
+
+pub use chart::chart;
+pub use keyframes::Interpolation;
+pub use moment::{Moment, Span};
 
 use std::ops::Range;
 
@@ -52,6 +61,18 @@ impl TimeAxis {
     /// Number of pixel frames: `(latent_frames - 1) * stride + 1`.
     pub fn pixel_frames(&self) -> usize {
         (self.latent_frames - 1) * self.stride + 1
+    }
+
+    /// Pixel frames a second.
+    pub fn fps(&self) -> f64 {
+        self.fps
+    }
+
+    /// Seconds that a latent frame covers, after the first and up to the second of them; frame 0 is the
+    /// instant 0.
+    pub fn seconds_of(&self, latent: usize) -> (f64, f64) {
+        let end = |j: usize| (j * self.stride) as f64 / self.fps;
+        (end(latent.saturating_sub(1)), end(latent))
     }
 
     /// Pixel frames of a latent frame.
@@ -125,61 +146,23 @@ impl TimingCurve {
         Self::new(values)
     }
 
-    /// 0 before a latent frame, 1 from it on.
+    /// The level of each span inside it, 0 elsewhere; a latent frame that is covered in part gets its covered
+    /// share. Where spans overlap their levels add up, to 1 at most.
     ///
     /// # Errors
-    /// [`Error::Input`] when the frame is past the last one.
-    pub fn onset(frames: usize, start: usize) -> Result<Self> {
-        Self::intervals(frames, std::slice::from_ref(&(start..frames)))
-    }
-
-    /// Straight lines between `(latent frame, value)` pairs in rising order; constant before the first
-    /// and after the last.
-    ///
-    /// # Errors
-    /// [`Error::Input`] when there is no pair, times do not rise strictly, a time is not finite, or a
-    /// value is outside `[0, 1]`.
-    pub fn keyframes(frames: usize, keys: &[(f64, f32)]) -> Result<Self> {
-        bounded(frames)?;
-        check_keys(keys)?;
-        Self::new((0..frames).map(|j| interpolate(keys, j as f64) as f32).collect())
-    }
-
-    /// 1 in the given intervals of seconds, 0 elsewhere; a latent frame that is covered in part gets its
-    /// covered share. Frame 0 is the instant 0.
-    ///
-    /// # Errors
-    /// [`Error::Input`] for an interval that is empty, starts before 0, or starts after the clip's end.
-    pub fn seconds(axis: &TimeAxis, on: &[Range<f64>]) -> Result<Self> {
-        let end = (axis.pixel_frames() - 1) as f64 / axis.fps;
-        for Range { start, end: stop } in on {
-            // Written so that NaN is refused too.
-            if !(*start >= 0.0 && start < stop && *start <= end) {
-                return Err(Error::input(
-                    "timing curve",
-                    format!("interval {start}s..{stop}s is empty or does not start within 0s..{end}s"),
-                ));
-            }
-        }
+    /// [`Error::Input`] for a level outside `[0, 1]` and for a span that is empty, mixes units, starts after
+    /// the clip, or is given in frames that the clip does not have. In seconds it may end after the clip.
+    pub fn spans(axis: &TimeAxis, on: &[Span]) -> Result<Self> {
+        let on: Vec<(f64, f64, f64)> = on.iter().map(|span| span.resolve(axis)).collect::<Result<_>>()?;
+        // In units of pixel frames, of which number `f` is what lies after `f - 1` and up to `f`.
         axis.average(|f| {
-            let (from, to) = ((f as f64 - 1.0) / axis.fps, f as f64 / axis.fps);
-            let share = |r: &Range<f64>| {
-                if f == 0 {
-                    f64::from(r.start <= 0.0)
-                } else {
-                    (r.end.min(to) - r.start.max(from)).max(0.0) * axis.fps
-                }
+            let to = f as f64;
+            let share = |(start, end, level): &(f64, f64, f64)| {
+                level * (end.min(to) - start.max(to - 1.0)).clamp(0.0, 1.0)
             };
-            // Overlapping intervals do not count twice beyond full; rounding must not exceed 1 either.
+            // Rounding must not exceed 1 either.
             on.iter().map(share).sum::<f64>().min(1.0)
         })
-    }
-
-    /// Straight lines between `(seconds, value)` pairs, averaged over each latent frame's pixel frames.
-    /// Errors as [`keyframes`](Self::keyframes).
-    pub fn keyframes_seconds(axis: &TimeAxis, keys: &[(f64, f32)]) -> Result<Self> {
-        check_keys(keys)?;
-        axis.average(|f| interpolate(keys, f as f64 / axis.fps))
     }
 
     /// Averages one value per pixel frame to latent frames.
@@ -262,37 +245,7 @@ fn bounded(frames: usize) -> Result<()> {
     }
 }
 
-fn check_keys(keys: &[(f64, f32)]) -> Result<()> {
-    if keys.is_empty() {
-        return Err(Error::input("keyframes", "there are none"));
-    }
-    if let Some((time, value)) =
-        keys.iter().find(|(time, value)| !time.is_finite() || !(0.0..=1.0).contains(value))
-    {
-        return Err(Error::input(
-            "keyframes",
-            format!("{time}={value}: the time must be finite and the value in 0 ..= 1"),
-        ));
-    }
-    match keys.windows(2).find(|w| matches!(w, [(a, _), (b, _)] if a >= b)) {
-        Some([(a, _), (b, _), ..]) => {
-            Err(Error::input("keyframes", format!("time {b} does not come after {a}")))
-        }
-        _ => Ok(()),
-    }
-}
-
-fn interpolate(keys: &[(f64, f32)], time: f64) -> f64 {
-    let next = keys.partition_point(|(t, _)| *t <= time);
-    let (left, right) = (next.checked_sub(1).and_then(|i| keys.get(i)), keys.get(next));
-    match (left, right) {
-        (Some((t0, v0)), Some((t1, v1))) => {
-            f64::from(*v0) + (f64::from(*v1) - f64::from(*v0)) * (time - t0) / (t1 - t0)
-        }
-        (Some((_, v)), None) | (None, Some((_, v))) => f64::from(*v),
-        (None, None) => 0.0,
-    }
-}
-
+#[cfg(test)]
+mod properties;
 #[cfg(test)]
 mod tests;

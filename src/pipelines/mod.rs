@@ -1,8 +1,11 @@
 //! Whole systems.
 
+#[cfg(feature = "audio")]
+pub mod audio;
 pub mod audio_mask;
 pub mod curve;
 pub mod memory_plan;
+pub mod plan;
 pub mod sampling;
 pub mod schedule;
 pub mod temporal_control;

@@ -16,7 +16,7 @@ MIN_PIXELS, MAX_PIXELS = 4, 60
 MIN_BACKGROUND = 0.60
 MAX_STRAY = 0.05
 DARK = 0.30
-COLOUR_DISTANCE = 0.50
+COLOUR_DISTANCE = 0.40  # a colour at half strength is 0.43 or more away and must not pass
 GOOD_OVERLAP = 0.75  # half a cross (one bar) overlaps a cross by 0.6 and must not pass
 
 _NAMES = list(data.PALETTE)

@@ -12,6 +12,11 @@ fn small() -> TimeAxis {
     TimeAxis::new(8, 1, 4.0).unwrap()
 }
 
+fn seconds(axis: &TimeAxis, on: &[(f64, f64)]) -> Result<TimingCurve> {
+    let span = |(a, b): &(f64, f64)| Span::new(Moment::Second(*a), Moment::Second(*b));
+    TimingCurve::spans(axis, &on.iter().map(span).collect::<Vec<_>>())
+}
+
 fn parse(spec: &str) -> Vec<f32> {
     TimingCurve::parse(spec, &small()).unwrap().values().to_vec()
 }
@@ -19,8 +24,7 @@ fn parse(spec: &str) -> Vec<f32> {
 #[test]
 fn seconds_fall_on_whole_latent_frames() {
     for s in 0..5 {
-        let second = s as f64..(s + 1) as f64;
-        let found = TimingCurve::seconds(&wan(), &[second]).unwrap();
+        let found = seconds(&wan(), &[(s as f64, (s + 1) as f64)]).unwrap();
         let mut expected = TimingCurve::intervals(21, &[4 * s + 1..4 * s + 5]).unwrap();
         if s == 0 {
             // The first frame is the instant 0, which is in the first second.
@@ -31,12 +35,9 @@ fn seconds_fall_on_whole_latent_frames() {
         }
     }
     // Half of latent frame 1, which lasts a quarter of a second.
-    let half = TimingCurve::seconds(&wan(), &[0.125..0.25]).unwrap();
+    let half = seconds(&wan(), &[(0.125, 0.25)]).unwrap();
     assert!((half.values()[1] - 0.5).abs() < 1e-6 && half.values()[0] == 0.0);
-    assert_eq!(
-        TimingCurve::seconds(&wan(), &[0.0..9.0, 0.0..9.0]).unwrap(),
-        TimingCurve::constant(21, 1.0).unwrap()
-    );
+    assert_eq!(seconds(&wan(), &[(0.0, 9.0), (0.0, 9.0)]).unwrap(), TimingCurve::constant(21, 1.0).unwrap());
 }
 
 #[test]
@@ -75,9 +76,53 @@ fn parses_every_form() {
     assert_eq!(parse("onset:1s"), [0., 0., 0., 0., 0., 1., 1., 1.]);
     assert_eq!(parse("keys:2=0,4=1,6=0.5"), [0., 0., 0., 0.5, 1., 0.75, 0.5, 0.5]);
     assert_eq!(parse("keys:0s=0,1s=1"), [0., 0.25, 0.5, 0.75, 1., 1., 1., 1.]);
+    assert_eq!(parse("step:2=0,4=1,6=0.5"), [0., 0., 0., 0., 1., 1., 0.5, 0.5]);
+    assert_eq!(parse("smooth:2=0,6=1"), [0., 0., 0., 0.15625, 0.5, 0.84375, 1., 1.]);
+    assert_eq!(parse("ramp:2..6"), [0., 0., 0., 0.25, 0.5, 0.75, 1., 1.]);
+    assert_eq!(parse("fade: 0s..1s"), [1., 0.75, 0.5, 0.25, 0., 0., 0., 0.]);
+    assert_eq!(parse("offset:3"), [1., 1., 1., 0., 0., 0., 0., 0.]);
+    assert_eq!(parse("onset:6@0.25"), [0., 0., 0., 0., 0., 0., 0.25, 0.25]);
+    assert_eq!(parse("window:2..4"), parse("2..4"));
+    assert_eq!(parse("2..4@0.5,6..@0.25"), [0., 0., 0.5, 0.5, 0., 0., 0.25, 0.25]);
+    assert_eq!(parse("pulse:1/2"), parse("1..3"));
+    assert_eq!(parse("pulse:1/2/4"), parse("1..3,5..7"));
+    assert_eq!(parse("pulse:0s/0.25s/0.5s"), [1., 1., 0., 1., 0., 1., 0., 1.]);
+    assert_eq!(parse("pulse:6/3/4"), [0., 0., 0., 0., 0., 0., 1., 1.]);
     assert_eq!(parse(" ON "), [1.; 8]);
+    assert_eq!(parse("on@0.5"), [0.5; 8]);
+    assert_eq!(parse("off"), [0.; 8]);
     assert!(TimingCurve::parse("on", &small()).unwrap().is_constant());
     assert!(!TimingCurve::parse("3..8", &small()).unwrap().is_constant());
+}
+
+#[test]
+fn pixel_frames_reach_latent_ones_by_their_share() {
+    // Latent frame 1 is pixel frames 1 to 4, latent frame 2 is 5 to 8.
+    let found = TimingCurve::parse("3f..=6f", &wan()).unwrap();
+    assert_eq!(&found.values()[..4], [0.0, 0.5, 0.5, 0.0]);
+    let found = TimingCurve::parse("..1f", &wan()).unwrap();
+    assert_eq!(&found.values()[..2], [1.0, 0.0]);
+    assert_eq!(TimingCurve::parse("0f..81f", &wan()).unwrap(), TimingCurve::constant(21, 1.0).unwrap());
+    assert!(TimingCurve::parse("0f..82f", &wan()).is_err());
+    // Pixel frames 1 to 4 of a straight line from 0 at frame 0 to 1 at frame 80.
+    let found = TimingCurve::parse("keys:0f=0,80f=1", &wan()).unwrap();
+    assert!((found.values()[1] - 2.5 / 80.0).abs() < 1e-6, "{found:?}");
+    assert_eq!(wan().seconds_of(0), (0.0, 0.0));
+    assert_eq!(wan().seconds_of(20), (4.75, 5.0));
+}
+
+#[test]
+fn the_chart_shows_frames_times_and_levels() {
+    let (a, b) =
+        (TimingCurve::parse("4..8", &small()).unwrap(), TimingCurve::parse("on@0.5", &small()).unwrap());
+    let text = chart(&small(), &[("red square", &a), ("blue cross", &b)]);
+    let lines: Vec<Vec<&str>> = text.lines().map(|l| l.split_whitespace().collect()).collect();
+    assert_eq!(lines[0][2..], ["0", "1", "2", "3", "4", "5", "6", "7"]);
+    assert_eq!(lines[1][2..4], ["0.00", "0.25"]);
+    assert_eq!(lines[2][2..], ["·", "·", "·", "·", "█", "█", "█", "█"]);
+    assert_eq!(lines[3][2..], ["▄0.50"; 8]);
+    let long = chart(&TimeAxis::new(30, 4, 16.0).unwrap(), &[]);
+    assert_eq!(long.lines().count(), 4, "{long}");
 }
 
 #[test]
@@ -107,6 +152,22 @@ fn refuses_with_the_offending_part() {
     assert!(text("keys:3=0,3=1").contains("come after"));
     assert!(text("keys:3=2").contains("0 ..= 1"));
     assert!(text("keys:3=0,4s=1").contains("mixes"));
+    assert!(text("keys:3=NaN").contains("0 ..= 1"));
+    assert!(text("keys:5=0,3=1").contains("come after"));
+    assert!(text("keys:0=0,8=1").contains("outside the clip"));
+    assert!(text("keys:0s=0,2.5s=1").contains("outside the clip"));
+    assert!(text("keys:-1s=0").contains("outside the clip"));
+    assert!(text("3..5@1.5").contains("level 1.5"));
+    assert!(text("3..5@x").contains("`x` is not a number"));
+    assert!(text("on@2").contains("outside"));
+    assert!(text("pulse:1").contains("start/length"));
+    assert!(text("pulse:1/0").contains("positive"));
+    assert!(text("pulse:1/2/1").contains("period"));
+    assert!(text("pulse:1/1s").contains("mixes"));
+    assert!(text("pulse:0s/1e-300s/1e-299s").contains("at most"));
+    assert!(text("ramp:5..3").contains("come after"));
+    assert!(text("ramp:3..8").contains("outside the clip"));
+    assert!(text("sometimes:3").contains("not a form"));
     assert!(text("often").contains("not a number"));
 }
 

@@ -1,8 +1,8 @@
 //! Everything the demonstration knows when both clips are made, and its form as JSON.
 
-use super::detector::{Detector, FrameReport, Object};
-use super::film::Film;
 use super::heat::HeatMaps;
+use crate::shared::detector::{Detector, FrameReport, Object};
+use crate::shared::film::Film;
 use foveal::pipelines::temporal_control::Guidance;
 use serde_json::{Value, json};
 

@@ -1,6 +1,6 @@
 //! The demonstration's report: one page beside its pictures.
 
-use super::demo::{Demo, Take, Word};
+use super::clips::{Demo, Take, Word};
 use std::fmt::Write;
 
 const STYLE: &str = "

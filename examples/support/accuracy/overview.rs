@@ -1,7 +1,8 @@
 //! Every clip of an evaluation on one picture: a row a prompt, a block of frames a mode.
 
-use super::canvas::Canvas;
+use crate::shared::canvas::Canvas;
 use foveal::{Error, Result};
+use image::RgbImage;
 use std::path::Path;
 
 const ZOOM: u32 = 3;
@@ -26,13 +27,25 @@ pub(crate) struct Cell {
 const RIGHT: [u8; 3] = [40, 160, 80];
 const WRONG: [u8; 3] = [190, 60, 50];
 
-/// Draws the clips; over each frame the wanted curve, under it green or red for right or wrong.
-pub(crate) fn write(cells: &[Cell], [frames, height, width]: [usize; 3], path: &Path) -> Result<()> {
+/// Draws the clips over an earlier picture of the same layout, if there is one; over each frame the wanted curve, under it green or red for right or wrong.
+pub(crate) fn write(
+    cells: &[Cell],
+    [frames, height, width]: [usize; 3],
+    earlier: Option<&RgbImage>,
+    path: &Path,
+) -> Result<()> {
     let (w, h) = (width as u32 * ZOOM, height as u32 * ZOOM);
     let block = frames as u32 * (w + GAP) + BLOCK;
     let line = h + 2 * BAR + 2 + 8;
     let count = |of: fn(&Cell) -> usize| cells.iter().map(of).max().map_or(0, |m| m as u32 + 1);
-    let mut canvas = Canvas::new(BLOCK + count(|c| c.column) * block, 8 + count(|c| c.row) * line);
+    let mut canvas = {
+        let (right, bottom) = (BLOCK + count(|c| c.column) * block, 8 + count(|c| c.row) * line);
+        let (width, height) = earlier.map_or((0, 0), RgbImage::dimensions);
+        Canvas::new(right.max(width), bottom.max(height))
+    };
+    if let Some(earlier) = earlier {
+        canvas.frame(0, 0, 1, earlier.as_raw(), earlier.width() as usize);
+    }
     for cell in cells {
         let (left, top) = (BLOCK + cell.column as u32 * block, 8 + cell.row as u32 * line);
         for (index, frame) in cell.frames.iter().enumerate() {

@@ -1,6 +1,6 @@
 //! The curves as SVG: what was wanted, what each clip paid attention to, and what each clip shows.
 
-use super::demo::{Demo, Word};
+use super::clips::{Demo, Word};
 use plotters::coord::ranged1d::{KeyPointHint, NoDefaultFormatting, Ranged, ValueFormatter};
 use plotters::prelude::*;
 use std::error::Error;

@@ -3,8 +3,8 @@
 //! Time runs from left to right, frames stand under each other, and a word's bars have its colour: full height where it
 //! is wanted, a flat track where it is not. Under a frame, a lit bar says that the word was measured there.
 
-use super::canvas::{Canvas, PAPER};
-use super::demo::{Demo, Take, Word};
+use super::clips::{Demo, Take, Word};
+use crate::shared::canvas::{Canvas, PAPER};
 use foveal::{Error, Result};
 use image::codecs::gif::{GifEncoder, Repeat};
 use image::{Delay, Frame, RgbImage};

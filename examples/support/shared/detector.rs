@@ -17,8 +17,9 @@ const MIN_BACKGROUND: f64 = 0.60;
 const MAX_STRAY: f64 = 0.05;
 /// A pixel whose largest channel, 0..1, is at most this is background.
 const DARK: f32 = 0.30;
-/// Largest Euclidean distance to a palette colour, channels 0..1.
-const COLOUR_DISTANCE: f32 = 0.50;
+/// Largest Euclidean distance to a palette colour, channels 0..1. A colour at half strength is at half its own length,
+/// which is 0.43 for the darkest of the palette, and must not pass.
+const COLOUR_DISTANCE: f32 = 0.40;
 
 /// What a model folder says about the things its clips show (`foveal.json`).
 #[derive(Debug, Deserialize)]

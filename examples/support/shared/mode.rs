@@ -3,10 +3,10 @@
 use clap::ValueEnum;
 use foveal::pipelines::temporal_control::{Guidance, TemporalMask};
 use foveal::pipelines::text_to_video::ClipRequest;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 /// How a clip is steered.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub(crate) enum Mode {
     /// Not at all.
@@ -14,6 +14,7 @@ pub(crate) enum Mode {
     /// Words are hidden from frames in the cross-attention; no gradient.
     Mask,
     /// The released TempoControl code, step by step.
+    #[value(alias = "parity")]
     Released,
     /// The gradient with this crate's defaults.
     Default,

@@ -3,14 +3,13 @@
 use super::progress::Progress;
 use foveal::pipelines::temporal_control::Event;
 use foveal::pipelines::text_to_video::{ClipRequest, TextToVideo, to_rgb};
-use foveal::{Context, ContextOptions, Error, Result};
-use serde::Serialize;
+use foveal::{Error, Result};
+use serde::{Deserialize, Serialize};
 use std::ops::ControlFlow;
-use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 /// The attention as it was scored once.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Reading {
     /// Denoising step it followed.
     pub(crate) step: usize,
@@ -44,17 +43,6 @@ impl Film {
         let last = self.readings.iter().rev().find(|r| r.update.is_none_or(|u| u == 0));
         last.map(|r| r.correlation.as_slice()).unwrap_or_default()
     }
-}
-
-/// Opens an adapter and a model folder; prints which adapter it is.
-pub(crate) fn open(adapter: &str, model: Option<&Path>) -> Result<(TextToVideo, PathBuf)> {
-    let Ok(choice) = adapter.parse();
-    let context =
-        pollster::block_on(Context::new(ContextOptions { adapter: choice, ..ContextOptions::default() }))?;
-    println!("adapter: {}", context.caps());
-    let shipped = || Path::new(env!("CARGO_MANIFEST_DIR")).join("models/tiny-wan");
-    let folder = model.map_or_else(shipped, Path::to_path_buf);
-    Ok((TextToVideo::open(&context, &folder)?, folder))
 }
 
 /// Generates a clip; `observe` sees every event.

@@ -1,0 +1,125 @@
+//! What one clip is worth.
+
+use super::prompts::Task;
+use super::stats::mean;
+use crate::shared::detector::FrameReport;
+use crate::shared::film::Reading;
+use crate::shared::mode::Mode;
+use foveal::Result;
+use serde::{Deserialize, Serialize};
+
+/// From here on a value of a curve means that the object is wanted.
+const WANTED: f32 = 0.5;
+
+/// One clip, measured. A frame that is not clean shows nothing rightly, whatever is in it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Score {
+    pub(crate) mode: Mode,
+    pub(crate) index: usize,
+    pub(crate) prompt: String,
+    pub(crate) target: String,
+    pub(crate) seed: u64,
+    /// The target's.
+    pub(crate) curve: Vec<f32>,
+    /// Frames that are clean and show the target exactly if it is wanted.
+    pub(crate) right: Vec<bool>,
+    /// Their share.
+    pub(crate) accuracy: f64,
+    /// Share of the frames in which the target is wanted that are right; none where it is never wanted.
+    pub(crate) presence: Option<f64>,
+    /// Share of the frames in which the target is not wanted that are right; none where it always is.
+    pub(crate) absence: Option<f64>,
+    /// Accuracy over the frames of the other objects; none where there are none.
+    pub(crate) others: Option<f64>,
+    /// Every frame is right for the target, and most of the frames that show it show its shape.
+    pub(crate) exact: f64,
+    /// Share of frames that are clean.
+    pub(crate) clean: f64,
+    /// Every object is seen in some frame.
+    pub(crate) all_present: f64,
+    /// Over objects and frames in which one is present: it has its shape.
+    pub(crate) shape_right: Option<f64>,
+    /// Of the target's attention with its curve, at the last reading.
+    pub(crate) correlation: Option<f64>,
+    pub(crate) seconds: f64,
+    /// Pixels of each object's colour by frame.
+    pub(crate) pixels: Vec<Vec<usize>>,
+    pub(crate) readings: Vec<Reading>,
+}
+
+fn share(right: &[bool]) -> Option<f64> {
+    mean(&right.iter().map(|r| f64::from(u8::from(*r))).collect::<Vec<_>>())
+}
+
+impl Score {
+    /// Measures a clip. `reached` is the correlation of the target's attention with its curve.
+    pub(crate) fn new(
+        (mode, index, task): (Mode, usize, &Task),
+        reports: &[FrameReport],
+        reached: Option<f32>,
+        seconds: f64,
+        readings: Vec<Reading>,
+    ) -> Result<Self> {
+        let target = task.target()?;
+        let curve = |object: usize| task.objects.get(object).map(|o| o.curve.as_slice()).unwrap_or_default();
+        let right = |object: usize| -> Vec<bool> {
+            let seen =
+                reports.iter().map(|r| r.clean.then(|| r.objects.get(object).is_some_and(|s| s.present)));
+            seen.zip(curve(object)).map(|(seen, wanted)| seen == Some(*wanted >= WANTED)).collect()
+        };
+        let shapes = |object: usize| -> Vec<bool> {
+            reports.iter().filter_map(|r| r.objects.get(object)?.shape_right).collect()
+        };
+        let ours = right(target);
+        let of = |wanted: bool| -> Vec<bool> {
+            let frames = ours.iter().zip(curve(target)).filter(|(_, value)| (**value >= WANTED) == wanted);
+            frames.map(|(right, _)| *right).collect()
+        };
+        let objects = 0..task.objects.len();
+        let others: Vec<bool> = objects.clone().filter(|o| *o != target).flat_map(right).collect();
+        let ever = |o: usize| reports.iter().any(|r| r.objects.get(o).is_some_and(|s| s.present));
+        let shaped = share(&shapes(target)).is_none_or(|s| s > 0.5);
+        Ok(Self {
+            mode,
+            index,
+            prompt: task.prompt.clone(),
+            target: task.target.clone(),
+            seed: task.seed,
+            curve: curve(target).to_vec(),
+            accuracy: share(&ours).unwrap_or(0.0),
+            presence: share(&of(true)),
+            absence: share(&of(false)),
+            others: share(&others),
+            exact: f64::from(u8::from(shaped && ours.iter().all(|r| *r))),
+            right: ours,
+            clean: share(&reports.iter().map(|r| r.clean).collect::<Vec<_>>()).unwrap_or(0.0),
+            all_present: f64::from(u8::from(objects.clone().all(ever))),
+            shape_right: share(&objects.clone().flat_map(shapes).collect::<Vec<_>>()),
+            correlation: reached.map(f64::from),
+            seconds,
+            pixels: objects
+                .map(|o| reports.iter().map(|r| r.objects.get(o).map_or(0, |s| s.pixels)).collect())
+                .collect(),
+            readings,
+        })
+    }
+
+    /// One line while the evaluation runs.
+    pub(crate) fn line(&self) -> String {
+        let shown = |v: Option<f64>| v.map_or_else(|| "   -".into(), |v| format!("{v:.2}"));
+        format!(
+            "{:<13} {:>2} {:<36} accuracy {:.3} clean {:.2} correlation {} {:.1} s",
+            self.mode.name(),
+            self.index,
+            self.prompt,
+            self.accuracy,
+            self.clean,
+            shown(self.correlation),
+            self.seconds
+        )
+    }
+}
+
+#[cfg(test)]
+#[path = "score_tests.rs"]
+mod tests;

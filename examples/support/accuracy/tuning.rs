@@ -1,0 +1,86 @@
+//! Changes to the settings that an evaluation compares.
+
+use clap::ValueEnum;
+use foveal::pipelines::temporal_control::{Guidance, TemporalMask, Update};
+use foveal::pipelines::unipc::AfterEdit;
+
+/// Changes to the default gradient and mask, for choosing them.
+#[derive(Debug, Default, clap::Args)]
+#[command(next_help_heading = "Settings of the modes default, mask and mask+default")]
+pub(crate) struct Tuning {
+    /// Denoising steps that are steered, from the first.
+    #[arg(long)]
+    steps_guided: Option<usize>,
+    /// Most updates after each of them.
+    #[arg(long)]
+    updates: Option<usize>,
+    /// Root mean square of an update as a share of the noise level.
+    #[arg(long)]
+    size: Option<f32>,
+    /// Correlation at which updates end.
+    #[arg(long)]
+    threshold: Option<f32>,
+    /// Frames at the start that correlation and flatness leave out.
+    #[arg(long)]
+    skip_first: Option<usize>,
+    /// Weight of the correlation.
+    #[arg(long)]
+    correlation: Option<f32>,
+    /// Weight of the magnitude.
+    #[arg(long)]
+    magnitude: Option<f32>,
+    /// Weight of the entropy.
+    #[arg(long)]
+    entropy: Option<f32>,
+    /// Weight of the flatness.
+    #[arg(long)]
+    flatness: Option<f32>,
+    /// What the solver does about an update.
+    #[arg(long, value_enum)]
+    after_edit: Option<After>,
+    /// Share of attention that the mask leaves where the curve is 0.
+    #[arg(long)]
+    floor: Option<f32>,
+    /// Denoising steps that are masked, from the first.
+    #[arg(long)]
+    mask_steps: Option<usize>,
+}
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
+enum After {
+    Transport,
+    Skip,
+    Ignore,
+}
+
+impl Tuning {
+    /// The default gradient with the changes.
+    pub(crate) fn guidance(&self) -> Guidance {
+        let mut g = Guidance::default();
+        g.steps = 0..self.steps_guided.unwrap_or(g.steps.end);
+        g.updates = self.updates.unwrap_or(g.updates);
+        g.threshold = self.threshold.unwrap_or(g.threshold);
+        if let Some(size) = self.size {
+            g.update = Update::TrustRegion { size };
+        }
+        g.objective.skip_first = self.skip_first.unwrap_or(g.objective.skip_first);
+        let w = &mut g.objective.weights;
+        w.correlation = self.correlation.unwrap_or(w.correlation);
+        w.magnitude = self.magnitude.unwrap_or(w.magnitude);
+        w.entropy = self.entropy.unwrap_or(w.entropy);
+        w.flatness = self.flatness.unwrap_or(w.flatness);
+        g.after_edit = match self.after_edit {
+            None => g.after_edit,
+            Some(After::Transport) => AfterEdit::Transport,
+            Some(After::Skip) => AfterEdit::SkipCorrector,
+            Some(After::Ignore) => AfterEdit::Ignore,
+        };
+        g
+    }
+
+    /// The default mask with the changes.
+    pub(crate) fn mask(&self) -> TemporalMask {
+        let m = TemporalMask::default();
+        TemporalMask { floor: self.floor.unwrap_or(m.floor), steps: self.mask_steps.unwrap_or(m.steps) }
+    }
+}

@@ -1,0 +1,8 @@
+//! What the examples that make clips have in common.
+
+pub(crate) mod canvas;
+pub(crate) mod detector;
+pub(crate) mod film;
+pub(crate) mod mode;
+pub(crate) mod progress;
+pub(crate) mod session;

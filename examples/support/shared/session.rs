@@ -1,0 +1,60 @@
+//! The device, the model and the detector that a run works with, and how a program ends.
+
+use super::detector::Detector;
+use foveal::pipelines::text_to_video::TextToVideo;
+use foveal::{Context, ContextOptions};
+use std::error::Error;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+/// Where a run takes place.
+#[derive(Debug, clap::Args)]
+#[command(next_help_heading = "Device and model")]
+pub(crate) struct Place {
+    /// best, low-power, software, a number from the `devices` example, or part of a name.
+    #[arg(long, default_value = "best")]
+    adapter: String,
+    /// Model folder [default: the tiny model of the repository]
+    #[arg(long)]
+    model: Option<PathBuf>,
+}
+
+/// An open model.
+#[derive(Debug)]
+pub(crate) struct Session {
+    pub(crate) pipeline: TextToVideo,
+    /// None where the model states no palette.
+    pub(crate) detector: Option<Detector>,
+    /// The model's folder, without what leads to it.
+    pub(crate) model: String,
+}
+
+impl Place {
+    /// Opens the adapter and the model; prints which adapter it is.
+    pub(crate) fn open(&self) -> foveal::Result<Session> {
+        let Ok(adapter) = self.adapter.parse();
+        let context =
+            pollster::block_on(Context::new(ContextOptions { adapter, ..ContextOptions::default() }))?;
+        println!("adapter: {}", context.caps());
+        let folder = self.model.clone().unwrap_or_else(|| in_repository("models/tiny-wan"));
+        let pipeline = TextToVideo::open(&context, &folder)?;
+        let model = folder.file_name().map(|n| n.to_string_lossy().into_owned()).unwrap_or_default();
+        Ok(Session { pipeline, detector: Detector::open(&folder)?, model })
+    }
+}
+
+/// A path below the root of the repository.
+pub(crate) fn in_repository(path: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join(path)
+}
+
+/// Prints the error of a run that failed.
+pub(crate) fn end(result: Result<(), Box<dyn Error>>) -> ExitCode {
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}

@@ -1,0 +1,232 @@
+//! A clip's timing as a file: the prompt and each word's curve, in TOML or JSON.
+//!
+//! ```toml
+//! prompt = "a red square and a blue cross"
+//! seed = 1                      # optional, as are steps, guidance_scale and negative_prompt
+//!
+//! [[words]]
+//! phrase = "red square"
+//! curve = "0.5s..1.5s@0.8"      # any form of TimingCurve::parse, or a list with one value per latent frame
+//!
+//! [[words]]
+//! phrase = "blue cross"
+//! keyframes = [["0s", 0], ["1s", 1]]     # [time, value]; a plain number is a latent frame, "12f" a pixel frame
+//! interpolation = "smooth"               # or step, linear
+//!
+//! [[words]]
+//! phrase = "a"
+//! occurrence = 0                         # of several, counted from 0; all of them without it
+//! audio = { file = "beat.wav", start = 0.25 }    # beside the plan; needs the feature `audio`
+//! ```
+//!
+//! `audio` takes `start` (seconds into the clip at which the sound begins, 0 by default), `stretch = true` (the
+//! released rule: the sound is stretched to the clip), and `threshold` and `sigma` of
+//! [`AudioMaskOptions`].
+
+use super::audio_mask::AudioMaskOptions;
+use super::curve::{Interpolation, Moment, TimeAxis, TimingCurve};
+use super::text_to_video::{ClipRequest, TimedWord};
+use crate::models::tokenizer::{Encoding, WordMatch, clean_prompt};
+use crate::{Error, Result};
+use serde::Deserialize;
+use std::path::{Path, PathBuf};
+
+mod source;
+
+use source::RawWord;
+pub use source::{AudioCurve, CurveSource};
+
+/// What is to be drawn and when.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Plan {
+    /// What to draw.
+    pub prompt: String,
+    /// What to stay away from, if it is stated.
+    pub negative_prompt: Option<String>,
+    /// Seed of the noise, if it is stated.
+    pub seed: Option<u64>,
+    /// Denoising steps, if they are stated.
+    pub steps: Option<usize>,
+    /// Strength of classifier-free guidance, if it is stated.
+    pub guidance_scale: Option<f32>,
+    /// Words of the prompt with their curves.
+    pub words: Vec<PlanWord>,
+    /// Where it was read, for errors and for files that stand beside it.
+    path: PathBuf,
+}
+
+/// A word of a plan.
+#[derive(Debug, Clone, PartialEq)]
+pub struct PlanWord {
+    /// Words of the prompt, in order.
+    pub phrase: String,
+    /// Which of its occurrences.
+    pub occurrence: WordMatch,
+    /// When it should be seen.
+    pub curve: CurveSource,
+}
+
+/// The syntax of a plan.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum PlanFormat {
+    /// TOML; needs the feature `toml`.
+    Toml,
+    /// JSON.
+    Json,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Raw {
+    prompt: String,
+    negative_prompt: Option<String>,
+    seed: Option<u64>,
+    steps: Option<usize>,
+    guidance_scale: Option<f32>,
+    #[serde(default)]
+    words: Vec<RawWord>,
+}
+
+impl Plan {
+    /// A plan from words and curves at hand, such as those of a command line.
+    pub fn new(prompt: impl Into<String>, words: Vec<PlanWord>) -> Self {
+        Self {
+            prompt: prompt.into(),
+            negative_prompt: None,
+            seed: None,
+            steps: None,
+            guidance_scale: None,
+            words,
+            path: PathBuf::new(),
+        }
+    }
+
+    /// Reads a file; its extension, `.toml` or `.json`, tells the format.
+    ///
+    /// # Errors
+    /// [`Error::Io`] when it cannot be read, otherwise as [`parse`](Self::parse).
+    pub fn open(path: impl AsRef<Path>) -> Result<Self> {
+        let path = path.as_ref();
+        let extension = path.extension().map(|e| e.to_ascii_lowercase());
+        let format = match extension.as_ref().and_then(|e| e.to_str()) {
+            Some("toml") => PlanFormat::Toml,
+            Some("json") => PlanFormat::Json,
+            _ => return Err(Error::file(path, "a plan ends in .toml or .json")),
+        };
+        let text = std::fs::read_to_string(path).map_err(|e| Error::io(path, e))?;
+        Self::parse(&text, format, path)
+    }
+
+    /// Reads a plan; `path` stands in errors, and audio files are looked for beside it.
+    ///
+    /// # Errors
+    /// [`Error::File`] with the line of a syntax error, a field that is unknown, missing or of another type; or
+    /// with the field of a phrase that the prompt does not contain, and of a word without exactly one curve.
+    pub fn parse(text: &str, format: PlanFormat, path: impl Into<PathBuf>) -> Result<Self> {
+        let path = path.into();
+        let raw: Raw = match format {
+            PlanFormat::Json => serde_json::from_str(text).map_err(|e| Error::file(&path, e.to_string()))?,
+            PlanFormat::Toml => from_toml(text, &path)?,
+        };
+        let mut plan = Self {
+            prompt: raw.prompt,
+            negative_prompt: raw.negative_prompt,
+            seed: raw.seed,
+            steps: raw.steps,
+            guidance_scale: raw.guidance_scale,
+            words: Vec::with_capacity(raw.words.len()),
+            path,
+        };
+        for (index, word) in raw.words.into_iter().enumerate() {
+            let word = word.into_word().map_err(|(field, reason)| plan.field(index, field, &reason))?;
+            plan.words.push(word);
+        }
+        plan.check()?;
+        Ok(plan)
+    }
+
+    /// Fails when the plan's numbers cannot be meant or the prompt does not contain a phrase as whole words.
+    ///
+    /// # Errors
+    /// [`Error::File`] with the field, or [`Error::Input`] for a plan that was not read from a file.
+    pub fn check(&self) -> Result<()> {
+        if self.prompt.trim().is_empty() {
+            return Err(self.refuse("prompt: it is empty"));
+        }
+        if self.steps == Some(0) {
+            return Err(self.refuse("steps: expected at least 1"));
+        }
+        if self.guidance_scale.is_some_and(|g| !g.is_finite()) {
+            return Err(self.refuse("guidance_scale: it is not finite"));
+        }
+        // Where the words stand does not depend on how a tokenizer cuts them: one token for everything will do.
+        let text = clean_prompt(&self.prompt);
+        let whole = Encoding { ids: vec![0], offsets: vec![(0, text.len())], text };
+        for (index, word) in self.words.iter().enumerate() {
+            if word.phrase.trim().is_empty() {
+                return Err(self.field(index, "phrase", &"it is empty"));
+            }
+            whole
+                .token_indices(&word.phrase, word.occurrence)
+                .map_err(|error| self.field(index, "phrase", &error))?;
+        }
+        Ok(())
+    }
+
+    /// Each word with its curve over the latent frames; reads the audio files.
+    ///
+    /// # Errors
+    /// [`Error::File`] with the word's field and what is wrong with its curve, or [`Error::Input`] for a plan
+    /// that was not read from a file.
+    pub fn timed_words(&self, axis: &TimeAxis) -> Result<Vec<TimedWord>> {
+        let base = self.path.parent().unwrap_or(Path::new(""));
+        let timed = |(index, word): (usize, &PlanWord)| {
+            let curve = word.curve.curve(axis, base);
+            let curve = curve.map_err(|error| self.field(index, word.curve.field(), &error))?;
+            Ok(TimedWord { phrase: word.phrase.clone(), occurrence: word.occurrence, curve })
+        };
+        self.words.iter().enumerate().map(timed).collect()
+    }
+
+    /// Puts the prompt, the words and every setting that the plan states into a request.
+    ///
+    /// # Errors
+    /// As [`timed_words`](Self::timed_words).
+    pub fn apply(&self, request: &mut ClipRequest, axis: &TimeAxis) -> Result<()> {
+        request.words = self.timed_words(axis)?;
+        request.prompt.clone_from(&self.prompt);
+        if let Some(negative) = &self.negative_prompt {
+            request.negative_prompt.clone_from(negative);
+        }
+        request.seed = self.seed.unwrap_or(request.seed);
+        request.steps = self.steps.unwrap_or(request.steps);
+        request.guidance_scale = self.guidance_scale.unwrap_or(request.guidance_scale);
+        Ok(())
+    }
+
+    fn refuse(&self, reason: impl Into<String>) -> Error {
+        if self.path.as_os_str().is_empty() {
+            Error::input("plan", reason)
+        } else {
+            Error::file(&self.path, reason)
+        }
+    }
+
+    fn field(&self, index: usize, field: &str, reason: &dyn std::fmt::Display) -> Error {
+        self.refuse(format!("words[{index}].{field}: {reason}"))
+    }
+}
+
+#[cfg(feature = "toml")]
+fn from_toml(text: &str, path: &Path) -> Result<Raw> {
+    // The message shows the line with a mark under the place.
+    toml::from_str(text).map_err(|e| Error::file(path, e.to_string().trim_end().to_owned()))
+}
+
+#[cfg(not(feature = "toml"))]
+fn from_toml(_: &str, path: &Path) -> Result<Raw> {
+    Err(Error::file(path, "TOML is read with the crate's feature `toml`; JSON needs none"))
+}
+
+#[cfg(test)]
+mod tests;

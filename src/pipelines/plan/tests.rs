@@ -1,0 +1,173 @@
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+use super::*;
+use proptest::prelude::*;
+
+fn axis() -> TimeAxis {
+    TimeAxis::new(8, 1, 4.0).unwrap()
+}
+
+fn json(text: &str) -> Result<Plan> {
+    Plan::parse(text, PlanFormat::Json, "folder/clip.json")
+}
+
+fn toml(text: &str) -> Result<Plan> {
+    Plan::parse(text, PlanFormat::Toml, "folder/clip.toml")
+}
+
+/// What is wrong with a plan, on being read or on being laid on the clip.
+fn fault(plan: Result<Plan>) -> String {
+    plan.and_then(|p| p.timed_words(&axis())).unwrap_err().to_string()
+}
+
+const TOML: &str = r#"
+prompt = "a red square and a blue cross and a green ring"
+seed = 7
+steps = 12
+guidance_scale = 2.5
+
+[[words]]
+phrase = "red square"
+curve = "0.5s..1s@0.5"
+
+[[words]]
+phrase = "blue cross"
+keyframes = [["0s", 0], ["1s", 1]]
+interpolation = "step"
+
+[[words]]
+phrase = "a"
+occurrence = 2
+curve = [0, 0, 0, 0, 1, 1, 1, 0.25]
+"#;
+
+#[test]
+fn both_formats_say_the_same() {
+    let found = toml(TOML).unwrap();
+    let same = json(
+        r#"{ "prompt": "a red square and a blue cross and a green ring", "seed": 7, "steps": 12, "guidance_scale": 2.5,
+             "words": [
+               { "phrase": "red square", "curve": "0.5s..1s@0.5" },
+               { "phrase": "blue cross", "keyframes": [["0s", 0], ["1s", 1]], "interpolation": "step" },
+               { "phrase": "a", "occurrence": 2, "curve": [0, 0, 0, 0, 1, 1, 1, 0.25] } ] }"#,
+    )
+    .unwrap();
+    assert_eq!(found.words, same.words);
+    assert_eq!((found.seed, found.steps, found.guidance_scale), (Some(7), Some(12), Some(2.5)));
+    let words = found.timed_words(&axis()).unwrap();
+    assert_eq!(words[0].curve.values(), [0., 0., 0., 0.5, 0.5, 0., 0., 0.]);
+    assert_eq!(words[1].curve.values(), [0., 0., 0., 0., 1., 1., 1., 1.]);
+    assert_eq!(words[2].curve.values(), [0., 0., 0., 0., 1., 1., 1., 0.25]);
+    assert_eq!(words[2].occurrence, WordMatch::Nth(2));
+    // What is shown can be typed.
+    for (source, word) in found.words.iter().zip(&words) {
+        assert_eq!(TimingCurve::parse(&source.curve.to_string(), &axis()).unwrap(), word.curve);
+    }
+}
+
+#[test]
+fn a_fault_of_syntax_or_type_has_its_line() {
+    let at = |text: &str, line: usize| {
+        let (json, message) =
+            (text.starts_with('{'), fault(if text.starts_with('{') { json(text) } else { toml(text) }));
+        assert!(message.starts_with(if json { "folder/clip.json" } else { "folder/clip.toml" }), "{message}");
+        assert!(message.contains(&format!("line {line}")), "{message}");
+        message
+    };
+    at("prompt = \"a\"\nseed = 1\nseed = 2\n", 3);
+    at("prompt = \"a\"\nsed = 1\n", 2);
+    at("prompt = \"a\"\nseed = -1\n", 2);
+    at("{ \"prompt\": \"a\",\n \"seed\": }", 2);
+    assert!(at("{ \"prompt\": \"a\",\n \"steps\": \"ten\" }", 2).contains("ten"));
+    assert!(at("prompt = \"a\"\n[[words]]\nphrase = \"a\"\ncurve = 3\n", 4).contains("a curve as text"));
+    assert!(
+        at("prompt = \"a\"\n[[words]]\nphrase = \"a\"\nkeyframes = [[\"soon\", 1]]\n", 4).contains("soon")
+    );
+    assert!(
+        at("prompt = \"a\"\n[[words]]\nphrase = \"a\"\nkeyframes = [[0, 1], [-3, 1]]\n", 4)
+            .contains("out of range")
+    );
+    at("prompt = \"a\"\n[[words]]\nphrase = \"a\"\nkeyframes = [[0, 1]]\ninterpolation = \"bouncy\"\n", 5);
+    at("prompt = \"a\"\n[[words]]\nphrase = \"a\"\naudio = { file = \"x.wav\", strat = 1 }\n", 4);
+}
+
+#[test]
+fn a_fault_of_meaning_has_its_field() {
+    let word = |line: &str| {
+        fault(toml(&format!(
+            "prompt = \"a car\"\n[[words]]\nphrase = \"car\"\ncurve = \"on\"\n[[words]]\n{line}\n"
+        )))
+    };
+    for (line, field, reason) in [
+        ("phrase = \"dog\"\ncurve = \"on\"", "words[1].phrase", "it has: a, car"),
+        ("phrase = \"ar\"\ncurve = \"on\"", "words[1].phrase", "does not contain"),
+        ("phrase = \"\"\ncurve = \"on\"", "words[1].phrase", "empty"),
+        ("phrase = \"car\"\noccurrence = 1\ncurve = \"on\"", "words[1].phrase", "the prompt has 1"),
+        ("phrase = \"car\"", "words[1].curve", "exactly one"),
+        ("phrase = \"car\"\ncurve = \"on\"\nkeyframes = [[0, 1]]", "words[1].curve", "exactly one"),
+        ("phrase = \"car\"\ncurve = \"on\"\ninterpolation = \"step\"", "words[1].interpolation", "keyframes"),
+        ("phrase = \"car\"\ncurve = \"\"", "words[1].curve", "empty"),
+        ("phrase = \"car\"\ncurve = []", "words[1].curve", "0 values"),
+        ("phrase = \"car\"\ncurve = [1, 0]", "words[1].curve", "expected 8 values"),
+        ("phrase = \"car\"\ncurve = [0, 0, 0, 0, 0, 0, 0, 1.5]", "words[1].curve", "frame 7 is 1.5"),
+        ("phrase = \"car\"\ncurve = [0, 0, 0, 0, nan, 0, 0, 1]", "words[1].curve", "frame 4 is NaN"),
+        ("phrase = \"car\"\nkeyframes = []", "words[1].keyframes", "there are none"),
+        ("phrase = \"car\"\nkeyframes = [[3, 1], [2, 0]]", "words[1].keyframes", "does not come after"),
+        ("phrase = \"car\"\nkeyframes = [[0, 1], [8, 0]]", "words[1].keyframes", "outside the clip"),
+        ("phrase = \"car\"\nkeyframes = [[0, 2]]", "words[1].keyframes", "0 ..= 1"),
+        ("phrase = \"car\"\naudio = { file = \"none.wav\" }", "words[1].audio", "folder/none.wav"),
+    ] {
+        let message = word(line);
+        let (found, expected) = (message.starts_with("folder/clip.toml: "), message.contains(field));
+        assert!(found && expected && message.contains(reason), "{line}: {message}");
+    }
+    assert!(fault(json(r#"{ "prompt": " " }"#)).contains("prompt: it is empty"));
+    assert!(fault(json(r#"{ "prompt": "a", "steps": 0 }"#)).contains("steps"));
+    assert!(fault(json(r#"{ "seed": 3 }"#)).contains("prompt"));
+    assert!(Plan::open("clip.yaml").unwrap_err().to_string().contains(".toml or .json"));
+}
+
+#[test]
+fn an_argument_may_name_a_sound() {
+    let sound = |text: &str| match CurveSource::from_argument(text).unwrap() {
+        CurveSource::Audio(audio) => (audio.file.display().to_string(), audio.start),
+        other => (format!("{other:?}"), f64::NAN),
+    };
+    assert_eq!(sound("audio:beat.wav"), ("beat.wav".into(), 0.0));
+    assert_eq!(sound("audio:a@b.mp3@-1.5s"), ("a@b.mp3".into(), -1.5));
+    assert_eq!(sound("audio:a@b.mp3"), ("a@b.mp3".into(), 0.0));
+    assert!(CurveSource::from_argument("audio:").is_err());
+    assert_eq!(CurveSource::from_argument("4..8").unwrap(), CurveSource::Text("4..8".into()));
+}
+
+#[cfg(feature = "audio")]
+#[test]
+fn a_sound_becomes_a_curve_in_its_own_time() {
+    let text = r#"{ "prompt": "a car", "words": [
+        { "phrase": "car", "audio": { "file": "click.wav", "start": 1.0 } },
+        { "phrase": "car", "audio": { "file": "click.flac", "stretch": true } } ] }"#;
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/pipelines/audio/fixtures/plan.json");
+    let words = Plan::parse(text, PlanFormat::Json, folder).unwrap().timed_words(&axis()).unwrap();
+    let loudest = |word: usize| {
+        let values = words[word].curve.values();
+        (0..8).max_by(|a, b| values[*a].total_cmp(&values[*b])).unwrap()
+    };
+    // The click is at 0.25 s of 0.5 s, and so at 1.25 s, the end of frame 5, or in the middle.
+    assert!((5..=6).contains(&loudest(0)), "{words:?}");
+    assert!((3..=5).contains(&loudest(1)), "{words:?}");
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(500) })]
+
+    #[test]
+    fn a_damaged_plan_never_panics(at in 0usize..TOML.len(), junk in "\\PC{0,6}", cut in 0usize..12) {
+        let (mut text, at) = (TOML.to_owned(), at.min(TOML.len()));
+        text.replace_range(at..(at + cut).min(TOML.len()), &junk);
+        if let Ok(plan) = toml(&text) {
+            for word in plan.timed_words(&axis()).unwrap_or_default() {
+                prop_assert_eq!(word.curve.frames(), 8);
+            }
+        }
+    }
+}
