@@ -1,6 +1,7 @@
 //! The device, the model and the detector that a run works with, and how a program ends.
 
 use super::detector::Detector;
+use foveal::nn::Precision;
 use foveal::pipelines::text_to_video::TextToVideo;
 use foveal::{Context, ContextOptions};
 use std::error::Error;
@@ -17,6 +18,9 @@ pub(crate) struct Place {
     /// Model folder [default: the tiny model of the repository]
     #[arg(long)]
     model: Option<PathBuf>,
+    /// How the model lies in memory: f32, bf16, f16, bf16-weights or f16-weights.
+    #[arg(long, default_value = "f32")]
+    pub(crate) precision: Precision,
 }
 
 /// An open model.
@@ -37,7 +41,7 @@ impl Place {
             pollster::block_on(Context::new(ContextOptions { adapter, ..ContextOptions::default() }))?;
         println!("adapter: {}", context.caps());
         let folder = self.model.clone().unwrap_or_else(|| in_repository("models/tiny-wan"));
-        let pipeline = TextToVideo::open(&context, &folder)?;
+        let pipeline = TextToVideo::open_as(&context, &folder, self.precision)?;
         let model = folder.file_name().map(|n| n.to_string_lossy().into_owned()).unwrap_or_default();
         Ok(Session { pipeline, detector: Detector::open(&folder)?, model })
     }
