@@ -5,6 +5,7 @@
 pub mod docs;
 pub mod golden;
 pub mod numerics;
+pub mod onnx;
 pub mod synthetic;
 pub mod tree;
 

@@ -54,10 +54,14 @@ fn guarded(context: &Context, slot: &Slot, elem: Dtype, values: &[f32]) -> Resul
     Ok((part, whole))
 }
 
-/// Runs and compares; the error text says where the numbers part and how to run the case again.
-pub fn check(context: &Context, kernel: &dyn AnyKernel, variant: &Variant) -> Result<(), String> {
-    let inputs = rounded_inputs(kernel, variant.elem);
-    let expected = kernel.reference(&inputs);
+/// Runs a variant on given values of the read slots, in slot order, and returns what the written slots hold. Written
+/// memory starts as NaN; writing past the end of a tensor is an error.
+pub fn execute(
+    context: &Context,
+    kernel: &dyn AnyKernel,
+    variant: &Variant,
+    inputs: &[Vec<f32>],
+) -> Result<Vec<Vec<f32>>, String> {
     let slots = kernel.slots();
     if read_slots(&slots).count() != inputs.len() {
         return Err(format!("{} inputs for {} read slots", inputs.len(), read_slots(&slots).count()));
@@ -67,27 +71,44 @@ pub fn check(context: &Context, kernel: &dyn AnyKernel, variant: &Variant) -> Re
     for slot in &slots {
         let values = match slot.access {
             Access::Write => vec![f32::NAN; slot.shape.len()],
-            _ => given.next().map(Array::to_f32).unwrap_or_default(),
+            _ => given.next().cloned().unwrap_or_default(),
         };
+        if values.len() != slot.shape.len() {
+            return Err(format!("`{}`: {} values for {}", slot.name, values.len(), slot.shape));
+        }
         tensors.push(guarded(context, slot, variant.elem, &values)?);
     }
     let parts: Vec<&Tensor> = tensors.iter().map(|(part, _)| part).collect();
     kernel.run(context, variant, &parts).map_err(|e| e.to_string())?;
+    let mut written = Vec::new();
+    for (slot, (_, whole)) in slots.iter().zip(&tensors).filter(|(s, _)| s.access != Access::Read) {
+        let mut found = pollster::block_on(whole.to_vec()).map_err(|e| e.to_string())?;
+        let guard = found.split_off(slot.shape.len());
+        if let Some(at) = guard.iter().position(|v| !v.is_nan()) {
+            return Err(format!("`{}`: wrote {} elements past its end", slot.name, at + 1));
+        }
+        written.push(found);
+    }
+    Ok(written)
+}
 
-    let tolerances = kernel.tolerance(variant.elem);
-    let outputs = slots.iter().zip(&tensors).filter(|(s, _)| s.access != Access::Read);
-    let outputs: Vec<_> = outputs.collect();
-    if outputs.len() != expected.len() || outputs.len() != tolerances.len() {
+/// Runs and compares; the error text says where the numbers part and how to run the case again.
+pub fn check(context: &Context, kernel: &dyn AnyKernel, variant: &Variant) -> Result<(), String> {
+    let inputs = rounded_inputs(kernel, variant.elem);
+    let expected = kernel.reference(&inputs);
+    let values: Vec<Vec<f32>> = inputs.iter().map(Array::to_f32).collect();
+    let found = execute(context, kernel, variant, &values)?;
+    let (slots, tolerances) = (kernel.slots(), kernel.tolerance(variant.elem));
+    if found.len() != expected.len() || found.len() != tolerances.len() {
         return Err(format!(
             "{} written slots, {} references, {} tolerances",
-            outputs.len(),
+            found.len(),
             expected.len(),
             tolerances.len()
         ));
     }
-    for (((slot, (_, whole)), want), tolerance) in outputs.into_iter().zip(&expected).zip(&tolerances) {
-        let found = pollster::block_on(whole.to_vec()).map_err(|e| e.to_string())?;
-        let (found, guard) = found.split_at(slot.shape.len());
+    let written = slots.iter().filter(|s| s.access != Access::Read);
+    for (((slot, found), want), tolerance) in written.zip(&found).zip(&expected).zip(&tolerances) {
         if want.len() != found.len() {
             return Err(format!(
                 "`{}`: reference has {} values, kernel {}",
@@ -95,9 +116,6 @@ pub fn check(context: &Context, kernel: &dyn AnyKernel, variant: &Variant) -> Re
                 want.len(),
                 found.len()
             ));
-        }
-        if let Some(at) = guard.iter().position(|v| !v.is_nan()) {
-            return Err(format!("`{}`: wrote {} elements past its end", slot.name, at + 1));
         }
         compare(slot.name, found, want, tolerance).map_err(|e| format!("{e}\nagain: {}", again(kernel)))?;
     }
