@@ -4,6 +4,7 @@
 
 pub mod docs;
 pub mod golden;
+pub mod hostile;
 pub mod numerics;
 pub mod onnx;
 pub mod synthetic;
