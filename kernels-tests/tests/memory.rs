@@ -4,13 +4,9 @@
 
 use foveal::autograd::Tape;
 use foveal::kernels::temporal::{TemporalObjective, temporal_loss};
-use foveal::models::wan::keys::WanParam;
-use foveal::models::wan::{Capture, Wan, WanConfig, WanFormat, WanOptions, WanWeights};
-use foveal::weights::WeightStore;
+use foveal::models::wan::{Capture, WanConfig, WanOptions};
 use foveal::{AdapterChoice, Context, ContextOptions, HostTensor, Tensor};
-use kernels_tests::numerics::rng;
-use rand_distr::{Distribution, StandardNormal};
-use safetensors::tensor::{Dtype, TensorView};
+use kernels_tests::random_wan;
 
 /// Sizes that a test varies.
 #[derive(Debug, Clone, Copy)]
@@ -34,34 +30,11 @@ fn config(s: Sizes) -> WanConfig {
     WanConfig::from_bytes("config.json", json.as_bytes()).unwrap()
 }
 
-/// A transformer with random weights in the original format.
-fn model(context: &Context, config: WanConfig) -> Wan {
-    let mut rng = rng("memory");
-    let mut tensors = Vec::new();
-    for param in WanParam::all(&config) {
-        let shape = param.shape(&config);
-        let n: usize = shape.iter().product();
-        let bytes: Vec<u8> = (0..n)
-            .flat_map(|_| {
-                let x: f32 = StandardNormal.sample(&mut rng);
-                (x * 0.1).to_le_bytes()
-            })
-            .collect();
-        tensors.push((WanFormat::Original.key(param), shape, bytes));
-    }
-    let views = tensors
-        .iter()
-        .map(|(key, shape, bytes)| (key, TensorView::new(Dtype::F32, shape.clone(), bytes).unwrap()));
-    let file = safetensors::serialize(views, None).unwrap();
-    let store = WeightStore::from_bytes("random.safetensors", file).unwrap();
-    Wan::new(context, &WanWeights::new(&store, config).unwrap()).unwrap()
-}
-
 /// Bytes that one guided step needs on top of weights and text.
 fn guided_step(s: Sizes) -> u64 {
     let options = ContextOptions { adapter: AdapterChoice::Best, ..Default::default() };
     let context = pollster::block_on(Context::new(options)).unwrap();
-    let wan = model(&context, config(s));
+    let wan = random_wan(&context, config(s), |_, _| ());
     let text = wan.text(&HostTensor::zeros([5, 24])).unwrap();
     let time = wan.time(900.0).unwrap();
     pollster::block_on(context.finish()).unwrap();
