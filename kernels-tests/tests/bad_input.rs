@@ -254,7 +254,8 @@ fn a_model_refuses_sizes_that_are_not_its_own() {
     assert!(wan.time(f32::NAN).is_err());
     let sampler = Sampler::new(Schedule::new(SigmaGrid::Wan, STEPS, 3.0).unwrap(), Solver::UniPc);
     let prompts = Prompts { positive: &text, negative: &text, scale: 1.0 };
-    let spoiled: [(&str, fn(&mut Control)); 3] = [
+    type Spoil = fn(&mut Control);
+    let spoiled: [(&str, Spoil); 3] = [
         ("position 8", |c| c.groups[0].tokens.push(TEXT_LEN)),
         ("no token", |c| c.groups[0].tokens.clear()),
         ("no word", |c| c.groups.clear()),
@@ -367,7 +368,8 @@ fn a_device_with_less_than_webgpus_limits_is_refused_or_right() {
     let error = limited(|l| l.max_storage_buffers_per_shader_stage = 4).unwrap_err();
     assert!(matches!(error, Error::Unsupported { .. }), "{error:?}");
     assert!(error.to_string().contains("4 storage buffers"), "{error}");
-    let limits: [(&str, fn(&mut wgpu::Limits)); 5] = [
+    type Limit = fn(&mut wgpu::Limits);
+    let limits: [(&str, Limit); 5] = [
         ("workgroup memory", |l| l.max_compute_workgroup_storage_size = 64),
         ("invocations", |l| l.max_compute_invocations_per_workgroup = 4),
         ("workgroups", |l| l.max_compute_workgroups_per_dimension = 8),
