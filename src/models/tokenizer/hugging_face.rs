@@ -59,7 +59,7 @@ impl Tokenizer {
         let refuse = |reason: String| Error::file(&path, reason);
         // The library panics on a decoder that is no JSON, so JSON it must be before the library sees it.
         serde_json::from_slice::<serde::de::IgnoredAny>(json)
-            .map_err(|e| refuse(format!("bad JSON: {e}")))?;
+            .map_err(|e| refuse(format!("not a tokenizer: bad JSON, {e}")))?;
         let parsed = guarded(|| tokenizers::Tokenizer::from_bytes(json).map_err(|e| e.to_string()));
         let mut inner = parsed.map_err(|e| refuse(format!("not a tokenizer: {e}")))?;
         // A file may carry its own limits; length is this type's business, so that the end token survives.
