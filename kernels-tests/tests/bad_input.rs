@@ -102,6 +102,38 @@ fn out_of_memory_in_a_step_leaves_nothing_behind() {
 }
 
 #[test]
+fn wherever_memory_runs_out_it_is_given_back() {
+    let context = context();
+    let wan = model(&context, |_, _| ());
+    let (text, latent) = (text(&wan), noise(1, LATENT));
+    let live = context.memory().live;
+    context.reset_peak();
+    let good = run(&wan, &text, &latent, &mut go_on).unwrap();
+    let needed = context.memory().peak - live;
+    // From nothing to enough: each budget ends at another allocation of the run.
+    let mut refused = 0;
+    for part in 0..=12 {
+        context.set_memory_budget(Some(live + needed * part / 12));
+        match run(&wan, &text, &latent, &mut go_on) {
+            Ok(found) => assert_eq!(found, good, "{part}/12"),
+            Err(Error::OutOfMemory { limit, .. }) => {
+                assert_eq!(limit, Some(live + needed * part / 12));
+                refused += 1;
+            }
+            Err(other) => panic!("{part}/12: {other:?}"),
+        }
+        block_on(context.finish()).unwrap();
+        assert_eq!(context.memory().live, live, "{part}/12");
+    }
+    assert!((6..=12).contains(&refused), "{refused} of 13 budgets were too small");
+    // A model that does not fit leaves nothing of itself.
+    context.set_memory_budget(Some(live + (1 << 19)));
+    let pipeline = TextToVideo::open(&context, root().join("models/tiny-wan"));
+    assert!(matches!(&pipeline, Err(Error::OutOfMemory { .. })), "{pipeline:?}");
+    assert_eq!(context.memory().live, live);
+}
+
+#[test]
 fn a_device_lost_in_a_step_is_dead_and_a_new_one_works() {
     for idle in [true, false] {
         lose_the_device(idle);
