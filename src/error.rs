@@ -129,15 +129,30 @@ pub enum Error {
     },
 }
 
+/// Most characters of a reason: a hostile file may hold names and values of megabytes.
+const LONGEST: usize = 600;
+
+fn shortened(text: String) -> String {
+    match text.char_indices().nth(LONGEST) {
+        Some((at, _)) => format!("{}…", text.get(..at).unwrap_or_default()),
+        None => text,
+    }
+}
+
 impl Error {
     /// An [`Error::Input`].
     pub fn input(what: impl Into<String>, reason: impl Into<String>) -> Self {
         Self::Input { what: what.into(), reason: reason.into() }
     }
 
-    /// An [`Error::File`].
+    /// An [`Error::File`]; a reason that quotes too much of the file is cut.
     pub fn file(path: impl Into<PathBuf>, reason: impl Into<String>) -> Self {
-        Self::File { path: path.into(), reason: reason.into() }
+        Self::File { path: path.into(), reason: shortened(reason.into()) }
+    }
+
+    /// An [`Error::Weight`], cut likewise.
+    pub fn weight(path: impl Into<PathBuf>, tensor: impl Into<String>, reason: impl Into<String>) -> Self {
+        Self::Weight { path: path.into(), tensor: shortened(tensor.into()), reason: shortened(reason.into()) }
     }
 
     /// An [`Error::Io`].

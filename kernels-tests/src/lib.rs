@@ -5,9 +5,14 @@
 pub mod docs;
 pub mod errors;
 pub mod golden;
+pub mod hostile;
 pub mod numerics;
+pub mod onnx;
+mod random_wan;
 pub mod synthetic;
 pub mod tree;
+
+pub use random_wan::random_wan;
 
 use foveal::{Context, ContextOptions};
 use std::path::{Path, PathBuf};

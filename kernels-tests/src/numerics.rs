@@ -26,6 +26,22 @@ pub fn measure(
     pollster::block_on(trial).map_err(|e| e.to_string())
 }
 
+/// Runs a variant on given values of the read slots, in slot order, and returns what the written slots hold; writing past
+/// the end of a tensor is an error.
+pub fn execute(
+    context: &Context,
+    kernel: &dyn AnyKernel,
+    variant: &Variant,
+    inputs: &[Vec<f32>],
+) -> Result<Vec<Vec<f32>>, String> {
+    let run = foveal::kernels::trial::execute(context, kernel, variant, None, inputs);
+    let written = pollster::block_on(run).map_err(|e| e.to_string())?;
+    match written.iter().find(|w| w.past_end > 0) {
+        Some(w) => Err(format!("wrote {} elements past the end", w.past_end)),
+        None => Ok(written.into_iter().map(|w| w.found).collect()),
+    }
+}
+
 /// The command that runs this case alone.
 fn again(kernel: &dyn AnyKernel) -> String {
     format!("cargo test --release --workspace --test numerics -- '{kernel}'")

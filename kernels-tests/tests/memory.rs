@@ -4,8 +4,7 @@
 
 use foveal::autograd::{Keep, Tape};
 use foveal::kernels::temporal::{TemporalObjective, temporal_loss};
-use foveal::models::wan::keys::WanParam;
-use foveal::models::wan::{Capture, Wan, WanConfig, WanFormat, WanOptions, WanWeights};
+use foveal::models::wan::{Capture, WanConfig, WanOptions};
 use foveal::nn::Precision;
 use foveal::pipelines::curve::TimingCurve;
 use foveal::pipelines::memory_plan::{PlanRequest, memory_plan};
@@ -13,11 +12,8 @@ use foveal::pipelines::sampling::noise;
 use foveal::pipelines::schedule::{Schedule, SigmaGrid};
 use foveal::pipelines::temporal_control::{Control, Event, Guidance, Prompts, TimedTokens, sample};
 use foveal::pipelines::unipc::{Sampler, Solver};
-use foveal::weights::WeightStore;
 use foveal::{AdapterChoice, Context, ContextOptions, HostTensor, Tensor};
-use kernels_tests::numerics::rng;
-use rand_distr::{Distribution, StandardNormal};
-use safetensors::tensor::{Dtype, TensorView};
+use kernels_tests::random_wan;
 use std::ops::ControlFlow;
 
 /// Sizes that a test varies.
@@ -42,34 +38,11 @@ fn config(s: Sizes) -> WanConfig {
     WanConfig::from_bytes("config.json", json.as_bytes()).unwrap()
 }
 
-/// A transformer with random weights in the original format.
-fn model(context: &Context, config: WanConfig, precision: Precision) -> Wan {
-    let mut rng = rng("memory");
-    let mut tensors = Vec::new();
-    for param in WanParam::all(&config) {
-        let shape = param.shape(&config);
-        let n: usize = shape.iter().product();
-        let bytes: Vec<u8> = (0..n)
-            .flat_map(|_| {
-                let x: f32 = StandardNormal.sample(&mut rng);
-                (x * 0.1).to_le_bytes()
-            })
-            .collect();
-        tensors.push((WanFormat::Original.key(param), shape, bytes));
-    }
-    let views = tensors
-        .iter()
-        .map(|(key, shape, bytes)| (key, TensorView::new(Dtype::F32, shape.clone(), bytes).unwrap()));
-    let file = safetensors::serialize(views, None).unwrap();
-    let store = WeightStore::from_bytes("random.safetensors", file).unwrap();
-    Wan::with_precision(context, &WanWeights::new(&store, config).unwrap(), precision).unwrap()
-}
-
 /// Bytes that one guided step needs on top of weights and text.
 fn guided_step(s: Sizes) -> u64 {
     let options = ContextOptions { adapter: AdapterChoice::Best, ..Default::default() };
     let context = pollster::block_on(Context::new(options)).unwrap();
-    let wan = model(&context, config(s), Precision::F32);
+    let wan = random_wan(&context, config(s), Precision::F32, |_, _| ());
     let text = wan.text(&HostTensor::zeros([5, 24])).unwrap();
     let time = wan.time(900.0).unwrap();
     pollster::block_on(context.finish()).unwrap();
@@ -161,7 +134,7 @@ fn control(keep: Keep) -> Control {
 /// A guided run of three steps: the clip, and the most bytes that were in use.
 fn guided_run(s: Sizes, levers: Levers) -> (Vec<f32>, u64) {
     let context = pollster::block_on(Context::new(ContextOptions::default())).unwrap();
-    let wan = model(&context, config(s), levers.precision);
+    let wan = random_wan(&context, config(s), levers.precision, |_, _| ());
     let encoded = HostTensor::zeros([s.text_len, 24]);
     let (positive, negative) = (wan.text(&encoded).unwrap(), wan.text(&encoded).unwrap());
     let prompts = Prompts {

@@ -57,6 +57,60 @@ fn guarded(context: &Context, slot: &Slot, variant: &Variant, values: &[f32]) ->
     Ok((whole.narrow(0, len)?.reshape(slot.shape.clone())?, whole))
 }
 
+/// What a run left in a written slot.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Written {
+    /// Its elements.
+    pub found: Vec<f32>,
+    /// Elements up to the last that was written behind it.
+    pub past_end: usize,
+}
+
+/// Runs the variant, or `text` in place of its own, on values of the read slots, in slot order. Written memory begins as
+/// NaN and has a guard band behind it, so that what is not written, or written past the end, shows.
+///
+/// # Errors
+/// Why it could not be run.
+pub async fn execute(
+    context: &Context,
+    kernel: &dyn AnyKernel,
+    variant: &Variant,
+    text: Option<&Composed>,
+    inputs: &[Vec<f32>],
+) -> Result<Vec<Written>> {
+    let slots = kernel.slots();
+    if read_slots(&slots).count() != inputs.len() {
+        let reason = format!("{} inputs for {} read slots", inputs.len(), read_slots(&slots).count());
+        return Err(Error::problem(kernel.stem(), reason));
+    }
+    let mut given = inputs.iter();
+    let mut tensors = Vec::with_capacity(slots.len());
+    for slot in &slots {
+        let values = match slot.access {
+            Access::Write => vec![f32::NAN; slot.shape.len()],
+            _ => given.next().cloned().unwrap_or_default(),
+        };
+        if values.len() != slot.shape.len() {
+            let reason = format!("`{}`: {} values for {}", slot.name, values.len(), slot.shape);
+            return Err(Error::problem(kernel.stem(), reason));
+        }
+        tensors.push(guarded(context, slot, variant, &values)?);
+    }
+    let parts: Vec<&Tensor> = tensors.iter().map(|(part, _)| part).collect();
+    match text {
+        Some(text) => kernel.run_composed(context, variant, text, &parts)?,
+        None => kernel.run(context, variant, &parts)?,
+    }
+    let mut written = Vec::new();
+    for (slot, (_, whole)) in slots.iter().zip(&tensors).filter(|(s, _)| s.access != Access::Read) {
+        let mut found = whole.to_vec().await?;
+        let guard = found.split_off(slot.shape.len().min(found.len()));
+        let past_end = guard.iter().rposition(|v| *v != UNTOUCHED).map_or(0, |at| at + 1);
+        written.push(Written { found, past_end });
+    }
+    Ok(written)
+}
+
 /// How a run's outputs compare with the reference.
 #[derive(Debug, Default)]
 pub struct Outcome {
@@ -66,8 +120,7 @@ pub struct Outcome {
     pub faults: Vec<String>,
 }
 
-/// Runs the variant, or `text` in place of its own, and compares every output. Outputs begin as NaN and have a guard band
-/// behind them, so that what is not written, or written past the end, shows.
+/// Runs the variant, or `text` in place of its own, on the kernel's own inputs and compares every output.
 ///
 /// # Errors
 /// Why it could not be run. Wrong numbers are faults of the outcome, not errors.
@@ -79,48 +132,28 @@ pub async fn trial(
 ) -> Result<Outcome> {
     let inputs = rounded_inputs(kernel, variant);
     let expected = kernel.reference(&inputs);
-    let slots = kernel.slots();
-    if read_slots(&slots).count() != inputs.len() {
-        let reason = format!("{} inputs for {} read slots", inputs.len(), read_slots(&slots).count());
-        return Err(Error::problem(kernel.stem(), reason));
-    }
-    let mut given = inputs.iter();
-    let mut tensors = Vec::new();
-    for slot in &slots {
-        let values = match slot.access {
-            Access::Write => vec![f32::NAN; slot.shape.len()],
-            _ => given.next().map(Array::to_f32).unwrap_or_default(),
-        };
-        tensors.push(guarded(context, slot, variant, &values)?);
-    }
-    let parts: Vec<&Tensor> = tensors.iter().map(|(part, _)| part).collect();
-    match text {
-        Some(text) => kernel.run_composed(context, variant, text, &parts)?,
-        None => kernel.run(context, variant, &parts)?,
-    }
-
-    let tolerances = kernel.tolerance(variant.elem);
-    let outputs = slots.iter().zip(&tensors).filter(|(s, _)| s.access != Access::Read);
-    let outputs: Vec<_> = outputs.collect();
-    if outputs.len() != expected.len() || outputs.len() != tolerances.len() {
-        let (slots, expected, tolerances) = (outputs.len(), expected.len(), tolerances.len());
+    let values: Vec<Vec<f32>> = inputs.iter().map(Array::to_f32).collect();
+    let written = execute(context, kernel, variant, text, &values).await?;
+    let (slots, tolerances) = (kernel.slots(), kernel.tolerance(variant.elem));
+    if written.len() != expected.len() || written.len() != tolerances.len() {
+        let (slots, expected, tolerances) = (written.len(), expected.len(), tolerances.len());
         let reason = format!("{slots} written slots, {expected} references, {tolerances} tolerances");
         return Err(Error::problem(kernel.stem(), reason));
     }
     let mut outcome = Outcome::default();
-    for (((slot, (_, whole)), want), tolerance) in outputs.into_iter().zip(&expected).zip(&tolerances) {
-        let found = whole.to_vec().await?;
-        let (found, guard) = found.split_at(slot.shape.len().min(found.len()));
+    let names = slots.iter().filter(|s| s.access != Access::Read).map(|s| s.name);
+    for (((name, Written { found, past_end }), want), tolerance) in
+        names.zip(&written).zip(&expected).zip(&tolerances)
+    {
         if want.len() != found.len() {
-            let reason =
-                format!("`{}`: reference has {} values, kernel {}", slot.name, want.len(), found.len());
+            let reason = format!("`{name}`: reference has {} values, kernel {}", want.len(), found.len());
             return Err(Error::problem(kernel.stem(), reason));
         }
-        if let Some(at) = guard.iter().position(|v| *v != UNTOUCHED) {
-            outcome.faults.push(format!("`{}`: wrote {} elements past its end", slot.name, at + 1));
+        if *past_end > 0 {
+            outcome.faults.push(format!("`{name}`: wrote {past_end} elements past its end"));
         }
         outcome.worst = outcome.worst.max(worst(found, want, tolerance).1);
-        outcome.faults.extend(compare(slot.name, found, want, tolerance).err());
+        outcome.faults.extend(compare(name, found, want, tolerance).err());
     }
     Ok(outcome)
 }

@@ -13,7 +13,7 @@ use super::sampling::{SamplerState, guidance};
 use super::unipc::{AfterEdit, Sampler};
 use crate::autograd::{Keep, Tape, Var};
 use crate::kernels::elementwise::weighted_sum;
-use crate::kernels::optim::{AdamW, adamw, norm};
+use crate::kernels::optim::{AdamW, adamw, norm, sum_of_squares};
 use crate::kernels::temporal::{GroupTerms, TemporalObjective, TemporalOutcome, temporal_loss};
 use crate::models::wan::{Capture, CrossMask, Wan, WanOptions, WanText};
 use crate::{Error, HostTensor, Result, Tensor};
@@ -235,7 +235,34 @@ fn go(step: usize, flow: ControlFlow<()>) -> Result<()> {
     }
 }
 
+/// Tensors of a run with their sums of squares, which tell whether all of a tensor is finite. They are read one step
+/// later: by then the device has them, and it has the next step to work on while the host looks.
+#[derive(Default)]
+struct Watch(Vec<(String, Tensor, Tensor)>);
+
+impl Watch {
+    fn add(&mut self, what: String, tensor: &Tensor) -> Result<()> {
+        self.0.push((what, tensor.clone(), sum_of_squares(tensor)?));
+        Ok(())
+    }
+
+    /// Fails with the first tensor that is not finite; a tensor of finite values whose squares are too large passes.
+    async fn settle(self) -> Result<()> {
+        for (what, tensor, squares) in self.0 {
+            if !squares.to_vec().await?.iter().all(|v| v.is_finite()) {
+                tensor.to_host().await?.require_finite(&what)?;
+            }
+        }
+        Ok(())
+    }
+}
+
 /// Denoises `latent (channels, frames, height, width)`, steering it where `control` asks.
+///
+/// # Errors
+/// [`Error::NonFinite`] with the step and the tensor where a value first is NaN or infinite, at most a step later;
+/// [`Error::Cancelled`] where the hook says so; [`Error::Input`] for tokens, curves or sizes that do not fit the model.
+/// After each of them, and after [`Error::OutOfMemory`], the context and the model may be used again.
 pub async fn sample(
     model: &Wan,
     latent: &HostTensor,
@@ -250,14 +277,18 @@ pub async fn sample(
     let mut state = SamplerState::new();
     let mut edit: Option<Tensor> = None;
     let guided = control.and_then(|c| c.guidance.as_ref());
+    let mut watched = Watch::default();
     for step in 0..sampler.steps() {
+        let mut watch = Watch::default();
         let velocity = run.velocity(&z, step)?;
         let after = match (&edit, guided) {
             (Some(_), Some(g)) => g.after_edit,
             _ => AfterEdit::Ignore,
         };
         let plan = sampler.plan_after_edit(step, after)?;
+        watch.add(format!("velocity of denoising step {step}"), &velocity)?;
         z = state.step(&plan, &z, &velocity, edit.as_ref())?;
+        watch.add(format!("latent after denoising step {step}"), &z)?;
         go(step, hook(&Event::Stepped { step, velocity: &velocity, latent: &z }))?;
         edit = None;
         let last = step + 1 == sampler.steps();
@@ -268,13 +299,16 @@ pub async fn sample(
             let moved = run.optimise(g, step, &z, hook).await?;
             stopped_early = moved.stopped_early;
             if let Some(latent) = moved.latent {
+                watch.add(format!("latent moved after denoising step {step}"), &latent)?;
                 edit = Some(weighted_sum(&[(&latent, 1.0), (&z, -1.0)])?);
                 z = latent;
             }
         }
         go(step, hook(&Event::Done { step, latent: &z, stopped_early }))?;
         model.context().submit()?;
+        std::mem::replace(&mut watched, watch).settle().await?;
     }
+    watched.settle().await?;
     Ok(z)
 }
 

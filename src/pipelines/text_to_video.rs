@@ -17,6 +17,10 @@ use crate::nn::Precision;
 use crate::weights::{ConfigFile, WeightStore};
 use crate::{Error, HostTensor, Result};
 
+/// Most places of a latent, frames times height times width: hundreds of times what Wan draws, and small enough that
+/// noise for it can be made.
+const MAX_PLACES: usize = 1 << 28;
+
 /// A phrase of the prompt with the curve it is to follow.
 #[derive(Debug, Clone, PartialEq)]
 pub struct TimedWord {
@@ -173,6 +177,10 @@ impl TextToVideo {
     pub async fn generate(&self, request: &ClipRequest, hook: Hook<'_>) -> Result<HostTensor> {
         let [frames, height, width] = request.size;
         self.transformer.config().grid(frames, height, width)?;
+        if frames.saturating_mul(height).saturating_mul(width) > MAX_PLACES {
+            let reason = format!("{frames} × {height} × {width} make more than {MAX_PLACES} places");
+            return Err(Error::input("size", reason));
+        }
         if !request.guidance_scale.is_finite() {
             return Err(Error::input("guidance_scale", format!("{}", request.guidance_scale)));
         }
@@ -243,8 +251,15 @@ impl ClipDefaults {
     pub fn from_config(file: &ConfigFile) -> Result<Self> {
         let pixel = file.has("frames");
         let size = |key: &str, wan: usize| file.usize_or(key, wan, 1..=4096);
+        let size = [size("frames", 21)?, size("height", 60)?, size("width", 104)?];
+        if size.iter().product::<usize>() > MAX_PLACES {
+            let [frames, height, width] = size;
+            return Err(file.refuse(format!(
+                "`frames`, `height` and `width` {frames} × {height} × {width} make more than {MAX_PLACES} places"
+            )));
+        }
         Ok(Self {
-            size: [size("frames", 21)?, size("height", 60)?, size("width", 104)?],
+            size,
             fps: file.positive_or("fps", 16.0, 1000.0)?,
             frames_per_latent: if pixel { 1 } else { 4 },
             steps: file.usize_or("steps", 50, 1..=1000)?,

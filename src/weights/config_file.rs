@@ -23,11 +23,7 @@ impl ConfigFile {
         const MAX_BYTES: u64 = 16 << 20;
         let path = path.as_ref();
         let path = if path.is_dir() { path.join("config.json") } else { path.to_path_buf() };
-        let meta = std::fs::metadata(&path).map_err(|e| Error::io(&path, e))?;
-        if meta.len() > MAX_BYTES {
-            return Err(Error::file(path, format!("{} bytes are too many for a configuration", meta.len())));
-        }
-        let text = std::fs::read(&path).map_err(|e| Error::io(&path, e))?;
+        let text = super::file::read(&path, MAX_BYTES, "a configuration")?;
         Self::from_bytes(path, &text)
     }
 

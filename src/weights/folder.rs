@@ -92,11 +92,7 @@ fn list(names: &[String]) -> String {
 }
 
 fn sharded(index: &Path) -> Result<Layout> {
-    let len = std::fs::metadata(index).map_err(|e| Error::io(index, e))?.len();
-    if len > MAX_INDEX_BYTES {
-        return Err(Error::file(index, format!("{len} bytes are too many for an index")));
-    }
-    let text = std::fs::read(index).map_err(|e| Error::io(index, e))?;
+    let text = super::file::read(index, MAX_INDEX_BYTES, "an index")?;
     #[derive(serde::Deserialize)]
     struct Index {
         weight_map: BTreeMap<String, String>,

@@ -6,6 +6,8 @@
 mod config_file;
 mod element;
 #[cfg(not(target_arch = "wasm32"))]
+pub(crate) mod file;
+#[cfg(not(target_arch = "wasm32"))]
 mod folder;
 mod source;
 mod store;

@@ -58,7 +58,7 @@ impl WeightStore {
                     weight_map.iter().find(|(tensor, _)| !found.contains_key(*tensor))
                 {
                     let reason = format!("the index places it in `{shard}`, which does not hold it");
-                    return Err(Error::Weight { path: index, tensor: tensor.clone(), reason });
+                    return Err(Error::weight(index, tensor, reason));
                 }
                 Ok(Self::from_inner(Inner { path: path.to_path_buf(), shards, entries: found }))
             }
@@ -90,11 +90,7 @@ impl WeightStore {
         for (number, shard) in shards.iter().enumerate() {
             for (name, entry) in shard.entries(number)? {
                 if entries.contains_key(&name) {
-                    return Err(Error::Weight {
-                        path: shard.path.clone(),
-                        tensor: name,
-                        reason: "another shard holds it too".into(),
-                    });
+                    return Err(Error::weight(&shard.path, name, "another shard holds it too"));
                 }
                 entries.insert(name, entry);
             }
@@ -193,13 +189,14 @@ impl WeightStore {
                 Shape::from(expected_shape)
             )));
         };
-        let row_bytes = columns * entry.dtype.size().unwrap_or(0);
         let mut data = Vec::new();
         for &row in rows {
             let row = row as usize;
             if row >= count {
                 return Err(refuse(format!("row {row} was asked for, it has {count}")));
             }
+            // There is such a row, so its bytes lie in the file and the product fits.
+            let row_bytes = columns * entry.dtype.size().unwrap_or(0);
             let bytes = self.slice(name, entry, row * row_bytes..(row + 1) * row_bytes)?;
             data.extend(to_f32(entry.dtype, bytes).map_err(refuse)?);
         }
@@ -235,7 +232,7 @@ impl WeightStore {
             let count = self.names().count();
             let example = self.names().next().map(|n| format!(", such as `{n}`")).unwrap_or_default();
             let reason = format!("missing; {count} tensors are here{example}");
-            Error::Weight { path: self.inner.path.clone(), tensor: full.clone(), reason }
+            Error::weight(&self.inner.path, &full, reason)
         })
     }
 
@@ -251,6 +248,6 @@ impl WeightStore {
 
     fn refuse(&self, name: &str, entry: &Entry, reason: String) -> Error {
         let path = self.inner.shards.get(entry.shard).map_or(&self.inner.path, |s| &s.path).clone();
-        Error::Weight { path, tensor: self.full(name), reason }
+        Error::weight(path, self.full(name), reason)
     }
 }

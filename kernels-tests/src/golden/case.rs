@@ -1,7 +1,7 @@
 //! One golden case on disk: what an operation reads and what it is expected to give.
 
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::{Component, Path, PathBuf};
 
 use foveal::weights::{ConfigFile, FileDtype, WeightStore};
 use foveal::{Error, HostTensor, Result, Shape};
@@ -56,6 +56,8 @@ pub enum Bound {
     },
 }
 
+/// Largest `case.json`; real ones have a few kilobytes.
+const MAX_BYTES: u64 = 16 << 20;
 /// A `rel_l2` from here on means that the expectation is exactly 0 and that only `max_abs` counts.
 const NO_REL_L2: f64 = 1e9;
 
@@ -67,8 +69,21 @@ impl Case {
     pub fn open(dir: impl AsRef<Path>) -> Result<Self> {
         let dir = dir.as_ref();
         let path = dir.join("case.json");
-        let text = fs::read_to_string(&path).map_err(|e| Error::io(&path, e))?;
-        let mut json: Value = serde_json::from_str(&text).map_err(|e| Error::file(&path, e.to_string()))?;
+        let size = fs::metadata(&path).map_err(|e| Error::io(&path, e))?;
+        if !size.is_file() || size.len() > MAX_BYTES {
+            return Err(Error::file(&path, format!("not a regular file of at most {MAX_BYTES} bytes")));
+        }
+        let json = fs::read(&path).map_err(|e| Error::io(&path, e))?;
+        Self::from_json(dir, &json, || WeightStore::open(dir.join("tensors.safetensors")))
+    }
+
+    /// A case from the text of its `case.json`, and its tensors, which are opened when the text is in order.
+    ///
+    /// # Errors
+    /// [`Error::File`] naming the field that is missing or of another type.
+    pub fn from_json(dir: &Path, json: &[u8], tensors: impl FnOnce() -> Result<WeightStore>) -> Result<Self> {
+        let path = dir.join("case.json");
+        let mut json: Value = serde_json::from_slice(json).map_err(|e| Error::file(&path, e.to_string()))?;
         let text_of = |json: &Value, key: &str| {
             let text = json.get(key).and_then(Value::as_str).map(str::to_owned);
             text.ok_or_else(|| Error::file(&path, format!("`{key}` is missing or no text")))
@@ -88,7 +103,7 @@ impl Case {
             params: json.get_mut("params").map(Value::take).unwrap_or_default(),
             notes: text_of(&json, "notes").unwrap_or_default(),
             tolerance,
-            store: WeightStore::open(dir.join("tensors.safetensors"))?,
+            store: tensors()?,
         })
     }
 
@@ -241,7 +256,12 @@ impl Case {
     /// is a text, else `model`. [`Error::File`] when there is no such folder.
     pub fn model_folder(&self) -> Result<PathBuf> {
         let named = ["model_folder", "model"].into_iter().find_map(|key| self.params.get(key)?.as_str());
-        let folder = self.dir.join(named.unwrap_or("model"));
+        let named = Path::new(named.unwrap_or("model"));
+        // A case must not read outside its own folder.
+        if !named.components().all(|part| matches!(part, Component::Normal(_))) {
+            return Err(self.malformed(format!("model folder `{}` is not below the case", named.display())));
+        }
+        let folder = self.dir.join(named);
         if folder.is_dir() { Ok(folder) } else { Err(Error::file(folder, "no such model folder")) }
     }
 

@@ -10,6 +10,8 @@ use crate::{Error, Result};
 const DEFAULT_MAX_LENGTH: usize = 512;
 /// Limits above this stand for "none" (the Python library writes 10^30).
 const LARGEST_MAX_LENGTH: f64 = 65_536.0;
+/// UMT5's, with a vocabulary of a quarter of a million, has 17 MB.
+const MAX_BYTES: u64 = 256 << 20;
 /// End-of-sequence token of the T5 family.
 const DEFAULT_EOS: &str = "</s>";
 
@@ -32,7 +34,7 @@ impl Tokenizer {
     /// [`Error::Io`]; [`Error::File`] for a file that cannot be understood.
     pub fn from_folder(folder: impl AsRef<Path>) -> Result<Self> {
         let path = folder.as_ref().join("tokenizer.json");
-        let json = std::fs::read(&path).map_err(|e| Error::io(&path, e))?;
+        let json = crate::weights::file::read(&path, MAX_BYTES, "a tokenizer")?;
         let config = folder.as_ref().join("tokenizer_config.json");
         let config = if config.exists() { Some(ConfigFile::open(config)?) } else { None };
         Self::build(path, &json, config)
@@ -55,8 +57,11 @@ impl Tokenizer {
 
     fn build(path: PathBuf, json: &[u8], config: Option<ConfigFile>) -> Result<Self> {
         let refuse = |reason: String| Error::file(&path, reason);
-        let mut inner =
-            tokenizers::Tokenizer::from_bytes(json).map_err(|e| refuse(format!("not a tokenizer: {e}")))?;
+        // The library panics on a decoder that is no JSON, so JSON it must be before the library sees it.
+        serde_json::from_slice::<serde::de::IgnoredAny>(json)
+            .map_err(|e| refuse(format!("not a tokenizer: bad JSON, {e}")))?;
+        let parsed = guarded(|| tokenizers::Tokenizer::from_bytes(json).map_err(|e| e.to_string()));
+        let mut inner = parsed.map_err(|e| refuse(format!("not a tokenizer: {e}")))?;
         // A file may carry its own limits; length is this type's business, so that the end token survives.
         inner.with_truncation(None).map_err(|e| refuse(e.to_string()))?;
         inner.with_padding(None);
@@ -68,7 +73,8 @@ impl Tokenizer {
         let eos = inner.token_to_id(&eos_token).ok_or_else(|| {
             refuse(format!("the end-of-sequence token \"{eos_token}\" is not in the vocabulary"))
         })?;
-        let empty = inner.encode("", true).map_err(|e| refuse(e.to_string()))?;
+        let empty = guarded(|| inner.encode("", true).map_err(|e| e.to_string()))
+            .map_err(|e| refuse(format!("it cannot encode: {e}")))?;
         let appends_eos = empty.get_ids().last() == Some(&eos);
         Ok(Self { inner, max_length, eos, appends_eos })
     }
@@ -110,7 +116,8 @@ impl Tokenizer {
     /// # Errors
     /// [`Error::Input`] when the tokenizer refuses the text.
     pub fn encode_raw(&self, text: &str) -> Result<Encoding> {
-        let encoded = self.inner.encode(text, true).map_err(|e| Error::input("prompt", e.to_string()))?;
+        let encoded = guarded(|| self.inner.encode(text, true).map_err(|e| e.to_string()))
+            .map_err(|e| Error::input("prompt", e))?;
         let (mut ids, mut offsets) = (encoded.get_ids().to_vec(), encoded.get_offsets().to_vec());
         if self.appends_eos {
             ids.pop();
@@ -133,6 +140,13 @@ impl Tokenizer {
             if which == WordMatch::Released { self.encode_raw(prompt)? } else { self.encode(prompt)? };
         encoding.token_indices(phrase, which)
     }
+}
+
+/// Calls the library, whose files' contents are not all checked when they are read: what it answers with a panic is an
+/// error here. It holds no state that a panic could leave half changed but a cache of finished words.
+fn guarded<T>(call: impl FnOnce() -> Result<T, String>) -> Result<T, String> {
+    std::panic::catch_unwind(std::panic::AssertUnwindSafe(call))
+        .unwrap_or_else(|_| Err("the tokenizer's tables contradict each other".into()))
 }
 
 fn max_length(config: &ConfigFile) -> Result<usize> {

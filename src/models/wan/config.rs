@@ -48,6 +48,9 @@ const ROPE_LEN: usize = 1024;
 /// Bound on widths: far above any released model, far below what overflows a product of three.
 const MAX_WIDTH: usize = 1 << 17;
 
+/// Bound on the width of one head, which sizes the rotary table together with the positions.
+const MAX_HEAD: usize = 4096;
+
 impl WanConfig {
     /// Reads `config.json`, or the folder it lies in.
     ///
@@ -111,7 +114,7 @@ impl WanConfig {
         let num_heads = file.usize("num_attention_heads", 1..=1024)?;
         let in_dim = file.usize_or("in_channels", 16, 1..=4096)?;
         Ok(Self {
-            dim: num_heads * file.usize("attention_head_dim", 2..=4096)?,
+            dim: num_heads * file.usize("attention_head_dim", 2..=MAX_HEAD)?,
             num_heads,
             in_dim,
             out_dim: file.usize_or("out_channels", in_dim, 1..=4096)?,
@@ -154,6 +157,9 @@ impl WanConfig {
             return Err(
                 file.refuse(format!("head size {} is odd; rotary embedding turns pairs", self.head_dim()))
             );
+        }
+        if self.head_dim() > MAX_HEAD {
+            return Err(file.refuse(format!("head size {} is above {MAX_HEAD}", self.head_dim())));
         }
         if !freq_dim.is_multiple_of(2) {
             return Err(

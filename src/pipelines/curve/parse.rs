@@ -56,8 +56,8 @@ impl TimingCurve {
 }
 
 fn refuse(spec: &str, reason: &str) -> Error {
-    let shown: String = spec.chars().take(80).collect();
-    Error::input(format!("timing curve \"{shown}\""), format!("{reason}; {FORMS}"))
+    let shown = |text: &str, most: usize| text.chars().take(most).collect::<String>();
+    Error::input(format!("timing curve \"{}\"", shown(spec, 80)), format!("{}; {FORMS}", shown(reason, 160)))
 }
 
 fn number(spec: &str, text: &str) -> Result<f32> {
