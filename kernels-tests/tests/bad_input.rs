@@ -60,7 +60,7 @@ fn steered() -> Control {
 /// A guided run of a few steps.
 fn run(model: &Wan, text: &WanText, latent: &HostTensor, hook: Hook<'_>) -> Result<Vec<f32>> {
     let sampler = Sampler::new(Schedule::new(SigmaGrid::Wan, STEPS, 3.0)?, Solver::UniPc);
-    let prompts = Prompts { positive: text, negative: text, scale: 1.0 };
+    let prompts = Prompts { positive: text, negative: text, scale: 1.0, rows_at_a_time: None };
     let control = steered();
     block_on(async { sample(model, latent, prompts, &sampler, Some(&control), hook).await?.to_vec().await })
 }
@@ -163,7 +163,7 @@ fn lose_the_device(idle: bool) {
     });
     // The API tells of the loss when its queue is empty and somebody polls; until then it calls its own objects invalid,
     // which is what the first call may say.
-    let first = matches!(&lost, Err(Error::DeviceLost(_) | Error::Gpu(_)));
+    let first = matches!(&lost, Err(Error::DeviceLost(_)));
     assert!(first, "{lost:?}");
     let finished = block_on(context.finish());
     assert!(matches!(finished, Err(Error::DeviceLost(_))), "{finished:?}");
@@ -210,7 +210,7 @@ fn numbers_that_are_not_finite_are_found_at_their_step() {
             }
         });
         let text = self::text(&wan);
-        let prompts = Prompts { positive: &text, negative: &text, scale: 1.0 };
+        let prompts = Prompts { positive: &text, negative: &text, scale: 1.0, rows_at_a_time: None };
         let mut last = 0;
         let mut hook = |event: &Event<'_>| {
             if let Event::Stepped { step, .. } = event {
@@ -291,7 +291,7 @@ fn a_model_refuses_sizes_that_are_not_its_own() {
     }
     assert!(wan.time(f32::NAN).is_err());
     let sampler = Sampler::new(Schedule::new(SigmaGrid::Wan, STEPS, 3.0).unwrap(), Solver::UniPc);
-    let prompts = Prompts { positive: &text, negative: &text, scale: 1.0 };
+    let prompts = Prompts { positive: &text, negative: &text, scale: 1.0, rows_at_a_time: None };
     type Spoil = fn(&mut Control);
     let spoiled: [(&str, Spoil); 3] = [
         ("position 8", |c| c.groups[0].tokens.push(TEXT_LEN)),

@@ -169,12 +169,12 @@ fn planned(s: Sizes, levers: Levers) -> u64 {
 
 #[test]
 fn a_plan_agrees_with_the_accounting_and_levers_change_no_result() {
-    let s = Sizes { text_len: 64, side: 16, ..BASE };
+    let s = Sizes { text_len: 64, ..BASE };
     let (clip, plain) = guided_run(s, PLAIN);
     let others = [
         Levers { keep: Keep::Nothing, ..PLAIN },
         Levers { rows_at_a_time: Some(100), ..PLAIN },
-        Levers { precision: Precision::BF16, keep: Keep::Nothing, rows_at_a_time: Some(256) },
+        Levers { precision: Precision::BF16, keep: Keep::Nothing, rows_at_a_time: Some(128) },
     ];
     for levers in [PLAIN].into_iter().chain(others) {
         let (found, peak) = guided_run(s, levers);

@@ -6,7 +6,7 @@ struct Params {
     far: u32, // added to every index
 }
 
-@group(0) @binding(0) var<storage, read> x: array<f32>; // (n): all 7
+@group(0) @binding(0) var<storage, read> x: array<f32>; // (n rounded up to four): all 7
 @group(0) @binding(1) var<storage, read_write> y: array<f32>; // (n)
 
 @compute @workgroup_size(WG_SIZE)

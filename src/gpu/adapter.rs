@@ -65,6 +65,17 @@ fn known_unsound(info: &wgpu::AdapterInfo) -> Option<String> {
     })
 }
 
+/// Why no kernel runs within these limits, if so.
+pub(super) fn too_small(limits: &wgpu::Limits) -> Option<String> {
+    let bindings = limits.max_storage_buffers_per_shader_stage;
+    if bindings < 8 {
+        return Some(format!("{bindings} storage buffers per kernel; 8 are needed"));
+    }
+    let small = limits.max_compute_invocations_per_workgroup < 256
+        || limits.max_compute_workgroup_storage_size < 16 << 10;
+    small.then(|| "workgroups smaller than WebGPU's default limits".into())
+}
+
 fn refusal(adapter: &wgpu::Adapter, trust: SelfTest) -> Option<String> {
     let info = adapter.get_info();
     if info.backend == wgpu::Backend::Noop {
@@ -73,17 +84,8 @@ fn refusal(adapter: &wgpu::Adapter, trust: SelfTest) -> Option<String> {
     if !adapter.get_downlevel_capabilities().flags.contains(wgpu::DownlevelFlags::COMPUTE_SHADERS) {
         return Some("no compute shaders".into());
     }
-    let limits = adapter.limits();
-    if limits.max_storage_buffers_per_shader_stage < 8 {
-        return Some(format!(
-            "{} storage buffers per kernel; 8 are needed",
-            limits.max_storage_buffers_per_shader_stage
-        ));
-    }
-    if limits.max_compute_invocations_per_workgroup < 256
-        || limits.max_compute_workgroup_storage_size < 16 << 10
-    {
-        return Some("workgroups smaller than WebGPU's default limits".into());
+    if let Some(reason) = too_small(&adapter.limits()) {
+        return Some(reason);
     }
     if trust == SelfTest::Skip { None } else { known_unsound(&info) }
 }

@@ -58,8 +58,11 @@ pub(super) struct Inner {
     pub(super) recorder: Mutex<Recorder>,
     pub(super) errors: Mutex<PendingErrors>,
     pub(super) timings: Mutex<Timings>,
-    lost: Arc<Mutex<Option<String>>>,
+    lost: Lost,
 }
+
+/// Why the device is gone, once it is.
+type Lost = Arc<Mutex<Option<String>>>;
 
 /// Locks even after a panic elsewhere: every critical section leaves its data whole.
 pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -80,9 +83,10 @@ impl Inner {
         let _ = self.device.poll(wgpu::PollType::Poll);
     }
 
-    /// What to report for an error of the API: on a lost device everything fails, and the loss is the reason.
+    /// What to report for an error of the API: on a lost device everything fails, and the loss is the reason. It is told
+    /// once the queue is empty.
     pub(super) fn fault(&self, error: Error) -> Error {
-        self.look_for_loss();
+        let _ = self.device.poll(wgpu::PollType::wait_indefinitely());
         self.alive().err().unwrap_or(error)
     }
 }
@@ -159,25 +163,19 @@ impl Context {
     /// [`Context::mark_lost`].
     pub fn from_device(device: wgpu::Device, queue: wgpu::Queue, options: &ContextOptions) -> Result<Self> {
         let limits = device.limits();
-        if limits.max_storage_buffers_per_shader_stage < 8 {
-            return Err(Error::Unsupported {
-                what: "the app's device".into(),
-                adapter: device.adapter_info().name,
-                reason: format!(
-                    "{} storage buffers per kernel; 8 are needed",
-                    limits.max_storage_buffers_per_shader_stage
-                ),
-            });
+        if let Some(reason) = adapter::too_small(&limits) {
+            let adapter = device.adapter_info().name;
+            return Err(Error::Unsupported { what: "the app's device".into(), adapter, reason });
         }
         let caps = Caps::new(&device.adapter_info(), device.features(), &limits);
-        Ok(Self::assemble_unwatched(device, queue, caps, options, false))
+        Ok(Self::assemble_unwatched(device, queue, caps, options, false, Lost::default()))
     }
 
     /// A context for a dry run: it has these capabilities, counts memory as a device's context does, and computes
     /// nothing. Uploads are dropped and downloads are zeros, so it takes no memory worth the name.
     pub fn plan(caps: Caps, options: &ContextOptions) -> Self {
         let (device, queue) = wgpu::Device::noop(&wgpu::DeviceDescriptor::default());
-        Self::assemble_unwatched(device, queue, caps, options, true)
+        Self::assemble_unwatched(device, queue, caps, options, true, Lost::default())
     }
 
     /// True for a dry run; see [`Context::plan`].
@@ -186,7 +184,7 @@ impl Context {
     }
 
     fn assemble(device: wgpu::Device, queue: wgpu::Queue, caps: Caps, options: &ContextOptions) -> Self {
-        let context = Self::assemble_unwatched(device, queue, caps, options, false);
+        let context = Self::assemble_unwatched(device, queue, caps, options, false, Lost::default());
         let lost = context.inner.lost.clone();
         context.inner.device.set_device_lost_callback(move |reason, message| {
             *lock(&lost) = Some(format!("{reason:?} {message}").trim().to_owned());
@@ -200,6 +198,7 @@ impl Context {
         caps: Caps,
         options: &ContextOptions,
         plan: bool,
+        lost: Lost,
     ) -> Self {
         let mut pool = Pool::default();
         pool.budget = options.memory_budget;
@@ -215,9 +214,16 @@ impl Context {
             recorder: Mutex::default(),
             errors: Mutex::default(),
             timings: Mutex::default(),
-            lost: Arc::default(),
+            lost,
         };
         Self { inner: Arc::new(inner) }
+    }
+
+    /// Another context on this device: no memory budget, and run-time checks as asked.
+    pub(crate) fn sibling(&self, checked: bool) -> Self {
+        let Inner { device, queue, caps, plan, lost, .. } = &*self.inner;
+        let options = ContextOptions { checked, ..ContextOptions::default() };
+        Self::assemble_unwatched(device.clone(), queue.clone(), caps.clone(), &options, *plan, lost.clone())
     }
 
     /// Tells the context that its device is gone; every later call returns [`Error::DeviceLost`].

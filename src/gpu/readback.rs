@@ -120,7 +120,7 @@ pub(super) async fn map(inner: &Arc<Inner>, staging: &wgpu::Buffer, size: u64) -
     drive(inner, done.clone());
     let mapped = done.wait().await;
     inner.alive()?;
-    mapped.map_err(Error::Gpu)?;
+    mapped.map_err(|e| inner.fault(Error::Gpu(e)))?;
     let bytes = staging.get_mapped_range(0..size).map_err(|e| Error::Gpu(e.to_string()))?.to_vec();
     staging.unmap();
     lock(&inner.errors).take().map_or(Ok(bytes), Err)

@@ -233,6 +233,7 @@ mod tests {
             words: Vec::new(),
             guidance: None,
             mask: None,
+            rows_at_a_time: None,
         };
         // Measured on the released solver with a constant velocity.
         for (step, share) in [(0, 0.006_48), (1, 0.007_42), (4, 0.007_96), (10, 0.010_02)] {

@@ -164,7 +164,9 @@ pub(super) fn gemm(case: &Case, run: &Runner<'_>) -> Result<(), String> {
         let product = Matmul { m, n, k, layout, epilogue: Epilogue::None };
         run.each(&product, &[x.clone(), w], |judge, out| {
             let sum = WeightedSum { n: m * n, weights: vec![alpha, beta] };
-            run.each(&sum, &[out[0].clone(), summand.clone()], |_, out| judge.near("y", &out[0], y.data()))
+            run.each(&sum, &[out[0].clone(), summand.clone()], |sum, out| {
+                judge.and(sum).near("y", &out[0], y.data())
+            })
         })?;
     }
     Ok(())
