@@ -1,36 +1,55 @@
 //! Every kernel × variant × case on this machine's adapter, against the kernel's f64 reference.
 //!
-//! A second device with WebGPU's default limits and no features runs the variants that exist there: parameters come
-//! through the uniform ring, without f16 and without subgroups.
+//! A device with WebGPU's default limits and no features runs the variants that exist there: parameters come through the
+//! uniform ring, without f16 and without subgroups.
+//!
+//! Each running test has a device to itself: a software driver compiles a device's kernels on one core, and compiling is
+//! what takes the time.
+
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on should stop loudly")]
 
 use foveal::kernels::registry::REGISTRY;
-use foveal::{AdapterChoice, Context, ContextOptions};
+use foveal::{Context, ContextOptions};
 use kernels_tests::{numerics, plain_context};
 use libtest_mimic::{Arguments, Trial};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
+
+/// Devices of one kind, of which each test borrows one.
+struct Devices(Mutex<Vec<Context>>);
+
+impl Devices {
+    fn open(count: usize, open: impl Fn() -> foveal::Result<Context>) -> foveal::Result<Arc<Self>> {
+        let all = (0..count).map(|_| open()).collect::<foveal::Result<_>>()?;
+        Ok(Arc::new(Self(Mutex::new(all))))
+    }
+
+    /// Runs `f` with a device that no other test has. There are as many as tests at a time.
+    fn borrow<T>(&self, f: impl FnOnce(&Context) -> T) -> T {
+        let context = self.0.lock().unwrap().pop().unwrap();
+        let result = f(&context);
+        self.0.lock().unwrap().push(context);
+        result
+    }
+}
 
 fn main() {
-    let arguments = Arguments::from_args();
-    let context = match pollster::block_on(Context::new(ContextOptions {
-        adapter: AdapterChoice::Best,
-        ..Default::default()
-    })) {
-        Ok(context) => context,
+    let mut arguments = Arguments::from_args();
+    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    let threads = *arguments.test_threads.get_or_insert(cores.min(4));
+    let best = || pollster::block_on(Context::new(ContextOptions::default()));
+    let open = || Ok((Devices::open(threads, best)?, Devices::open(threads, plain_context)?));
+    let (context, plain) = match open() {
+        Ok(both) => both,
         Err(error) => {
+            let error: foveal::Error = error;
             eprintln!("{error}");
             std::process::exit(2);
         }
     };
-    eprintln!("adapter: {}", context.caps());
-    let plain = match plain_context() {
-        Ok(context) => context,
-        Err(error) => {
-            eprintln!("device with default limits: {error}");
-            std::process::exit(2);
-        }
-    };
+    context.borrow(|context| eprintln!("adapter: {}", context.caps()));
     let mut trials = Vec::new();
-    for (label, context, all) in [("", context, true), ("default-limits ", plain, false)] {
+    for (label, devices, all) in [("", context, true), ("default-limits ", plain, false)] {
+        let caps = devices.borrow(|context| context.caps().clone());
         for entry in REGISTRY {
             for (i, case) in (entry.cases)().into_iter().enumerate() {
                 let case = Arc::new(case);
@@ -38,11 +57,12 @@ fn main() {
                 if !all && i != 0 && i + 1 != (entry.cases)().len() {
                     continue;
                 }
-                for variant in case.variants(context.caps()) {
-                    let (context, case) = (context.clone(), case.clone());
+                for variant in case.variants(&caps) {
+                    let (devices, case) = (devices.clone(), case.clone());
                     let name = format!("{label}{case} {}", variant.name());
                     trials.push(Trial::test(name, move || {
-                        numerics::check(&context, &**case, &variant).map_err(Into::into)
+                        let check = |context: &Context| numerics::check(context, &**case, &variant);
+                        devices.borrow(check).map_err(Into::into)
                     }));
                 }
             }

@@ -283,7 +283,7 @@ impl AttentionProblem {
             Mask::Relative => wgsl!("shared/mask.relative.wgsl"),
         };
         // A CPU driver unrolls the tile times the head and compiles the result for minutes: both together stay below 32
-        // vectors there, at most a quarter slower to run.
+        // vectors there. Keys of a tile share one rescaling of the result, so a wide head rescales more often.
         let vectors = (self.shape.head_dim / 4).max(1);
         let tile_kv = if caps.class == AdapterClass::Software { (32 / vectors).clamp(1, 8) } else { 4 };
         let variant = |elem| {

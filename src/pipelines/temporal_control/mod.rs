@@ -1,0 +1,221 @@
+//! TempoControl: a word appears when its curve says so.
+//!
+//! At the first denoising steps the latent is moved so that the attention which each latent frame pays to the words
+//! follows their curves: the columns of the cross-attention map are read without the map, scored against the curves,
+//! and the gradient goes back through the transformer to the latent. [`Guidance::released`] follows the released code
+//! step by step; [`Guidance::default`] mends what is wrong in it (each field says what). Independently, a
+//! [`TemporalMask`] takes words away from frames inside the cross-attention, without gradients.
+//!
+//! Source: Schiber et al., TempoControl; released code Shira-Schiber/TempoControl at 701dbd2.
+
+mod run;
+
+pub use run::sample;
+
+use super::curve::TimingCurve;
+use super::unipc::AfterEdit;
+use crate::Tensor;
+use crate::autograd::Keep;
+use crate::kernels::optim::AdamW;
+use crate::kernels::temporal::{GroupTerms, TemporalObjective};
+use crate::models::wan::WanText;
+use std::ops::{ControlFlow, Range};
+
+/// A group of text tokens with the curve it is to follow.
+#[derive(Debug, Clone, PartialEq)]
+pub struct TimedTokens {
+    /// Positions in the text context.
+    pub tokens: Vec<usize>,
+    /// Wanted presence per latent frame, 0..1; all ones for something that must always be there.
+    pub curve: TimingCurve,
+}
+
+/// How the latent is moved along the gradient.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Update {
+    /// AdamW with fresh moments at each denoising step. Its first update is `lr · sign(gradient)` whatever the
+    /// gradient's size, so nothing bounds how far the latent leaves what the model knows.
+    AdamW(AdamW),
+    /// Against the gradient, by `size · sigma` in root mean square: an update is never larger than a known part of the
+    /// noise at hand, and where the gradient is small everywhere but at the object, only the object moves.
+    TrustRegion {
+        /// Root mean square of an update as a share of the noise level.
+        size: f32,
+    },
+}
+
+/// When a step's updates end early.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum StopWhen {
+    /// The first group's correlation is above the threshold.
+    FirstGroup,
+    /// Every group with a varying curve is above the threshold.
+    AllGroups,
+}
+
+/// Settings of the gradient.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Guidance {
+    /// Denoising steps after which the latent is moved.
+    pub steps: Range<usize>,
+    /// Most updates after one step.
+    pub updates: usize,
+    /// Correlation at which updates stop.
+    pub threshold: f32,
+    /// Leave a step alone when the threshold is met before its first update.
+    pub check_before: bool,
+    /// Which groups are asked. The released code asks the first alone, so a second word is never waited for.
+    pub stop_when: StopWhen,
+    /// What is minimised.
+    pub objective: TemporalObjective,
+    /// How the latent is moved.
+    pub update: Update,
+    /// Score the moved latent with the timestep of the step just taken, as the released code does, rather than with
+    /// the one that belongs to its noise level.
+    pub previous_timestep: bool,
+    /// What the next step's corrector does about the move. The released code's corrector discards it: about 1 % of a
+    /// move reaches the result directly.
+    pub after_edit: AfterEdit,
+    /// Divide the sum over layers by one less than their number, as the released code does.
+    pub released_layer_divisor: bool,
+    /// What the gradient's pass keeps in memory rather than computes again. Results do not depend on it.
+    pub keep: Keep,
+    /// Read the map after every denoising step, and compute the gradient that a stop discards, as the released code
+    /// does: nothing depends on either.
+    pub unused_work: bool,
+}
+
+impl Guidance {
+    /// The released code with its settings for one object.
+    pub fn released() -> Self {
+        Self {
+            steps: 0..11,
+            updates: 10,
+            threshold: 0.9,
+            check_before: true,
+            stop_when: StopWhen::FirstGroup,
+            objective: TemporalObjective::released(),
+            update: Update::AdamW(AdamW { lr: 5e-4, ..AdamW::default() }),
+            previous_timestep: true,
+            after_edit: AfterEdit::Ignore,
+            released_layer_divisor: true,
+            keep: Keep::Attention,
+            unused_work: true,
+        }
+    }
+}
+
+impl Default for Guidance {
+    /// The released code's faults mended.
+    fn default() -> Self {
+        Self {
+            steps: 0..5,
+            updates: 4,
+            threshold: 0.9,
+            check_before: true,
+            stop_when: StopWhen::AllGroups,
+            objective: TemporalObjective::scale_free(),
+            update: Update::TrustRegion { size: 0.03 },
+            previous_timestep: false,
+            after_edit: AfterEdit::Transport,
+            released_layer_divisor: false,
+            keep: Keep::Attention,
+            unused_work: false,
+        }
+    }
+}
+
+/// Takes words away from frames where their curve is low, inside the cross-attention of the conditional branch:
+/// the bias of a word is `ln(floor + (1 − floor) · curve)`, so 1 leaves it alone and 0 leaves `floor` of it.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct TemporalMask {
+    /// Share of attention left where the curve is 0; 0 hides the word altogether.
+    pub floor: f32,
+    /// Denoising steps that are masked, from the first.
+    pub steps: usize,
+}
+
+impl Default for TemporalMask {
+    fn default() -> Self {
+        Self { floor: 0.0, steps: usize::MAX }
+    }
+}
+
+/// What a sampling run is asked for.
+#[derive(Debug, Clone)]
+pub struct Control {
+    /// Words and their curves.
+    pub groups: Vec<TimedTokens>,
+    /// Gradient, if any.
+    pub guidance: Option<Guidance>,
+    /// Mask, if any.
+    pub mask: Option<TemporalMask>,
+}
+
+/// What a run reports while it goes. Tensors may be overwritten later: copy what is to be kept.
+#[derive(Debug)]
+pub enum Event<'a> {
+    /// A denoising step is done.
+    Stepped {
+        /// Index of the step.
+        step: usize,
+        /// Velocity after classifier-free guidance.
+        velocity: &'a Tensor,
+        /// Latent at the next noise level.
+        latent: &'a Tensor,
+    },
+    /// The map was read after a step, before any update.
+    Read {
+        /// Index of the step.
+        step: usize,
+        /// Terms of each group.
+        terms: &'a [GroupTerms],
+        /// Map `(groups, frames, height · width)`.
+        map: &'a Tensor,
+        /// Attention over time, 0..1 `(groups, frames)`.
+        signal: &'a Tensor,
+        /// Updates will follow.
+        optimised: bool,
+    },
+    /// An update was made, or computed and discarded because the threshold was met.
+    Updated {
+        /// Index of the step.
+        step: usize,
+        /// Number of the update.
+        update: usize,
+        /// Terms of each group before it.
+        terms: &'a [GroupTerms],
+        /// Gradient of the objective by the latent.
+        gradient: &'a Tensor,
+        /// Latent after it.
+        latent: &'a Tensor,
+        /// False where it was discarded.
+        applied: bool,
+    },
+    /// A step with its updates is over.
+    Done {
+        /// Index of the step.
+        step: usize,
+        /// Latent that the next step starts from.
+        latent: &'a Tensor,
+        /// The threshold ended the updates.
+        stopped_early: bool,
+    },
+}
+
+/// Tells a run to go on or to stop; stopping ends it with [`Error::Cancelled`].
+pub type Hook<'a> = &'a mut dyn FnMut(&Event<'_>) -> ControlFlow<()>;
+
+/// Conditional and negative text of a run.
+#[derive(Debug, Clone, Copy)]
+pub struct Prompts<'a> {
+    /// The prompt.
+    pub positive: &'a WanText,
+    /// What classifier-free guidance moves away from.
+    pub negative: &'a WanText,
+    /// Its strength; at 1 the negative branch is not computed.
+    pub scale: f32,
+    /// Rows that the feed-forward layers take at a time; see [`WanOptions::rows_at_a_time`]. Results do not depend on
+    /// it.
+    pub rows_at_a_time: Option<usize>,
+}
