@@ -126,7 +126,7 @@ struct Ceiling {
 impl Ceiling {
     fn copy(caps: &Caps, vectors: usize, steps: usize) -> Self {
         let wg_size = lanes(caps).max(8);
-        let head = head(&[], "", wg_size, &[("STEPS", steps)]);
+        let head = head(&[], None, wg_size, &[("STEPS", steps)]);
         Self {
             text: compose(&head, &[params(caps)], file!("copy.wgsl")),
             read: (4 * vectors, Dtype::F32),
@@ -145,7 +145,7 @@ impl Ceiling {
         let workgroups = if caps.class == AdapterClass::Software { 1024 } else { 16_384 };
         let invocations = workgroups * wg_size as usize;
         Self {
-            text: compose(&head(&[], "", wg_size, &[]), &[params(caps)], file!("fma.wgsl")),
+            text: compose(&head(&[], None, wg_size, &[]), &[params(caps)], file!("fma.wgsl")),
             read: (4 * invocations, Dtype::F32),
             written: 4 * invocations,
             wg_size,
@@ -171,7 +171,7 @@ impl Ceiling {
         };
         let wg_size = caps.subgroup?.0;
         let workgroups = 16_384;
-        let head = head(&["f16", "wgpu_cooperative_matrix"], "f16", wg_size, &[]);
+        let head = head(&["f16", "wgpu_cooperative_matrix"], Some("f16"), wg_size, &[]);
         Some(Self {
             text: compose(&head, &[params(caps), shape], file!("coop.wgsl")),
             read: (2 * size * size, Dtype::F16),
@@ -220,10 +220,16 @@ fn params(caps: &Caps) -> Source {
     }
 }
 
-fn head(enables: &[&'static str], elem: &'static str, wg_size: u32, more: &[(&'static str, usize)]) -> Head {
+fn head(
+    enables: &[&'static str],
+    elem: Option<&'static str>,
+    wg_size: u32,
+    more: &[(&'static str, usize)],
+) -> Head {
     let more = more.iter().map(|&(name, value)| (name, Const::U32(value as u32)));
     let consts = std::iter::once(("WG_SIZE", Const::U32(wg_size))).chain(more).collect();
-    Head { enables: enables.to_vec(), aliases: vec![("Elem", elem)], consts }
+    let aliases = elem.map(|elem| ("Elem", elem)).into_iter().collect();
+    Head { enables: enables.to_vec(), aliases, consts }
 }
 
 impl fmt::Display for Ceiling {
