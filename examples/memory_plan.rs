@@ -20,12 +20,12 @@ use std::process::ExitCode;
 /// Plans the device memory of a clip.
 #[derive(Debug, Parser)]
 struct Args {
-    /// Sizes of a released model
+    /// Sizes of a released model, and of its text encoder
     #[arg(long, value_enum, default_value = "wan-1.3b")]
     preset: Preset,
-    /// A model folder instead: its transformer/config.json, and with --text-encoder its text_encoder/config.json
+    /// The config.json of another transformer behind Wan's VAE
     #[arg(long)]
-    model: Option<PathBuf>,
+    config: Option<PathBuf>,
     /// Pixels and frames, WIDTHxHEIGHTxFRAMES; latent sizes follow from Wan's VAE (8, 8 and 4 to one)
     #[arg(long, default_value = "832x480x81")]
     size: String,
@@ -122,10 +122,6 @@ fn run(args: &Args) -> Result<()> {
 }
 
 fn configs(args: &Args) -> Result<(WanConfig, Umt5Config)> {
-    if let Some(folder) = &args.model {
-        let encoder = Umt5Config::open(folder.join("text_encoder"))?;
-        return Ok((WanConfig::open(folder.join("transformer"))?, encoder));
-    }
     let (dim, ffn, heads, layers) = match args.preset {
         Preset::Wan1B => (1536, 8960, 12, 30),
         Preset::Wan14B => (5120, 13824, 40, 40),
@@ -139,15 +135,24 @@ fn configs(args: &Args) -> Result<(WanConfig, Umt5Config)> {
         br#"{"model_type":"umt5","vocab_size":256384,"d_model":4096,"d_kv":64,"d_ff":10240,"num_heads":64,
         "num_layers":24,"relative_attention_num_buckets":32,"relative_attention_max_distance":128,
         "layer_norm_epsilon":1e-6,"feed_forward_proj":"gated-gelu"}"#;
-    Ok((WanConfig::from_bytes("preset", transformer.as_bytes())?, Umt5Config::from_bytes("preset", encoder)?))
+    let transformer = match &args.config {
+        Some(path) => WanConfig::open(path)?,
+        None => WanConfig::from_bytes("preset", transformer.as_bytes())?,
+    };
+    Ok((transformer, Umt5Config::from_bytes("preset", encoder)?))
 }
 
 /// Latent frames, height and width of `WIDTHxHEIGHTxFRAMES`.
 fn latent(text: &str) -> Result<[usize; 3]> {
-    let bad = || Error::input("size", format!("`{text}` is not WIDTHxHEIGHTxFRAMES, such as 832x480x81"));
+    let bad = || {
+        let rule = "WIDTHxHEIGHTxFRAMES, multiples of 16 and 4n + 1 frames, such as 832x480x81";
+        Error::input("size", format!("`{text}` is not {rule}"))
+    };
     let numbers: Vec<usize> = text.split('x').map(|n| n.parse().map_err(|_| bad())).collect::<Result<_>>()?;
     match *numbers.as_slice() {
-        [w, h, f] if w >= 16 && h >= 16 && f >= 1 => Ok([(f - 1) / 4 + 1, h / 8, w / 8]),
+        [w, h, f] if w >= 16 && h >= 16 && w % 16 == 0 && h % 16 == 0 && f % 4 == 1 => {
+            Ok([(f - 1) / 4 + 1, h / 8, w / 8])
+        }
         _ => Err(bad()),
     }
 }

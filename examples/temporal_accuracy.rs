@@ -120,6 +120,7 @@ impl Args {
             ("set", json!(format!("{:?}", self.set).to_lowercase())),
             ("model", json!(session.model)),
             ("adapter", json!(session.pipeline.context().caps().to_string())),
+            ("precision", json!(session.pipeline.transformer().precision().to_string())),
             ("steps", json!(self.steps.unwrap_or(defaults.steps))),
             ("guidance_scale", json!(defaults.guidance_scale)),
             ("shift", json!(defaults.shift)),

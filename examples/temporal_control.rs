@@ -203,7 +203,7 @@ fn facts(session: &Session, args: &Args, request: &ClipRequest) -> Vec<(&'static
         ("denoising steps", format!("{}, {:?}, shift {}", request.steps, request.solver, request.shift)),
         ("guidance scale", request.guidance_scale.to_string()),
         ("clip", format!("{frames} frames of {height} × {width}, {} a second", pipeline.defaults().fps)),
-        ("model", session.model.clone()),
+        ("model", format!("{}, {}", session.model, pipeline.transformer().precision())),
         ("adapter", format!("{} ({}, {})", caps.adapter, caps.class, caps.backend)),
         ("driver", caps.driver.clone()),
     ]

@@ -4,9 +4,8 @@
 use foveal::autograd::{Tape, Var};
 use foveal::kernels::elementwise::{silu, silu_backward};
 use foveal::kernels::{Gradient, Kernel, Launch, Pcg64, Slot, Tolerance, Variant, Work};
-use foveal::kernels::{elems, grid, inputs, lanes, run, run_variant};
+use foveal::kernels::{elems, grid, inputs, lanes, run, trial::trial};
 use foveal::{Caps, Context, ContextOptions, Dtype, Error, Tensor, shader::Source, tensor::Array};
-use rand_pcg::rand_core::SeedableRng;
 
 /// `y = a b`, element by element: sizes and options of one call.
 #[derive(Debug, Clone)]
@@ -25,7 +24,8 @@ impl Kernel for Product {
     const STEM: &'static str = "product";
     const FAMILY: &'static str = "examples";
     const SUMMARY: &'static str = "product of two tensors, element by element";
-    const SHADER: Source = Source { path: "product.wgsl", text: include_str!("product.wgsl") };
+    const SHADER: Source =
+        Source { path: "examples/add_a_kernel/product.wgsl", text: include_str!("product.wgsl") };
 
     fn check(&self) -> foveal::Result<()> {
         let fits = self.n <= 1 << 31;
@@ -90,17 +90,9 @@ fn swiglu(tape: &mut Tape, gate: &Var, up: &Var) -> foveal::Result<Var> {
 async fn check(context: &Context) -> Result<(), Box<dyn std::error::Error>> {
     for case in Product::cases() {
         for variant in case.variants(context.caps()) {
-            let mut inputs = case.inputs(&mut Pcg64::seed_from_u64(case.n as u64));
-            // The reference sees what the device will hold.
-            inputs.iter_mut().flat_map(|x| &mut x.data).for_each(|v| *v = variant.elem.round(*v));
-            let upload = |x: &Array| Tensor::from_f32_as(context, x.shape.clone(), &x.to_f32(), variant.elem);
-            let y = upload(&Array::from_fn([case.n], |_| f64::NAN))?;
-            run_variant(context, &case, &variant, &[&upload(&inputs[0])?, &upload(&inputs[1])?, &y])?;
-            let (wanted, bound) = (&case.reference(&inputs)[0], case.tolerance(variant.elem)[0]);
-            for (found, wanted) in y.to_vec().await?.into_iter().zip(&wanted.data) {
-                if !((f64::from(found) - wanted).abs() <= bound.atol + bound.rtol * wanted.abs()) {
-                    return Err(format!("{case} {}: {found} instead of {wanted}", variant.name()).into());
-                }
+            let outcome = trial(context, &case, &variant, None).await?;
+            if !outcome.faults.is_empty() {
+                return Err(format!("{case} {}: {}", variant.name(), outcome.faults.join("; ")).into());
             }
             println!("{case} {}: ok", variant.name());
         }

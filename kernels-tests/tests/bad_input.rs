@@ -161,8 +161,6 @@ fn lose_the_device(idle: bool) {
         }
         ControlFlow::Continue(())
     });
-    // The API tells of the loss when its queue is empty and somebody polls; until then it calls its own objects invalid,
-    // which is what the first call may say.
     let first = matches!(&lost, Err(Error::DeviceLost(_)));
     assert!(first, "{lost:?}");
     let finished = block_on(context.finish());

@@ -12,6 +12,7 @@ use foveal::kernels::registry::REGISTRY;
 use foveal::{Context, ContextOptions};
 use kernels_tests::{numerics, plain_context};
 use libtest_mimic::{Arguments, Trial};
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::{Arc, Mutex};
 
 /// Devices of one kind, of which each test borrows one.
@@ -26,9 +27,9 @@ impl Devices {
     /// Runs `f` with a device that no other test has. There are as many as tests at a time.
     fn borrow<T>(&self, f: impl FnOnce(&Context) -> T) -> T {
         let context = self.0.lock().unwrap().pop().unwrap();
-        let result = f(&context);
+        let result = catch_unwind(AssertUnwindSafe(|| f(&context)));
         self.0.lock().unwrap().push(context);
-        result
+        result.unwrap_or_else(|panic| resume_unwind(panic))
     }
 }
 

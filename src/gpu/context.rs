@@ -159,6 +159,8 @@ impl Context {
 
     /// Works on an app's own device and queue, with the features and limits that the app asked for.
     ///
+    /// The driver is taken as it is; [`Context::self_test`] asks it.
+    ///
     /// The app keeps its handlers: the device-lost callback is the app's to set, and it tells foveal by
     /// [`Context::mark_lost`].
     pub fn from_device(device: wgpu::Device, queue: wgpu::Queue, options: &ContextOptions) -> Result<Self> {

@@ -56,5 +56,6 @@ pub(crate) fn write(
             canvas.fill([x, top + BAR + h + 2, w, BAR], verdict);
         }
     }
+    super::record::make_folder(path)?;
     canvas.into_image().save(path).map_err(|e| Error::file(path, e.to_string()))
 }

@@ -92,12 +92,21 @@ impl Record {
     }
 }
 
+/// Makes the folder that a file is to stand in.
+pub(crate) fn make_folder(of: &Path) -> Result<()> {
+    match of.parent() {
+        Some(folder) => std::fs::create_dir_all(folder).map_err(|e| Error::io(folder, e)),
+        None => Ok(()),
+    }
+}
+
 /// Writes JSON beside the file and moves it there.
 pub(crate) fn write_whole(path: &Path, value: &Value) -> Result<()> {
     let text = serde_json::to_string_pretty(value).map_err(|e| Error::file(path, e.to_string()))?;
     let mut part = path.as_os_str().to_owned();
     part.push(".part");
     let part = PathBuf::from(part);
+    make_folder(path)?;
     std::fs::write(&part, text).map_err(|e| Error::io(&part, e))?;
     std::fs::rename(&part, path).map_err(|e| Error::io(path, e))
 }

@@ -102,6 +102,9 @@ fn run(root: &[&str], words: &[&str], input: Option<&str>) -> Result {
     command.args(&all[1..]);
     if input.is_some() {
         command.stdin(Stdio::piped()).stdout(Stdio::null());
+    } else {
+        // This program's own output may be read by a shell.
+        command.stdout(std::io::stderr());
     }
     let mut child = command.spawn().map_err(|e| failed(e.to_string()))?;
     if let (Some(mut pipe), Some(text)) = (child.stdin.take(), input) {
