@@ -2,7 +2,7 @@
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test that cannot go on should stop loudly")]
 
-use foveal::autograd::{Attend, Attended, Block, LinearThen, Tape, Var};
+use foveal::autograd::{Attend, Attended, Block, Keep, LinearThen, Tape, Var};
 use foveal::kernels::Kernel;
 use foveal::kernels::attention::{
     AttentionBackwardDkv, AttentionBackwardDq, AttentionProblem, AttentionShape, Mask, Mass, Readout, Tables,
@@ -89,14 +89,16 @@ fn block(context: &Context, seed: f64) -> Block {
 }
 
 /// Two blocks, with gradients of the stream, the map or both: output, map after the backward, gradient by the input.
-fn two_blocks(context: &Context, checkpointed: bool, seeds: [bool; 2]) -> [Vec<f32>; 3] {
-    let mut tape = Tape::record();
+fn two_blocks(context: &Context, checkpointed: Option<Keep>, seeds: [bool; 2]) -> [Vec<f32>; 3] {
+    let mut tape = checkpointed.map_or_else(Tape::record, Tape::record_keeping);
     let input = tape.leaf(tensor(context, &[TOKENS, DIM], 0.0, 1.0));
     let map = Var::constant(Tensor::zeros(context, [1, GROUPS, TOKENS]).unwrap());
     let mut state = vec![input.clone(), map];
     for seed in [100.0, 200.0] {
         let block = block(context, seed);
-        state = if checkpointed { tape.checkpoint(&state, block) } else { block(&mut tape, &state) }.unwrap();
+        state =
+            if checkpointed.is_some() { tape.checkpoint(&state, block) } else { block(&mut tape, &state) }
+                .unwrap();
     }
     let [x, map] = &state[..] else { panic!("a stream and a map") };
     let upstream = [
@@ -113,13 +115,15 @@ fn two_blocks(context: &Context, checkpointed: bool, seeds: [bool; 2]) -> [Vec<f
 fn a_checkpoint_changes_neither_results_nor_gradients() {
     let context = new_context().unwrap();
     for seeds in [[true, false], [false, true], [true, true]] {
-        let plain = two_blocks(&context, false, seeds);
-        let checkpointed = two_blocks(&context, true, seeds);
-        for (what, (found, expected)) in
-            ["stream", "map", "gradient"].iter().zip(checkpointed.iter().zip(&plain))
-        {
-            let expected: Vec<f64> = expected.iter().map(|&v| v.into()).collect();
-            assert_near(&format!("{what} {seeds:?}"), found, &expected, 1e-6);
+        let plain = two_blocks(&context, None, seeds);
+        for keep in [Keep::Attention, Keep::Nothing] {
+            let checkpointed = two_blocks(&context, Some(keep), seeds);
+            for (what, (found, expected)) in
+                ["stream", "map", "gradient"].iter().zip(checkpointed.iter().zip(&plain))
+            {
+                let expected: Vec<f64> = expected.iter().map(|&v| v.into()).collect();
+                assert_near(&format!("{what} {seeds:?} {keep:?}"), found, &expected, 1e-6);
+            }
         }
     }
 }

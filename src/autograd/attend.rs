@@ -42,11 +42,10 @@ impl Tape {
     /// Attention with the reductions that the problem asks for.
     pub fn attend(&mut self, call: Attend<'_>) -> Result<Attended> {
         let Attend { problem, q, k, v, tables, columns } = call;
-        let replayed = match &mut self.mode {
-            Mode::Replay(kept) => kept.pop_front(),
-            _ => None,
+        let (fresh, replayed) = match &mut self.mode {
+            Mode::Replay(kept) => (false, kept.pop_front()),
+            _ => (true, None),
         };
-        let fresh = replayed.is_none();
         let out = match replayed {
             Some(KeptAttention { o, stats }) => AttentionOutput { o, stats },
             None => attention(problem, &q.tensor, &k.tensor, &v.tensor, tables)?,

@@ -108,7 +108,8 @@ enum Mode {
     Record,
     /// Run, and keep attention results for a later replay.
     Keep(VecDeque<KeptAttention>),
-    /// Leave nodes, taking attention results from the first run.
+    /// Leave nodes, taking attention results from the first run where it kept them. What a block accumulates outside
+    /// itself is there already.
     Replay(VecDeque<KeptAttention>),
 }
 
@@ -181,7 +182,7 @@ impl Tape {
     }
 
     /// An op of your own: `result` was computed from `inputs`. Where a gradient of it is wanted, `backward` turns that
-    /// into gradients by the inputs, in their order and shapes; `None` where there is none.
+    /// into gradients by the inputs, in their order, shapes and storage types; `None` where there is none.
     pub fn apply(
         &mut self,
         inputs: &[&Var],
@@ -197,9 +198,10 @@ impl Tape {
             }
             for (input, gradient) in sources.iter().zip(found) {
                 let Some(gradient) = gradient else { continue };
-                if gradient.len() != input.tensor.len() {
-                    let (found, wanted) = (gradient.shape(), input.tensor.shape());
-                    return Err(Error::input("gradient", format!("{found} for an input of shape {wanted}")));
+                if gradient.len() != input.tensor.len() || gradient.dtype() != input.tensor.dtype() {
+                    let of = |t: &Tensor| format!("{} {}", t.shape(), t.dtype());
+                    let reason = format!("{} for an input of {}", of(&gradient), of(&input.tensor));
+                    return Err(Error::input("gradient", reason));
                 }
                 gradients.add(input, gradient)?;
             }
@@ -228,7 +230,8 @@ impl Tape {
     /// Runs a block and, where a gradient is wanted, keeps only its inputs and attention results; the rest is computed
     /// again when the gradient is due.
     pub fn checkpoint(&mut self, inputs: &[Var], block: Block) -> Result<Vec<Var>> {
-        if !self.recording() || !inputs.iter().any(Var::requires_grad) {
+        // A block within a block is a part of it: the outer one's checkpoint serves both.
+        if !matches!(self.mode, Mode::Record) || !inputs.iter().any(Var::requires_grad) {
             return block(self, inputs);
         }
         let keep = self.keep;
@@ -239,8 +242,8 @@ impl Tape {
         let plain: Vec<Var> = inputs.iter().map(|v| Var::constant(v.tensor.clone())).collect();
         let results = block(&mut first, &plain)?;
         let kept = match first.mode {
-            Mode::Keep(kept) => Some(kept),
-            _ => None,
+            Mode::Keep(kept) => kept,
+            _ => VecDeque::new(),
         };
         let outputs: Vec<Var> = results.into_iter().map(|v| self.var(v.tensor, true)).collect();
         let (inputs, ours) = (inputs.to_vec(), outputs.clone());
@@ -252,7 +255,7 @@ impl Tape {
             if upstream.iter().all(Option::is_none) {
                 return Ok(());
             }
-            let mut again = kept.map_or_else(Self::record, |kept| Self::with_mode(Mode::Replay(kept), 1));
+            let mut again = Self::with_mode(Mode::Replay(kept), 1);
             let leaves: Vec<Var> = inputs
                 .iter()
                 .map(|v| {

@@ -17,11 +17,11 @@ pub enum SelfTest {
     /// Nothing, and drivers known to compute wrongly are taken too: numbers may be silently wrong. For one that fails
     /// where it does not matter.
     Skip,
-    /// What every kernel takes for granted: long loops, barriers, lanes, storage types, bounds. Tens of milliseconds,
-    /// once a process and driver.
+    /// What every kernel takes for granted: long loops, barriers, lanes, storage types, bounds. Once a
+    /// process and driver.
     #[default]
     Driver,
-    /// Also one small instance of each flagship kernel, in every variant that the device supports; seconds.
+    /// Also one small instance of each flagship kernel, in every variant that the device supports.
     Full,
 }
 
@@ -86,7 +86,8 @@ impl Inner {
     /// What to report for an error of the API: on a lost device everything fails, and the loss is the reason. It is told
     /// once the queue is empty.
     pub(super) fn fault(&self, error: Error) -> Error {
-        let _ = self.device.poll(wgpu::PollType::wait_indefinitely());
+        let timeout = Some(std::time::Duration::from_secs(1));
+        let _ = self.device.poll(wgpu::PollType::Wait { submission_index: None, timeout });
         self.alive().err().unwrap_or(error)
     }
 }
@@ -221,10 +222,10 @@ impl Context {
         Self { inner: Arc::new(inner) }
     }
 
-    /// Another context on this device: no memory budget, and run-time checks as asked.
-    pub(crate) fn sibling(&self, checked: bool) -> Self {
-        let Inner { device, queue, caps, plan, lost, .. } = &*self.inner;
-        let options = ContextOptions { checked, ..ContextOptions::default() };
+    /// Another context on this device, without a memory budget.
+    pub(crate) fn sibling(&self) -> Self {
+        let Inner { device, queue, caps, checked, plan, lost, .. } = &*self.inner;
+        let options = ContextOptions { checked: *checked, ..ContextOptions::default() };
         Self::assemble_unwatched(device.clone(), queue.clone(), caps.clone(), &options, *plan, lost.clone())
     }
 

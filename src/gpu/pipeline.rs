@@ -75,8 +75,9 @@ impl Inner {
         let module = if self.checked {
             self.device.create_shader_module(descriptor)
         } else {
-            // SAFETY: every kernel's tests run with guard bands around its outputs and under the checked option,
-            // and `check` bounds all sizes before a dispatch.
+            // SAFETY: every kernel of the registry is tested with guard bands around its outputs, and `check` bounds its
+            // sizes before a dispatch; kernels and texts from outside are their authors' to answer for, as the documentation
+            // of both doors says.
             unsafe {
                 self.device.create_shader_module_trusted(descriptor, wgpu::ShaderRuntimeChecks::unchecked())
             }

@@ -4,7 +4,6 @@
 //! accounting of a real run agree by construction. What it cannot know is what the driver adds to each buffer, and what
 //! other programs hold.
 
-use super::sampling::noise;
 use super::schedule::{Schedule, SigmaGrid};
 use super::temporal_control::{Control, Event, Guidance, Prompts, sample};
 use super::unipc::{Sampler, Solver};
@@ -107,6 +106,7 @@ impl fmt::Display for MemoryPlan {
 /// Those of the run itself: sizes that make no sense, a tensor beyond the device's largest buffer or binding.
 pub async fn memory_plan(request: &PlanRequest, caps: Caps) -> Result<MemoryPlan> {
     let PlanRequest { transformer: config, precision, size: [frames, height, width], .. } = request;
+    config.grid(*frames, *height, *width)?;
     let context = Context::plan(caps, &ContextOptions::default());
     let live = || context.memory().live;
     let mut plan = MemoryPlan::default();
@@ -122,7 +122,7 @@ pub async fn memory_plan(request: &PlanRequest, caps: Caps) -> Result<MemoryPlan
     let before = live();
     plan.text = before - plan.text_encoder - plan.weights;
 
-    let latent = noise(0, [config.in_dim, *frames, *height, *width]);
+    let latent = HostTensor::zeros([config.in_dim, *frames, *height, *width]);
     let control = request.control.clone().map(short);
     if let Some((control, guidance)) = control.as_ref().and_then(|c| Some((c, c.guidance.as_ref()?))) {
         let groups = control.groups.len();
@@ -155,8 +155,16 @@ pub async fn memory_plan(request: &PlanRequest, caps: Caps) -> Result<MemoryPlan
     Ok(plan)
 }
 
-/// The same control over as few updates as show the peak.
+/// The same control over as few updates as show the peak, none of them left out: downloads are zeros here, and what a run
+/// decides by its numbers is decided for the most memory.
 fn short(control: Control) -> Control {
-    let guidance = control.guidance.map(|g| Guidance { steps: 0..2, updates: g.updates.min(2), ..g });
+    let most = |g: Guidance| Guidance {
+        steps: 0..2,
+        updates: g.updates.min(2),
+        threshold: f32::INFINITY,
+        check_before: false,
+        ..g
+    };
+    let guidance = control.guidance.map(most);
     Control { guidance, ..control }
 }

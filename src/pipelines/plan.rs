@@ -36,6 +36,9 @@ mod source;
 use source::RawWord;
 pub use source::{AudioCurve, CurveSource};
 
+/// Largest plan file that is read.
+const MAX_BYTES: u64 = 1 << 20;
+
 /// What is to be drawn and when.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Plan {
@@ -113,7 +116,8 @@ impl Plan {
             Some("json") => PlanFormat::Json,
             _ => return Err(Error::file(path, "a plan ends in .toml or .json")),
         };
-        let text = std::fs::read_to_string(path).map_err(|e| Error::io(path, e))?;
+        let text = crate::weights::file::read(path, MAX_BYTES, "a plan")?;
+        let text = String::from_utf8(text).map_err(|_| Error::file(path, "it is not UTF-8"))?;
         Self::parse(&text, format, path)
     }
 

@@ -134,7 +134,9 @@ pub fn convert(x: &Tensor, dtype: Dtype) -> Result<Tensor> {
     let context = x.context();
     let y = Tensor::empty(context, x.shape().clone(), dtype)?;
     let (flat_x, flat_y) = (x.reshape([n])?, y.reshape([n])?);
-    for part in parts(context.caps(), n, Dtype::F32.size(), 1) {
+    // Cuts that the narrow side can bind, small enough for the wide one.
+    let caps = Caps { max_binding: context.caps().max_binding / 2, ..context.caps().clone() };
+    for part in parts(&caps, n, Dtype::F16.size(), 1) {
         let problem = Convert { n: part.rows, direction };
         run(
             context,

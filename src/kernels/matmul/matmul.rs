@@ -164,7 +164,10 @@ impl Kernel for Matmul {
         let variant = |(elem, weight): (Dtype, Dtype)| {
             let variant = Variant::new(elem, wg).weights(weight).with("ROWS", rows);
             let variant = variant.with("TILE_PACKS", tile_n.div_ceil(pack)).module(pack_module(pack));
-            let variant = variant.module(layout).module(epilogue);
+            let mut variant = variant.module(layout).module(epilogue);
+            if self.epilogue == Epilogue::BiasGelu {
+                variant = variant.module(wgsl!("shared/gelu.wgsl"));
+            }
             match (pack, weight) {
                 (4, Dtype::Bf16) => variant.module(wgsl!("shared/weight_store.bf16.wgsl")),
                 (4, _) => variant.module(wgsl!("shared/weight_store.float.wgsl")),
@@ -264,6 +267,11 @@ impl Kernel for Matmul {
             case(17, 40, 96, Layout::Rows, BiasResidual),
             case(34, 33, 31, Layout::Rows, BiasGateResidual { groups: 2 }),
             case(66, 128, 128, Layout::Columns, None),
+            // Four at a time, with an edge in each direction.
+            case(9, 20, 36, Layout::Rows, None),
+            case(37, 36, 24, Layout::Rows, Bias),
+            case(130, 68, 64, Layout::Rows, BiasGelu),
+            case(34, 36, 32, Layout::Rows, BiasGateResidual { groups: 2 }),
         ]
     }
 

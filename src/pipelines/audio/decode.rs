@@ -13,6 +13,9 @@ use symphonia::core::meta::MetadataOptions;
 /// Longest sound, in samples of one channel: an hour at 48 kHz. Bounds what a small compressed file can grow to.
 const MAX_SAMPLES: usize = 48_000 * 3600;
 
+/// Largest file that is read.
+const MAX_BYTES: u64 = 1 << 30;
+
 /// A sound of one channel.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Sound {
@@ -30,7 +33,7 @@ impl Sound {
     /// silent of samples, longer than an hour at 48 kHz, or changes its channels or rate.
     pub fn open(path: impl AsRef<Path>) -> Result<Self> {
         let path = path.as_ref();
-        let bytes = std::fs::read(path).map_err(|e| Error::io(path, e))?;
+        let bytes = crate::weights::file::read(path, MAX_BYTES, "a sound")?;
         Self::decode(bytes, path)
     }
 

@@ -69,7 +69,10 @@ impl TimingCurve {
             let from = start + i as f64 * period.map_or(0.0, Moment::number);
             Span { from: moment(from), to: moment(from + long), level }
         };
-        Self::spans(axis, &(0..times as usize).map(span).collect::<Vec<_>>())
+        // Rounding may count one more, which would begin where the clip ends.
+        let inside =
+            |i: &usize| *i == 0 || start + *i as f64 * period.map_or(0.0, Moment::number) < clip - 1e-9;
+        Self::spans(axis, &(0..times as usize).filter(inside).map(span).collect::<Vec<_>>())
     }
 
     /// `low` up to one moment, a straight line, `high` from another on. `low` may be above `high`.

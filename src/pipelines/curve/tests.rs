@@ -87,6 +87,11 @@ fn parses_every_form() {
     assert_eq!(parse("pulse:1/2"), parse("1..3"));
     assert_eq!(parse("pulse:1/2/4"), parse("1..3,5..7"));
     assert_eq!(parse("pulse:0s/0.25s/0.5s"), [1., 1., 0., 1., 0., 1., 0., 1.]);
+    // Whole numbers of periods that rounding sees as one more.
+    let wan = TimeAxis::new(21, 4, 16.0).unwrap();
+    for text in ["pulse:0.8s/0.1s/0.3s", "pulse:2.9s/0.2s/0.7s", "pulse:3.8s/0.05s/0.1s"] {
+        assert!(TimingCurve::parse(text, &wan).is_ok(), "{text}");
+    }
     assert_eq!(parse("pulse:6/3/4"), [0., 0., 0., 0., 0., 0., 1., 1.]);
     assert_eq!(parse(" ON "), [1.; 8]);
     assert_eq!(parse("on@0.5"), [0.5; 8]);

@@ -8,7 +8,7 @@ use crate::kernels::temporal::{GroupTerms, TemporalOutcome, temporal_loss};
 use crate::models::wan::{Capture, CrossMask, Wan, WanOptions, WanText};
 use crate::pipelines::sampling::{SamplerState, guidance};
 use crate::pipelines::unipc::{AfterEdit, Sampler};
-use crate::{Error, HostTensor, Result, Tensor};
+use crate::{Dtype, Error, HostTensor, Result, Tensor};
 use std::ops::ControlFlow;
 
 struct Run<'a> {
@@ -158,6 +158,10 @@ impl<'a> Run<'a> {
                     }
                 }
             }
+        }
+        if control.guidance.is_some() && model.precision().activations == Dtype::F16 {
+            let reason = "gradients into the map are below what f16 holds; bf16 has the range";
+            return Err(Error::input("precision f16 with a gradient", reason));
         }
         if let Some(guidance) = &control.guidance {
             let layers = model.config().num_layers as f32;
