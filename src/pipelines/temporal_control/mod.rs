@@ -203,7 +203,7 @@ pub enum Event<'a> {
     },
 }
 
-/// Tells a run to go on or to stop; stopping ends it with [`Error::Cancelled`].
+/// Tells a run to go on or to stop; stopping ends it with [`crate::Error::Cancelled`].
 pub type Hook<'a> = &'a mut dyn FnMut(&Event<'_>) -> ControlFlow<()>;
 
 /// Conditional and negative text of a run.
@@ -215,7 +215,7 @@ pub struct Prompts<'a> {
     pub negative: &'a WanText,
     /// Its strength; at 1 the negative branch is not computed.
     pub scale: f32,
-    /// Rows that the feed-forward layers take at a time; see [`WanOptions::rows_at_a_time`]. Results do not depend on
+    /// Rows that the feed-forward layers take at a time; see [`crate::models::wan::WanOptions::rows_at_a_time`]. Results do not depend on
     /// it.
     pub rows_at_a_time: Option<usize>,
 }
