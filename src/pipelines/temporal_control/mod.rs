@@ -215,7 +215,7 @@ pub struct Prompts<'a> {
     pub negative: &'a WanText,
     /// Its strength; at 1 the negative branch is not computed.
     pub scale: f32,
-    /// Rows that the feed-forward layers take at a time; see [`crate::models::wan::WanOptions::rows_at_a_time`]. Results do not depend on
-    /// it.
+    /// Rows that the feed-forward layers take at a time; see [`crate::models::wan::WanOptions::rows_at_a_time`]. Results
+    /// do not depend on it.
     pub rows_at_a_time: Option<usize>,
 }
