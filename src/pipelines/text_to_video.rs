@@ -4,17 +4,18 @@
 //! A model without a VAE works on pixels: its latent is the clip, in −1..1. A folder with a VAE gives the latent; its
 //! decoder is not part of the crate yet, and the folder is refused rather than decoded wrongly.
 
+#[cfg(all(feature = "tokenizers", not(target_arch = "wasm32")))]
+mod generate;
+
 use super::curve::{TimeAxis, TimingCurve};
-use super::sampling::noise;
-use super::schedule::{Schedule, SigmaGrid};
-use super::temporal_control::{Control, Guidance, Hook, Prompts, TemporalMask, TimedTokens, sample};
-use super::unipc::{Sampler, Solver};
+use super::schedule::SigmaGrid;
+use super::temporal_control::{Guidance, TemporalMask};
+use super::unipc::Solver;
 use crate::gpu::Context;
 use crate::models::tokenizer::WordMatch;
-use crate::models::umt5::{Umt5, Umt5Config, Umt5Weights};
-use crate::models::wan::{Wan, WanConfig, WanText, WanWeights};
-use crate::nn::Precision;
-use crate::weights::{ConfigFile, WeightStore};
+use crate::models::umt5::Umt5;
+use crate::models::wan::{Wan, WanText};
+use crate::weights::ConfigFile;
 use crate::{Error, HostTensor, Result};
 
 /// Most places of a latent, frames times height times width: hundreds of times what Wan draws, and small enough that
@@ -98,116 +99,6 @@ pub struct Prompt {
     pub encoding: crate::models::tokenizer::Encoding,
     /// Keys and values of every cross-attention.
     pub text: WanText,
-}
-
-#[cfg(all(feature = "tokenizers", not(target_arch = "wasm32")))]
-impl TextToVideo {
-    /// Loads a model folder, in f32.
-    pub fn open(context: &Context, folder: impl AsRef<std::path::Path>) -> Result<Self> {
-        Self::open_as(context, folder, Precision::F32)
-    }
-
-    /// Loads a model folder, its numbers stored in `precision`; of the text encoder only the weights are.
-    pub fn open_as(
-        context: &Context,
-        folder: impl AsRef<std::path::Path>,
-        precision: Precision,
-    ) -> Result<Self> {
-        precision.check(context)?;
-        let folder = folder.as_ref();
-        let index = folder.join("model_index.json");
-        let index = ConfigFile::open(&index)?;
-        let has_vae = index.get("vae").and_then(|v| v.get(0)).is_some_and(|v| !v.is_null());
-        if has_vae {
-            return Err(index.refuse("the folder has a VAE, whose decoder is not part of the crate yet"));
-        }
-        let tokenizer = crate::models::tokenizer::Tokenizer::from_folder(folder.join("tokenizer"))?;
-        let encoder_folder = folder.join("text_encoder");
-        let encoder_config = Umt5Config::open(encoder_folder.join("config.json"))?;
-        let encoder = Umt5Weights::new(&WeightStore::open(&encoder_folder)?, encoder_config)?;
-        let encoder = Umt5::with_storage(context, encoder, precision.weights)?;
-        let transformer_folder = folder.join("transformer");
-        let config =
-            WanConfig::open(transformer_folder.join("config.json"))?.with_text_len(tokenizer.max_length())?;
-        let transformer = WanWeights::new(&WeightStore::open(&transformer_folder)?, config)?;
-        let transformer = Wan::with_precision(context, &transformer, precision)?;
-        if encoder.config().d_model != transformer.config().text_dim {
-            return Err(index.refuse(format!(
-                "text encoder of width {} beside a transformer that takes {}",
-                encoder.config().d_model,
-                transformer.config().text_dim
-            )));
-        }
-        let defaults = ClipDefaults::read(folder)?;
-        Ok(Self { context: context.clone(), tokenizer, encoder, transformer, defaults })
-    }
-
-    /// Encodes a prompt, once for any number of clips.
-    pub fn encode(&self, prompt: &str) -> Result<Prompt> {
-        let encoding = self.tokenizer.encode(prompt)?;
-        let n = encoding.ids.len();
-        // Padding never reaches the encoder: encoding the real tokens alone gives the same rows.
-        let rows = self.encoder.encode(&encoding.ids, n, &[n])?;
-        let width = self.transformer.config().text_dim;
-        let text = self.transformer.text_on_device(&rows.reshape([n, width])?)?;
-        Ok(Prompt { encoding, text })
-    }
-
-    /// A request with the folder's defaults.
-    pub fn request(&self, prompt: &str) -> ClipRequest {
-        let d = &self.defaults;
-        ClipRequest {
-            prompt: prompt.into(),
-            negative_prompt: String::new(),
-            size: d.size,
-            seed: 0,
-            steps: d.steps,
-            guidance_scale: d.guidance_scale,
-            shift: d.shift,
-            grid: SigmaGrid::Wan,
-            solver: Solver::UniPc,
-            words: Vec::new(),
-            guidance: None,
-            mask: None,
-            rows_at_a_time: None,
-        }
-    }
-
-    /// Makes a clip: `(channels, frames, height, width)`, pixels in −1..1 for a model without a VAE.
-    pub async fn generate(&self, request: &ClipRequest, hook: Hook<'_>) -> Result<HostTensor> {
-        let [frames, height, width] = request.size;
-        self.transformer.config().grid(frames, height, width)?;
-        if frames.saturating_mul(height).saturating_mul(width) > MAX_PLACES {
-            let reason = format!("{frames} × {height} × {width} make more than {MAX_PLACES} places");
-            return Err(Error::input("size", reason));
-        }
-        if !request.guidance_scale.is_finite() {
-            return Err(Error::input("guidance_scale", format!("{}", request.guidance_scale)));
-        }
-        let positive = self.encode(&request.prompt)?;
-        let negative = self.encode(&request.negative_prompt)?;
-        let mut groups = Vec::with_capacity(request.words.len());
-        for word in &request.words {
-            let tokens = positive.encoding.token_indices(&word.phrase, word.occurrence)?;
-            groups.push(TimedTokens { tokens, curve: word.curve.clone() });
-        }
-        let steered = request.guidance.is_some() || request.mask.is_some();
-        let control = Control { groups, guidance: request.guidance.clone(), mask: request.mask };
-        let sampler =
-            Sampler::new(Schedule::new(request.grid, request.steps, request.shift)?, request.solver);
-        let latent = noise(request.seed, [self.transformer.config().in_dim, frames, height, width]);
-        let prompts = Prompts {
-            positive: &positive.text,
-            negative: &negative.text,
-            scale: request.guidance_scale,
-            rows_at_a_time: request.rows_at_a_time,
-        };
-        let clip =
-            sample(&self.transformer, &latent, prompts, &sampler, steered.then_some(&control), hook).await?;
-        let clip = clip.to_host().await?;
-        clip.require_finite("clip")?;
-        Ok(clip)
-    }
 }
 
 impl TextToVideo {

@@ -56,6 +56,14 @@ const FIRST: &[Step] = &[
             &[],
         ),
     },
+    // Every other step has all features on, of which an app may want none.
+    Step {
+        name: "bare library",
+        action: Action::Cargo(
+            &["clippy", "--release", "--lib", "--no-default-features", "--", "-D", "warnings"],
+            &[],
+        ),
+    },
     Step {
         name: "tests",
         action: Action::Cargo(
