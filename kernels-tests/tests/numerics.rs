@@ -48,6 +48,9 @@ fn main() {
         }
     };
     context.borrow(|context| eprintln!("adapter: {}", context.caps()));
+    // Devices outlive the process's exit: one that its last test drops may be torn down while the driver's own handlers
+    // for the exit run.
+    let kept = (context.clone(), plain.clone());
     let mut trials = Vec::new();
     for (label, devices, all) in [("", context, true), ("default-limits ", plain, false)] {
         let caps = devices.borrow(|context| context.caps().clone());
@@ -69,5 +72,7 @@ fn main() {
             }
         }
     }
-    libtest_mimic::run(&arguments, trials).exit();
+    let conclusion = libtest_mimic::run(&arguments, trials);
+    std::mem::forget(kept);
+    conclusion.exit();
 }

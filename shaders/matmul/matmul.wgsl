@@ -1,7 +1,7 @@
 // y = epilogue(x · op(w)), op(w) = wᵀ for a weight (n, k), w for a weight (k, n).
 //
 // Each invocation computes ROWS rows by TILE_PACKS packs of columns in registers. Neighbouring invocations take
-// neighbouring rows, so every weight is read at one address by the whole workgroup.
+// neighbouring rows, so a workgroup shares every weight: `weight_tile` says how it comes by them.
 struct Params {
     m: u32,
     n: u32,
@@ -17,15 +17,17 @@ fn matmul(@builtin(workgroup_id) wg: vec3<u32>, @builtin(local_invocation_id) li
     let inputs = params.k / PACK;
     let outputs = params.n / PACK;
     let pack0 = wg.x * TILE_PACKS;
-    let row0 = ((wg.y + params.first_workgroup) * WG_SIZE + lid.x) * ROWS;
+    // Row r of an invocation lies WG_SIZE rows after row r - 1: stores of a workgroup stay close together.
+    let row0 = (wg.y + params.first_workgroup) * WG_SIZE * ROWS + lid.x;
     var acc: array<array<Pack, TILE_PACKS>, ROWS>;
     for (var i = 0u; i < inputs; i++) {
         var xv: array<Pack, ROWS>;
         for (var r = 0u; r < ROWS; r++) {
-            xv[r] = widen(x[min(row0 + r, params.m - 1u) * inputs + i]);
+            xv[r] = widen(x[min(row0 + r * WG_SIZE, params.m - 1u) * inputs + i]);
         }
+        let tile = weight_tile(i, pack0, lid.x);
         for (var c = 0u; c < TILE_PACKS; c++) {
-            let block = weight_block(i, min(pack0 + c, outputs - 1u));
+            let block = weight_block(tile, c);
             for (var r = 0u; r < ROWS; r++) {
                 acc[r][c] += product(xv[r], block);
             }
@@ -33,8 +35,8 @@ fn matmul(@builtin(workgroup_id) wg: vec3<u32>, @builtin(local_invocation_id) li
     }
     for (var r = 0u; r < ROWS; r++) {
         for (var c = 0u; c < TILE_PACKS; c++) {
-            if (row0 + r < params.m && pack0 + c < outputs) {
-                store(row0 + r, pack0 + c, acc[r][c]);
+            if (row0 + r * WG_SIZE < params.m && pack0 + c < outputs) {
+                store(row0 + r * WG_SIZE, pack0 + c, acc[r][c]);
             }
         }
     }

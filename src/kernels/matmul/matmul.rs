@@ -84,12 +84,38 @@ impl Matmul {
         if self.n.is_multiple_of(4) && self.k.is_multiple_of(4) { 4 } else { 1 }
     }
 
+    /// Tiles for these capabilities, best first.
+    ///
+    /// On a CPU a load of one address costs a bounds check and a branch for each number of it, so the invocations of a
+    /// vector register read a tile between them; rows times columns then hide the handing round. On a GPU registers
+    /// bound the tile. Few rows leave most invocations of a tall tile without work.
+    fn tiles(&self, caps: &Caps) -> Vec<Tile> {
+        let few = |wg: u32| self.m <= wg as usize;
+        if caps.class != AdapterClass::Software {
+            let (rows, columns) = if few(64) { (1, 4) } else { (4, 8) };
+            return vec![Tile { wg: 64, rows, columns, subgroup: false }];
+        }
+        let (rows, columns) = if few(8) { (1, 4) } else { (2, 8) };
+        let direct = Tile { wg: 8, rows, columns, subgroup: false };
+        let one_size = caps.subgroup.filter(|(low, high)| low == high && [4, 8, 16].contains(low));
+        let Some((size, _)) = one_size.filter(|_| self.pack() == 4 && !few(8)) else { return vec![direct] };
+        vec![Tile { wg: size, rows: 4, columns: 16, subgroup: true }, direct]
+    }
+
     fn groups(&self) -> usize {
         match self.epilogue {
             Epilogue::BiasGateResidual { groups } => groups,
             _ => 1,
         }
     }
+}
+
+/// Rows and columns that one invocation computes, and how its workgroup reads weights.
+struct Tile {
+    wg: u32,
+    rows: usize,
+    columns: usize,
+    subgroup: bool,
 }
 
 fn gelu(x: f64) -> f64 {
@@ -141,12 +167,6 @@ impl Kernel for Matmul {
     }
 
     fn variants(&self, caps: &Caps) -> Vec<Variant> {
-        // Rows per invocation × columns per invocation: on a CPU weights are broadcast and rows gathered, so wide
-        // tiles pay; on a GPU registers bound the tile.
-        let (wg, rows, tile_n) =
-            if caps.class == AdapterClass::Software { (8, 2, 16usize) } else { (64, 4, 8) };
-        // Few rows leave most invocations of a wide tile without work.
-        let (rows, tile_n) = if self.m <= wg as usize { (1, tile_n / 4) } else { (rows, tile_n) };
         let epilogue = match self.epilogue {
             Epilogue::None => wgsl!("shared/epilogue.none.wgsl"),
             Epilogue::Bias => wgsl!("shared/epilogue.bias.wgsl"),
@@ -161,23 +181,37 @@ impl Kernel for Matmul {
             (Layout::Rows, _) => wgsl!("shared/weight.rows.single.wgsl"),
             (Layout::Columns, _) => wgsl!("shared/weight.columns.single.wgsl"),
         };
-        let variant = |(elem, weight): (Dtype, Dtype)| {
-            let variant = Variant::new(elem, wg).weights(weight).with("ROWS", rows);
-            let variant = variant.with("TILE_PACKS", tile_n.div_ceil(pack)).module(pack_module(pack));
+        let variant = |tile: &Tile, (elem, weight): (Dtype, Dtype)| {
+            let variant = Variant::new(elem, tile.wg).weights(weight).with("ROWS", tile.rows);
+            let variant = variant.with("TILE_PACKS", tile.columns.div_ceil(pack)).module(pack_module(pack));
             let mut variant = variant.module(layout).module(epilogue);
             if self.epilogue == Epilogue::BiasGelu {
                 variant = variant.module(wgsl!("shared/gelu.wgsl"));
             }
-            match (pack, weight) {
-                (4, Dtype::Bf16) => variant.module(wgsl!("shared/weight_store.bf16.wgsl")),
-                (4, _) => variant.module(wgsl!("shared/weight_store.float.wgsl")),
-                _ => variant,
+            if pack != 4 {
+                return variant.module(wgsl!("shared/weight_block.single.wgsl"));
             }
+            let (reading, store) = (
+                if tile.subgroup {
+                    wgsl!("shared/weight_tile.subgroup.wgsl")
+                } else {
+                    wgsl!("shared/weight_tile.direct.wgsl")
+                },
+                if weight == Dtype::Bf16 {
+                    wgsl!("shared/weight_store.bf16.wgsl")
+                } else {
+                    wgsl!("shared/weight_store.float.wgsl")
+                },
+            );
+            let variant = variant.module(wgsl!("shared/weight_block.wgsl")).module(reading).module(store);
+            Variant { subgroup: tile.subgroup, ..variant }
         };
         let stored = elems(caps, pack);
         let same = stored.iter().map(|&d| (d, d));
         let narrow_weights = stored.iter().filter(|&&d| d != Dtype::F32).map(|&d| (Dtype::F32, d));
-        same.chain(narrow_weights).map(variant).collect()
+        let types: Vec<_> = same.chain(narrow_weights).collect();
+        // The first variant of a pair of types is the one that runs.
+        self.tiles(caps).iter().flat_map(|tile| types.iter().map(|&t| variant(tile, t))).collect()
     }
 
     fn launch(&self, _caps: &Caps, variant: &Variant) -> Launch {
