@@ -7,7 +7,7 @@
 //! Source: Milakov & Gimelshein 2018 (running softmax); entropy as `lse − Σ p · score`.
 
 use super::cases;
-use super::problem::AttentionProblem;
+use super::problem::{AttentionProblem, Tiling};
 use super::reference;
 use crate::gpu::Caps;
 use crate::kernels::{Gradient, Kernel, Launch, Slot, Tolerance, Variant, Work, run};
@@ -51,7 +51,7 @@ impl Kernel for Attention {
     }
 
     fn variants(&self, caps: &Caps) -> Vec<Variant> {
-        self.0.variants(caps, &["TILE_KV", "ENTROPY"], &[])
+        self.0.tiled(caps, &Tiling::keys(32), &["ENTROPY"], &[])
     }
 
     fn launch(&self, _caps: &Caps, variant: &Variant) -> Launch {

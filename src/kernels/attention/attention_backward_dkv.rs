@@ -4,7 +4,7 @@
 //! invocation owns a key, so the result does not depend on the order of workgroups.
 
 use super::cases;
-use super::problem::{AttentionProblem, MAP_GRAD, MAP_GRAD_USES};
+use super::problem::{AttentionProblem, MAP_GRAD, MAP_GRAD_USES, Tiling};
 use super::reference::{self, Upstream};
 use crate::gpu::Caps;
 use crate::kernels::{Gradient, Kernel, Launch, Slot, Tolerance, Variant, Work, run};
@@ -49,7 +49,7 @@ impl Kernel for AttentionBackwardDkv {
     }
 
     fn variants(&self, caps: &Caps) -> Vec<Variant> {
-        self.0.variants(caps, &MAP_GRAD_USES, &[MAP_GRAD])
+        self.0.tiled(caps, &Tiling::queries(16), &MAP_GRAD_USES, &[MAP_GRAD])
     }
 
     fn launch(&self, _caps: &Caps, variant: &Variant) -> Launch {

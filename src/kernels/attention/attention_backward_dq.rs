@@ -4,7 +4,7 @@
 //! Shapes: as in `attention`; `stats (2, batch, heads, seq_q)` f32 from `attention_backward_delta`; `dq` like `q`.
 
 use super::cases;
-use super::problem::{AttentionProblem, MAP_GRAD, MAP_GRAD_USES};
+use super::problem::{AttentionProblem, MAP_GRAD, MAP_GRAD_USES, Tiling};
 use super::reference::{self, Upstream};
 use crate::gpu::{Access, Caps};
 use crate::kernels::{Gradient, Kernel, Launch, Slot, Tolerance, Variant, Work, run};
@@ -49,7 +49,7 @@ impl Kernel for AttentionBackwardDq {
     }
 
     fn variants(&self, caps: &Caps) -> Vec<Variant> {
-        self.0.variants(caps, &MAP_GRAD_USES, &[MAP_GRAD])
+        self.0.tiled(caps, &Tiling::keys(16), &MAP_GRAD_USES, &[MAP_GRAD])
     }
 
     fn launch(&self, _caps: &Caps, variant: &Variant) -> Launch {

@@ -136,6 +136,38 @@ struct Params {
     first_workgroup: u32,
 }
 
+/// How a kernel takes its tiles: of keys, for kernels that own queries, or of queries, for those that own keys.
+pub(super) struct Tiling {
+    /// Constant that holds the size of a tile.
+    size: &'static str,
+    /// Module by which every invocation reads the tile itself.
+    direct: Source,
+    /// Module by which a subgroup reads it together.
+    subgroup: Source,
+    /// Vectors of one operand that the subgroup variant may keep in registers.
+    vectors: usize,
+}
+
+impl Tiling {
+    pub(super) const fn keys(vectors: usize) -> Self {
+        Self {
+            size: "TILE_KV",
+            direct: wgsl!("shared/keys.direct.wgsl"),
+            subgroup: wgsl!("shared/keys.subgroup.wgsl"),
+            vectors,
+        }
+    }
+
+    pub(super) const fn queries(vectors: usize) -> Self {
+        Self {
+            size: "TILE_Q",
+            direct: wgsl!("shared/queries.direct.wgsl"),
+            subgroup: wgsl!("shared/queries.subgroup.wgsl"),
+            vectors,
+        }
+    }
+}
+
 /// Constants that the gradient into the map depends on.
 pub(super) const MAP_GRAD_USES: [&str; 5] = ["GROUPS", "ENTROPY", "MASS_MEAN", "MASS_MAX", "UPSTREAM"];
 const SHARED: Source = wgsl!("shared/attention.shared.wgsl");
@@ -282,14 +314,9 @@ impl AttentionProblem {
             Mask::Temporal { .. } => wgsl!("shared/mask.temporal.wgsl"),
             Mask::Relative => wgsl!("shared/mask.relative.wgsl"),
         };
-        // A CPU driver unrolls the tile times the head and compiles the result for minutes: both together stay below 32
-        // vectors there. Keys of a tile share one rescaling of the result, so a wide head rescales more often.
-        let vectors = (self.shape.head_dim / 4).max(1);
-        let tile_kv = if caps.class == AdapterClass::Software { (32 / vectors).clamp(1, 8) } else { 4 };
         let variant = |elem| {
             let mut variant = Variant::new(elem, lanes(caps))
                 .with("HEAD_DIM", self.shape.head_dim)
-                .with("TILE_KV", tile_kv)
                 .with("GROUPS", self.readout.columns)
                 .flag("ENTROPY", self.readout.entropy)
                 .flag("MASS_MEAN", self.readout.mass == Some(Mass::Mean))
@@ -301,6 +328,35 @@ impl AttentionProblem {
             extra.iter().fold(variant, |v, &m| v.module(m))
         };
         elems(caps, 4).into_iter().map(variant).collect()
+    }
+
+    /// Variants of a kernel that keeps some rows of a head in registers and takes what they meet in tiles.
+    ///
+    /// On a CPU a workgroup is one vector register. A load of one address costs it a bounds check and a branch for each
+    /// number, so the invocations read a tile between them and hand it round, where there are subgroups of one size;
+    /// `vectors` four-wide vectors of each operand stay in registers then. Without, and on a GPU, every invocation reads
+    /// the tile itself: then a CPU's driver unrolls the tile times the head and compiles the result for minutes, so both
+    /// together stay below 32 vectors.
+    pub(super) fn tiled(
+        &self,
+        caps: &Caps,
+        tile: &Tiling,
+        uses: &[&str],
+        extra: &[Source],
+    ) -> Vec<Variant> {
+        let vectors = (self.shape.head_dim / 4).max(1);
+        let one_size = caps.subgroup.filter(|(low, high)| low == high && (4..=16).contains(low));
+        let lanes = one_size.filter(|_| caps.class == AdapterClass::Software).map(|(size, _)| size as usize);
+        let keys = if caps.class == AdapterClass::Software { (32 / vectors).clamp(1, 8) } else { 4 };
+        let take = |variant: Variant| match lanes {
+            Some(lanes) => {
+                let rows = (tile.vectors / vectors).clamp(1, 4);
+                let variant = variant.with("ROWS", rows).with(tile.size, lanes).module(tile.subgroup);
+                Variant { subgroup: true, ..variant }
+            }
+            None => variant.with("ROWS", 1).with(tile.size, keys).module(tile.direct),
+        };
+        self.variants(caps, uses, extra).into_iter().map(take).collect()
     }
 
     /// Parameters and grid over `items` (rows or keys) × `y` × `z`, cut along the items where the work is long.
@@ -337,7 +393,8 @@ impl AttentionProblem {
             grad_mass_at: grad_mass_at as u32,
             first_workgroup: 0,
         };
-        let groups = (items as u32).div_ceil(variant.number("WG_SIZE").max(1));
+        let rows = variant.number("WG_SIZE").max(1) * variant.number("ROWS").max(1);
+        let groups = (items as u32).div_ceil(rows);
         Launch::new(&params, [groups, y as u32, z as u32])
             .split(0, std::mem::offset_of!(Params, first_workgroup))
     }
