@@ -337,13 +337,7 @@ impl AttentionProblem {
     /// `vectors` four-wide vectors of each operand stay in registers then. Without, and on a GPU, every invocation reads
     /// the tile itself: then a CPU's driver unrolls the tile times the head and compiles the result for minutes, so both
     /// together stay below 32 vectors.
-    pub(super) fn tiled(
-        &self,
-        caps: &Caps,
-        tile: &Tiling,
-        uses: &[&str],
-        extra: &[Source],
-    ) -> Vec<Variant> {
+    pub(super) fn tiled(&self, caps: &Caps, tile: &Tiling, uses: &[&str], extra: &[Source]) -> Vec<Variant> {
         let vectors = (self.shape.head_dim / 4).max(1);
         let one_size = caps.subgroup.filter(|(low, high)| low == high && (4..=16).contains(low));
         let lanes = one_size.filter(|_| caps.class == AdapterClass::Software).map(|(size, _)| size as usize);

@@ -219,9 +219,10 @@ impl<'a> Run<'a> {
         let time = self.model.time(self.timestep(asked)?)?;
         let mut tape = if record { Tape::record_keeping(g.keep) } else { Tape::forward() };
         let leaf = tape.leaf(z.clone());
-        let mask = self.mask_at(asked);
+        // Read without the mask: under it the map follows the curve whatever the latent holds, and the gradient would have
+        // nothing to do.
         let rows_at_a_time = self.prompts.rows_at_a_time;
-        let options = WanOptions { capture: Some(capture), mask, rows_at_a_time, on_block: None };
+        let options = WanOptions { mask: None, capture: Some(capture), rows_at_a_time, on_block: None };
         let out = self.model.forward(&mut tape, &leaf, &time, self.prompts.positive, options)?;
         let map = out.map.ok_or_else(|| Error::input("forward", "no map"))?;
         let outcome = temporal_loss(map.tensor(), masks, &g.objective)?;
