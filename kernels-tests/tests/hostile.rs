@@ -66,14 +66,15 @@ fn allowed(parser: &str, input: usize) -> usize {
     }
 }
 
-/// Panics inside the tokenizer library are turned into errors; the default hook would first print each with a backtrace,
-/// whose symbols take more memory than any parser.
+/// Panics inside the tokenizer and the sound library are turned into errors; the default hook would first print each with
+/// a backtrace, whose symbols take more memory than any parser.
 fn without_caught_panics() {
     static ONCE: std::sync::Once = std::sync::Once::new();
     ONCE.call_once(|| {
         let default = std::panic::take_hook();
         std::panic::set_hook(Box::new(move |info| {
-            if !info.location().is_some_and(|place| place.file().contains("tokenizers-")) {
+            let caught = |file: &str| file.contains("tokenizers-") || file.contains("symphonia-");
+            if !info.location().is_some_and(|place| caught(place.file())) {
                 default(info);
             }
         }));

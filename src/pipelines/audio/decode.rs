@@ -1,5 +1,6 @@
 //! Files to samples.
 
+use crate::error::without_panic;
 use crate::{Error, Result};
 use std::io::Cursor;
 use std::path::Path;
@@ -51,6 +52,12 @@ impl Sound {
     /// As [`open`](Self::open).
     pub fn decode(bytes: Vec<u8>, name: impl AsRef<Path>) -> Result<Self> {
         let name = name.as_ref();
+        // The library asserts what it believes of a Vorbis header.
+        without_panic(|| Self::decode_unguarded(bytes, name))
+            .unwrap_or_else(|| Err(Error::file(name, "its headers contradict themselves")))
+    }
+
+    fn decode_unguarded(bytes: Vec<u8>, name: &Path) -> Result<Self> {
         let refuse = |reason: &str| Error::file(name, format!("{reason} (wav, mp3, flac and ogg are read)"));
         let failed = |error: Refused| refuse(&error.to_string());
         let stream = MediaSourceStream::new(Box::new(Cursor::new(bytes)), Default::default());
@@ -65,6 +72,9 @@ impl Sound {
             reader.default_track(TrackType::Audio).ok_or_else(|| refuse("there is no sound in it"))?;
         let parameters = track.codec_params.as_ref().and_then(|p| p.audio());
         let parameters = parameters.ok_or_else(|| refuse("its codec is not stated"))?;
+        if parameters.extra_data.as_deref().is_some_and(super::codebooks::too_large) {
+            return Err(refuse("its codebooks are larger than any encoder's"));
+        }
         let mut decoder = symphonia::default::get_codecs()
             .make_audio_decoder(parameters, &AudioDecoderOptions::default())
             .map_err(failed)?;
