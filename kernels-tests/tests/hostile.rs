@@ -427,6 +427,23 @@ fn links_pipes_and_folders_in_the_place_of_files_are_refused() {
     assert!(WeightStore::open(at("m-1.safetensors")).unwrap().contains("a"));
 }
 
+/// A header of a few bytes may not make the sound library reserve gigabytes, or end the process.
+#[test]
+fn sounds_that_once_broke_the_decoder_are_refused_for_what_is_wrong() {
+    without_caught_panics();
+    for (file, reason) in [
+        ("vorbis_codebooks_of_gigabytes", "codebooks are larger"),
+        ("vorbis_codebook_of_32_dimensions", "headers contradict themselves"),
+        ("wav_of_32770_channels", "(wav, mp3, flac and ogg are read)"),
+    ] {
+        let bytes = std::fs::read(root().join("fuzz/regressions/sound").join(file)).unwrap();
+        let mut text = String::new();
+        let peak = peak_of(|| text = refusal(foveal::pipelines::audio::Sound::decode(bytes, "beat")));
+        assert!(text.starts_with("beat: ") && text.contains(reason), "{file}: {text}");
+        assert!(peak < 4 << 20, "{file}: {peak} bytes");
+    }
+}
+
 #[test]
 fn a_golden_case_stays_in_its_folder() {
     for outside in ["../model", "/etc", "a/../../b"] {
