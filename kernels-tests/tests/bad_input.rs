@@ -380,7 +380,12 @@ fn a_feature_that_the_device_lacks_is_named() {
     let error = half.and_then(|x| gelu(&x)).unwrap_err();
     assert!(matches!(error, Error::Unsupported { .. }), "{error:?}");
     let text = error.to_string();
-    assert!(text.contains("f16") && text.contains(&context.caps().adapter), "{text}");
+    assert!(text.contains("shaders cannot use f16") && text.contains(&context.caps().adapter), "{text}");
+    // What the device could store, but not at this size.
+    let x = Tensor::from_f32_as(&context, [7], &[1.0; 7], Dtype::Bf16).unwrap();
+    let text = gelu(&x).unwrap_err().to_string();
+    assert!(text.contains("at this size the kernel stores f32; bf16 lies two in a word"), "{text}");
+    drop(x);
     assert_eq!(context.memory().live, live);
     let x = Tensor::from_f32(&context, [8], &[1.0; 8]).unwrap();
     assert_eq!(block_on(gelu(&x).unwrap().to_vec()).unwrap().len(), 8);

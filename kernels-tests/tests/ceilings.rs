@@ -16,10 +16,8 @@ fn every_ceiling_is_valid() {
     let caps = Caps::webgpu_default();
     let plain = Capabilities::empty();
     let coop = Capabilities::SHADER_FLOAT16 | Capabilities::COOPERATIVE_MATRIX;
-    let mut ceilings: Vec<(String, Composed, Capabilities)> = vec![
-        ("copy".into(), texts::copy(&caps, 32, 4), plain),
-        ("fma".into(), texts::fma(&caps, 32), plain),
-    ];
+    let mut ceilings: Vec<(String, Composed, Capabilities)> =
+        vec![("copy".into(), texts::copy(&caps, 32, 4), plain), ("fma".into(), texts::fma(&caps, 32), plain)];
     for size in texts::COOP_SIZES {
         ceilings.push((format!("coop of {size}"), texts::coop(&caps, 32, size), coop));
     }

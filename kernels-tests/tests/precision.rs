@@ -2,11 +2,11 @@
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test that cannot go on should stop loudly")]
 
+use foveal::kernels::elementwise::convert;
 use foveal::nn::Precision;
 use foveal::pipelines::curve::TimingCurve;
 use foveal::pipelines::temporal_control::Guidance;
 use foveal::pipelines::text_to_video::{TextToVideo, TimedWord};
-use foveal::kernels::elementwise::convert;
 use foveal::{Context, ContextOptions, Dtype, Tensor};
 use std::ops::ControlFlow;
 use std::path::Path;
@@ -60,7 +60,11 @@ fn conversions_round_ties_to_even_bit_by_bit() {
         let mut inexact = 0;
         for (value, found) in values.iter().zip(found) {
             let expected = dtype.round(f64::from(*value)) as f32;
-            assert_eq!(found.to_bits(), expected.to_bits(), "{dtype}: {value:e} became {found:e}, not {expected:e}");
+            assert_eq!(
+                found.to_bits(),
+                expected.to_bits(),
+                "{dtype}: {value:e} became {found:e}, not {expected:e}"
+            );
             inexact += usize::from(expected != *value);
         }
         assert_eq!(inexact, values.len(), "{dtype}: a value that needs no rounding");

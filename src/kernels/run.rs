@@ -36,7 +36,8 @@ fn not_stored(caps: &Caps, variants: &[Variant], elem: Dtype, weight: Option<Dty
     }
     let mut stored: Vec<String> = Vec::new();
     for v in variants {
-        let name = weight.map_or_else(|| v.elem.to_string(), |_| format!("{} with {} weights", v.elem, v.weight));
+        let name =
+            weight.map_or_else(|| v.elem.to_string(), |_| format!("{} with {} weights", v.elem, v.weight));
         if !stored.contains(&name) {
             stored.push(name);
         }

@@ -207,7 +207,10 @@ fn an_operation_that_nobody_knows_fails_and_one_that_is_not_built_is_skipped() {
     folder.case("c", "test.double", tight(), &[("out/y", "F32", floats(&[2.0, 4.0, 6.0]))]);
     let lines = reports(&folder, "");
     assert!(lines[0].starts_with("SKIP later.anything a"), "{lines:?}");
-    assert!(lines[1].starts_with("FAIL test.duoble b") && lines[1].contains("there are test.double, "), "{lines:?}");
+    assert!(
+        lines[1].starts_with("FAIL test.duoble b") && lines[1].contains("there are test.double, "),
+        "{lines:?}"
+    );
     assert!(lines[2].starts_with("PASS test.double c"), "{lines:?}");
 }
 
@@ -251,7 +254,11 @@ fn the_committed_list_names_every_committed_case_and_nothing_else() {
     assert!(list.keys().eq(cases.iter().map(|(name, _)| name)), "{:?}", list.keys());
     for (name, op) in cases {
         let built = ops::OPS.iter().any(|known| known.name == op);
-        assert_eq!(list.get(&name), Some(&if built { expected::Fate::Run } else { expected::Fate::Skip }), "{name}");
+        assert_eq!(
+            list.get(&name),
+            Some(&if built { expected::Fate::Run } else { expected::Fate::Skip }),
+            "{name}"
+        );
     }
 }
 

@@ -111,7 +111,8 @@ impl Kernel for ProbeStorage {
     fn tolerance(&self, elem: Dtype) -> Vec<Tolerance> {
         // f16's subnormals may be flushed to zero: WGSL allows it. 2⁻²⁴ is the one among the inputs.
         let atol = if elem == Dtype::F16 { 6e-8 } else { 0.0 };
-        let reason = "numbers that the type holds exactly, or whose rounding is ours; f16's smallest may become zero";
+        let reason =
+            "numbers that the type holds exactly, or whose rounding is ours; f16's smallest may become zero";
         vec![Tolerance { atol, rtol: 0.0, reason }]
     }
 

@@ -3,8 +3,8 @@
 use std::path::{Path, PathBuf};
 
 use super::{Encoding, WordMatch, clean_prompt};
-use crate::weights::ConfigFile;
 use crate::error::without_panic;
+use crate::weights::ConfigFile;
 use crate::{Error, Result};
 
 /// Tokens that Wan's text encoder takes, for folders that set no sensible limit.

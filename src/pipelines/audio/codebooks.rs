@@ -117,9 +117,11 @@ mod tests {
             (0, (f64::from(entries).powf(1.0 / f64::from(dimensions)) + 1e-9) as u32),
         ];
         let fields = std::iter::once((books as u32 - 1, 8)).chain((0..books).flat_map(|_| book));
-        let bits: Vec<u8> =
-            fields.flat_map(|(value, n)| (0..n).map(move |i| if i < 32 { (value >> i & 1) as u8 } else { 0 })).collect();
-        let bytes = bits.chunks(8).map(|byte| byte.iter().enumerate().fold(0, |all, (i, bit)| all | bit << i));
+        let bits: Vec<u8> = fields
+            .flat_map(|(value, n)| (0..n).map(move |i| if i < 32 { (value >> i & 1) as u8 } else { 0 }))
+            .collect();
+        let bytes =
+            bits.chunks(8).map(|byte| byte.iter().enumerate().fold(0, |all, (i, bit)| all | bit << i));
         let mut data = b"\x01vorbis".to_vec();
         data.resize(IDENTIFICATION, 0);
         data.extend(b"\x05vorbis");

@@ -89,7 +89,10 @@ impl Sound {
                 Ok(decoded) => {
                     let (rate, channels) = (decoded.spec().rate(), decoded.spec().channels().count());
                     if sound.rate != 0 && sound.rate != rate {
-                        return Err(refuse(&format!("its sample rate changes from {} to {rate}", sound.rate)));
+                        return Err(refuse(&format!(
+                            "its sample rate changes from {} to {rate}",
+                            sound.rate
+                        )));
                     }
                     if !RATES.contains(&rate) || channels == 0 {
                         let found = format!("{rate} samples a second of {channels} channels");
