@@ -38,8 +38,10 @@ impl Dtype {
     pub fn round(self, x: f64) -> f64 {
         match self {
             Self::F32 => f64::from(x as f32),
-            Self::F16 => f64::from(half::f16::from_f64(x).to_f32()),
-            Self::Bf16 => f64::from(half::bf16::from_f64(x).to_f32()),
+            // By way of f32, as a tensor is stored; `half`'s own `from_f64` drops the lower 32 bits of the mantissa first
+            // and so takes what lies just above a tie for one.
+            Self::F16 => f64::from(half::f16::from_f32(x as f32).to_f32()),
+            Self::Bf16 => f64::from(half::bf16::from_f32(x as f32).to_f32()),
             Self::U32 => f64::from(x as u32),
         }
     }
@@ -53,5 +55,20 @@ impl fmt::Display for Dtype {
             Self::Bf16 => "bf16",
             Self::U32 => "u32",
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Dtype;
+
+    #[test]
+    fn what_lies_beside_a_tie_is_none() {
+        for (bits, expected) in [(0x3f80_7fff, 1.0), (0x3f80_8000, 1.0), (0x3f80_8001, 1.007_812_5)] {
+            assert_eq!(Dtype::Bf16.round(f64::from(f32::from_bits(bits))), expected, "{bits:x}");
+        }
+        for (bits, expected) in [(0x3f80_0fff, 1.0), (0x3f80_1000, 1.0), (0x3f80_1001, 1.000_976_562_5)] {
+            assert_eq!(Dtype::F16.round(f64::from(f32::from_bits(bits))), expected, "{bits:x}");
+        }
     }
 }

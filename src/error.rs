@@ -165,3 +165,10 @@ impl Error {
         Self::Problem { kernel, reason: reason.into() }
     }
 }
+
+/// Calls a library that answers some files with a panic instead of an error; `None` where it does. What it leaves behind
+/// must not be used again. The panic hook still runs, and where panics abort, as on wasm32, there is nothing to catch.
+#[cfg(any(feature = "audio", all(feature = "tokenizers", not(target_arch = "wasm32"))))]
+pub(crate) fn without_panic<T>(call: impl FnOnce() -> T) -> Option<T> {
+    std::panic::catch_unwind(std::panic::AssertUnwindSafe(call)).ok()
+}

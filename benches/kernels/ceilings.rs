@@ -1,23 +1,14 @@
 //! What this adapter can do at most, measured: copying memory, f32 multiply-adds, and cooperative matrices where it has
 //! them. A kernel's rate is told as a share of these, not of a data sheet's.
 
-use crate::timing;
+use crate::{texts, timing};
 use foveal::gpu::AdapterClass;
 use foveal::kernels::{Gradient, Kernel, Launch, Slot, Tolerance, Variant, Work, grid, lanes};
-use foveal::shader::{Composed, Const, Head, Source, compose};
+use foveal::shader::{Composed, Source};
 use foveal::tensor::Array;
 use foveal::{Caps, Context, Dtype, Error, Result};
 use rand_pcg::Pcg64;
 use std::fmt;
-
-macro_rules! file {
-    ($name:literal) => {
-        Source {
-            path: concat!("benches/ceilings/", $name),
-            text: include_str!(concat!("../ceilings/", $name)),
-        }
-    };
-}
 
 /// The measured limits of an adapter.
 #[derive(Debug, Clone, Copy)]
@@ -126,9 +117,8 @@ struct Ceiling {
 impl Ceiling {
     fn copy(caps: &Caps, vectors: usize, steps: usize) -> Self {
         let wg_size = lanes(caps).max(8);
-        let head = head(&[], None, wg_size, &[("STEPS", steps)]);
         Self {
-            text: compose(&head, &[params(caps)], file!("copy.wgsl")),
+            text: texts::copy(caps, wg_size, steps),
             read: (4 * vectors, Dtype::F32),
             written: 4 * vectors,
             wg_size,
@@ -145,7 +135,7 @@ impl Ceiling {
         let workgroups = if caps.class == AdapterClass::Software { 1024 } else { 16_384 };
         let invocations = workgroups * wg_size as usize;
         Self {
-            text: compose(&head(&[], None, wg_size, &[]), &[params(caps)], file!("fma.wgsl")),
+            text: texts::fma(caps, wg_size),
             read: (4 * invocations, Dtype::F32),
             written: 4 * invocations,
             wg_size,
@@ -164,16 +154,12 @@ impl Ceiling {
             };
             caps.f16 && caps.coop.iter().any(|c| fits(&c))
         };
-        let (size, shape) = match () {
-            () if lists(16) => (16, file!("coop.16.wgsl")),
-            () if lists(8) => (8, file!("coop.8.wgsl")),
-            () => return None,
-        };
+        let shape = texts::COOP_SIZES.into_iter().find(|size| lists(*size))?;
+        let size = shape as usize;
         let wg_size = caps.subgroup?.0;
         let workgroups = 16_384;
-        let head = head(&["f16", "wgpu_cooperative_matrix"], Some("f16"), wg_size, &[]);
         Some(Self {
-            text: compose(&head, &[params(caps), shape], file!("coop.wgsl")),
+            text: texts::coop(caps, wg_size, shape),
             read: (2 * size * size, Dtype::F16),
             written: workgroups * size * size,
             wg_size,
@@ -207,31 +193,6 @@ impl Ceiling {
     }
 }
 
-fn params(caps: &Caps) -> Source {
-    match caps.immediate_bytes {
-        0..4 => Source {
-            path: "shaders/shared/params.uniform.wgsl",
-            text: include_str!("../../shaders/shared/params.uniform.wgsl"),
-        },
-        _ => Source {
-            path: "shaders/shared/params.immediate.wgsl",
-            text: include_str!("../../shaders/shared/params.immediate.wgsl"),
-        },
-    }
-}
-
-fn head(
-    enables: &[&'static str],
-    elem: Option<&'static str>,
-    wg_size: u32,
-    more: &[(&'static str, usize)],
-) -> Head {
-    let more = more.iter().map(|&(name, value)| (name, Const::U32(value as u32)));
-    let consts = std::iter::once(("WG_SIZE", Const::U32(wg_size))).chain(more).collect();
-    let aliases = elem.map(|elem| ("Elem", elem)).into_iter().collect();
-    Head { enables: enables.to_vec(), aliases, consts }
-}
-
 impl fmt::Display for Ceiling {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "ceiling(count={})", self.count)
@@ -243,7 +204,7 @@ impl Kernel for Ceiling {
     const STEM: &'static str = "ceiling";
     const FAMILY: &'static str = "ceilings";
     const SUMMARY: &'static str = "what an adapter can do at most";
-    const SHADER: Source = file!("copy.wgsl");
+    const SHADER: Source = texts::COPY;
 
     fn check(&self) -> Result<()> {
         if self.count == 0 { Err(Error::problem(Self::STEM, "no rounds")) } else { Ok(()) }

@@ -12,6 +12,7 @@
 
 mod ceilings;
 mod report;
+mod texts;
 mod timing;
 
 use ceilings::Ceilings;

@@ -11,7 +11,10 @@ use foveal::models::umt5::Umt5Config;
 use foveal::models::umt5::keys::Umt5Param;
 use foveal::models::wan::WanConfig;
 use foveal::models::wan::keys::WanParam;
+use foveal::pipelines::audio::{Sound, onset_envelope};
+use foveal::pipelines::audio_mask::{AudioMaskOptions, audio_mask, audio_mask_in_time};
 use foveal::pipelines::curve::{TimeAxis, TimingCurve};
+use foveal::pipelines::plan::{Plan, PlanFormat};
 use foveal::pipelines::text_to_video::ClipDefaults;
 use foveal::weights::{ConfigFile, WeightStore};
 use foveal::{Error, Result};
@@ -32,13 +35,18 @@ pub const PARSERS: &[(&str, Driver)] = &[
     ("curve", curve),
     ("prompt", prompt),
     ("golden_case", golden_case),
+    ("plan", plan),
+    ("sound", sound),
 ];
 
 /// Requires that a refusal is of the kinds that a user's file deserves and says which file it was.
 fn refused(error: &Error, file: &str) {
     let text = error.to_string();
     assert!(
-        matches!(error, Error::File { .. } | Error::Weight { .. } | Error::Io { .. }),
+        matches!(
+            error,
+            Error::File { .. } | Error::Weight { .. } | Error::Io { .. } | Error::NonFinite { .. }
+        ),
         "an error of another kind: {error:?}"
     );
     assert!(text.contains(file), "the error does not name {file}: {text}");
@@ -262,4 +270,87 @@ pub fn golden_case(data: &[u8]) {
         case.model_folder().map(|folder| assert!(folder.starts_with(NAME), "{}", folder.display())),
     ];
     outcomes.iter().filter_map(|o| o.as_ref().err()).for_each(|e| refused(e, NAME));
+}
+
+/// A clip's timing, read as TOML and as JSON; it may name the sound `beat.wav`, which stands beside it.
+pub fn plan(data: &[u8]) {
+    thread_local! {
+        static FOLDER: Folder = {
+            let folder = Folder::new("plan");
+            folder.put("beat.wav", &wav(1_000, 1, &[0, 0, 0, 0, 9_000, -9_000, 500, -500].repeat(40)));
+            folder
+        };
+    }
+    let Ok(text) = std::str::from_utf8(data) else { return };
+    let path = FOLDER.with(|folder| folder.path().join(NAME));
+    let axis = TimeAxis::new(8, 4, 16.0).unwrap_or_else(|e| panic!("{e}"));
+    for format in [PlanFormat::Toml, PlanFormat::Json] {
+        let plan = match Plan::parse(text, format, &path) {
+            Ok(plan) => plan,
+            Err(error) => {
+                refused(&error, NAME);
+                continue;
+            }
+        };
+        assert!(plan.check().is_ok(), "{plan:?}");
+        plan.words.iter().for_each(|word| drop(word.curve.to_string()));
+        match plan.timed_words(&axis) {
+            Ok(words) => {
+                assert_eq!(words.len(), plan.words.len());
+                for word in words {
+                    assert_eq!(word.curve.frames(), axis.latent_frames());
+                    assert!(word.curve.values().iter().all(|v| (0.0..=1.0).contains(v)), "{word:?}");
+                }
+            }
+            Err(error) => refused(&error, NAME),
+        }
+    }
+}
+
+/// A wav file of 16-bit samples, channels interleaved.
+pub fn wav(rate: u32, channels: u16, samples: &[i16]) -> Vec<u8> {
+    let (data, frame) = (2 * samples.len() as u32, 2 * channels);
+    let fields: [&[u8]; 13] = [
+        b"RIFF",
+        &(36 + data).to_le_bytes(),
+        b"WAVEfmt ",
+        &16u32.to_le_bytes(),
+        &1u16.to_le_bytes(),
+        &channels.to_le_bytes(),
+        &rate.to_le_bytes(),
+        &(rate * u32::from(frame)).to_le_bytes(),
+        &frame.to_le_bytes(),
+        &16u16.to_le_bytes(),
+        b"data",
+        &data.to_le_bytes(),
+        &samples.iter().flat_map(|s| s.to_le_bytes()).collect::<Vec<u8>>(),
+    ];
+    fields.concat()
+}
+
+/// A wav, mp3, flac or ogg file, told apart by its bytes, and the mask that its onsets make.
+pub fn sound(data: &[u8]) {
+    /// Samples that are looked at: what the rest costs is time only.
+    const HEARD: usize = 1 << 16;
+    let mut sound = match Sound::decode(data.to_vec(), NAME) {
+        Ok(sound) => sound,
+        Err(error) => return refused(&error, NAME),
+    };
+    assert!((1_000..=192_000).contains(&sound.rate) && sound.seconds() <= 600.0, "{} s", sound.seconds());
+    assert!(!sound.samples.is_empty() && sound.samples.iter().all(|v| v.is_finite()));
+    sound.samples.truncate(HEARD);
+    let envelope = onset_envelope(&sound).unwrap_or_else(|e| panic!("{} samples: {e}", sound.samples.len()));
+    assert!(envelope.values.iter().all(|v| v.is_finite() && *v >= 0.0));
+    let axis = TimeAxis::new(8, 1, 4.0).unwrap_or_else(|e| panic!("{e}"));
+    let options = AudioMaskOptions { frames: 8, ..AudioMaskOptions::default() };
+    let masks = [
+        audio_mask(&envelope.values, &options),
+        audio_mask_in_time(&envelope.values, envelope.rate, 0.0, &axis, &options),
+    ];
+    for mask in masks {
+        match mask {
+            Ok(found) => assert!(found.mask.iter().all(|v| (0.0..=1.0).contains(v)), "{found:?}"),
+            Err(error) => assert!(matches!(error, Error::Input { .. }), "{error:?}"),
+        }
+    }
 }

@@ -4,6 +4,8 @@
 
 use foveal::autograd::{Keep, Tape};
 use foveal::kernels::temporal::{TemporalObjective, temporal_loss};
+use foveal::models::umt5::keys::{Umt5Format, Umt5Param};
+use foveal::models::umt5::{Umt5, Umt5Config, Umt5Weights};
 use foveal::models::wan::{Capture, WanConfig, WanOptions};
 use foveal::nn::Precision;
 use foveal::pipelines::curve::TimingCurve;
@@ -12,6 +14,7 @@ use foveal::pipelines::sampling::noise;
 use foveal::pipelines::schedule::{Schedule, SigmaGrid};
 use foveal::pipelines::temporal_control::{Control, Event, Guidance, Prompts, TimedTokens, sample};
 use foveal::pipelines::unipc::{Sampler, Solver};
+use foveal::weights::WeightStore;
 use foveal::{AdapterChoice, Context, ContextOptions, HostTensor, Tensor};
 use kernels_tests::random_wan;
 use std::ops::ControlFlow;
@@ -165,6 +168,36 @@ fn planned(s: Sizes, levers: Levers) -> u64 {
     };
     let caps = pollster::block_on(Context::new(ContextOptions::default())).unwrap().caps().clone();
     pollster::block_on(memory_plan(&request, caps)).unwrap().peak()
+}
+
+#[test]
+fn a_text_encoder_is_planned_by_encoding() {
+    let json = br#"{"vocab_size":50,"d_model":24,"d_attn":32,"d_ff":40,"num_heads":2,"num_layers":2}"#;
+    let config = Umt5Config::from_bytes("config.json", json).unwrap();
+    let device = pollster::block_on(Context::new(ContextOptions::default())).unwrap();
+    let plan = Context::plan(device.caps().clone(), &ContextOptions::default());
+    let zeros = |shape: Vec<usize>| (vec![0; 4 * shape.iter().product::<usize>()], shape);
+    let header = |at: &mut usize, param: Umt5Param| {
+        let (bytes, shape) = zeros(param.shape(&config));
+        *at += bytes.len();
+        let name = Umt5Format::HuggingFace.key(param);
+        (name, serde_json::json!({"dtype": "F32", "shape": shape, "data_offsets": [*at - bytes.len(), *at]}))
+    };
+    let mut end = 0;
+    let entries: serde_json::Map<_, _> =
+        Umt5Param::all(&config).into_iter().map(|param| header(&mut end, param)).collect();
+    let text = serde_json::Value::Object(entries).to_string();
+    let file = [&(text.len() as u64).to_le_bytes(), text.as_bytes(), &vec![0; end]].concat();
+    let real = Umt5Weights::new(&WeightStore::from_bytes("zeros", file).unwrap(), config.clone()).unwrap();
+    let peaks = [(device, real), (plan, Umt5Weights::planned(config.clone()))].map(|(context, weights)| {
+        let encoder = Umt5::new(&context, weights).unwrap();
+        let rows = encoder.encode(&[3, 4, 1, 7, 1, 0], 3, &[3, 2]).unwrap();
+        assert_eq!(rows.dims(), [2, 3, 24]);
+        assert!(encoder.encode(&[50], 1, &[1]).unwrap_err().to_string().contains("row 50"));
+        pollster::block_on(context.finish()).unwrap();
+        context.memory().peak
+    });
+    assert!(peaks[0] > 0 && peaks[0] == peaks[1], "in use and planned: {peaks:?}");
 }
 
 #[test]

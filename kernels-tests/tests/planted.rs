@@ -99,6 +99,14 @@ const DEFECTS: &[Planted] = &[
         by: "if (i < params.packs + 1u) {",
     },
     Planted {
+        name: "a result far past the end, beyond what a binding is rounded up to",
+        stem: "silu",
+        variants: "",
+        class: None,
+        part: "y[i] = narrow(v * logistic(v));",
+        by: "y[i] = narrow(v * logistic(v));\n            y[i + params.packs + 100u] = y[i];",
+    },
+    Planted {
         name: "results that are never written",
         stem: "silu",
         variants: "",

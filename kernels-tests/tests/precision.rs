@@ -2,11 +2,12 @@
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test that cannot go on should stop loudly")]
 
+use foveal::kernels::elementwise::convert;
 use foveal::nn::Precision;
 use foveal::pipelines::curve::TimingCurve;
 use foveal::pipelines::temporal_control::Guidance;
 use foveal::pipelines::text_to_video::{TextToVideo, TimedWord};
-use foveal::{Context, ContextOptions};
+use foveal::{Context, ContextOptions, Dtype, Tensor};
 use std::ops::ControlFlow;
 use std::path::Path;
 
@@ -38,5 +39,34 @@ fn a_guided_clip_in_half_precision_stays_near() {
         let off = exact.iter().zip(&found).map(|(a, b)| f64::from(a - b).powi(2)).sum::<f64>().sqrt() / size;
         println!("{precision}: relative L2 {off:.2e}");
         assert!(off > 0.0 && off <= bound, "{precision}: relative L2 {off} of f32's clip, at most {bound}");
+    }
+}
+
+/// To bf16 the crate rounds by the bits itself. To f16 the device does, and WGSL lets it choose a direction: the drivers
+/// that the tests run on choose as IEEE does, and one that does not is worth knowing of.
+#[test]
+fn conversions_round_ties_to_even_bit_by_bit() {
+    let context = pollster::block_on(Context::new(ContextOptions::default())).unwrap();
+    // Every exponent of f16's normal numbers with odd and even neighbours below, halfway and a step of f32 beside it.
+    let tie = |shift: u32, i: u32| {
+        let upper = ((113 + i / 6 % 30) << 23 | (i / 3 % 2) << shift) | (i / 180 % 2) << 31;
+        f32::from_bits((upper | 1 << (shift - 1)) + i % 3 - 1)
+    };
+    let types = [(Dtype::Bf16, 16, true), (Dtype::F16, 13, context.caps().f16)];
+    for (dtype, shift, _) in types.into_iter().filter(|(.., there)| *there) {
+        let values: Vec<f32> = (0..360).map(|i| tie(shift, i)).collect();
+        let x = Tensor::from_f32(&context, [values.len()], &values).unwrap();
+        let found = pollster::block_on(convert(&x, dtype).unwrap().to_vec()).unwrap();
+        let mut inexact = 0;
+        for (value, found) in values.iter().zip(found) {
+            let expected = dtype.round(f64::from(*value)) as f32;
+            assert_eq!(
+                found.to_bits(),
+                expected.to_bits(),
+                "{dtype}: {value:e} became {found:e}, not {expected:e}"
+            );
+            inexact += usize::from(expected != *value);
+        }
+        assert_eq!(inexact, values.len(), "{dtype}: a value that needs no rounding");
     }
 }

@@ -96,7 +96,9 @@ fn every_shared_module_is_used() {
         for caps in synthetic::caps() {
             for case in synthetic::all_cases(entry) {
                 let variants = case.variants(&caps);
-                assert!(!variants.is_empty(), "{case} has no variant on {}", caps.adapter);
+                // From f32 to f32 nothing is converted, so a size that bf16 cannot hold is left to f16.
+                let halves_only = entry.stem == "convert" && !caps.f16;
+                assert!(!variants.is_empty() || halves_only, "{case} has no variant on {}", caps.adapter);
                 texts.extend(variants.iter().map(|variant| case.composed(&caps, variant).text().to_owned()));
             }
         }

@@ -71,9 +71,12 @@ pub(super) fn too_small(limits: &wgpu::Limits) -> Option<String> {
     if bindings < 8 {
         return Some(format!("{bindings} storage buffers per kernel; 8 are needed"));
     }
-    let small = limits.max_compute_invocations_per_workgroup < 256
-        || limits.max_compute_workgroup_storage_size < 16 << 10;
-    small.then(|| "workgroups smaller than WebGPU's default limits".into())
+    let invocations = limits.max_compute_invocations_per_workgroup;
+    if invocations < 256 {
+        return Some(format!("{invocations} invocations per workgroup; 256 are needed"));
+    }
+    let memory = limits.max_compute_workgroup_storage_size;
+    (memory < 16 << 10).then(|| format!("{memory} bytes of workgroup memory; {} are needed", 16 << 10))
 }
 
 fn refusal(adapter: &wgpu::Adapter, trust: SelfTest) -> Option<String> {

@@ -20,13 +20,32 @@ pub fn run<K: Kernel>(context: &Context, kernel: &K, tensors: &[&Tensor]) -> Res
     let elem = stored(Element::Elem).unwrap_or(Dtype::F32);
     let weight = stored(Element::Weight);
     let fits = |v: &Variant| v.elem == elem && weight.is_none_or(|w| v.weight == w);
-    let variant = kernel.variants(context.caps()).into_iter().find(fits).ok_or_else(|| Error::Unsupported {
+    let variants = kernel.variants(context.caps());
+    let variant = variants.iter().find(|v| fits(v)).ok_or_else(|| Error::Unsupported {
         what: format!("{kernel} on {elem}{}", weight.map_or(String::new(), |w| format!(" with {w} weights"))),
         adapter: context.caps().adapter.clone(),
-        reason: "no variant stores that there; f16 needs the device's support, bf16 rows of a multiple of four"
-            .into(),
+        reason: not_stored(context.caps(), &variants, elem, weight),
     })?;
-    run_variant(context, kernel, &variant, tensors)
+    run_variant(context, kernel, variant, tensors)
+}
+
+/// Why no variant stores these types: the device's lack, or the kernel's for a problem of this size.
+fn not_stored(caps: &Caps, variants: &[Variant], elem: Dtype, weight: Option<Dtype>) -> String {
+    if [Some(elem), weight].contains(&Some(Dtype::F16)) && !caps.f16 {
+        return "its shaders cannot use f16".into();
+    }
+    let mut stored: Vec<String> = Vec::new();
+    for v in variants {
+        let name =
+            weight.map_or_else(|| v.elem.to_string(), |_| format!("{} with {} weights", v.elem, v.weight));
+        if !stored.contains(&name) {
+            stored.push(name);
+        }
+    }
+    let stored = if stored.is_empty() { "none".into() } else { stored.join(", ") };
+    let pairs = [Some(elem), weight].contains(&Some(Dtype::Bf16));
+    let hint = if pairs { "; bf16 lies two in a word, so its rows must hold an even number" } else { "" };
+    format!("at this size the kernel stores {stored}{hint}")
 }
 
 /// Runs one given variant; tests run them all.

@@ -6,6 +6,7 @@
 //! bands), which the released TempoControl reads; at other rates windows and bands keep their length in time and
 //! their pitch, so that no resampling is needed.
 
+mod codebooks;
 mod decode;
 mod mel;
 mod onset;

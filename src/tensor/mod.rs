@@ -18,6 +18,8 @@ pub struct Tensor {
     offset: u64,
     shape: Shape,
     dtype: Dtype,
+    /// Bytes behind the elements that a binding takes in; see [`with_slack`](Self::with_slack).
+    slack: u64,
 }
 
 impl Tensor {
@@ -25,7 +27,8 @@ impl Tensor {
     pub fn empty(context: &Context, shape: impl Into<Shape>, dtype: Dtype) -> Result<Self> {
         let shape = shape.into();
         let bytes = Self::bytes_of(&shape, dtype)?;
-        Ok(Self { context: context.clone(), buffer: context.allocate(bytes)?, offset: 0, shape, dtype })
+        let buffer = context.allocate(bytes)?;
+        Ok(Self { context: context.clone(), buffer, offset: 0, shape, dtype, slack: 0 })
     }
 
     fn bytes_of(shape: &Shape, dtype: Dtype) -> Result<u64> {
@@ -108,7 +111,8 @@ impl Tensor {
                 format!("{shape} of {dtype} at byte {offset} does not fit in {} bytes", buffer.size()),
             ));
         }
-        Ok(Self { context: context.clone(), buffer: context.adopt(buffer)?, offset, shape, dtype })
+        let buffer = context.adopt(buffer)?;
+        Ok(Self { context: context.clone(), buffer, offset, shape, dtype, slack: 0 })
     }
 
     /// The context it lives in.
@@ -175,9 +179,15 @@ impl Tensor {
         Ok(Self { offset, shape: shape.into(), ..self.clone() })
     }
 
+    /// The same elements in a binding that takes in what lies behind them: where a driver drops what goes past a
+    /// binding, a stray write would leave no trace.
+    pub(crate) fn with_slack(&self, elements: usize) -> Self {
+        Self { slack: (elements * self.dtype.size()) as u64, ..self.clone() }
+    }
+
     /// The bytes a kernel binds: rounded up to 16 so that vector reads of the last element stay inside.
     pub fn binding(&self) -> Binding<'_> {
-        let bytes = (self.len() * self.dtype.size()) as u64;
+        let bytes = (self.len() * self.dtype.size()) as u64 + self.slack;
         // A binding is never empty; a view of nothing may stand at the buffer's end, so it binds the beginning.
         let offset = if bytes == 0 { 0 } else { self.offset };
         let size = bytes.max(1).next_multiple_of(16).min(self.buffer.size() - offset);

@@ -35,17 +35,24 @@ impl Bytes {
     }
 }
 
-/// Where one tensor lies.
+/// Where a tensor's bytes lie.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Place {
+    /// In a file of the store: its number, and the byte range in the whole file.
+    File(usize, Range<usize>),
+    /// Nowhere: the tensor is planned and reads as zeros.
+    Planned,
+}
+
+/// One tensor of a store.
 #[derive(Debug, Clone)]
 pub(super) struct Entry {
-    /// Which file of the store.
-    pub(super) shard: usize,
     /// Element type in the file.
     pub(super) dtype: FileDtype,
-    /// Sizes, outermost first; their product times the element size is the length of `range`.
+    /// Sizes, outermost first; their product times the element size is the length of the range in the file.
     pub(super) shape: Vec<usize>,
-    /// Byte range in the whole file.
-    pub(super) range: Range<usize>,
+    /// Where it lies.
+    pub(super) place: Place,
 }
 
 /// One file of a store.
@@ -123,10 +130,9 @@ fn parse(path: &Path, bytes: &[u8], shard: usize) -> Result<Vec<(String, Entry)>
         (
             name,
             Entry {
-                shard,
                 dtype: info.dtype.into(),
                 shape: info.shape.clone(),
-                range: base + start..base + end,
+                place: Place::File(shard, base + start..base + end),
             },
         )
     };

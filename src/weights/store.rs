@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use super::FileDtype;
 use super::element::{to_f32, to_u32};
-use super::source::{Entry, Shard};
+use super::source::{Entry, Place, Shard};
 use crate::{Error, HostTensor, Result, Shape};
 
 /// The tensors of a safetensors file, a sharded folder or bytes in memory, by name.
@@ -98,9 +98,10 @@ impl WeightStore {
         Ok(Self::from_inner(Inner { path, shards, entries }))
     }
 
-    /// A store of tensors that have shapes and read as zeros, for planning what a model needs without its files.
+    /// A store of f32 tensors that have shapes and read as zeros, for planning what a model needs without its files.
+    /// They have no [`bytes`](Self::bytes).
     pub fn zeros(name: impl Into<PathBuf>, shapes: impl IntoIterator<Item = (String, Vec<usize>)>) -> Self {
-        let entry = |shape| Entry { shard: usize::MAX, dtype: FileDtype::F32, shape, range: 0..0 };
+        let entry = |shape| Entry { dtype: FileDtype::F32, shape, place: Place::Planned };
         let entries = shapes.into_iter().map(|(key, shape)| (key, entry(shape))).collect();
         Self::from_inner(Inner { path: name.into(), shards: Vec::new(), entries })
     }
@@ -147,10 +148,15 @@ impl WeightStore {
 
     /// Elements as they lie in the file: little endian, row-major, at any alignment.
     ///
-    /// For uploads that keep the stored type. Fails with [`Error::Weight`] when the tensor is missing.
+    /// For uploads that keep the stored type. Fails with [`Error::Weight`] when the tensor is missing or only planned.
     pub fn bytes(&self, name: &str) -> Result<&[u8]> {
         let entry = self.entry(name)?;
-        self.slice(name, entry, 0..entry.range.len())
+        match &entry.place {
+            Place::File(_, range) => self.slice(name, entry, 0..range.len()),
+            Place::Planned => {
+                Err(self.refuse(name, entry, "it is planned: it has a shape and reads as zeros".into()))
+            }
+        }
     }
 
     /// Loads a float tensor as f32 and checks its shape.
@@ -165,7 +171,7 @@ impl WeightStore {
     /// Loads a float tensor as f32, whatever its shape. Errors as [`load`](Self::load).
     pub fn load_any(&self, name: &str) -> Result<HostTensor> {
         let entry = self.entry(name)?;
-        if entry.shard == usize::MAX {
+        if entry.place == Place::Planned {
             return Ok(HostTensor::zeros(entry.shape.clone()));
         }
         let data =
@@ -195,18 +201,24 @@ impl WeightStore {
             if row >= count {
                 return Err(refuse(format!("row {row} was asked for, it has {count}")));
             }
+            if entry.place == Place::Planned {
+                continue;
+            }
             // There is such a row, so its bytes lie in the file and the product fits.
             let row_bytes = columns * entry.dtype.size().unwrap_or(0);
             let bytes = self.slice(name, entry, row * row_bytes..(row + 1) * row_bytes)?;
             data.extend(to_f32(entry.dtype, bytes).map_err(refuse)?);
         }
-        HostTensor::new([rows.len(), columns], data)
+        match entry.place {
+            Place::Planned => Ok(HostTensor::zeros([rows.len(), columns])),
+            Place::File(..) => HostTensor::new([rows.len(), columns], data),
+        }
     }
 
     /// Loads an I32, I64 or U32 tensor, row-major.
     ///
     /// # Errors
-    /// [`Error::Weight`] when the tensor is missing, of another type, or holds a value outside u32.
+    /// [`Error::Weight`] when the tensor is missing, only planned, of another type, or holds a value outside u32.
     pub fn load_u32(&self, name: &str) -> Result<Vec<u32>> {
         let entry = self.entry(name)?;
         to_u32(entry.dtype, self.bytes(name)?).map_err(|reason| self.refuse(name, entry, reason))
@@ -239,15 +251,22 @@ impl WeightStore {
     /// Bytes of a tensor, `within` counted from its first.
     fn slice(&self, name: &str, entry: &Entry, within: std::ops::Range<usize>) -> Result<&[u8]> {
         // The header was checked when the file was opened, so this fails only if the crate is wrong.
-        let bytes =
-            self.inner.shards.get(entry.shard).and_then(|s| s.bytes.as_slice().get(entry.range.clone()));
-        bytes
+        let whole = match &entry.place {
+            Place::File(shard, range) => {
+                self.inner.shards.get(*shard).and_then(|s| s.bytes.as_slice().get(range.clone()))
+            }
+            Place::Planned => None,
+        };
+        whole
             .and_then(|b| b.get(within))
             .ok_or_else(|| self.refuse(name, entry, "its bytes are outside the file".into()))
     }
 
     fn refuse(&self, name: &str, entry: &Entry, reason: String) -> Error {
-        let path = self.inner.shards.get(entry.shard).map_or(&self.inner.path, |s| &s.path).clone();
-        Error::weight(path, self.full(name), reason)
+        let shard = match entry.place {
+            Place::File(shard, _) => self.inner.shards.get(shard),
+            Place::Planned => None,
+        };
+        Error::weight(shard.map_or(&self.inner.path, |s| &s.path), self.full(name), reason)
     }
 }

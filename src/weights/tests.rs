@@ -1,7 +1,7 @@
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use super::{ConfigFile, FileDtype, WeightStore};
-use crate::Error;
+use crate::{Error, HostTensor, Result};
 
 /// A safetensors file with this header and data.
 fn file(header: &str, data: &[u8]) -> Vec<u8> {
@@ -20,7 +20,7 @@ fn one(name: &str, values: [f32; 2]) -> Vec<u8> {
     file(&format!(r#"{{"{name}":{{"dtype":"F32","shape":[2],"data_offsets":[0,8]}}}}"#), &f32s(&values))
 }
 
-fn reason(result: crate::Result<WeightStore>) -> String {
+fn reason(result: Result<WeightStore>) -> String {
     result.err().map(|e| e.to_string()).unwrap_or_else(|| "opened".into())
 }
 
@@ -42,7 +42,7 @@ impl Folder {
         self
     }
 
-    fn open(&self) -> crate::Result<WeightStore> {
+    fn open(&self) -> Result<WeightStore> {
         WeightStore::open(&self.0)
     }
 }
@@ -247,4 +247,22 @@ fn configuration_errors_name_the_key() {
         assert!(text.starts_with("c.json: `"), "{text}");
     }
     assert!(ConfigFile::from_bytes("c.json", b"[]").is_err());
+}
+
+#[test]
+fn a_planned_store_reads_as_zeros_and_has_no_bytes() {
+    let store = WeightStore::zeros("a plan", [("t".to_owned(), vec![3, 2]), ("v".to_owned(), vec![4])]);
+    assert_eq!(store.load("t", &[3, 2]).unwrap(), HostTensor::zeros([3, 2]));
+    assert_eq!(store.load_rows("t", &[3, 2], &[2, 0, 2]).unwrap(), HostTensor::zeros([3, 2]));
+    let text = |outcome: Result<()>| {
+        let error = outcome.unwrap_err();
+        assert!(matches!(error, Error::Weight { .. }), "{error:?}");
+        error.to_string()
+    };
+    assert!(text(store.load_rows("t", &[3, 2], &[3]).map(drop)).contains("row 3 was asked for, it has 3"));
+    assert!(text(store.load("t", &[2, 3]).map(drop)).contains("a plan: tensor `t`: expected shape"));
+    for outcome in [store.bytes("v").map(drop), store.load_u32("v").map(drop)] {
+        assert!(text(outcome).contains("a plan: tensor `v`: it is planned"));
+    }
+    assert!(text(store.bytes("w").map(drop)).contains("missing"));
 }

@@ -2,16 +2,13 @@
 
 use super::prompts::Task;
 use super::stats::mean;
-use crate::shared::detector::FrameReport;
+use crate::shared::detector::{FrameReport, WANTED};
 use crate::shared::film::Reading;
 use crate::shared::mode::Mode;
 use foveal::Result;
 use serde::{Deserialize, Serialize};
 
-/// From here on a value of a curve means that the object is wanted.
-const WANTED: f32 = 0.5;
-
-/// One clip, measured. A frame that is not clean shows nothing rightly, whatever is in it.
+/// One clip, measured.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Score {
     pub(crate) mode: Mode,
@@ -63,9 +60,7 @@ impl Score {
         let target = task.target()?;
         let curve = |object: usize| task.objects.get(object).map(|o| o.curve.as_slice()).unwrap_or_default();
         let right = |object: usize| -> Vec<bool> {
-            let seen =
-                reports.iter().map(|r| r.clean.then(|| r.objects.get(object).is_some_and(|s| s.present)));
-            seen.zip(curve(object)).map(|(seen, wanted)| seen == Some(*wanted >= WANTED)).collect()
+            reports.iter().zip(curve(object)).map(|(report, wanted)| report.right(object, *wanted)).collect()
         };
         let shapes = |object: usize| -> Vec<bool> {
             reports.iter().filter_map(|r| r.objects.get(object)?.shape_right).collect()

@@ -50,8 +50,8 @@ impl Take {
 
     /// The frame is clean and shows the word exactly if it is wanted.
     pub(crate) fn right(&self, word: &Word, frame: usize) -> Option<bool> {
-        let wanted = *word.curve.get(frame)? >= 0.5;
-        Some(self.reports.get(frame)?.clean && self.present(word, frame)? == wanted)
+        self.present(word, frame)?;
+        Some(self.reports.get(frame)?.right(word.object?, *word.curve.get(frame)?))
     }
 
     /// Share of frames that are right.

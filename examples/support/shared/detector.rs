@@ -82,6 +82,17 @@ pub(crate) struct FrameReport {
     pub(crate) objects: Vec<Sighting>,
 }
 
+/// From here on a value of a curve means that the object is wanted.
+pub(crate) const WANTED: f32 = 0.5;
+
+impl FrameReport {
+    /// The frame is clean and shows an object exactly if the value of its curve wants it. A frame that is not clean
+    /// shows nothing rightly, whatever is in it; nor does one without such an object.
+    pub(crate) fn right(&self, object: usize, wanted: f32) -> bool {
+        self.clean && self.objects.get(object).is_some_and(|s| s.present == (wanted >= WANTED))
+    }
+}
+
 impl Detector {
     /// Reads palette and shapes from a model folder; `None` where it states no palette.
     pub(crate) fn open(folder: &Path) -> Result<Option<Self>> {

@@ -32,7 +32,7 @@ fn main() -> ExitCode {
     };
     golden::collect_panics();
     let (mut passed, mut failed, mut skipped) = (0, 0, 0);
-    let run = golden::run_all(golden::ops::OPS, &args.dir, &args.filter, &mut context, |report| {
+    let run = golden::run_all(golden::ops::LIBRARY, &args.dir, &args.filter, &mut context, |report| {
         println!("{report}");
         *match report.verdict {
             Verdict::Pass => &mut passed,

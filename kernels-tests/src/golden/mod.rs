@@ -3,9 +3,12 @@
 //! A case is a folder with `case.json` and `tensors.safetensors` (see `kernels-tests/golden/README.md`).
 //! [`ops::OPS`] maps the name of an operation to a function that reads a [`Case`] and returns [`Outputs`];
 //! everything that the case expects is then compared, and a tensor that the function left out is a failure.
+//! Operations of systems that are not built ([`ops::NOT_BUILT`]) are skipped, any other unknown one fails, and where a
+//! folder says in `expected.txt` what becomes of its cases, that is held against the run ([`expected`]).
 
 pub mod case;
 pub mod compare;
+pub mod expected;
 pub mod ops;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -36,6 +39,15 @@ impl Op {
     fn may_omit(&self, name: &str) -> bool {
         self.optional.iter().any(|pattern| matches(pattern, name))
     }
+}
+
+/// What the library answers golden cases with.
+#[derive(Debug, Clone, Copy)]
+pub struct Library {
+    /// Operations that it has.
+    pub ops: &'static [Op],
+    /// How the names of operations begin that belong to systems that are not built; their cases are skipped.
+    pub not_built: &'static [&'static str],
 }
 
 /// What an operation gives: tensors by name, without `out/`, and checks that are no tensor comparisons.
@@ -108,7 +120,7 @@ pub enum Verdict {
     Pass,
     /// Something is not, or the case or the operation broke.
     Fail,
-    /// The library has no such operation.
+    /// The operation belongs to a system that is not built.
     Skip,
 }
 
@@ -145,14 +157,21 @@ impl fmt::Display for Report {
 }
 
 /// Runs one case. `context` is made on first use, and made anew after an operation broke.
-pub fn run_case(ops: &[Op], dir: &Path, context: &mut Option<Context>) -> Report {
+pub fn run_case(library: Library, dir: &Path, context: &mut Option<Context>) -> Report {
     let (name, op_name) = Case::label(dir);
     let report = |verdict, outcomes| Report { verdict, op: op_name.clone(), name: name.clone(), outcomes };
     let case = match Case::open(dir) {
         Ok(case) => case,
         Err(error) => return report(Verdict::Fail, vec![Outcome::failed("case", error.to_string())]),
     };
-    let Some(op) = ops.iter().find(|op| op.name == case.op) else { return report(Verdict::Skip, Vec::new()) };
+    let Some(op) = library.ops.iter().find(|op| op.name == case.op) else {
+        if library.not_built.iter().any(|system| case.op.starts_with(system)) {
+            return report(Verdict::Skip, Vec::new());
+        }
+        let known: Vec<&str> = library.ops.iter().map(|op| op.name).collect();
+        let reason = format!("there is no such operation; there are {}", known.join(", "));
+        return report(Verdict::Fail, vec![Outcome::failed("op", reason)]);
+    };
     let outcomes = perform(op, &case, context).unwrap_or_else(|reason| {
         // Whatever was recorded but not run stays behind with the broken context.
         *context = None;
@@ -194,12 +213,14 @@ pub fn collect_panics() {
     }));
 }
 
-/// Runs every case below a folder whose operation begins with `filter`, sorted by name, handing each report on.
+/// Runs every case below a folder whose operation begins with `filter`, sorted by name, handing each report on; a case
+/// that the folder's `expected.txt` lists and that is not there is reported as failed, unless a filter is set.
 ///
 /// # Errors
-/// When the folder cannot be read or has no such case: a run that tests nothing must not look well.
+/// When the folder cannot be read or has no such case: a run that tests nothing must not look well. [`Error::File`] for
+/// an `expected.txt` that is not understood.
 pub fn run_all(
-    ops: &[Op],
+    library: Library,
     root: &Path,
     filter: &str,
     context: &mut Option<Context>,
@@ -214,15 +235,26 @@ pub fn run_all(
         return Err(Error::file(root, format!("no case has an operation that begins with `{filter}`")));
     }
     cases.sort();
+    let mut expected = expected::read(root)?;
     for (_, dir) in cases {
         PANICS.lock().unwrap_or_else(PoisonError::into_inner).clear();
-        each(&run_case(ops, &dir, context));
+        let mut report = run_case(library, &dir, context);
+        if let Some(fate) = expected.remove(&report.name) {
+            fate.judge(&mut report);
+        }
+        each(&report);
+    }
+    if filter.is_empty() {
+        expected.into_keys().map(expected::vanished).for_each(|report| each(&report));
     }
     Ok(())
 }
 
 /// Every folder with a `case.json`, at any depth; each once, whatever links lead to it.
-fn find(root: &Path) -> Result<Vec<PathBuf>> {
+///
+/// # Errors
+/// When a folder cannot be read.
+pub fn find(root: &Path) -> Result<Vec<PathBuf>> {
     let (mut found, mut seen, mut open) = (Vec::new(), BTreeSet::new(), vec![root.to_path_buf()]);
     while let Some(dir) = open.pop() {
         let io = |e| Error::io(&dir, e);

@@ -5,11 +5,17 @@ mod tempo;
 mod umt5;
 mod wan;
 
-use super::{Case, Op};
+use super::{Case, Library, Op};
 use foveal::kernels::temporal::{TemporalObjective, TemporalWeights};
 use foveal::{HostTensor, Result, Tensor};
 
-/// Every operation with an implementation. A case of another operation is skipped.
+/// What this library has and has not.
+pub const LIBRARY: Library = Library { ops: OPS, not_built: NOT_BUILT };
+
+/// How operations begin that belong to systems without an implementation here: their cases are skipped.
+pub const NOT_BUILT: &[&str] = &["avatar.", "dash.", "qwenvl.", "wan.vae_"];
+
+/// Every operation with an implementation.
 pub const OPS: &[Op] = &[
     Op { name: "umt5.encode", optional: &[], run: umt5::encode },
     Op { name: "wan.dit", optional: &[], run: wan::dit },

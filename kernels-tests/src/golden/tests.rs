@@ -99,8 +99,10 @@ const OPS: &[Op] = &[
     Op { name: "test.panic", optional: &[], run: panicking },
 ];
 
+const LIBRARY: Library = Library { ops: OPS, not_built: &["later."] };
+
 fn run(dir: &Path) -> Report {
-    run_case(OPS, dir, &mut None)
+    run_case(LIBRARY, dir, &mut None)
 }
 
 #[test]
@@ -170,24 +172,94 @@ fn a_broken_case_or_operation_fails_with_its_reason() {
 fn cases_are_found_at_any_depth_and_sorted_by_name() {
     let folder = Folder::new();
     for place in ["m/z/b", "a/c", "d", "d/inner/a"] {
-        folder.case(place, "test.unknown", tight(), &[]);
+        folder.case(place, "later.test", tight(), &[]);
     }
-    folder.case("e", "other.unknown", tight(), &[]);
+    folder.case("e", "later.other", tight(), &[]);
     let names = |filter: &str| {
         let mut names = Vec::new();
         let mut context = None;
-        let result = run_all(OPS, &folder.0, filter, &mut context, |r| {
+        let result = run_all(LIBRARY, &folder.0, filter, &mut context, |r| {
             assert_eq!(r.verdict, Verdict::Skip);
             names.push(r.name.clone());
         });
         result.map(|()| names.concat()).map_err(|e| e.to_string())
     };
     assert_eq!(names("").as_deref(), Ok("abcde"));
-    assert_eq!(names("other").as_deref(), Ok("e"));
+    assert_eq!(names("later.other").as_deref(), Ok("e"));
     assert!(names("nothing").is_err());
     let empty = Folder::new();
-    assert!(run_all(OPS, &empty.0, "", &mut None, |_| ()).is_err());
-    assert!(run_all(OPS, &empty.0.join("absent"), "", &mut None, |_| ()).is_err());
+    assert!(run_all(LIBRARY, &empty.0, "", &mut None, |_| ()).is_err());
+    assert!(run_all(LIBRARY, &empty.0.join("absent"), "", &mut None, |_| ()).is_err());
+}
+
+/// Every case of a folder with its verdict and what is wrong with it.
+fn reports(folder: &Folder, filter: &str) -> Vec<String> {
+    let mut lines = Vec::new();
+    run_all(LIBRARY, &folder.0, filter, &mut None, |r| lines.push(r.to_string())).expect("a folder of cases");
+    lines
+}
+
+#[test]
+fn an_operation_that_nobody_knows_fails_and_one_that_is_not_built_is_skipped() {
+    let folder = Folder::new();
+    folder.case("a", "later.anything", tight(), &[]);
+    folder.case("b", "test.duoble", tight(), &[]);
+    folder.case("c", "test.double", tight(), &[("out/y", "F32", floats(&[2.0, 4.0, 6.0]))]);
+    let lines = reports(&folder, "");
+    assert!(lines[0].starts_with("SKIP later.anything a"), "{lines:?}");
+    assert!(
+        lines[1].starts_with("FAIL test.duoble b") && lines[1].contains("there are test.double, "),
+        "{lines:?}"
+    );
+    assert!(lines[2].starts_with("PASS test.double c"), "{lines:?}");
+}
+
+#[test]
+fn a_folder_may_say_what_becomes_of_its_cases() {
+    let folder = Folder::new();
+    let good = [("out/y", "F32", floats(&[2.0, 4.0, 6.0]))];
+    for (place, op) in [("a", "test.double"), ("b", "test.double"), ("c", "later.x"), ("d", "later.y")] {
+        folder.case(place, op, tight(), &good);
+    }
+    let list = |text: &str| fs::write(folder.0.join(expected::FILE), text).expect("a list");
+    let wrong = || -> Vec<String> {
+        reports(&folder, "").into_iter().filter(|line| line.starts_with("FAIL")).collect()
+    };
+    list("# all of them\nrun a\nrun b\n\nskip c\nskip d\n");
+    assert_eq!(wrong(), [""; 0]);
+    // A case that the list does not know is one more.
+    list("run a\nskip d\n");
+    assert_eq!(wrong(), [""; 0]);
+    list("skip a\nrun b\nrun c\nskip d\nskip gone\n");
+    let found = wrong();
+    assert_eq!(found.len(), 3, "{found:?}");
+    assert!(found[0].contains(" a ") && found[0].contains("yet its operation is there"), "{found:?}");
+    assert!(found[1].contains(" c ") && found[1].contains("yet it is skipped"), "{found:?}");
+    assert!(found[2].contains(" gone ") && found[2].contains("no such case"), "{found:?}");
+    assert!(reports(&folder, "later.").iter().all(|line| !line.contains("gone")));
+    for bad in ["runs a", "a", "run a\nskip a"] {
+        list(bad);
+        let error = run_all(LIBRARY, &folder.0, "", &mut None, |_| ()).expect_err("a bad list");
+        assert!(error.to_string().contains(expected::FILE), "{error}");
+    }
+}
+
+#[test]
+fn the_committed_list_names_every_committed_case_and_nothing_else() {
+    let root = crate::root().join("kernels-tests/golden");
+    let list = expected::read(&root).expect("a list");
+    let mut cases: Vec<(String, String)> =
+        find(&root).expect("a folder").iter().map(|dir| Case::label(dir)).collect();
+    cases.sort();
+    assert!(list.keys().eq(cases.iter().map(|(name, _)| name)), "{:?}", list.keys());
+    for (name, op) in cases {
+        let built = ops::OPS.iter().any(|known| known.name == op);
+        assert_eq!(
+            list.get(&name),
+            Some(&if built { expected::Fate::Run } else { expected::Fate::Skip }),
+            "{name}"
+        );
+    }
 }
 
 #[test]

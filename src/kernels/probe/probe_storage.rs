@@ -1,4 +1,5 @@
-//! Do numbers survive their storage type: infinities, NaN, the smallest and largest?
+//! Do numbers survive their storage type: infinities, NaN, the smallest and largest? And are they rounded to bf16 as this
+//! crate says, to the nearest with ties to even? (To f16 the device rounds, and WGSL leaves it the direction.)
 //!
 //! Shapes: `x, y (n)`, both f32. `y` has ±2¹⁰⁰ for infinities and 2¹⁰¹ for NaN. Memory written: `y`.
 //!
@@ -12,11 +13,13 @@ use crate::{Dtype, Error, Result, wgsl};
 use rand_pcg::Pcg64;
 use std::fmt;
 
-/// Number of elements.
+/// Number of elements, and which.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ProbeStorage {
     /// Elements.
     pub n: usize,
+    /// Numbers halfway between two of bf16, and their neighbours, instead of those that every type holds; in bf16 only.
+    pub ties: bool,
 }
 
 #[repr(C)]
@@ -25,9 +28,18 @@ struct Params {
     packs: u32,
 }
 
+/// An f32 halfway between two neighbours in bf16, or one step of f32 beside that, of either sign: the lower neighbour odd
+/// and even in turn, over all exponents, the largest of which rounds to infinity.
+fn near_tie(i: usize) -> f32 {
+    const UPPER: [u32; 8] = [0x3f80, 0x3f81, 0x4049, 0x0081, 0x7f7f, 0x7f7e, 0x2b7f, 0x5500];
+    let upper = UPPER.get(i / 3 % UPPER.len()).copied().unwrap_or_default();
+    let sign = if (i / 3 / UPPER.len()).is_multiple_of(2) { 0 } else { 1 << 31 };
+    f32::from_bits(sign | (upper << 16 | 0x8000).wrapping_add(i as u32 % 3).wrapping_sub(1))
+}
+
 impl fmt::Display for ProbeStorage {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "probe_storage(n={})", self.n)
+        write!(f, "probe_storage(n={}{})", self.n, if self.ties { ",ties" } else { "" })
     }
 }
 
@@ -53,7 +65,8 @@ impl Kernel for ProbeStorage {
 
     fn variants(&self, caps: &Caps) -> Vec<Variant> {
         let pack = wgsl!("shared/pack.4.wgsl");
-        elems(caps, 4).into_iter().map(|elem| Variant::new(elem, 8).module(pack)).collect()
+        let elems = elems(caps, 4).into_iter().filter(|elem| !self.ties || *elem == Dtype::Bf16);
+        elems.map(|elem| Variant::new(elem, 8).module(pack)).collect()
     }
 
     fn launch(&self, _caps: &Caps, _variant: &Variant) -> Launch {
@@ -63,7 +76,8 @@ impl Kernel for ProbeStorage {
 
     fn reference(&self, inputs: &[Array]) -> Vec<Array> {
         let [x] = inputs else { return Vec::new() };
-        let shown = |v: f64| match v {
+        let stored = |v: f64| if self.ties { Dtype::Bf16.round(v) } else { v };
+        let shown = |v: f64| match stored(v) {
             v if v.is_nan() => 2f64.powi(101),
             v if v.is_infinite() => 2f64.powi(100).copysign(v),
             v => v,
@@ -72,6 +86,9 @@ impl Kernel for ProbeStorage {
     }
 
     fn inputs(&self, _rng: &mut Pcg64) -> Vec<Array> {
+        if self.ties {
+            return vec![Array::from_fn([self.n], |i| f64::from(near_tie(i)))];
+        }
         // Each is exact in f16 and in bf16, or survives as itself: ±0, f16's smallest subnormal, smallest normal and
         // nearly largest number, both infinities, NaN.
         let special = [
@@ -94,7 +111,8 @@ impl Kernel for ProbeStorage {
     fn tolerance(&self, elem: Dtype) -> Vec<Tolerance> {
         // f16's subnormals may be flushed to zero: WGSL allows it. 2⁻²⁴ is the one among the inputs.
         let atol = if elem == Dtype::F16 { 6e-8 } else { 0.0 };
-        let reason = "numbers that the type holds exactly; f16's smallest may become zero";
+        let reason =
+            "numbers that the type holds exactly, or whose rounding is ours; f16's smallest may become zero";
         vec![Tolerance { atol, rtol: 0.0, reason }]
     }
 
@@ -103,11 +121,12 @@ impl Kernel for ProbeStorage {
     }
 
     fn cases() -> Vec<Self> {
-        [4, 36, 64].map(|n| Self { n }).into()
+        let cases = [(4, false), (36, false), (64, false), (4, true), (96, true)];
+        cases.map(|(n, ties)| Self { n, ties }).into()
     }
 
     fn bench_cases() -> Vec<(&'static str, Self)> {
-        vec![("driver self-test", Self { n: 64 })]
+        vec![("driver self-test", Self { n: 64, ties: false })]
     }
 
     fn work(&self) -> Work {

@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use super::{Encoding, WordMatch, clean_prompt};
+use crate::error::without_panic;
 use crate::weights::ConfigFile;
 use crate::{Error, Result};
 
@@ -145,8 +146,7 @@ impl Tokenizer {
 /// Calls the library, whose files' contents are not all checked when they are read: what it answers with a panic is an
 /// error here. It holds no state that a panic could leave half changed but a cache of finished words.
 fn guarded<T>(call: impl FnOnce() -> Result<T, String>) -> Result<T, String> {
-    std::panic::catch_unwind(std::panic::AssertUnwindSafe(call))
-        .unwrap_or_else(|_| Err("the tokenizer's tables contradict each other".into()))
+    without_panic(call).unwrap_or_else(|| Err("the tokenizer's tables contradict each other".into()))
 }
 
 fn max_length(config: &ConfigFile) -> Result<usize> {

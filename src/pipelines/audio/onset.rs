@@ -1,6 +1,7 @@
 //! Spectral flux.
 
 use super::Sound;
+use super::decode::RATES;
 use super::mel::bands;
 use crate::{Error, Result};
 use rustfft::FftPlanner;
@@ -15,8 +16,6 @@ const BANDS: usize = 128;
 const SILENCE: f32 = 1e-10;
 /// Decibels below the loudest band of the sound that still count.
 const RANGE: f32 = 80.0;
-/// Rates at which windows keep a useful length and memory stays bounded.
-const RATES: std::ops::RangeInclusive<u32> = 1_000..=768_000;
 
 /// How strongly something begins, over time.
 #[derive(Debug, Clone, PartialEq)]
@@ -34,7 +33,7 @@ pub struct Envelope {
 /// (2013), without the filter.
 ///
 /// # Errors
-/// [`Error::Input`] for a sound without samples or of a rate outside 1 kHz ..= 768 kHz; [`Error::NonFinite`].
+/// [`Error::Input`] for a sound without samples or of a rate outside 1 kHz ..= 192 kHz; [`Error::NonFinite`].
 pub fn onset_envelope(sound: &Sound) -> Result<Envelope> {
     if sound.samples.is_empty() {
         return Err(Error::input("sound", "it holds no samples"));

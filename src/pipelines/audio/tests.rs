@@ -122,3 +122,44 @@ fn sounds_without_use_are_refused() {
     assert!(sound(vec![0.0; 9_000], 8_000).unwrap().values.iter().all(|v| *v == 0.0));
     assert_eq!(sound(vec![1.0], 8_000).unwrap().values.len(), 1);
 }
+
+#[test]
+fn what_cannot_be_decoded_is_silence_of_its_length() {
+    let whole = std::fs::read(fixture("click.mp3")).unwrap();
+    let good = Sound::decode(whole.clone(), "beat.mp3").unwrap();
+    // The header of one frame in the middle: joint stereo becomes mono, which the decoder refuses.
+    let header = |&i: &usize| whole[i..i + 2] == [0xff, 0xe3] && whole[i + 3] == 0x64;
+    let headers: Vec<usize> = (0..whole.len() - 4).filter(header).collect();
+    let mut mixed = whole.clone();
+    mixed[headers[headers.len() / 2] + 3] |= 0xc0;
+    let found = Sound::decode(mixed, "beat.mp3").unwrap();
+    assert_eq!(found.samples.len(), good.samples.len());
+    assert_ne!(found.samples, good.samples);
+}
+
+/// A wav header for `bytes` of 8-bit samples, without them.
+fn wav_8_bit(channels: u16, rate: u32, bytes: u32) -> Vec<u8> {
+    let mut file = [&b"RIFF"[..], &(36 + bytes).to_le_bytes(), b"WAVEfmt ", &16u32.to_le_bytes()].concat();
+    file.extend([1u16, channels].iter().flat_map(|v| v.to_le_bytes()));
+    file.extend([rate, rate * u32::from(channels)].iter().flat_map(|v| v.to_le_bytes()));
+    file.extend([channels, 8].iter().flat_map(|v| v.to_le_bytes()));
+    [&file, &b"data"[..], &bytes.to_le_bytes()].concat()
+}
+
+#[test]
+fn the_longest_sound_is_one_of_time() {
+    let decode = |rate: u32, seconds: u32| {
+        let mut file = wav_8_bit(1, rate, rate * seconds);
+        file.resize(file.len() + (rate * seconds) as usize, 128);
+        Sound::decode(file, "long.wav")
+    };
+    for rate in [1_000, 16_000] {
+        assert_eq!(decode(rate, 600).unwrap().seconds(), 600.0);
+        let text = decode(rate, 601).unwrap_err().to_string();
+        assert!(text.starts_with("long.wav: it is longer than 600 seconds"), "{text}");
+    }
+    for rate in [999, 192_001] {
+        let text = decode(rate, 1).unwrap_err().to_string();
+        assert!(text.contains(&format!("{rate} samples a second")), "{text}");
+    }
+}
