@@ -1,6 +1,6 @@
 // dv = Σ_i p do,  dk = scale · Σ_i ds q,  ds = p · (do · v + map_grad - delta),  summed over the query heads of a group.
 //
-// One invocation owns ROWS keys of one key head and passes over the queries that may see them, TILE_Q at a time.
+// How a workgroup shares the work, `attend_backward`, is a module.
 @group(0) @binding(0) var<storage, read> q: array<Elem4>; // (batch, seq_q, heads, head_dim)
 @group(0) @binding(1) var<storage, read> k: array<Elem4>; // (batch, seq_kv, kv_heads, head_dim)
 @group(0) @binding(2) var<storage, read> v: array<Elem4>; // (batch, seq_kv, kv_heads, head_dim)
@@ -11,93 +11,6 @@
 @group(0) @binding(7) var<storage, read_write> dkv: array<Elem4>; // (2, batch, seq_kv, kv_heads, head_dim): dk, dv
 
 @compute @workgroup_size(WG_SIZE)
-fn attention_backward_dkv(@builtin(workgroup_id) wg: vec3<u32>, @builtin(local_invocation_id) lid: vec3<u32>) {
-    let first = (wg.x + params.first_workgroup) * WG_SIZE * ROWS;
-    let column0 = first + lid.x;
-    let kv_head = wg.y;
-    let b = wg.z;
-    let end = key_end(b);
-    var key: array<array<vec4<f32>, HEAD_VEC>, ROWS>;
-    var value: array<array<vec4<f32>, HEAD_VEC>, ROWS>;
-    var dk: array<array<vec4<f32>, HEAD_VEC>, ROWS>;
-    var dv: array<array<vec4<f32>, HEAD_VEC>, ROWS>;
-    for (var r = 0u; r < ROWS; r++) {
-        let k0 = kv_at(b, min(column0 + r * WG_SIZE, params.seq_kv - 1u), kv_head);
-        for (var d = 0u; d < HEAD_VEC; d++) {
-            key[r][d] = widen4(k[k0 + d]) * params.scale;
-            value[r][d] = widen4(v[k0 + d]);
-        }
-    }
-    let rows = mask_rows(first, min(first + WG_SIZE * ROWS, params.seq_kv) - 1u);
-    let group_size = params.heads / params.kv_heads;
-    let plane = params.batch * params.heads * params.seq_q;
-    for (var h = kv_head * group_size; h < (kv_head + 1u) * group_size; h++) {
-        for (var i0 = rows.x; i0 < rows.y; i0 += TILE_Q) {
-            let mine = q_at(b, min(i0 + lid.x, rows.y - 1u), h);
-            var p: array<array<f32, TILE_Q>, ROWS>; // scores first
-            var ds: array<array<f32, TILE_Q>, ROWS>; // gradients upon p first
-            for (var d = 0u; d < HEAD_VEC; d++) {
-                let q_d = q_part(mine + d);
-                for (var t = 0u; t < TILE_Q; t++) {
-                    let query = q_vector(q_d, q_at(b, min(i0 + t, rows.y - 1u), h) + d, t);
-                    for (var r = 0u; r < ROWS; r++) {
-                        p[r][t] += dot(query, key[r][d]);
-                    }
-                }
-                if (UPSTREAM) {
-                    let d_o_d = d_o_part(mine + d);
-                    for (var t = 0u; t < TILE_Q; t++) {
-                        let upstream = d_o_vector(d_o_d, q_at(b, min(i0 + t, rows.y - 1u), h) + d, t);
-                        for (var r = 0u; r < ROWS; r++) {
-                            ds[r][t] += dot(upstream, value[r][d]);
-                        }
-                    }
-                }
-            }
-            for (var t = 0u; t < TILE_Q; t++) {
-                let i = min(i0 + t, rows.y - 1u);
-                let at = row_at(b, h, i);
-                let lse = stats[at];
-                let delta = stats[plane + at];
-                for (var r = 0u; r < ROWS; r++) {
-                    let j = min(column0 + r * WG_SIZE, params.seq_kv - 1u);
-                    let bias = mask_bias(b, h, i, j);
-                    let log_p = p[r][t] + bias - lse;
-                    let upon_p = ds[r][t] + map_grad(b, h, i, j, log_p) - delta;
-                    let seen = j < end && i0 + t < rows.y && bias > MASKED && lse > MASKED;
-                    p[r][t] = select(0.0, exp(log_p), seen);
-                    ds[r][t] = select(0.0, p[r][t] * upon_p, seen) * params.scale;
-                }
-            }
-            for (var d = 0u; d < HEAD_VEC; d++) {
-                let q_d = q_part(mine + d);
-                for (var t = 0u; t < TILE_Q; t++) {
-                    let query = q_vector(q_d, q_at(b, min(i0 + t, rows.y - 1u), h) + d, t);
-                    for (var r = 0u; r < ROWS; r++) {
-                        dk[r][d] += ds[r][t] * query;
-                    }
-                }
-                if (UPSTREAM) {
-                    let d_o_d = d_o_part(mine + d);
-                    for (var t = 0u; t < TILE_Q; t++) {
-                        let upstream = d_o_vector(d_o_d, q_at(b, min(i0 + t, rows.y - 1u), h) + d, t);
-                        for (var r = 0u; r < ROWS; r++) {
-                            dv[r][d] += p[r][t] * upstream;
-                        }
-                    }
-                }
-            }
-        }
-    }
-    for (var r = 0u; r < ROWS; r++) {
-        let column = column0 + r * WG_SIZE;
-        if (column < params.seq_kv) {
-            let k0 = kv_at(b, column, kv_head);
-            let second = params.batch * params.seq_kv * params.kv_heads * HEAD_VEC;
-            for (var d = 0u; d < HEAD_VEC; d++) {
-                dkv[k0 + d] = narrow4(dk[r][d]);
-                dkv[second + k0 + d] = narrow4(dv[r][d]);
-            }
-        }
-    }
+fn attention_backward_dkv(@builtin(workgroup_id) wg: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
+    attend_backward(wg, lane);
 }

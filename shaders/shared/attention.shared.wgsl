@@ -1,6 +1,6 @@
 // What all attention kernels share: parameters, the layout of `tables`, and where a row's keys end.
 //
-// tables = key lengths (batch) | mask table | column weights (groups, seq_kv) | row weights (seq_q) | head weights (heads)
+// tables = key lengths (batch) | mask table | blocks of a temporal mask | column weights (groups, seq_kv) | row weights (seq_q) | head weights (heads)
 struct Params {
     batch: u32,
     heads: u32,
@@ -10,6 +10,7 @@ struct Params {
     scale: f32,
     key_lengths: u32, // 1 when tables begin with key lengths
     mask_at: u32,
+    blocks_at: u32,
     columns_at: u32,
     rows_at: u32,
     heads_at: u32,

@@ -12,3 +12,7 @@ fn mask_rows(first: u32, last: u32) -> vec2<u32> {
     let begin = i32(first) - i32(params.seq_kv) + i32(params.seq_q);
     return vec2<u32>(u32(clamp(begin, 0, i32(params.seq_q))), params.seq_q);
 }
+
+fn mask_hides(first: u32, last: u32, begin: u32, until: u32) -> bool {
+    return false;
+}

@@ -11,3 +11,7 @@ fn mask_keys(first: u32, last: u32) -> vec2<u32> {
 fn mask_rows(first: u32, last: u32) -> vec2<u32> {
     return vec2<u32>(0u, params.seq_q);
 }
+
+fn mask_hides(first: u32, last: u32, begin: u32, until: u32) -> bool {
+    return false;
+}

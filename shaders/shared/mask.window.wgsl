@@ -17,3 +17,7 @@ fn mask_rows(first: u32, last: u32) -> vec2<u32> {
     let end = i32(last) - shift + i32(params.left) + 1;
     return vec2<u32>(u32(clamp(begin, 0, i32(params.seq_q))), u32(clamp(end, 0, i32(params.seq_q))));
 }
+
+fn mask_hides(first: u32, last: u32, begin: u32, until: u32) -> bool {
+    return false;
+}

@@ -97,6 +97,12 @@ impl Variant {
         Self { elem, weight: elem, consts, modules: Vec::new(), subgroup: false }
     }
 
+    /// The same with another number of invocations in a workgroup.
+    pub fn workgroup(mut self, size: u32) -> Self {
+        self.consts.retain(|(name, _)| *name != "WG_SIZE");
+        self.with("WG_SIZE", size as usize)
+    }
+
     /// Stores weights in another type.
     pub fn weights(mut self, dtype: Dtype) -> Self {
         self.weight = dtype;

@@ -17,6 +17,15 @@ use crate::{Dtype, Result, Tensor, wgsl};
 use rand_pcg::Pcg64;
 use std::fmt;
 
+const TILING: Tiling = Tiling {
+    rows: wgsl!("shared/attention.rows.wgsl"),
+    reading: wgsl!("shared/keys.subgroup.wgsl"),
+    size: "TILE_KV",
+    vectors: 32,
+    tiles: wgsl!("shared/attention.tiles.wgsl"),
+    own_keys: false,
+};
+
 /// The forward kernel of a problem.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Attention(pub AttentionProblem);
@@ -51,12 +60,11 @@ impl Kernel for Attention {
     }
 
     fn variants(&self, caps: &Caps) -> Vec<Variant> {
-        self.0.tiled(caps, &Tiling::keys(32), &["ENTROPY"], &[])
+        self.0.tiled(caps, &TILING, &["ENTROPY"], &[])
     }
 
     fn launch(&self, _caps: &Caps, variant: &Variant) -> Launch {
-        let s = &self.0.shape;
-        self.0.launch(variant, s.seq_q, s.heads, s.batch)
+        self.0.launch_tiled(variant, &TILING)
     }
 
     fn reference(&self, inputs: &[Array]) -> Vec<Array> {

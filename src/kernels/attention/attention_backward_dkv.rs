@@ -14,6 +14,15 @@ use crate::{Dtype, Result, Tensor, wgsl};
 use rand_pcg::Pcg64;
 use std::fmt;
 
+const TILING: Tiling = Tiling {
+    rows: wgsl!("shared/attention_backward_dkv.rows.wgsl"),
+    reading: wgsl!("shared/queries.subgroup.wgsl"),
+    size: "TILE_Q",
+    vectors: 16,
+    tiles: wgsl!("shared/attention_backward_dkv.tiles.wgsl"),
+    own_keys: true,
+};
+
 /// Gradient of attention by its keys and values.
 #[derive(Debug, Clone, PartialEq)]
 pub struct AttentionBackwardDkv(pub AttentionProblem);
@@ -49,12 +58,11 @@ impl Kernel for AttentionBackwardDkv {
     }
 
     fn variants(&self, caps: &Caps) -> Vec<Variant> {
-        self.0.tiled(caps, &Tiling::queries(16), &MAP_GRAD_USES, &[MAP_GRAD])
+        self.0.tiled(caps, &TILING, &MAP_GRAD_USES, &[MAP_GRAD])
     }
 
     fn launch(&self, _caps: &Caps, variant: &Variant) -> Launch {
-        let s = &self.0.shape;
-        self.0.launch(variant, s.seq_kv, s.kv_heads, s.batch)
+        self.0.launch_tiled(variant, &TILING)
     }
 
     fn reference(&self, inputs: &[Array]) -> Vec<Array> {

@@ -14,6 +14,15 @@ use crate::{Dtype, Result, Tensor, wgsl};
 use rand_pcg::Pcg64;
 use std::fmt;
 
+const TILING: Tiling = Tiling {
+    rows: wgsl!("shared/attention_backward_dq.rows.wgsl"),
+    reading: wgsl!("shared/keys.subgroup.wgsl"),
+    size: "TILE_KV",
+    vectors: 16,
+    tiles: wgsl!("shared/attention_backward_dq.tiles.wgsl"),
+    own_keys: false,
+};
+
 /// Gradient of attention by its queries.
 #[derive(Debug, Clone, PartialEq)]
 pub struct AttentionBackwardDq(pub AttentionProblem);
@@ -49,12 +58,11 @@ impl Kernel for AttentionBackwardDq {
     }
 
     fn variants(&self, caps: &Caps) -> Vec<Variant> {
-        self.0.tiled(caps, &Tiling::keys(16), &MAP_GRAD_USES, &[MAP_GRAD])
+        self.0.tiled(caps, &TILING, &MAP_GRAD_USES, &[MAP_GRAD])
     }
 
     fn launch(&self, _caps: &Caps, variant: &Variant) -> Launch {
-        let s = &self.0.shape;
-        self.0.launch(variant, s.seq_q, s.heads, s.batch)
+        self.0.launch_tiled(variant, &TILING)
     }
 
     fn reference(&self, inputs: &[Array]) -> Vec<Array> {

@@ -68,7 +68,7 @@ impl Kernel for AttentionColumns {
         let p = &self.0;
         let s = &p.shape;
         let mut map = before.clone();
-        let columns_at = p.layout()[2];
+        let columns_at = p.layout()[3];
         reference::rows(p, q, k, tables, |(b, _, i), row| {
             for g in 0..p.readout.columns {
                 let at = (b * p.readout.columns + g) * s.seq_q + i;

@@ -40,6 +40,8 @@ pub(super) fn forward() -> Vec<AttentionProblem> {
             scale: 1.0,
             ..new(shape(2, 2, 2, 13, 13, 16))
         },
+        // The second frame sees nothing and fills a tile.
+        AttentionProblem { mask: Mask::Temporal { tokens_per_frame: 32 }, ..new(shape(1, 4, 4, 70, 50, 32)) },
         new(shape(1, 2, 2, 33, 65, 80)),
         AttentionProblem { readout: entropy, key_lengths: true, ..new(shape(2, 2, 1, 18, 40, 128)) },
     ]
@@ -64,6 +66,7 @@ pub(super) fn backward() -> Vec<AttentionProblem> {
             key_lengths: true,
             ..new(shape(2, 2, 1, 24, 17, 64))
         },
+        AttentionProblem { mask: Mask::Temporal { tokens_per_frame: 32 }, ..new(shape(1, 2, 2, 70, 50, 32)) },
         AttentionProblem { readout: mass(Mass::Max), ..new(shape(1, 2, 2, 9, 17, 80)) },
         AttentionProblem {
             mask: Mask::Temporal { tokens_per_frame: 9 },
@@ -73,22 +76,29 @@ pub(super) fn backward() -> Vec<AttentionProblem> {
     ]
 }
 
-/// Real sizes: Wan 1.3B self-attention of one frame and of a 480p clip, and its cross-attention.
+/// Real sizes: Wan 1.3B self-attention of one frame, of a short and of a 480p clip, and its cross-attention, each with
+/// and without a temporal mask or `readout`; Qwen2.5-VL's language model and its vision windows; and fusion by few tokens.
 pub(super) fn bench(readout: Readout) -> Vec<(&'static str, AttentionProblem)> {
-    let case = |seq_q, seq_kv, mask, readout| AttentionProblem {
+    let wan = |seq_q, seq_kv, mask, readout| AttentionProblem {
         mask,
         readout,
         ..AttentionProblem::new(shape(1, 12, 12, seq_q, seq_kv, 128))
     };
+    let none = Readout::default();
+    let frames = Mask::Temporal { tokens_per_frame: 1560 };
+    let causal = AttentionProblem::new(shape(1, 28, 4, 5440, 5440, 128));
     vec![
-        ("wan-1.3b self, one frame", case(1560, 1560, Mask::None, Readout::default())),
-        ("wan-1.3b self, 480p", case(32_760, 32_760, Mask::None, Readout::default())),
-        ("wan-1.3b cross, one frame", case(1560, 512, Mask::None, readout)),
-        ("wan-1.3b cross, 480p", case(32_760, 512, Mask::None, readout)),
-        (
-            "wan-1.3b cross, 480p, temporal mask",
-            case(32_760, 512, Mask::Temporal { tokens_per_frame: 1560 }, readout),
-        ),
+        ("wan-1.3b self, one frame", wan(1560, 1560, Mask::None, none)),
+        ("wan-1.3b self, 21 frames of 390", wan(8190, 8190, Mask::None, none)),
+        ("wan-1.3b self, 480p", wan(32_760, 32_760, Mask::None, none)),
+        ("wan-1.3b self, 480p, temporal mask", wan(32_760, 32_760, frames, none)),
+        ("wan-1.3b cross, one frame", wan(1560, 512, Mask::None, readout)),
+        ("wan-1.3b cross, one frame, temporal mask", wan(1560, 512, frames, readout)),
+        ("wan-1.3b cross, 480p", wan(32_760, 512, Mask::None, readout)),
+        ("wan-1.3b cross, 480p, temporal mask", wan(32_760, 512, frames, readout)),
+        ("qwen2.5-vl-7b, causal", AttentionProblem { mask: Mask::Causal, ..causal }),
+        ("qwen2.5-vl vision windows", AttentionProblem::new(shape(85, 16, 16, 64, 64, 80))),
+        ("fusion by 8 tokens", AttentionProblem::new(shape(32, 8, 8, 8, 500, 16))),
     ]
 }
 
@@ -128,17 +138,19 @@ pub(super) fn inputs_for(p: &AttentionProblem, rng: &mut Pcg64) -> Inputs {
 
 fn tables_for(p: &AttentionProblem, rng: &mut Pcg64) -> Array {
     let AttentionShape { batch, heads, seq_q, seq_kv, .. } = p.shape;
-    let [lengths, mask, columns, rows, head_weights, end] = p.layout();
+    let [lengths, mask, blocks, columns, rows, head_weights, end] = p.layout();
     let mut t = inputs::tame(rng, [p.tables_len()], 1.0);
     for (b, length) in t.data[lengths..mask].iter_mut().enumerate() {
         // The last sequence of a batch sees nothing.
         *length = if b + 1 == batch { 0.0 } else { rng.random_range(1..=seq_kv) as f64 };
     }
     if let Mask::Temporal { .. } = p.mask {
-        for (at, bias) in t.data[mask..columns].iter_mut().enumerate() {
+        for (at, bias) in t.data[mask..blocks].iter_mut().enumerate() {
             let hidden = at / seq_kv == 1 || rng.random_bool(0.2);
             *bias = if hidden { f64::from(f32::MIN) } else { *bias };
         }
+        let seen = super::problem::blocks(&t.data[mask..blocks], seq_kv);
+        t.data[blocks..columns].copy_from_slice(&seen);
     }
     for weight in &mut t.data[columns..rows] {
         *weight = if rng.random_bool(0.3) { 0.5 } else { 0.0 };

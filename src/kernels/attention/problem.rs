@@ -124,6 +124,7 @@ struct Params {
     scale: f32,
     key_lengths: u32,
     mask_at: u32,
+    blocks_at: u32,
     columns_at: u32,
     rows_at: u32,
     heads_at: u32,
@@ -136,41 +137,29 @@ struct Params {
     first_workgroup: u32,
 }
 
-/// How a kernel takes its tiles: of keys, for kernels that own queries, or of queries, for those that own keys.
+/// How the kernels that multiply rows of queries by rows of keys share the work among invocations.
 pub(super) struct Tiling {
-    /// Constant that holds the size of a tile.
-    size: &'static str,
-    /// Module by which every invocation reads the tile itself.
-    direct: Source,
-    /// Module by which a subgroup reads it together.
-    subgroup: Source,
-    /// Vectors of one operand that the subgroup variant may keep in registers.
-    vectors: usize,
+    /// Module of a kernel whose invocations own whole rows, and take what the rows meet in tiles.
+    pub(super) rows: Source,
+    /// Module by which a subgroup reads such a tile.
+    pub(super) reading: Source,
+    /// Constant that holds its size.
+    pub(super) size: &'static str,
+    /// Vectors of one operand that an invocation may keep in registers.
+    pub(super) vectors: usize,
+    /// Module of a kernel whose workgroups own tiles.
+    pub(super) tiles: Source,
+    /// Whether the rows are keys rather than queries.
+    pub(super) own_keys: bool,
 }
 
-impl Tiling {
-    pub(super) const fn keys(vectors: usize) -> Self {
-        Self {
-            size: "TILE_KV",
-            direct: wgsl!("shared/keys.direct.wgsl"),
-            subgroup: wgsl!("shared/keys.subgroup.wgsl"),
-            vectors,
-        }
-    }
-
-    pub(super) const fn queries(vectors: usize) -> Self {
-        Self {
-            size: "TILE_Q",
-            direct: wgsl!("shared/queries.direct.wgsl"),
-            subgroup: wgsl!("shared/queries.subgroup.wgsl"),
-            vectors,
-        }
-    }
-}
+/// Keys whose visibility a temporal mask's table sums up in one number; `BLOCK` of the mask's module.
+const BLOCK: usize = 16;
 
 /// Constants that the gradient into the map depends on.
 pub(super) const MAP_GRAD_USES: [&str; 5] = ["GROUPS", "ENTROPY", "MASS_MEAN", "MASS_MAX", "UPSTREAM"];
 const SHARED: Source = wgsl!("shared/attention.shared.wgsl");
+const TILE: Source = wgsl!("shared/tile.wgsl");
 /// Gradients into the map; only backward kernels take it.
 pub(super) const MAP_GRAD: Source = wgsl!("shared/map_grad.wgsl");
 
@@ -235,8 +224,8 @@ impl AttentionProblem {
         }
     }
 
-    /// Offsets of the parts of `tables`, and its length: key lengths, mask, columns, rows, heads, end.
-    pub(super) fn layout(&self) -> [usize; 6] {
+    /// Offsets of the parts of `tables`, and its length: key lengths, mask, blocks, columns, rows, heads, end.
+    pub(super) fn layout(&self) -> [usize; 7] {
         let AttentionShape { batch, heads, seq_q, seq_kv, .. } = self.shape;
         let lengths = if self.key_lengths { batch } else { 0 };
         let mask = match self.mask {
@@ -244,9 +233,10 @@ impl AttentionProblem {
             Mask::Relative => heads * (seq_q + seq_kv - 1),
             _ => 0,
         };
+        let blocks = self.frames() * seq_kv.div_ceil(BLOCK);
         let (rows, head_weights) = if self.readout.mass.is_some() { (seq_q, heads) } else { (0, 0) };
-        let sizes = [lengths, mask, self.readout.columns * seq_kv, rows, head_weights];
-        let mut at = [0; 6];
+        let sizes = [lengths, mask, blocks, self.readout.columns * seq_kv, rows, head_weights];
+        let mut at = [0; 7];
         for (i, size) in sizes.into_iter().enumerate() {
             at[i + 1] = at[i] + size;
         }
@@ -255,7 +245,7 @@ impl AttentionProblem {
 
     /// Elements of the `tables` tensor; at least one, since a binding cannot be empty.
     pub fn tables_len(&self) -> usize {
-        self.layout()[5].max(1)
+        self.layout()[6].max(1)
     }
 
     /// Offsets of the entropy and mass parts of `map_grads`, and its length; columns lie at 0.
@@ -330,33 +320,49 @@ impl AttentionProblem {
         elems(caps, 4).into_iter().map(variant).collect()
     }
 
-    /// Variants of a kernel that keeps some rows of a head in registers and takes what they meet in tiles.
+    /// Variants of a kernel that multiplies rows of queries by rows of keys: the better first.
     ///
-    /// On a CPU a workgroup is one vector register. A load of one address costs it a bounds check and a branch for each
-    /// number, so the invocations read a tile between them and hand it round, where there are subgroups of one size;
-    /// `vectors` four-wide vectors of each operand stay in registers then. Without, and on a GPU, every invocation reads
-    /// the tile itself: then a CPU's driver unrolls the tile times the head and compiles the result for minutes, so both
-    /// together stay below 32 vectors.
-    pub(super) fn tiled(&self, caps: &Caps, tile: &Tiling, uses: &[&str], extra: &[Source]) -> Vec<Variant> {
+    /// By tiles, in workgroup memory, everywhere: 16 × 16 invocations with four by four scores each, 8 × 8 where a head
+    /// is too wide for 16 KiB or where each invocation of a workgroup costs a CPU. By rows where a CPU has subgroups of
+    /// one size: a workgroup is one vector register then, and barriers, which cost a CPU most, are left out. A load of
+    /// one address costs it a bounds check and a branch for each number, so the invocations read a tile between them
+    /// and hand it round. `vectors` bounds the operands in registers, and with them the time the driver compiles.
+    pub(super) fn tiled(&self, caps: &Caps, how: &Tiling, uses: &[&str], extra: &[Source]) -> Vec<Variant> {
         let vectors = (self.shape.head_dim / 4).max(1);
+        let software = caps.class == AdapterClass::Software;
+        let plain = self.variants(caps, uses, extra);
+        let side = if software || vectors > 32 { 8 } else { 16 };
+        let tiles = plain.iter().map(|variant| {
+            let variant = variant.clone().workgroup(side * side).with("SIDE", side as usize);
+            variant.module(TILE).module(how.tiles)
+        });
         let one_size = caps.subgroup.filter(|(low, high)| low == high && (4..=16).contains(low));
-        let lanes = one_size.filter(|_| caps.class == AdapterClass::Software).map(|(size, _)| size as usize);
-        let keys = if caps.class == AdapterClass::Software { (32 / vectors).clamp(1, 8) } else { 4 };
-        let take = |variant: Variant| match lanes {
-            Some(lanes) => {
-                let rows = (tile.vectors / vectors).clamp(1, 4);
-                let variant = variant.with("ROWS", rows).with(tile.size, lanes).module(tile.subgroup);
-                Variant { subgroup: true, ..variant }
-            }
-            None => variant.with("ROWS", 1).with(tile.size, keys).module(tile.direct),
-        };
-        self.variants(caps, uses, extra).into_iter().map(take).collect()
+        let rows = one_size.filter(|_| software).into_iter().flat_map(|(lanes, _)| {
+            plain.iter().map(move |variant| {
+                let rows = (how.vectors / vectors).clamp(1, 4);
+                let variant = variant.clone().with("ROWS", rows).with(how.size, lanes as usize);
+                Variant { subgroup: true, ..variant.module(how.reading).module(how.rows) }
+            })
+        });
+        rows.chain(tiles).collect()
+    }
+
+    /// Grid of a variant of [`Self::tiled`].
+    pub(super) fn launch_tiled(&self, variant: &Variant, how: &Tiling) -> Launch {
+        let s = &self.shape;
+        let by_tiles = variant.number("SIDE") > 0;
+        match (how.own_keys, by_tiles) {
+            (true, _) => self.launch(variant, s.seq_kv, s.kv_heads, s.batch),
+            // Query heads that share a key head are rows of one tile.
+            (false, true) => self.launch(variant, s.seq_q * (s.heads / s.kv_heads), s.kv_heads, s.batch),
+            (false, false) => self.launch(variant, s.seq_q, s.heads, s.batch),
+        }
     }
 
     /// Parameters and grid over `items` (rows or keys) × `y` × `z`, cut along the items where the work is long.
     pub(super) fn launch(&self, variant: &Variant, items: usize, y: usize, z: usize) -> Launch {
         let s = &self.shape;
-        let [_, mask_at, columns_at, rows_at, heads_at, _] = self.layout();
+        let [_, mask_at, blocks_at, columns_at, rows_at, heads_at, _] = self.layout();
         let [grad_entropy_at, grad_mass_at, _] = self.map_grads_offsets();
         let (left, right) = match self.mask {
             // Beyond the sequence more is the same, and i32 stays in range.
@@ -376,6 +382,7 @@ impl AttentionProblem {
             scale: self.scale,
             key_lengths: u32::from(self.key_lengths),
             mask_at: mask_at as u32,
+            blocks_at: blocks_at as u32,
             columns_at: columns_at as u32,
             rows_at: rows_at as u32,
             heads_at: heads_at as u32,
@@ -387,7 +394,10 @@ impl AttentionProblem {
             grad_mass_at: grad_mass_at as u32,
             first_workgroup: 0,
         };
-        let rows = variant.number("WG_SIZE").max(1) * variant.number("ROWS").max(1);
+        let rows = match variant.number("SIDE") {
+            0 => variant.number("WG_SIZE").max(1) * variant.number("ROWS").max(1),
+            side => 4 * side,
+        };
         let groups = (items as u32).div_ceil(rows);
         Launch::new(&params, [groups, y as u32, z as u32])
             .split(0, std::mem::offset_of!(Params, first_workgroup))
@@ -412,6 +422,12 @@ impl AttentionProblem {
     }
 }
 
+/// For each frame of a temporal mask `(frames, seq_kv)` and each block of keys, 1 where the frame sees some key of it.
+pub(super) fn blocks(mask: &[f64], seq_kv: usize) -> Vec<f64> {
+    let seen = |block: &[f64]| f64::from(u8::from(block.iter().any(|&b| b > MASKED)));
+    mask.chunks(seq_kv.max(1)).flat_map(|frame| frame.chunks(BLOCK).map(seen)).collect()
+}
+
 /// The parts of the `tables` tensor, in host memory.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Tables<'a> {
@@ -433,9 +449,13 @@ impl Tables<'_> {
         problem.check("attention")?;
         let at = problem.layout();
         let lengths: Vec<f32> = self.key_lengths.iter().map(|&n| n as f32).collect();
+        let mask: Vec<f64> = self.mask.iter().map(|&b| b.into()).collect();
+        let frames = if problem.frames() > 0 { &mask[..] } else { &[] };
+        let blocks: Vec<f32> = blocks(frames, problem.shape.seq_kv).into_iter().map(|b| b as f32).collect();
         let parts = [
             ("key_lengths", &lengths[..]),
             ("mask", self.mask),
+            ("blocks", &blocks),
             ("columns", self.columns),
             ("rows", self.rows),
             ("heads", self.heads),

@@ -100,7 +100,7 @@ pub(super) struct Forward {
 
 pub(super) fn forward(p: &AttentionProblem, q: &Array, k: &Array, v: &Array, tables: &Array) -> Forward {
     let AttentionShape { batch, heads, kv_heads, seq_q, seq_kv, head_dim } = p.shape;
-    let [_, _, columns_at, rows_at, heads_at, _] = p.layout();
+    let [_, _, _, columns_at, rows_at, heads_at, _] = p.layout();
     let groups = p.readout.columns;
     let mut o = Array::zeros([batch, seq_q, heads, head_dim]);
     let mut stats = Array::zeros([p.planes(), batch, heads, seq_q]);
@@ -185,7 +185,7 @@ impl Upstream<'_> {
         log_p: f64,
     ) -> f64 {
         let AttentionShape { batch, heads, seq_q, seq_kv, .. } = p.shape;
-        let [_, _, columns_at, rows_at, heads_at, _] = p.layout();
+        let [_, _, _, columns_at, rows_at, heads_at, _] = p.layout();
         let [entropy_at, mass_at, _] = p.map_grads_offsets();
         let g = &self.map_grads.data;
         let groups = p.readout.columns;

@@ -1,0 +1,96 @@
+// A workgroup owns TILE keys and passes over the rows of all query heads that share them, TILE at a time.
+fn operand(which: u32, place: Place, row: u32, d: u32) -> vec4<f32> {
+    if (which < 2u) {
+        let at = kv_at(place.b, row, place.kv_head) + d;
+        if (which == 0u) {
+            return widen4(k[at]);
+        }
+        return widen4(v[at]);
+    }
+    let at = query_at(place, row) + d;
+    if (which == 2u) {
+        return widen4(q[at]);
+    }
+    return widen4(d_o[at]);
+}
+
+fn attend_backward(wg: vec3<u32>, lane: u32) {
+    let x = lane % SIDE;
+    let y = lane / SIDE;
+    let group = params.heads / params.kv_heads;
+    let place = Place(wg.z, wg.y, group);
+    let first = (wg.x + params.first_workgroup) * TILE;
+    let last = min(first + TILE, params.seq_kv) - 1u;
+    let end = key_end(place.b);
+    let seen_by = mask_rows(first, last) * group;
+    let plane = params.batch * params.heads * params.seq_q;
+    var dk: array<array<vec4<f32>, COLUMNS>, 4>;
+    var dv: array<array<vec4<f32>, COLUMNS>, 4>;
+    for (var row0 = seen_by.x; row0 < seen_by.y; row0 += TILE) {
+        let last_row = min(row0 + TILE, seen_by.y) - 1u;
+        if (first >= end || mask_hides(row0 / group, last_row / group, first, last)) {
+            continue;
+        }
+        var p: array<vec4<f32>, 4>; // scores first
+        var ds: array<vec4<f32>, 4>; // gradients upon p first
+        for (var d0 = 0u; d0 < HEAD_VEC; d0 += PARTS) {
+            workgroupBarrier();
+            stage_side(0u, 0u, place, first, last, d0, lane);
+            stage_side(2u, 1u, place, row0, last_row, d0, lane);
+            workgroupBarrier();
+            multiply_sides(&p, x, y);
+            if (UPSTREAM) {
+                workgroupBarrier();
+                stage_side(1u, 0u, place, first, last, d0, lane);
+                stage_side(3u, 1u, place, row0, last_row, d0, lane);
+                workgroupBarrier();
+                multiply_sides(&ds, x, y);
+            }
+        }
+        for (var c = 0u; c < 4u; c++) {
+            let row = min(row0 + x + c * SIDE, last_row);
+            let i = row / group;
+            let h = place.kv_head * group + row % group;
+            let at = row_at(place.b, h, i);
+            let lse = stats[at];
+            let delta = stats[plane + at];
+            for (var r = 0u; r < 4u; r++) {
+                let j = min(first + y + r * SIDE, last);
+                let bias = mask_bias(place.b, h, i, j);
+                let log_p = p[r][c] * params.scale + bias - lse;
+                let upon_p = ds[r][c] + map_grad(place.b, h, i, j, log_p) - delta;
+                let seen = j < end && row0 + x + c * SIDE <= last_row && bias > MASKED && lse > MASKED;
+                p[r][c] = select(0.0, exp(log_p), seen);
+                ds[r][c] = select(0.0, p[r][c] * upon_p, seen) * params.scale;
+            }
+        }
+        for (var c = 0u; c < 4u; c++) {
+            workgroupBarrier();
+            shared_rows[x * SIDE + y] = vec4<f32>(ds[0][c], ds[1][c], ds[2][c], ds[3][c]);
+            stage_rows(2u, place, row0 + c * SIDE, last_row, lane);
+            workgroupBarrier();
+            multiply_rows(&dk, x, y);
+            if (UPSTREAM) {
+                workgroupBarrier();
+                shared_rows[x * SIDE + y] = vec4<f32>(p[0][c], p[1][c], p[2][c], p[3][c]);
+                stage_rows(3u, place, row0 + c * SIDE, last_row, lane);
+                workgroupBarrier();
+                multiply_rows(&dv, x, y);
+            }
+        }
+    }
+    let second = params.batch * params.seq_kv * params.kv_heads * HEAD_VEC;
+    for (var r = 0u; r < 4u; r++) {
+        let column = first + y + r * SIDE;
+        if (column < params.seq_kv) {
+            let k0 = kv_at(place.b, column, place.kv_head);
+            for (var n = 0u; n < COLUMNS; n++) {
+                let d = x + n * SIDE;
+                if (d < HEAD_VEC) {
+                    dkv[k0 + d] = narrow4(dk[r][n]);
+                    dkv[second + k0 + d] = narrow4(dv[r][n]);
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,90 @@
+// A workgroup owns TILE rows, those of all query heads that share a key head, and takes the keys TILE at a time, as in
+// the forward.
+fn operand(which: u32, place: Place, row: u32, d: u32) -> vec4<f32> {
+    if (which < 2u) {
+        let at = query_at(place, row) + d;
+        if (which == 0u) {
+            return widen4(q[at]);
+        }
+        return widen4(d_o[at]);
+    }
+    let at = kv_at(place.b, row, place.kv_head) + d;
+    if (which == 2u) {
+        return widen4(k[at]);
+    }
+    return widen4(v[at]);
+}
+
+fn attend_backward(wg: vec3<u32>, lane: u32) {
+    let x = lane % SIDE;
+    let y = lane / SIDE;
+    let group = params.heads / params.kv_heads;
+    let place = Place(wg.z, wg.y, group);
+    let rows = params.seq_q * group;
+    let row0 = (wg.x + params.first_workgroup) * TILE;
+    let last_row = min(row0 + TILE, rows) - 1u;
+    let keys = mask_keys(row0 / group, last_row / group);
+    let end = min(keys.y, key_end(place.b));
+    var acc: array<array<vec4<f32>, COLUMNS>, 4>;
+    var lse: vec4<f32>;
+    var delta: vec4<f32>;
+    for (var r = 0u; r < 4u; r++) {
+        let row = min(row0 + y + r * SIDE, last_row);
+        let at = row_at(place.b, place.kv_head * group + row % group, row / group);
+        lse[r] = stats[at];
+        delta[r] = stats[params.batch * params.heads * params.seq_q + at];
+    }
+    for (var j0 = keys.x; j0 < end; j0 += TILE) {
+        if (mask_hides(row0 / group, last_row / group, j0, min(j0 + TILE, end) - 1u)) {
+            continue;
+        }
+        var ds: array<vec4<f32>, 4>; // scores first
+        var dp: array<vec4<f32>, 4>;
+        for (var d0 = 0u; d0 < HEAD_VEC; d0 += PARTS) {
+            workgroupBarrier();
+            stage_side(0u, 0u, place, row0, last_row, d0, lane);
+            stage_side(2u, 1u, place, j0, end - 1u, d0, lane);
+            workgroupBarrier();
+            multiply_sides(&ds, x, y);
+            if (UPSTREAM) {
+                workgroupBarrier();
+                stage_side(1u, 0u, place, row0, last_row, d0, lane);
+                stage_side(3u, 1u, place, j0, end - 1u, d0, lane);
+                workgroupBarrier();
+                multiply_sides(&dp, x, y);
+            }
+        }
+        for (var r = 0u; r < 4u; r++) {
+            let row = min(row0 + y + r * SIDE, last_row);
+            let i = row / group;
+            let h = place.kv_head * group + row % group;
+            for (var c = 0u; c < 4u; c++) {
+                let j = min(j0 + x + c * SIDE, end - 1u);
+                let bias = mask_bias(place.b, h, i, j);
+                let log_p = ds[r][c] * params.scale + bias - lse[r];
+                let upon_p = dp[r][c] + map_grad(place.b, h, i, j, log_p) - delta[r];
+                let seen = bias > MASKED && lse[r] > MASKED && j0 + x + c * SIDE < end;
+                ds[r][c] = select(0.0, exp(log_p) * upon_p, seen) * params.scale;
+            }
+        }
+        for (var c = 0u; c < 4u; c++) {
+            workgroupBarrier();
+            shared_rows[x * SIDE + y] = vec4<f32>(ds[0][c], ds[1][c], ds[2][c], ds[3][c]);
+            stage_rows(2u, place, j0 + c * SIDE, end - 1u, lane);
+            workgroupBarrier();
+            multiply_rows(&acc, x, y);
+        }
+    }
+    for (var r = 0u; r < 4u; r++) {
+        let row = row0 + y + r * SIDE;
+        if (row < rows) {
+            let q0 = query_at(place, row);
+            for (var n = 0u; n < COLUMNS; n++) {
+                let d = x + n * SIDE;
+                if (d < HEAD_VEC) {
+                    dq[q0 + d] = narrow4(acc[r][n]);
+                }
+            }
+        }
+    }
+}
