@@ -5,7 +5,8 @@
 use foveal::autograd::{Attend, Attended, Block, Keep, LinearThen, Tape, Var};
 use foveal::kernels::Kernel;
 use foveal::kernels::attention::{
-    AttentionBackwardDkv, AttentionBackwardDq, AttentionProblem, AttentionShape, Mask, Mass, Readout, Tables,
+    AttentionBackwardDkv, AttentionBackwardDq, AttentionOutput, AttentionProblem, AttentionShape, Mask, Mass,
+    Readout, Tables, attention, attention_backward_delta, attention_backward_dq, attention_merge,
 };
 use foveal::tensor::Array;
 use foveal::{Context, Result, Tensor};
@@ -277,4 +278,51 @@ fn an_op_of_ones_own_gives_a_gradient_to_each_input() {
     assert!(message(vec![None]).contains("1 for 2 inputs"), "{}", message(vec![None]));
     let long = Some(tensor(&context, &[5], 0.1, 1.0));
     assert!(message(vec![None, long.clone()]).contains('5'), "{}", message(vec![None, long]));
+}
+
+#[test]
+fn parts_of_the_keys_merge_to_attention_over_all_of_them() {
+    let context = new_context().unwrap();
+    let entropy = Readout { entropy: true, ..Readout::default() };
+    let whole = problem(KEYS, entropy);
+    let q = tensor(&context, &[1, TOKENS, HEADS, HEAD_DIM], 0.1, 1.0);
+    let k = tensor(&context, &[1, KEYS, HEADS, HEAD_DIM], 0.2, 1.0);
+    let v = tensor(&context, &[1, KEYS, HEADS, HEAD_DIM], 0.3, 1.0);
+    let d_o = tensor(&context, &[1, TOKENS, HEADS, HEAD_DIM], 0.4, 1.0);
+    let no_gradient = |p: &AttentionProblem| Tensor::zeros(&context, [p.map_grads_len()]).unwrap();
+    // Output, statistics and gradient by the queries, from the statistics `of`.
+    let attend = |p: &AttentionProblem, k: &Tensor, v: &Tensor| {
+        let tables = Tables::default().upload(&context, p).unwrap();
+        attention(p, &q, k, v, &tables).unwrap()
+    };
+    let gradient = |p: &AttentionProblem, k: &Tensor, v: &Tensor, of: &AttentionOutput| {
+        let tables = Tables::default().upload(&context, p).unwrap();
+        let map = no_gradient(p);
+        let lse = of.stats.narrow(0, 1).unwrap();
+        let stats = attention_backward_delta(p, &q, k, &of.o, &d_o, &lse, &tables, &map).unwrap();
+        download(&attention_backward_dq(p, &q, k, v, &d_o, &stats, &tables, &map).unwrap())
+    };
+    let expected = attend(&whole, &k, &v);
+
+    let cuts = [(0, 3), (3, 1), (4, KEYS - 4)];
+    let part = |of: &Tensor, first, n| {
+        let rows = of.reshape([KEYS, HEADS, HEAD_DIM]).unwrap().narrow(first, n).unwrap();
+        rows.reshape([1, n, HEADS, HEAD_DIM]).unwrap()
+    };
+    let parts = cuts.map(|(first, n)| (problem(n, entropy), part(&k, first, n), part(&v, first, n)));
+    let outputs: Vec<_> = parts.iter().map(|(p, k, v)| attend(p, k, v)).collect();
+    let merged = attention_merge(&outputs).unwrap();
+    let wide = |t: &Tensor| download(t).into_iter().map(f64::from).collect::<Vec<_>>();
+    // One more rounding for each merge.
+    assert_near("o", &download(&merged.o), &wide(&expected.o), 1e-6);
+    assert_near("stats", &download(&merged.stats), &wide(&expected.stats), 1e-6);
+
+    // The entropy that was read wants no gradient here.
+    let plain = |p: &AttentionProblem| AttentionProblem { readout: Readout::default(), ..p.clone() };
+    let all = gradient(&plain(&whole), &k, &v, &expected);
+    let shares = parts.iter().map(|(p, k, v)| gradient(&plain(p), k, v, &merged));
+    let sum = shares.reduce(|a, b| a.iter().zip(&b).map(|(a, b)| a + b).collect()).unwrap();
+    let all: Vec<_> = all.into_iter().map(f64::from).collect();
+    assert_near("dq", &sum, &all, 2e-6);
+    assert!(attention_merge(&[]).is_err());
 }
