@@ -7,8 +7,10 @@
 //! Source: Milakov & Gimelshein 2018 (running softmax); entropy as `lse − Σ p · score`.
 
 use super::cases;
-use super::problem::{AttentionProblem, Tiling};
+use super::output::AttentionOutput;
+use super::problem::AttentionProblem;
 use super::reference;
+use super::tiling::Tiling;
 use crate::gpu::Caps;
 use crate::kernels::{Gradient, Kernel, Launch, Slot, Tolerance, Variant, Work, run};
 use crate::shader::Source;
@@ -98,29 +100,6 @@ impl Kernel for Attention {
 
     fn work(&self) -> Work {
         Work { flops: 2.0 * self.0.product_flops(), bytes: self.0.bytes(2, 2) }
-    }
-}
-
-/// What the forward returns.
-#[derive(Debug, Clone)]
-pub struct AttentionOutput {
-    /// `(batch, seq_q, heads, head_dim)`
-    pub o: Tensor,
-    /// `(1 or 2, batch, heads, seq_q)` f32: lse, then entropy where asked.
-    pub stats: Tensor,
-}
-
-impl AttentionOutput {
-    /// Log-sum-exp of each row `(batch, heads, seq_q)`, nats.
-    pub fn lse(&self) -> Result<Tensor> {
-        let dims = self.stats.dims().get(1..).unwrap_or_default().to_vec();
-        self.stats.narrow(0, 1)?.reshape(dims)
-    }
-
-    /// Entropy of each row `(batch, heads, seq_q)`, nats; an error when it was not asked for.
-    pub fn entropy(&self) -> Result<Tensor> {
-        let dims = self.stats.dims().get(1..).unwrap_or_default().to_vec();
-        self.stats.narrow(1, 1)?.to_owned_copy()?.reshape(dims)
     }
 }
 

@@ -4,8 +4,9 @@
 //! invocation owns a key, so the result does not depend on the order of workgroups.
 
 use super::cases;
-use super::problem::{AttentionProblem, MAP_GRAD, MAP_GRAD_USES, Tiling};
+use super::problem::{AttentionProblem, MAP_GRAD, MAP_GRAD_USES};
 use super::reference::{self, Upstream};
+use super::tiling::Tiling;
 use crate::gpu::Caps;
 use crate::kernels::{Gradient, Kernel, Launch, Slot, Tolerance, Variant, Work, run};
 use crate::shader::Source;

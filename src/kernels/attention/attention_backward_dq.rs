@@ -4,8 +4,9 @@
 //! Shapes: as in `attention`; `stats (2, batch, heads, seq_q)` f32 from `attention_backward_delta`; `dq` like `q`.
 
 use super::cases;
-use super::problem::{AttentionProblem, MAP_GRAD, MAP_GRAD_USES, Tiling};
+use super::problem::{AttentionProblem, MAP_GRAD, MAP_GRAD_USES};
 use super::reference::{self, Upstream};
+use super::tiling::Tiling;
 use crate::gpu::{Access, Caps};
 use crate::kernels::{Gradient, Kernel, Launch, Slot, Tolerance, Variant, Work, run};
 use crate::shader::Source;

@@ -7,8 +7,8 @@
 //!
 //! Source: Liu et al. 2023 (ring attention), from Milakov & Gimelshein 2018.
 
-use super::attention::AttentionOutput;
 use super::cases;
+use super::output::AttentionOutput;
 use super::problem::AttentionProblem;
 use crate::gpu::Caps;
 use crate::kernels::{Gradient, Kernel, Launch, Slot, Tolerance, Variant, Work, elems, inputs, lanes, run};

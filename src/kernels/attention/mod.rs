@@ -12,14 +12,17 @@ mod attention_column_mass;
 mod attention_columns;
 mod attention_merge;
 mod cases;
+mod output;
 mod problem;
 mod reference;
+mod tiling;
 
-pub use attention::{Attention, AttentionOutput, attention};
+pub use attention::{Attention, attention};
 pub use attention_backward_delta::{AttentionBackwardDelta, attention_backward_delta};
 pub use attention_backward_dkv::{AttentionBackwardDkv, attention_backward_dkv};
 pub use attention_backward_dq::{AttentionBackwardDq, attention_backward_dq};
 pub use attention_column_mass::{AttentionColumnMass, attention_column_mass};
 pub use attention_columns::{AttentionColumns, attention_columns};
 pub use attention_merge::{AttentionMerge, attention_merge};
+pub use output::AttentionOutput;
 pub use problem::{AttentionProblem, AttentionShape, MASKED, Mask, Mass, Readout, Tables, relative_bias};

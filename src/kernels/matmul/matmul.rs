@@ -10,7 +10,8 @@
 //!
 //! Errors: sizes of zero or above 2³², a number of groups that does not divide the rows.
 
-use crate::gpu::{AdapterClass, Caps};
+use super::tile::{Sharing, Tile};
+use crate::gpu::Caps;
 use crate::kernels::rowwise::pack_module;
 use crate::kernels::{Gradient, Kernel, Launch, Slot, Tolerance, Variant, Work, elems, inputs, run};
 use crate::shader::Source;
@@ -83,55 +84,8 @@ impl fmt::Display for Matmul {
 
 impl Matmul {
     /// Elements taken at a time along `k` and `n`.
-    fn pack(&self) -> usize {
+    pub(super) fn pack(&self) -> usize {
         if self.n.is_multiple_of(4) && self.k.is_multiple_of(4) { 4 } else { 1 }
-    }
-
-    /// Tiles for these capabilities, best first.
-    ///
-    /// On a CPU a load of one address costs a bounds check and a branch for each number of it, so the invocations of a
-    /// vector register read a tile between them; rows times columns then hide the handing round. On a GPU factors pass
-    /// through workgroup memory, in large tiles where enough of them keep it busy, or through cooperative matrices.
-    /// Sizes that are no multiple of four, and few rows, are read directly.
-    fn tiles(&self, caps: &Caps) -> Vec<Tile> {
-        let few = |wg: u32| self.m <= wg as usize;
-        let by_side = |side: u32, rows, columns| {
-            let wg = side * side;
-            Tile { wg, rows, columns, sharing: Sharing::Tiles(side) }
-        };
-        if caps.class != AdapterClass::Software {
-            let (rows, columns) = if few(64) { (1, 4) } else { (4, 8) };
-            let direct = Tile { wg: 64, rows, columns, sharing: Sharing::Direct };
-            if self.pack() != 4 || few(16) {
-                return vec![direct];
-            }
-            let large = self.m.div_ceil(128) * self.n.div_ceil(128) >= 64;
-            let tiles = if large { by_side(16, 8, 8) } else { by_side(16, 4, 4) };
-            return self.by_matrices(caps).into_iter().chain([tiles]).collect();
-        }
-        let (rows, columns) = if few(8) { (1, 4) } else { (2, 8) };
-        let direct = Tile { wg: 8, rows, columns, sharing: Sharing::Direct };
-        if self.pack() != 4 || few(8) {
-            return vec![direct];
-        }
-        let one_size = caps.subgroup.filter(|(low, high)| low == high && [4, 8, 16].contains(low));
-        let together = one_size
-            .map(|(wg, _)| Tile { wg, rows: 4, columns: 16, sharing: Sharing::Subgroup })
-            .or(Some(direct));
-        together.into_iter().chain([by_side(8, 4, 4)]).chain(self.by_matrices(caps)).collect()
-    }
-
-    /// Four subgroups of one known size, two by two, each of four by four matrices.
-    fn by_matrices(&self, caps: &Caps) -> Option<Tile> {
-        let side = caps.matrix()?;
-        let (lanes, _) = caps.subgroup.filter(|(low, high)| low == high)?;
-        let tile = 8 * side;
-        // As the module lays them out: both factors with the longer rows of the two layouts, and a sum a subgroup.
-        let factors = 2 * tile * (2 * side + 8) + 2 * (tile * (2 * side + 8)).max(2 * side * (tile + 8));
-        let memory = factors + 16 * side * (side + 4);
-        let fits = 4 * lanes <= caps.max_invocations && memory <= caps.workgroup_memory;
-        let tile = tile as usize;
-        fits.then_some(Tile { wg: 4 * lanes, rows: tile, columns: tile, sharing: Sharing::Matrices(side) })
     }
 
     fn groups(&self) -> usize {
@@ -140,28 +94,6 @@ impl Matmul {
             _ => 1,
         }
     }
-}
-
-/// How a workgroup shares a product.
-#[derive(Clone, Copy)]
-enum Sharing {
-    /// Each invocation reads the weights it wants.
-    Direct,
-    /// A workgroup is one subgroup, which reads them between it.
-    Subgroup,
-    /// SIDE × SIDE invocations share a tile in workgroup memory.
-    Tiles(u32),
-    /// Four subgroups do, by cooperative matrices of this side.
-    Matrices(u32),
-}
-
-/// Rows and columns that one invocation computes, or by cooperative matrices a workgroup.
-#[derive(Clone, Copy)]
-struct Tile {
-    wg: u32,
-    rows: usize,
-    columns: usize,
-    sharing: Sharing,
 }
 
 fn gelu(x: f64) -> f64 {

@@ -2,5 +2,6 @@
 
 #[expect(clippy::module_inception, reason = "a kernel's file is named like its stem")]
 mod matmul;
+mod tile;
 
 pub use matmul::{Epilogue, Layout, Matmul, matmul};

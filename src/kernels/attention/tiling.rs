@@ -1,0 +1,108 @@
+//! How the kernels that multiply rows of queries by rows of keys share the work among invocations.
+
+use super::problem::AttentionProblem;
+use crate::gpu::{AdapterClass, Caps};
+use crate::kernels::{Launch, Variant};
+use crate::shader::Source;
+use crate::{Dtype, wgsl};
+
+const TILE: Source = wgsl!("shared/tile.wgsl");
+const MATRIX_16: Source = wgsl!("shared/matrix.16.wgsl");
+const MATRIX_8: Source = wgsl!("shared/matrix.8.wgsl");
+
+/// The ways of one kernel.
+pub(super) struct Tiling {
+    /// Module of a kernel whose invocations own whole rows, and take what the rows meet in tiles.
+    pub(super) rows: Source,
+    /// Module by which a subgroup reads such a tile.
+    pub(super) reading: Source,
+    /// Constant that holds its size.
+    pub(super) size: &'static str,
+    /// Vectors of one operand that an invocation may keep in registers.
+    pub(super) vectors: usize,
+    /// Module of a kernel whose workgroups own tiles.
+    pub(super) tiles: Source,
+    /// The same by cooperative matrices, where there is one.
+    pub(super) matrices: Option<Source>,
+    /// Whether the rows are keys rather than queries.
+    pub(super) own_keys: bool,
+}
+
+/// Rows that a workgroup of a variant owns.
+pub(super) fn rows_of(variant: &Variant) -> u32 {
+    let matrix = |module: &Source| match *module {
+        MATRIX_16 => Some(16),
+        MATRIX_8 => Some(8),
+        _ => None,
+    };
+    match (variant.modules.iter().find_map(matrix), variant.number("SIDE")) {
+        (Some(matrix), _) => matrix * variant.number("WAVES"),
+        (None, 0) => variant.number("WG_SIZE").max(1) * variant.number("ROWS").max(1),
+        (None, side) => 4 * side,
+    }
+}
+
+impl AttentionProblem {
+    /// Variants of a kernel that multiplies rows of queries by rows of keys: the better first.
+    ///
+    /// By cooperative matrices where the adapter has them and the tensors are f16: results of four subgroups stay in its
+    /// registers. By tiles, in workgroup memory, everywhere: 16 × 16 invocations with four by four scores each, 8 × 8 where a head
+    /// is too wide for 16 KiB or where each invocation of a workgroup costs a CPU. By rows where a CPU has subgroups of
+    /// one size: a workgroup is one vector register then, and barriers, which cost a CPU most, are left out. A load of
+    /// one address costs it a bounds check and a branch for each number, so the invocations read a tile between them
+    /// and hand it round. `vectors` bounds the operands in registers, and with them the time the driver compiles.
+    pub(super) fn tiled(&self, caps: &Caps, how: &Tiling, uses: &[&str], extra: &[Source]) -> Vec<Variant> {
+        let vectors = (self.shape.head_dim / 4).max(1);
+        let software = caps.class == AdapterClass::Software;
+        let plain = self.variants(caps, uses, extra);
+        let side = if software || vectors > 32 { 8 } else { 16 };
+        let tiles = plain.iter().map(|variant| {
+            let variant = variant.clone().workgroup(side * side).with("SIDE", side as usize);
+            variant.module(TILE).module(how.tiles)
+        });
+        let one_size = caps.subgroup.filter(|(low, high)| low == high && (4..=16).contains(low));
+        let rows = one_size.filter(|_| software).into_iter().flat_map(|(lanes, _)| {
+            plain.iter().map(move |variant| {
+                let rows = (how.vectors / vectors).clamp(1, 4);
+                let variant = variant.clone().with("ROWS", rows).with(how.size, lanes as usize);
+                Variant { subgroup: true, ..variant.module(how.reading).module(how.rows) }
+            })
+        });
+        let matrices = plain.iter().filter_map(|variant| self.by_matrices(caps, how.matrices?, variant));
+        // A CPU's cooperative matrices are no faster than its vectors.
+        if software { rows.chain(tiles).chain(matrices).collect() } else { matrices.chain(tiles).collect() }
+    }
+
+    /// The variant by cooperative matrices: four subgroups of one known size, f16, heads of whole matrices.
+    fn by_matrices(&self, caps: &Caps, module: Source, plain: &Variant) -> Option<Variant> {
+        const WAVES: u32 = 4;
+        let side = caps.matrix()?;
+        let (lanes, _) = caps.subgroup.filter(|(low, high)| low == high)?;
+        let width = self.shape.head_dim as u32;
+        // Keys, scores and weights as the module lays them out.
+        let tile = 2 * side;
+        let staged = 2 * (tile * (width + 8)).max(WAVES * side * (side + 8));
+        let memory = staged + WAVES * side * (4 * (tile + 4) + 2 * (tile + 8)) + 8;
+        let fits = plain.elem == Dtype::F16
+            && width.is_multiple_of(side)
+            && lanes.is_multiple_of(side)
+            && lanes <= side * tile
+            && WAVES * lanes <= caps.max_invocations
+            && memory <= caps.workgroup_memory;
+        let shape = if side == 16 { MATRIX_16 } else { MATRIX_8 };
+        let variant = || plain.clone().workgroup(WAVES * lanes).with("WAVES", WAVES as usize);
+        fits.then(|| Variant { matrices: true, ..variant().module(shape).module(module) })
+    }
+
+    /// Grid of a variant of [`Self::tiled`].
+    pub(super) fn launch_tiled(&self, variant: &Variant, how: &Tiling) -> Launch {
+        let s = &self.shape;
+        let by_tiles = variant.number("SIDE") > 0 || variant.matrices;
+        match (how.own_keys, by_tiles) {
+            (true, _) => self.launch(variant, s.seq_kv, s.kv_heads, s.batch),
+            // Query heads that share a key head are rows of one tile.
+            (false, true) => self.launch(variant, s.seq_q * (s.heads / s.kv_heads), s.kv_heads, s.batch),
+            (false, false) => self.launch(variant, s.seq_q, s.heads, s.batch),
+        }
+    }
+}
