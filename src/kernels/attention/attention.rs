@@ -23,7 +23,7 @@ const TILING: Tiling = Tiling {
     rows: wgsl!("shared/attention.rows.wgsl"),
     reading: wgsl!("shared/keys.subgroup.wgsl"),
     size: "TILE_KV",
-    vectors: 32,
+    vectors: 64,
     tiles: wgsl!("shared/attention.tiles.wgsl"),
     matrices: Some(wgsl!("shared/attention.matrices.wgsl")),
     own_keys: false,
