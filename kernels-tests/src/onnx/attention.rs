@@ -12,6 +12,7 @@ use super::attention_shape::Arranged;
 use super::{Case, Runner};
 use foveal::kernels::attention::{
     Attention, AttentionColumnMass, AttentionColumns, AttentionProblem, AttentionShape, Mask, Mass, Readout,
+    Tables,
 };
 
 /// Far enough to stand for "no bound".
@@ -40,18 +41,17 @@ fn problem(a: &Arranged, [batch, heads, kv_heads, seq_kv]: [usize; 4], mask: Mas
     AttentionProblem { scale: a.scale, mask, ..AttentionProblem::new(shape) }
 }
 
-/// What the device holds for a bias: WGSL has no infinity.
-fn table(biases: &[f32]) -> Vec<f32> {
-    biases.iter().map(|b| b.clamp(f32::MIN, f32::MAX)).collect()
+fn packed(tables: Tables<'_>, problem: &AttentionProblem) -> Result<Vec<f32>, String> {
+    tables.packed(problem).map_err(|e| e.to_string())
 }
 
 fn output(
     run: &Runner<'_>,
     problem: AttentionProblem,
     [q, k, v, y]: [Vec<f32>; 4],
-    tables: Vec<f32>,
+    tables: Tables<'_>,
 ) -> Result<(), String> {
-    let inputs = [q, k, v, tables];
+    let inputs = [q, k, v, packed(tables, &problem)?];
     run.each(&Attention(problem), &inputs, |judge, out| judge.near("Y", &out[0], &y))
 }
 
@@ -62,9 +62,10 @@ fn by_module(a: &Arranged, run: &Runner<'_>) -> Result<(), String> {
     if !a.rules.any() {
         let plain = problem(a, sizes, Mask::None);
         return match &a.lengths {
-            None => output(run, plain, whole(), vec![0.0]),
+            None => output(run, plain, whole(), Tables::default()),
             Some(n) => {
-                let tables = n.iter().map(|&n| n as f32).collect();
+                let lengths: Vec<u32> = n.iter().map(|&n| n as u32).collect();
+                let tables = Tables { key_lengths: &lengths, ..Tables::default() };
                 output(run, AttentionProblem { key_lengths: true, ..plain }, whole(), tables)
             }
         };
@@ -82,9 +83,14 @@ fn by_module(a: &Arranged, run: &Runner<'_>) -> Result<(), String> {
         }
         let part = || a.sequence(b, keys);
         let window = problem(a, [1, a.heads, a.kv_heads, keys], Mask::Window { left, right });
-        output(run, window.clone(), part(), vec![0.0])?;
+        output(run, window.clone(), part(), Tables::default())?;
         if !bounded {
-            output(run, AttentionProblem { mask: Mask::Causal, ..window.clone() }, part(), vec![0.0])?;
+            output(
+                run,
+                AttentionProblem { mask: Mask::Causal, ..window.clone() },
+                part(),
+                Tables::default(),
+            )?;
         }
         // The same over the distance from query to key; both ends of the table are distances that occur.
         let distance = |d: usize| d as i64 + 1 - a.seq_q as i64 - a.offset[b];
@@ -92,7 +98,8 @@ fn by_module(a: &Arranged, run: &Runner<'_>) -> Result<(), String> {
         let biases = (0..a.seq_q + keys - 1).map(|d| if seen(d) { 0.0 } else { f32::MIN });
         let biases: Vec<f32> = biases.collect();
         let relative = AttentionProblem { mask: Mask::Relative, ..window };
-        output(run, relative, part(), biases.repeat(a.heads))?;
+        let biases = biases.repeat(a.heads);
+        output(run, relative, part(), Tables { mask: &biases, ..Tables::default() })?;
     }
     Ok(())
 }
@@ -103,10 +110,12 @@ fn by_table(a: &Arranged, run: &Runner<'_>) -> Result<(), String> {
     if a.uniform() {
         let problem = problem(a, [a.batch, a.heads, a.kv_heads, a.seq_kv], mask);
         let whole = [a.q.clone(), a.k.clone(), a.v.clone(), a.y.clone()];
-        return output(run, problem, whole, table(a.bias_of(0, 0)));
+        let tables = Tables { mask: a.bias_of(0, 0), ..Tables::default() };
+        return output(run, problem, whole, tables);
     }
     each_head(a, |b, h| {
-        output(run, problem(a, [1, 1, 1, a.seq_kv], mask), a.head(b, h), table(a.bias_of(b, h)))
+        let tables = Tables { mask: a.bias_of(b, h), ..Tables::default() };
+        output(run, problem(a, [1, 1, 1, a.seq_kv], mask), a.head(b, h), tables)
     })
 }
 
@@ -129,8 +138,10 @@ fn scores(a: &Arranged, run: &Runner<'_>, shown: &[f32]) -> Result<(), String> {
         let rows = shown[(b * a.heads + h) * len..][..len].chunks(a.seq_kv);
         let expected: Vec<f32> = rows.map(|row| log_sum_exp(row).unwrap_or(f32::MIN)).collect();
         let [q, k, v, _] = a.head(b, h);
-        let inputs = [q, k, v, table(a.bias_of(b, h))];
-        let kernel = Attention(problem(a, [1, 1, 1, a.seq_kv], mask));
+        let problem = problem(a, [1, 1, 1, a.seq_kv], mask);
+        let tables = Tables { mask: a.bias_of(b, h), ..Tables::default() };
+        let inputs = [q, k, v, packed(tables, &problem)?];
+        let kernel = Attention(problem);
         run.each(&kernel, &inputs, |judge, out| judge.near("log-sum-exp", &out[1], &expected))
     })
 }
@@ -141,23 +152,23 @@ fn map(a: &Arranged, run: &Runner<'_>, shown: &[f32]) -> Result<(), String> {
     each_head(a, |b, h| {
         let p = &shown[(b * a.heads + h) * seq_q * seq_kv..][..seq_q * seq_kv];
         let [q, k, v, _] = a.head(b, h);
-        let bias = table(a.bias_of(b, h));
         let plain = problem(a, [1, 1, 1, seq_kv], Mask::Temporal { tokens_per_frame: 1 });
-        let inputs = [q.clone(), k.clone(), v, bias.clone()];
+        let tables = || Tables { mask: a.bias_of(b, h), ..Tables::default() };
+        let inputs = [q.clone(), k.clone(), v, packed(tables(), &plain)?];
         // The statistics are those of each of the forward's variants, as exact as that one.
         run.each(&Attention(plain.clone()), &inputs, |made, forward| {
             let lse = &forward[1];
-            let identity = (0..seq_kv * seq_kv).map(|i| if i / seq_kv == i % seq_kv { 1.0 } else { 0.0 });
-            let tables: Vec<f32> = bias.iter().copied().chain(identity).collect();
+            let identity: Vec<f32> =
+                (0..seq_kv * seq_kv).map(|i| f32::from(u8::from(i / seq_kv == i % seq_kv))).collect();
             let readout = Readout { columns: seq_kv, ..Readout::default() };
-            let columns = AttentionColumns(AttentionProblem { readout, column_factor: 1.0, ..plain.clone() });
+            let problem = AttentionProblem { readout, column_factor: 1.0, ..plain.clone() };
+            let weights = packed(Tables { columns: &identity, ..tables() }, &problem)?;
+            let columns = AttentionColumns(problem);
             let expected: Vec<f32> = (0..p.len()).map(|i| p[i % seq_q * seq_kv + i / seq_q]).collect();
-            let inputs = [q.clone(), k.clone(), lse.clone(), tables, vec![0.0; p.len()]];
+            let inputs = [q.clone(), k.clone(), lse.clone(), weights, vec![0.0; p.len()]];
             run.each(&columns, &inputs, |judge, out| judge.and(made).near("columns", &out[0], &expected))?;
 
             let rows = vec![1.0 / seq_q as f32; seq_q];
-            let tables: Vec<f32> = bias.iter().copied().chain(rows).chain([1.0]).collect();
-            let inputs = [q.clone(), k.clone(), lse.clone(), tables];
             let of_key = |j: usize| p[j..].iter().step_by(seq_kv).copied();
             for mass in [Mass::Mean, Mass::Max] {
                 let expected: Vec<f32> = (0..seq_kv)
@@ -167,7 +178,10 @@ fn map(a: &Arranged, run: &Runner<'_>, shown: &[f32]) -> Result<(), String> {
                     })
                     .collect();
                 let readout = Readout { mass: Some(mass), ..Readout::default() };
-                let kernel = AttentionColumnMass(AttentionProblem { readout, ..plain.clone() });
+                let problem = AttentionProblem { readout, ..plain.clone() };
+                let weights = packed(Tables { rows: &rows, heads: &[1.0], ..tables() }, &problem)?;
+                let inputs = [q.clone(), k.clone(), lse.clone(), weights];
+                let kernel = AttentionColumnMass(problem);
                 run.each(&kernel, &inputs, |judge, out| {
                     judge.and(made).near("mass", &out[0][..seq_kv], &expected)
                 })?;

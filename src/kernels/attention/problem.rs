@@ -387,6 +387,12 @@ pub struct Tables<'a> {
 impl Tables<'_> {
     /// Uploads the tables of a problem, checking every length.
     pub fn upload(&self, context: &Context, problem: &AttentionProblem) -> Result<Tensor> {
+        let all = self.packed(problem)?;
+        Tensor::from_f32(context, [all.len()], &all)
+    }
+
+    /// What [`Self::upload`] uploads, for whoever keeps tensors in a way of their own.
+    pub fn packed(&self, problem: &AttentionProblem) -> Result<Vec<f32>> {
         problem.check("attention")?;
         let at = problem.layout();
         let lengths: Vec<f32> = self.key_lengths.iter().map(|&n| n as f32).collect();
@@ -420,7 +426,7 @@ impl Tables<'_> {
             all.extend(part.iter().map(|v| v.clamp(f32::MIN, f32::MAX)));
         }
         all.resize(problem.tables_len(), 0.0);
-        Tensor::from_f32(context, [all.len()], &all)
+        Ok(all)
     }
 }
 
