@@ -148,7 +148,7 @@ impl Kernel for AttentionMerge {
         let plane = self.batch * self.heads * self.seq_q;
         let mut part = |hidden: usize| {
             let stats = inputs::tame(rng, stats.clone(), 2.0);
-            let lowest = |at: usize| at < plane && at % hidden == 0;
+            let lowest = |at: usize| at < plane && at.is_multiple_of(hidden);
             let stats = Array::from_fn(stats.shape.clone(), |at| match lowest(at) {
                 true => f64::from(f32::MIN),
                 false => Dtype::F32.round(stats.data[at].abs()),
