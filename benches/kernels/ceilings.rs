@@ -148,13 +148,7 @@ impl Ceiling {
 
     /// Where the adapter lists a square shape of 8 or 16 with f16 factors and f32 sums.
     fn coop(caps: &Caps) -> Option<Self> {
-        let lists = |size: u32| {
-            let fits = |c: &&foveal::gpu::CoopMatrix| {
-                [c.m, c.n, c.k] == [size; 3] && c.input.contains("16") && c.accumulator.contains("32")
-            };
-            caps.f16 && caps.coop.iter().any(|c| fits(&c))
-        };
-        let shape = texts::COOP_SIZES.into_iter().find(|size| lists(*size))?;
+        let shape = caps.matrix()?;
         let size = shape as usize;
         let wg_size = caps.subgroup?.0;
         let workgroups = 16_384;

@@ -26,10 +26,7 @@ pub(crate) fn fma(caps: &Caps, wg_size: u32) -> Composed {
     compose(&head(&[], None, wg_size, &[]), &[params(caps)], file!("fma.wgsl"))
 }
 
-/// Sizes of the square cooperative matrices that there is a text for, the better first.
-pub(crate) const COOP_SIZES: [u32; 2] = [16, 8];
-
-/// Products of cooperative matrices of one of [`COOP_SIZES`], f16 factors and f32 sums.
+/// Products of cooperative matrices with sides of 8 or 16, f16 factors and f32 sums.
 pub(crate) fn coop(caps: &Caps, wg_size: u32, size: u32) -> Composed {
     let shape = if size == 16 { file!("coop.16.wgsl") } else { file!("coop.8.wgsl") };
     let head = head(&["f16", "wgpu_cooperative_matrix"], Some("f16"), wg_size, &[]);

@@ -1,7 +1,7 @@
 //! Capabilities of devices that this machine does not have: shaders are composed for all of them and checked as text.
 
 use foveal::Caps;
-use foveal::gpu::AdapterClass;
+use foveal::gpu::{AdapterClass, CoopMatrix};
 use foveal::kernels::Variant;
 use foveal::kernels::registry::{AnyKernel, Entry};
 use std::collections::BTreeMap;
@@ -18,7 +18,15 @@ pub fn caps() -> Vec<Caps> {
         timestamps: true,
         ..plain.clone()
     };
+    let matrices = |side: u32, caps: Caps| Caps {
+        coop: vec![CoopMatrix { m: side, n: side, k: side, input: "F16".into(), accumulator: "F32".into() }],
+        workgroup_memory: 32 << 10,
+        ..caps
+    };
     vec![
+        matrices(16, named("discrete with matrices", AdapterClass::Discrete, true, 32, 256)),
+        matrices(16, named("discrete with matrices, subgroups of 64", AdapterClass::Discrete, true, 64, 256)),
+        matrices(8, named("software with matrices", AdapterClass::Software, true, 8, 256)),
         named("software, subgroups of 8", AdapterClass::Software, true, 8, 256),
         named("software, subgroups of 4", AdapterClass::Software, false, 4, 128),
         named("discrete", AdapterClass::Discrete, true, 32, 256),

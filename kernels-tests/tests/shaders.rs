@@ -81,7 +81,7 @@ fn facts(composed: &Composed, abilities: Capabilities) -> Result<Facts, String> 
 }
 
 /// Where the text and the host disagree, or the text asks for more than every device has.
-fn faults(facts: &Facts, stem: &str, slots: &[Slot], params: usize) -> Vec<String> {
+fn faults(facts: &Facts, memory: u32, stem: &str, slots: &[Slot], params: usize) -> Vec<String> {
     let mut faults = Vec::new();
     let mut expect = |good: bool, what: String| {
         if !good {
@@ -90,10 +90,7 @@ fn faults(facts: &Facts, stem: &str, slots: &[Slot], params: usize) -> Vec<Strin
     };
     expect(facts.entry_points == [stem], format!("entry points {:?}", facts.entry_points));
     expect(facts.storage.len() <= STORAGE_BINDINGS, format!("{} storage bindings", facts.storage.len()));
-    expect(
-        facts.workgroup_bytes <= WORKGROUP_BYTES,
-        format!("{} bytes of workgroup memory", facts.workgroup_bytes),
-    );
+    expect(facts.workgroup_bytes <= memory, format!("{} bytes of workgroup memory", facts.workgroup_bytes));
     expect(
         facts.workgroup_size <= WORKGROUP_SIZE,
         format!("{} invocations a workgroup", facts.workgroup_size),
@@ -120,6 +117,7 @@ fn abilities(caps: &Caps, variant: &Variant) -> Capabilities {
     let stores_f16 = [variant.elem, variant.weight].contains(&Dtype::F16);
     abilities.set(Capabilities::SHADER_FLOAT16, caps.f16 && stores_f16);
     abilities.set(Capabilities::SUBGROUP, caps.subgroup.is_some() && variant.subgroup);
+    abilities.set(Capabilities::COOPERATIVE_MATRIX, caps.matrix().is_some() && variant.matrices);
     abilities
 }
 
@@ -133,7 +131,11 @@ fn check(kernel: &dyn AnyKernel, caps: &Caps, variant: &Variant, cache: &mut Cac
         .entry((composed.text().to_owned(), abilities.bits()))
         .or_insert_with(|| facts(&composed, abilities));
     match known {
-        Ok(facts) => faults(facts, kernel.stem(), &kernel.slots(), kernel.launch(caps, variant).params.len()),
+        Ok(facts) => {
+            // No browser has cooperative matrices: their variants may use what the device has.
+            let memory = if variant.matrices { caps.workgroup_memory } else { WORKGROUP_BYTES };
+            faults(facts, memory, kernel.stem(), &kernel.slots(), kernel.launch(caps, variant).params.len())
+        }
         Err(message) => vec![message.clone()],
     }
 }
@@ -184,7 +186,7 @@ fn browsers_get_the_line_that_enables_subgroups() {
 
 /// Each check above, broken.
 mod broken {
-    use super::{Capabilities, Facts, facts, faults};
+    use super::{Capabilities, Facts, WORKGROUP_BYTES, facts, faults};
     use foveal::kernels::Slot;
     use foveal::shader::{Head, Source, compose};
 
@@ -232,8 +234,15 @@ fn x(@builtin(local_invocation_index) i: u32) {
     fn each_disagreement_is_one_fault() {
         let facts = compile(GOOD, Capabilities::IMMEDIATES).unwrap();
         let slots = || vec![Slot::read("a", [8]), Slot::write("b", [8])];
-        let count = |facts: &Facts, stem, slots: &[Slot], params| faults(facts, stem, slots, params).len();
-        assert_eq!(count(&facts, "x", &slots(), 4), 0, "{:?}", faults(&facts, "x", &slots(), 4));
+        let count = |facts: &Facts, stem, slots: &[Slot], params| {
+            faults(facts, WORKGROUP_BYTES, stem, slots, params).len()
+        };
+        assert_eq!(
+            count(&facts, "x", &slots(), 4),
+            0,
+            "{:?}",
+            faults(&facts, WORKGROUP_BYTES, "x", &slots(), 4)
+        );
         assert_eq!(count(&facts, "y", &slots(), 4), 1);
         assert_eq!(count(&facts, "x", &slots(), 8), 1);
         assert_eq!(count(&facts, "x", &[Slot::read("a", [8]), Slot::read("b", [8])], 4), 1);

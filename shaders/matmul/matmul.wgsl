@@ -1,7 +1,6 @@
 // y = epilogue(x · op(w)), op(w) = wᵀ for a weight (n, k), w for a weight (k, n).
 //
-// Each invocation computes ROWS rows by TILE_PACKS packs of columns in registers. Neighbouring invocations take
-// neighbouring rows, so a workgroup shares every weight: `weight_tile` says how it comes by them.
+// How a workgroup shares the work, `multiply`, is a module.
 struct Params {
     m: u32,
     n: u32,
@@ -13,31 +12,6 @@ struct Params {
 @group(0) @binding(0) var<storage, read> x: array<ElemPack>; // (m, k)
 
 @compute @workgroup_size(WG_SIZE)
-fn matmul(@builtin(workgroup_id) wg: vec3<u32>, @builtin(local_invocation_id) lid: vec3<u32>) {
-    let inputs = params.k / PACK;
-    let outputs = params.n / PACK;
-    let pack0 = wg.x * TILE_PACKS;
-    // Row r of an invocation lies WG_SIZE rows after row r - 1: stores of a workgroup stay close together.
-    let row0 = (wg.y + params.first_workgroup) * WG_SIZE * ROWS + lid.x;
-    var acc: array<array<Pack, TILE_PACKS>, ROWS>;
-    for (var i = 0u; i < inputs; i++) {
-        var xv: array<Pack, ROWS>;
-        for (var r = 0u; r < ROWS; r++) {
-            xv[r] = widen(x[min(row0 + r * WG_SIZE, params.m - 1u) * inputs + i]);
-        }
-        let tile = weight_tile(i, pack0, lid.x);
-        for (var c = 0u; c < TILE_PACKS; c++) {
-            let block = weight_block(tile, c);
-            for (var r = 0u; r < ROWS; r++) {
-                acc[r][c] += product(xv[r], block);
-            }
-        }
-    }
-    for (var r = 0u; r < ROWS; r++) {
-        for (var c = 0u; c < TILE_PACKS; c++) {
-            if (row0 + r * WG_SIZE < params.m && pack0 + c < outputs) {
-                store(row0 + r * WG_SIZE, pack0 + c, acc[r][c]);
-            }
-        }
-    }
+fn matmul(@builtin(workgroup_id) wg: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
+    multiply(wg, lane);
 }

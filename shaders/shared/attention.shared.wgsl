@@ -46,3 +46,15 @@ fn kv_at(b: u32, j: u32, kv_head: u32) -> u32 {
 fn row_at(b: u32, h: u32, i: u32) -> u32 {
     return (b * params.heads + h) * params.seq_q + i;
 }
+
+// Which sequence and key head a workgroup works on; `group` query heads share the key head.
+struct Place {
+    b: u32,
+    kv_head: u32,
+    group: u32,
+}
+
+// Row `row` of the queries of all heads that share a key head: query row / group of head row % group.
+fn query_at(place: Place, row: u32) -> u32 {
+    return q_at(place.b, row / place.group, place.kv_head * place.group + row % place.group);
+}

@@ -12,13 +12,6 @@ var<workgroup> stage: array<vec4<f32>, max(2u * PARTS * TILE, SIDE * HEAD_VEC)>;
 // Four rows' numbers of every invocation.
 var<workgroup> shared_rows: array<vec4<f32>, SIDE * SIDE>;
 
-// Which sequence and key head a workgroup works on; `group` query heads share the key head.
-struct Place {
-    b: u32,
-    kv_head: u32,
-    group: u32,
-}
-
 // Vectors d0 to d0 + PARTS of TILE rows from `first`; rows after `last` repeat it.
 fn stage_side(which: u32, side: u32, place: Place, first: u32, last: u32, d0: u32, lane: u32) {
     for (var n = lane; n < PARTS * TILE; n += WG_SIZE) {
@@ -65,9 +58,4 @@ fn multiply_rows(result: ptr<function, array<array<vec4<f32>, COLUMNS>, 4>>, x: 
             }
         }
     }
-}
-
-// Row `row` of the queries of all heads that share a key head: query row / group of head row % group.
-fn query_at(place: Place, row: u32) -> u32 {
-    return q_at(place.b, row / place.group, place.kv_head * place.group + row % place.group);
 }

@@ -1,5 +1,4 @@
 // Weights of four inputs by four outputs: vectors 4c to 4c + 3 of a tile.
-alias Block = mat4x4<f32>;
 
 fn weight_block(tile: Tile, c: u32) -> Block {
     let e = c * PACK;

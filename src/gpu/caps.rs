@@ -83,6 +83,15 @@ pub struct Caps {
 }
 
 impl Caps {
+    /// Side of the square cooperative matrices with f16 factors and f32 sums, the larger where both are there. Sides of 8
+    /// and 16 are what WGSL can say.
+    pub fn matrix(&self) -> Option<u32> {
+        let fits = |c: &CoopMatrix, side: u32| {
+            [c.m, c.n, c.k] == [side; 3] && c.input.contains("16") && c.accumulator.contains("32")
+        };
+        [16, 8].into_iter().find(|&side| self.f16 && self.coop.iter().any(|c| fits(c, side)))
+    }
+
     /// The WebGPU defaults: what every device has. Tests use it to prove that a variant exists there.
     pub fn webgpu_default() -> Self {
         Self {

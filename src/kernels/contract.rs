@@ -88,13 +88,15 @@ pub struct Variant {
     pub modules: Vec<Source>,
     /// Uses subgroup operations.
     pub subgroup: bool,
+    /// Uses cooperative matrices.
+    pub matrices: bool,
 }
 
 impl Variant {
     /// A variant with a workgroup size and no further choice.
     pub fn new(elem: Dtype, wg_size: u32) -> Self {
         let consts = vec![("WG_SIZE", Const::U32(wg_size))];
-        Self { elem, weight: elem, consts, modules: Vec::new(), subgroup: false }
+        Self { elem, weight: elem, consts, modules: Vec::new(), subgroup: false, matrices: false }
     }
 
     /// The same with another number of invocations in a workgroup.
@@ -156,6 +158,9 @@ impl Variant {
         }
         if self.subgroup && caps.subgroup_enable {
             enables.push("subgroups");
+        }
+        if self.matrices {
+            enables.push("wgpu_cooperative_matrix");
         }
         let aliases = [("Elem", self.elem), ("WeightElem", self.weight)];
         let aliases = aliases.into_iter().filter_map(|(name, dtype)| Some((name, dtype.wgsl()?))).collect();

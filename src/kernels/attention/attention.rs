@@ -23,6 +23,7 @@ const TILING: Tiling = Tiling {
     size: "TILE_KV",
     vectors: 32,
     tiles: wgsl!("shared/attention.tiles.wgsl"),
+    matrices: Some(wgsl!("shared/attention.matrices.wgsl")),
     own_keys: false,
 };
 

@@ -20,6 +20,7 @@ const TILING: Tiling = Tiling {
     size: "TILE_Q",
     vectors: 16,
     tiles: wgsl!("shared/attention_backward_dkv.tiles.wgsl"),
+    matrices: None,
     own_keys: true,
 };
 

@@ -20,6 +20,7 @@ const TILING: Tiling = Tiling {
     size: "TILE_KV",
     vectors: 16,
     tiles: wgsl!("shared/attention_backward_dq.tiles.wgsl"),
+    matrices: None,
     own_keys: false,
 };
 

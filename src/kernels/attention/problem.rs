@@ -3,7 +3,7 @@
 use crate::gpu::{AdapterClass, Caps, Context};
 use crate::kernels::{Launch, Slot, Variant, elems, lanes};
 use crate::shader::Source;
-use crate::{Error, Result, Tensor, wgsl};
+use crate::{Dtype, Error, Result, Tensor, wgsl};
 use std::fmt;
 
 /// A bias at or below this takes the key away; tables hold [`f32::MIN`] there, since WGSL has no infinity.
@@ -149,6 +149,8 @@ pub(super) struct Tiling {
     pub(super) vectors: usize,
     /// Module of a kernel whose workgroups own tiles.
     pub(super) tiles: Source,
+    /// The same by cooperative matrices, where there is one.
+    pub(super) matrices: Option<Source>,
     /// Whether the rows are keys rather than queries.
     pub(super) own_keys: bool,
 }
@@ -160,6 +162,8 @@ const BLOCK: usize = 16;
 pub(super) const MAP_GRAD_USES: [&str; 5] = ["GROUPS", "ENTROPY", "MASS_MEAN", "MASS_MAX", "UPSTREAM"];
 const SHARED: Source = wgsl!("shared/attention.shared.wgsl");
 const TILE: Source = wgsl!("shared/tile.wgsl");
+const MATRIX_16: Source = wgsl!("shared/matrix.16.wgsl");
+const MATRIX_8: Source = wgsl!("shared/matrix.8.wgsl");
 /// Gradients into the map; only backward kernels take it.
 pub(super) const MAP_GRAD: Source = wgsl!("shared/map_grad.wgsl");
 
@@ -322,7 +326,8 @@ impl AttentionProblem {
 
     /// Variants of a kernel that multiplies rows of queries by rows of keys: the better first.
     ///
-    /// By tiles, in workgroup memory, everywhere: 16 × 16 invocations with four by four scores each, 8 × 8 where a head
+    /// By cooperative matrices where the adapter has them and the tensors are f16: results of four subgroups stay in its
+    /// registers. By tiles, in workgroup memory, everywhere: 16 × 16 invocations with four by four scores each, 8 × 8 where a head
     /// is too wide for 16 KiB or where each invocation of a workgroup costs a CPU. By rows where a CPU has subgroups of
     /// one size: a workgroup is one vector register then, and barriers, which cost a CPU most, are left out. A load of
     /// one address costs it a bounds check and a branch for each number, so the invocations read a tile between them
@@ -344,13 +349,36 @@ impl AttentionProblem {
                 Variant { subgroup: true, ..variant.module(how.reading).module(how.rows) }
             })
         });
-        rows.chain(tiles).collect()
+        let matrices = plain.iter().filter_map(|variant| self.by_matrices(caps, how.matrices?, variant));
+        // A CPU's cooperative matrices are no faster than its vectors.
+        if software { rows.chain(tiles).chain(matrices).collect() } else { matrices.chain(tiles).collect() }
+    }
+
+    /// The variant by cooperative matrices: four subgroups of one known size, f16, heads of whole matrices.
+    fn by_matrices(&self, caps: &Caps, module: Source, plain: &Variant) -> Option<Variant> {
+        const WAVES: u32 = 4;
+        let side = caps.matrix()?;
+        let (lanes, _) = caps.subgroup.filter(|(low, high)| low == high)?;
+        let width = self.shape.head_dim as u32;
+        // Keys, scores and weights as the module lays them out.
+        let tile = 2 * side;
+        let staged = 2 * (tile * (width + 8)).max(WAVES * side * (side + 8));
+        let memory = staged + WAVES * side * (4 * (tile + 4) + 2 * (tile + 8)) + 8;
+        let fits = plain.elem == Dtype::F16
+            && width.is_multiple_of(side)
+            && lanes.is_multiple_of(side)
+            && lanes <= side * tile
+            && WAVES * lanes <= caps.max_invocations
+            && memory <= caps.workgroup_memory;
+        let shape = if side == 16 { MATRIX_16 } else { MATRIX_8 };
+        let variant = || plain.clone().workgroup(WAVES * lanes).with("WAVES", WAVES as usize);
+        fits.then(|| Variant { matrices: true, ..variant().module(shape).module(module) })
     }
 
     /// Grid of a variant of [`Self::tiled`].
     pub(super) fn launch_tiled(&self, variant: &Variant, how: &Tiling) -> Launch {
         let s = &self.shape;
-        let by_tiles = variant.number("SIDE") > 0;
+        let by_tiles = variant.number("SIDE") > 0 || variant.matrices;
         match (how.own_keys, by_tiles) {
             (true, _) => self.launch(variant, s.seq_kv, s.kv_heads, s.batch),
             // Query heads that share a key head are rows of one tile.
@@ -394,9 +422,15 @@ impl AttentionProblem {
             grad_mass_at: grad_mass_at as u32,
             first_workgroup: 0,
         };
-        let rows = match variant.number("SIDE") {
-            0 => variant.number("WG_SIZE").max(1) * variant.number("ROWS").max(1),
-            side => 4 * side,
+        let side = variant.modules.iter().find_map(|m| match *m {
+            MATRIX_16 => Some(16),
+            MATRIX_8 => Some(8),
+            _ => None,
+        });
+        let rows = match (side, variant.number("SIDE")) {
+            (Some(matrix), _) => matrix * variant.number("WAVES"),
+            (None, 0) => variant.number("WG_SIZE").max(1) * variant.number("ROWS").max(1),
+            (None, side) => 4 * side,
         };
         let groups = (items as u32).div_ceil(rows);
         Launch::new(&params, [groups, y as u32, z as u32])

@@ -19,6 +19,9 @@ use crate::{Dtype, Error, Result, Tensor, wgsl};
 use rand_pcg::Pcg64;
 use std::fmt;
 
+const MATRIX_16: Source = wgsl!("shared/matrix.16.wgsl");
+const MATRIX_8: Source = wgsl!("shared/matrix.8.wgsl");
+
 /// How the weight lies in memory.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Layout {
@@ -87,19 +90,48 @@ impl Matmul {
     /// Tiles for these capabilities, best first.
     ///
     /// On a CPU a load of one address costs a bounds check and a branch for each number of it, so the invocations of a
-    /// vector register read a tile between them; rows times columns then hide the handing round. On a GPU registers
-    /// bound the tile. Few rows leave most invocations of a tall tile without work.
+    /// vector register read a tile between them; rows times columns then hide the handing round. On a GPU factors pass
+    /// through workgroup memory, in large tiles where enough of them keep it busy, or through cooperative matrices.
+    /// Sizes that are no multiple of four, and few rows, are read directly.
     fn tiles(&self, caps: &Caps) -> Vec<Tile> {
         let few = |wg: u32| self.m <= wg as usize;
+        let by_side = |side: u32, rows, columns| {
+            let wg = side * side;
+            Tile { wg, rows, columns, sharing: Sharing::Tiles(side) }
+        };
         if caps.class != AdapterClass::Software {
             let (rows, columns) = if few(64) { (1, 4) } else { (4, 8) };
-            return vec![Tile { wg: 64, rows, columns, subgroup: false }];
+            let direct = Tile { wg: 64, rows, columns, sharing: Sharing::Direct };
+            if self.pack() != 4 || few(16) {
+                return vec![direct];
+            }
+            let large = self.m.div_ceil(128) * self.n.div_ceil(128) >= 64;
+            let tiles = if large { by_side(16, 8, 8) } else { by_side(16, 4, 4) };
+            return self.by_matrices(caps).into_iter().chain([tiles]).collect();
         }
         let (rows, columns) = if few(8) { (1, 4) } else { (2, 8) };
-        let direct = Tile { wg: 8, rows, columns, subgroup: false };
+        let direct = Tile { wg: 8, rows, columns, sharing: Sharing::Direct };
+        if self.pack() != 4 || few(8) {
+            return vec![direct];
+        }
         let one_size = caps.subgroup.filter(|(low, high)| low == high && [4, 8, 16].contains(low));
-        let Some((size, _)) = one_size.filter(|_| self.pack() == 4 && !few(8)) else { return vec![direct] };
-        vec![Tile { wg: size, rows: 4, columns: 16, subgroup: true }, direct]
+        let together = one_size
+            .map(|(wg, _)| Tile { wg, rows: 4, columns: 16, sharing: Sharing::Subgroup })
+            .or(Some(direct));
+        together.into_iter().chain([by_side(8, 4, 4)]).chain(self.by_matrices(caps)).collect()
+    }
+
+    /// Four subgroups of one known size, two by two, each of four by four matrices.
+    fn by_matrices(&self, caps: &Caps) -> Option<Tile> {
+        let side = caps.matrix()?;
+        let (lanes, _) = caps.subgroup.filter(|(low, high)| low == high)?;
+        let tile = 8 * side;
+        // As the module lays them out: both factors with the longer rows of the two layouts, and a sum a subgroup.
+        let factors = 2 * tile * (2 * side + 8) + 2 * (tile * (2 * side + 8)).max(2 * side * (tile + 8));
+        let memory = factors + 16 * side * (side + 4);
+        let fits = 4 * lanes <= caps.max_invocations && memory <= caps.workgroup_memory;
+        let tile = tile as usize;
+        fits.then_some(Tile { wg: 4 * lanes, rows: tile, columns: tile, sharing: Sharing::Matrices(side) })
     }
 
     fn groups(&self) -> usize {
@@ -110,12 +142,26 @@ impl Matmul {
     }
 }
 
-/// Rows and columns that one invocation computes, and how its workgroup reads weights.
+/// How a workgroup shares a product.
+#[derive(Clone, Copy)]
+enum Sharing {
+    /// Each invocation reads the weights it wants.
+    Direct,
+    /// A workgroup is one subgroup, which reads them between it.
+    Subgroup,
+    /// SIDE × SIDE invocations share a tile in workgroup memory.
+    Tiles(u32),
+    /// Four subgroups do, by cooperative matrices of this side.
+    Matrices(u32),
+}
+
+/// Rows and columns that one invocation computes, or by cooperative matrices a workgroup.
+#[derive(Clone, Copy)]
 struct Tile {
     wg: u32,
     rows: usize,
     columns: usize,
-    subgroup: bool,
+    sharing: Sharing,
 }
 
 fn gelu(x: f64) -> f64 {
@@ -181,37 +227,71 @@ impl Kernel for Matmul {
             (Layout::Rows, _) => wgsl!("shared/weight.rows.single.wgsl"),
             (Layout::Columns, _) => wgsl!("shared/weight.columns.single.wgsl"),
         };
-        let variant = |tile: &Tile, (elem, weight): (Dtype, Dtype)| {
-            let variant = Variant::new(elem, tile.wg).weights(weight).with("ROWS", tile.rows);
-            let variant = variant.with("TILE_PACKS", tile.columns.div_ceil(pack)).module(pack_module(pack));
-            let mut variant = variant.module(layout).module(epilogue);
+        let rows = self.layout == Layout::Rows;
+        let variant = |tile: Tile, (elem, weight): (Dtype, Dtype)| {
+            let mut variant = Variant::new(elem, tile.wg).weights(weight).module(pack_module(pack));
+            variant = variant.module(layout).module(epilogue);
             if self.epilogue == Epilogue::BiasGelu {
                 variant = variant.module(wgsl!("shared/gelu.wgsl"));
+            }
+            if let Sharing::Matrices(side) = tile.sharing {
+                let shape = if side == 16 { MATRIX_16 } else { MATRIX_8 };
+                let reading = if rows {
+                    wgsl!("shared/weight_matrix.rows.wgsl")
+                } else {
+                    wgsl!("shared/weight_matrix.columns.wgsl")
+                };
+                let variant = variant.module(wgsl!("shared/weight_store.float.wgsl")).module(shape);
+                let variant = variant.module(reading).module(wgsl!("shared/matmul.matrices.wgsl"));
+                return Variant { matrices: true, ..variant };
+            }
+            variant = variant.with("ROWS", tile.rows).with("TILE_PACKS", tile.columns.div_ceil(pack));
+            if let Sharing::Tiles(side) = tile.sharing {
+                let order = if rows {
+                    wgsl!("shared/weight_order.rows.wgsl")
+                } else {
+                    wgsl!("shared/weight_order.columns.wgsl")
+                };
+                variant = variant.with("SIDE", side as usize).module(order);
+                variant = variant.module(wgsl!("shared/matmul.tiles.wgsl"));
+            } else {
+                variant = variant.module(wgsl!("shared/matmul.rows.wgsl"));
             }
             if pack != 4 {
                 return variant.module(wgsl!("shared/weight_block.single.wgsl"));
             }
-            let (reading, store) = (
-                if tile.subgroup {
-                    wgsl!("shared/weight_tile.subgroup.wgsl")
-                } else {
-                    wgsl!("shared/weight_tile.direct.wgsl")
-                },
-                if weight == Dtype::Bf16 {
-                    wgsl!("shared/weight_store.bf16.wgsl")
-                } else {
-                    wgsl!("shared/weight_store.float.wgsl")
-                },
-            );
-            let variant = variant.module(wgsl!("shared/weight_block.wgsl")).module(reading).module(store);
-            Variant { subgroup: tile.subgroup, ..variant }
+            let store = if weight == Dtype::Bf16 {
+                wgsl!("shared/weight_store.bf16.wgsl")
+            } else {
+                wgsl!("shared/weight_store.float.wgsl")
+            };
+            let variant = variant.module(store);
+            match tile.sharing {
+                Sharing::Tiles(_) | Sharing::Matrices(_) => variant,
+                Sharing::Direct => variant
+                    .module(wgsl!("shared/weight_block.wgsl"))
+                    .module(wgsl!("shared/weight_tile.direct.wgsl")),
+                Sharing::Subgroup => {
+                    let reading = wgsl!("shared/weight_tile.subgroup.wgsl");
+                    let variant = variant.module(wgsl!("shared/weight_block.wgsl")).module(reading);
+                    Variant { subgroup: true, ..variant }
+                }
+            }
         };
         let stored = elems(caps, pack);
         let same = stored.iter().map(|&d| (d, d));
         let narrow_weights = stored.iter().filter(|&&d| d != Dtype::F32).map(|&d| (Dtype::F32, d));
         let types: Vec<_> = same.chain(narrow_weights).collect();
-        // The first variant of a pair of types is the one that runs.
-        self.tiles(caps).iter().flat_map(|tile| types.iter().map(|&t| variant(tile, t))).collect()
+        // The first variant of a pair of types is the one that runs. Cooperative matrices have f16 factors.
+        let fits = |tile: &Tile, types: (Dtype, Dtype)| {
+            !matches!(tile.sharing, Sharing::Matrices(_)) || types == (Dtype::F16, Dtype::F16)
+        };
+        let tiles = self.tiles(caps);
+        let of = |tile: &Tile| {
+            let types = types.iter().filter(|&&t| fits(tile, t));
+            types.map(|&t| variant(*tile, t)).collect::<Vec<_>>()
+        };
+        tiles.iter().flat_map(of).collect()
     }
 
     fn launch(&self, _caps: &Caps, variant: &Variant) -> Launch {
@@ -222,9 +302,17 @@ impl Kernel for Matmul {
             rows_per_group: (self.m / self.groups()) as u32,
             first_workgroup: 0,
         };
-        let rows = (variant.number("WG_SIZE") * variant.number("ROWS")).max(1);
-        let tile_n = variant.number("TILE_PACKS").max(1) * self.pack() as u32;
-        let grid = [params.n.div_ceil(tile_n), params.m.div_ceil(rows), 1];
+        let [tile_m, tile_n] = if variant.matrices {
+            let side = if variant.modules.contains(&MATRIX_16) { 16 } else { 8 };
+            [8 * side; 2]
+        } else {
+            let columns = variant.number("TILE_PACKS") * self.pack() as u32;
+            match variant.number("SIDE") {
+                0 => [variant.number("WG_SIZE") * variant.number("ROWS"), columns],
+                side => [side * variant.number("ROWS"), side * columns],
+            }
+        };
+        let grid = [params.n.div_ceil(tile_n.max(1)), params.m.div_ceil(tile_m.max(1)), 1];
         Launch::new(&params, grid).split(1, std::mem::offset_of!(Params, first_workgroup))
     }
 
