@@ -53,7 +53,7 @@ impl Burn {
 
 fn values<const D: usize>(tensor: Tensor<D>) -> Result<Vec<f32>> {
     let dims = tensor.dims();
-    let values = tensor.into_data().to_vec::<f32>().map_err(|e| format!("{e:?}"))?;
+    let values = tensor.into_data().try_to_vec::<f32>().map_err(|e| format!("{e:?}"))?;
     Ok(match dims[..] {
         [batch, heads, seq, dim] => swapped(&values, [batch, heads, seq, dim]),
         _ => values,

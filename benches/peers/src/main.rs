@@ -15,7 +15,6 @@ mod rows;
 use clap::Parser;
 use foveal::AdapterChoice;
 use library::{Library, Result};
-use rows::Op;
 use std::path::PathBuf;
 use std::process::{Command, ExitCode};
 use std::time::{Duration, Instant};

@@ -12,7 +12,7 @@ use std::process::Command;
 /// Columns of the table; seconds are of one call.
 pub fn header() -> String {
     format!(
-        "{:<22} {:>9} {:>9} {:>9} {:>9} {:>8} {:>22} {:>22} {:>9}  {}",
+        "{:<22} {:>8} {:>8} {:>8} {:>8} {:>8}  {:<22} {:<22} {:<8} {}",
         "library",
         "first s",
         "min s",
@@ -41,7 +41,7 @@ pub fn lines(row: &Row) -> String {
         };
         let _ = writeln!(
             text,
-            "{:<22} {:>9.2} {:>9.4} {:>9.4} {:>9.4} {:>8.2} {by_cpu:>22} {by_wall:>22} {differs:>9}  {}",
+            "{:<22} {:>8.2} {:>8.4} {:>8.4} {:>8.4} {:>8.2}  {by_cpu:<22} {by_wall:<22} {differs:<8} {}",
             m.library,
             m.first.wall,
             wall.min,
