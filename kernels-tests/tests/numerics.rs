@@ -3,13 +3,17 @@
 //! A device with WebGPU's default limits and no features runs the variants that exist there: parameters come through the
 //! uniform ring, without f16 and without subgroups.
 //!
+//! A software adapter also runs, in f32, what a GPU of its capabilities would be given: sizes of workgroups and tiles
+//! differ there.
+//!
 //! Each running test has a device to itself: a software driver compiles a device's kernels on one core, and compiling is
 //! what takes the time.
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on should stop loudly")]
 
+use foveal::gpu::{AdapterClass, Caps};
 use foveal::kernels::registry::REGISTRY;
-use foveal::{Context, ContextOptions};
+use foveal::{Context, ContextOptions, Dtype};
 use kernels_tests::{numerics, plain_context};
 use libtest_mimic::{Arguments, Trial};
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
@@ -61,7 +65,12 @@ fn main() {
                 if !all && i != 0 && i + 1 != (entry.cases)().len() {
                     continue;
                 }
-                for variant in case.variants(&caps) {
+                let own = case.variants(&caps);
+                let gpu = Caps { class: AdapterClass::Discrete, ..caps.clone() };
+                let mut others = if all { case.variants(&gpu) } else { Vec::new() };
+                others.retain(|variant| variant.elem == Dtype::F32 && !own.contains(variant));
+                let labelled = |label, variants: Vec<_>| variants.into_iter().map(move |variant| (label, variant));
+                for (label, variant) in labelled(label, own).chain(labelled("as a GPU ", others)) {
                     let (devices, case) = (devices.clone(), case.clone());
                     let name = format!("{label}{case} {}", variant.name());
                     trials.push(Trial::test(name, move || {

@@ -1,5 +1,6 @@
-// One invocation owns ROWS query rows of one head and passes over the keys once, TILE_KV at a time, with a running
-// softmax. All invocations of a workgroup want the same key at the same time: the keys module says how they come by it.
+// One invocation owns ROWS query rows of one head and passes over the keys once, a tile of WG_SIZE at a time, with a
+// running softmax. A workgroup is exactly one subgroup: each invocation reads the vector of its own key and hands it to
+// the others, so a tile is read once a workgroup and no load stands between the products.
 fn attend(wg: vec3<u32>, lane: u32) {
     // Row r of an invocation lies WG_SIZE rows after its row r - 1.
     let first = (wg.x + params.first_workgroup) * WG_SIZE * ROWS;
@@ -19,15 +20,19 @@ fn attend(wg: vec3<u32>, lane: u32) {
         }
         largest[r] = LOWEST;
     }
-    let keys = mask_keys(first, min(first + WG_SIZE * ROWS, params.seq_q) - 1u);
+    let last = min(first + WG_SIZE * ROWS, params.seq_q) - 1u;
+    let keys = mask_keys(first, last);
     let end = min(keys.y, key_end(b));
-    for (var j0 = keys.x; j0 < end; j0 += TILE_KV) {
+    for (var j0 = keys.x; j0 < end; j0 += WG_SIZE) {
+        if (mask_hides(first, last, j0, min(j0 + WG_SIZE, end) - 1u)) {
+            continue;
+        }
         let mine = kv_at(b, min(j0 + lane, end - 1u), kv_head);
-        var score: array<array<f32, TILE_KV>, ROWS>;
+        var score: array<array<f32, WG_SIZE>, ROWS>;
         for (var d = 0u; d < HEAD_VEC; d++) {
-            let part = k_part(mine + d);
-            for (var t = 0u; t < TILE_KV; t++) {
-                let key = k_vector(part, kv_at(b, min(j0 + t, end - 1u), kv_head) + d, t);
+            let part = widen4(k[mine + d]);
+            for (var t = 0u; t < WG_SIZE; t++) {
+                let key = subgroupShuffle(part, t);
                 for (var r = 0u; r < ROWS; r++) {
                     score[r][t] += dot(query[r][d], key);
                 }
@@ -37,7 +42,7 @@ fn attend(wg: vec3<u32>, lane: u32) {
         for (var r = 0u; r < ROWS; r++) {
             let i = min(row0 + r * WG_SIZE, params.seq_q - 1u);
             var new_max = largest[r];
-            for (var t = 0u; t < TILE_KV; t++) {
+            for (var t = 0u; t < WG_SIZE; t++) {
                 let bias = mask_bias(b, h, i, min(j0 + t, end - 1u));
                 score[r][t] = select(score[r][t] + bias, LOWEST, bias <= MASKED || j0 + t >= end);
                 new_max = max(new_max, score[r][t]);
@@ -49,7 +54,7 @@ fn attend(wg: vec3<u32>, lane: u32) {
             for (var d = 0u; d < HEAD_VEC; d++) {
                 acc[r][d] *= shrink;
             }
-            for (var t = 0u; t < TILE_KV; t++) {
+            for (var t = 0u; t < WG_SIZE; t++) {
                 let s = score[r][t];
                 let p = select(exp(s - new_max), 0.0, s <= MASKED);
                 total[r] += p;
@@ -60,9 +65,9 @@ fn attend(wg: vec3<u32>, lane: u32) {
             }
         }
         for (var d = 0u; d < HEAD_VEC; d++) {
-            let part = v_part(mine + d);
-            for (var t = 0u; t < TILE_KV; t++) {
-                let value = v_vector(part, kv_at(b, min(j0 + t, end - 1u), kv_head) + d, t);
+            let part = widen4(v[mine + d]);
+            for (var t = 0u; t < WG_SIZE; t++) {
+                let value = subgroupShuffle(part, t);
                 for (var r = 0u; r < ROWS; r++) {
                     acc[r][d] += score[r][t] * value;
                 }

@@ -5,6 +5,7 @@ struct Params {
     batch: u32,
     heads: u32,
     kv_heads: u32,
+    head_vec: u32, // HEAD_VEC, for loops that the driver shall not unroll
     seq_q: u32,
     seq_kv: u32,
     scale: f32,

@@ -11,28 +11,6 @@ fn operand(which: u32, place: Place, row: u32, d: u32) -> vec4<f32> {
     return widen4(v[at]);
 }
 
-// Maximum or sum of each row over the invocations that own parts of it.
-fn row_max(value: vec4<f32>, x: u32, y: u32) -> vec4<f32> {
-    shared_rows[y * SIDE + x] = value;
-    workgroupBarrier();
-    var result = value;
-    for (var s = 0u; s < SIDE; s++) {
-        result = max(result, shared_rows[y * SIDE + s]);
-    }
-    return result;
-}
-
-fn row_sum(value: vec4<f32>, x: u32, y: u32) -> vec4<f32> {
-    workgroupBarrier();
-    shared_rows[y * SIDE + x] = value;
-    workgroupBarrier();
-    var result = vec4<f32>();
-    for (var s = 0u; s < SIDE; s++) {
-        result += shared_rows[y * SIDE + s];
-    }
-    return result;
-}
-
 fn attend(wg: vec3<u32>, lane: u32) {
     let x = lane % SIDE;
     let y = lane / SIDE;
@@ -52,7 +30,7 @@ fn attend(wg: vec3<u32>, lane: u32) {
             continue;
         }
         var score: array<vec4<f32>, 4>;
-        for (var d0 = 0u; d0 < HEAD_VEC; d0 += PARTS) {
+        for (var d0 = 0u; d0 < params.head_vec; d0 += PARTS) {
             workgroupBarrier();
             stage_side(0u, 0u, place, row0, last_row, d0, lane);
             stage_side(1u, 1u, place, j0, end - 1u, d0, lane);

@@ -1,4 +1,5 @@
-// One invocation owns ROWS keys of one key head and passes over the queries that may see them, TILE_Q at a time.
+// One invocation owns ROWS keys of one key head and passes over the queries that may see them, a tile of
+// WG_SIZE at a time, which the invocations read between them and hand round, as in the forward.
 fn attend_backward(wg: vec3<u32>, lane: u32) {
     let first = (wg.x + params.first_workgroup) * WG_SIZE * ROWS;
     let column0 = first + lane;
@@ -16,33 +17,42 @@ fn attend_backward(wg: vec3<u32>, lane: u32) {
             value[r][d] = widen4(v[k0 + d]);
         }
     }
-    let rows = mask_rows(first, min(first + WG_SIZE * ROWS, params.seq_kv) - 1u);
+    let last = min(first + WG_SIZE * ROWS, params.seq_kv) - 1u;
+    let rows = mask_rows(first, last);
     let group_size = params.heads / params.kv_heads;
     let plane = params.batch * params.heads * params.seq_q;
     for (var h = kv_head * group_size; h < (kv_head + 1u) * group_size; h++) {
-        for (var i0 = rows.x; i0 < rows.y; i0 += TILE_Q) {
+        for (var i0 = rows.x; i0 < rows.y; i0 += WG_SIZE) {
+            if (mask_hides(i0, min(i0 + WG_SIZE, rows.y) - 1u, first, last)) {
+                continue;
+            }
             let mine = q_at(b, min(i0 + lane, rows.y - 1u), h);
-            var p: array<array<f32, TILE_Q>, ROWS>; // scores first
-            var ds: array<array<f32, TILE_Q>, ROWS>; // gradients upon p first
+            // Vectors of the invocation's own query of the tile.
+            var q_tile: array<vec4<f32>, HEAD_VEC>;
+            var d_o_tile: array<vec4<f32>, HEAD_VEC>;
+            var p: array<array<f32, WG_SIZE>, ROWS>; // scores first
+            var ds: array<array<f32, WG_SIZE>, ROWS>; // gradients upon p first
             for (var d = 0u; d < HEAD_VEC; d++) {
-                let q_d = q_part(mine + d);
-                for (var t = 0u; t < TILE_Q; t++) {
-                    let query = q_vector(q_d, q_at(b, min(i0 + t, rows.y - 1u), h) + d, t);
+                let q_d = widen4(q[mine + d]);
+                q_tile[d] = q_d;
+                for (var t = 0u; t < WG_SIZE; t++) {
+                    let query = subgroupShuffle(q_d, t);
                     for (var r = 0u; r < ROWS; r++) {
                         p[r][t] += dot(query, key[r][d]);
                     }
                 }
                 if (UPSTREAM) {
-                    let d_o_d = d_o_part(mine + d);
-                    for (var t = 0u; t < TILE_Q; t++) {
-                        let upstream = d_o_vector(d_o_d, q_at(b, min(i0 + t, rows.y - 1u), h) + d, t);
+                    let d_o_d = widen4(d_o[mine + d]);
+                    d_o_tile[d] = d_o_d;
+                    for (var t = 0u; t < WG_SIZE; t++) {
+                        let upstream = subgroupShuffle(d_o_d, t);
                         for (var r = 0u; r < ROWS; r++) {
                             ds[r][t] += dot(upstream, value[r][d]);
                         }
                     }
                 }
             }
-            for (var t = 0u; t < TILE_Q; t++) {
+            for (var t = 0u; t < WG_SIZE; t++) {
                 let i = min(i0 + t, rows.y - 1u);
                 let at = row_at(b, h, i);
                 let lse = stats[at];
@@ -58,17 +68,15 @@ fn attend_backward(wg: vec3<u32>, lane: u32) {
                 }
             }
             for (var d = 0u; d < HEAD_VEC; d++) {
-                let q_d = q_part(mine + d);
-                for (var t = 0u; t < TILE_Q; t++) {
-                    let query = q_vector(q_d, q_at(b, min(i0 + t, rows.y - 1u), h) + d, t);
+                for (var t = 0u; t < WG_SIZE; t++) {
+                    let query = subgroupShuffle(q_tile[d], t);
                     for (var r = 0u; r < ROWS; r++) {
                         dk[r][d] += ds[r][t] * query;
                     }
                 }
                 if (UPSTREAM) {
-                    let d_o_d = d_o_part(mine + d);
-                    for (var t = 0u; t < TILE_Q; t++) {
-                        let upstream = d_o_vector(d_o_d, q_at(b, min(i0 + t, rows.y - 1u), h) + d, t);
+                    for (var t = 0u; t < WG_SIZE; t++) {
+                        let upstream = subgroupShuffle(d_o_tile[d], t);
                         for (var r = 0u; r < ROWS; r++) {
                             dv[r][d] += p[r][t] * upstream;
                         }

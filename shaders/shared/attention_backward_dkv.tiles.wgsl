@@ -33,7 +33,7 @@ fn attend_backward(wg: vec3<u32>, lane: u32) {
         }
         var p: array<vec4<f32>, 4>; // scores first
         var ds: array<vec4<f32>, 4>; // gradients upon p first
-        for (var d0 = 0u; d0 < HEAD_VEC; d0 += PARTS) {
+        for (var d0 = 0u; d0 < params.head_vec; d0 += PARTS) {
             workgroupBarrier();
             stage_side(0u, 0u, place, first, last, d0, lane);
             stage_side(2u, 1u, place, row0, last_row, d0, lane);

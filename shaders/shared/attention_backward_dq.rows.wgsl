@@ -1,4 +1,5 @@
-// One invocation owns ROWS query rows of one head and takes the keys TILE_KV at a time, as in the forward.
+// One invocation owns ROWS query rows of one head and takes the keys a tile at a time and hands
+// them round, as in the forward.
 fn attend_backward(wg: vec3<u32>, lane: u32) {
     let first = (wg.x + params.first_workgroup) * WG_SIZE * ROWS;
     let row0 = first + lane;
@@ -23,24 +24,30 @@ fn attend_backward(wg: vec3<u32>, lane: u32) {
             }
         }
     }
-    let keys = mask_keys(first, min(first + WG_SIZE * ROWS, params.seq_q) - 1u);
+    let last = min(first + WG_SIZE * ROWS, params.seq_q) - 1u;
+    let keys = mask_keys(first, last);
     let end = min(keys.y, key_end(b));
-    for (var j0 = keys.x; j0 < end; j0 += TILE_KV) {
+    for (var j0 = keys.x; j0 < end; j0 += WG_SIZE) {
+        if (mask_hides(first, last, j0, min(j0 + WG_SIZE, end) - 1u)) {
+            continue;
+        }
         let mine = kv_at(b, min(j0 + lane, end - 1u), kv_head);
-        var ds: array<array<f32, TILE_KV>, ROWS>; // scores first
-        var dp: array<array<f32, TILE_KV>, ROWS>;
+        var k_tile: array<vec4<f32>, HEAD_VEC>; // of the invocation's own key of the tile
+        var ds: array<array<f32, WG_SIZE>, ROWS>; // scores first
+        var dp: array<array<f32, WG_SIZE>, ROWS>;
         for (var d = 0u; d < HEAD_VEC; d++) {
-            let k_d = k_part(mine + d);
-            for (var t = 0u; t < TILE_KV; t++) {
-                let key = k_vector(k_d, kv_at(b, min(j0 + t, end - 1u), kv_head) + d, t);
+            let k_d = widen4(k[mine + d]);
+            k_tile[d] = k_d;
+            for (var t = 0u; t < WG_SIZE; t++) {
+                let key = subgroupShuffle(k_d, t);
                 for (var r = 0u; r < ROWS; r++) {
                     ds[r][t] += dot(query[r][d], key);
                 }
             }
             if (UPSTREAM) {
-                let v_d = v_part(mine + d);
-                for (var t = 0u; t < TILE_KV; t++) {
-                    let value = v_vector(v_d, kv_at(b, min(j0 + t, end - 1u), kv_head) + d, t);
+                let v_d = widen4(v[mine + d]);
+                for (var t = 0u; t < WG_SIZE; t++) {
+                    let value = subgroupShuffle(v_d, t);
                     for (var r = 0u; r < ROWS; r++) {
                         dp[r][t] += dot(upstream[r][d], value);
                     }
@@ -49,7 +56,7 @@ fn attend_backward(wg: vec3<u32>, lane: u32) {
         }
         for (var r = 0u; r < ROWS; r++) {
             let i = min(row0 + r * WG_SIZE, params.seq_q - 1u);
-            for (var t = 0u; t < TILE_KV; t++) {
+            for (var t = 0u; t < WG_SIZE; t++) {
                 let j = min(j0 + t, end - 1u);
                 let bias = mask_bias(b, h, i, j);
                 let log_p = ds[r][t] + bias - lse[r];
@@ -59,9 +66,8 @@ fn attend_backward(wg: vec3<u32>, lane: u32) {
             }
         }
         for (var d = 0u; d < HEAD_VEC; d++) {
-            let k_d = k_part(mine + d);
-            for (var t = 0u; t < TILE_KV; t++) {
-                let key = k_vector(k_d, kv_at(b, min(j0 + t, end - 1u), kv_head) + d, t);
+            for (var t = 0u; t < WG_SIZE; t++) {
+                let key = subgroupShuffle(k_tile[d], t);
                 for (var r = 0u; r < ROWS; r++) {
                     acc[r][d] += ds[r][t] * key;
                 }

@@ -40,7 +40,7 @@ fn attend_backward(wg: vec3<u32>, lane: u32) {
         }
         var ds: array<vec4<f32>, 4>; // scores first
         var dp: array<vec4<f32>, 4>;
-        for (var d0 = 0u; d0 < HEAD_VEC; d0 += PARTS) {
+        for (var d0 = 0u; d0 < params.head_vec; d0 += PARTS) {
             workgroupBarrier();
             stage_side(0u, 0u, place, row0, last_row, d0, lane);
             stage_side(2u, 1u, place, j0, end - 1u, d0, lane);

@@ -59,3 +59,26 @@ fn multiply_rows(result: ptr<function, array<array<vec4<f32>, COLUMNS>, 4>>, x: 
         }
     }
 }
+
+// Maximum or sum of each row over the invocations that own parts of it. Nobody may still be reading `shared_rows` when
+// a maximum is asked for.
+fn row_max(value: vec4<f32>, x: u32, y: u32) -> vec4<f32> {
+    shared_rows[y * SIDE + x] = value;
+    workgroupBarrier();
+    var result = value;
+    for (var s = 0u; s < SIDE; s++) {
+        result = max(result, shared_rows[y * SIDE + s]);
+    }
+    return result;
+}
+
+fn row_sum(value: vec4<f32>, x: u32, y: u32) -> vec4<f32> {
+    workgroupBarrier();
+    shared_rows[y * SIDE + x] = value;
+    workgroupBarrier();
+    var result = vec4<f32>();
+    for (var s = 0u; s < SIDE; s++) {
+        result += shared_rows[y * SIDE + s];
+    }
+    return result;
+}

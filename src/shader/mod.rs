@@ -1,6 +1,6 @@
 //! Composes one WGSL text from a typed head, modules and a body. Pure text: no device here.
 //!
-//! The head says what a variant is (`enable f16;`, `alias Elem = f16;`, `const TILE_Q: u32 = 4u;`); a module is a file
+//! The head says what a variant is (`enable f16;`, `alias Elem = f16;`, `const ROWS: u32 = 4u;`); a module is a file
 //! with the functions of one capability (`reduce.subgroup.wgsl`); the body is the kernel. WGSL allows any order of
 //! declarations, so joining them is enough. Places in the joined text map back to the files.
 

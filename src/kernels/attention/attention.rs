@@ -21,11 +21,11 @@ use std::fmt;
 
 const TILING: Tiling = Tiling {
     rows: wgsl!("shared/attention.rows.wgsl"),
-    reading: wgsl!("shared/keys.subgroup.wgsl"),
-    size: "TILE_KV",
     vectors: 64,
+    most_rows: 4,
     tiles: wgsl!("shared/attention.tiles.wgsl"),
     matrices: Some(wgsl!("shared/attention.matrices.wgsl")),
+    few: Some(wgsl!("shared/attention.few.wgsl")),
     own_keys: false,
 };
 

@@ -17,11 +17,11 @@ use std::fmt;
 
 const TILING: Tiling = Tiling {
     rows: wgsl!("shared/attention_backward_dkv.rows.wgsl"),
-    reading: wgsl!("shared/queries.subgroup.wgsl"),
-    size: "TILE_Q",
-    vectors: 16,
+    vectors: 32,
+    most_rows: 2,
     tiles: wgsl!("shared/attention_backward_dkv.tiles.wgsl"),
     matrices: None,
+    few: None,
     own_keys: true,
 };
 

@@ -17,11 +17,11 @@ use std::fmt;
 
 const TILING: Tiling = Tiling {
     rows: wgsl!("shared/attention_backward_dq.rows.wgsl"),
-    reading: wgsl!("shared/keys.subgroup.wgsl"),
-    size: "TILE_KV",
-    vectors: 16,
+    vectors: 32,
+    most_rows: 2,
     tiles: wgsl!("shared/attention_backward_dq.tiles.wgsl"),
     matrices: None,
+    few: None,
     own_keys: false,
 };
 

@@ -9,6 +9,7 @@
 use super::cases;
 use super::problem::{AttentionProblem, Mass, Readout};
 use super::reference;
+use super::tiling::Tiling;
 use crate::gpu::Caps;
 use crate::kernels::{Gradient, Kernel, Launch, Slot, Tolerance, Variant, Work, run};
 use crate::shader::Source;
@@ -16,6 +17,16 @@ use crate::tensor::Array;
 use crate::{Dtype, Result, Tensor, wgsl};
 use rand_pcg::Pcg64;
 use std::fmt;
+
+const TILING: Tiling = Tiling {
+    rows: wgsl!("shared/attention_column_mass.rows.wgsl"),
+    vectors: 64,
+    most_rows: 4,
+    tiles: wgsl!("shared/attention_column_mass.tiles.wgsl"),
+    matrices: None,
+    few: None,
+    own_keys: true,
+};
 
 /// How much attention each key receives.
 #[derive(Debug, Clone, PartialEq)]
@@ -55,7 +66,7 @@ impl Kernel for AttentionColumnMass {
     }
 
     fn variants(&self, caps: &Caps) -> Vec<Variant> {
-        self.0.variants(caps, &["MASS_MAX"], &[])
+        self.0.tiled(caps, &TILING, &["MASS_MAX"], &[])
     }
 
     fn launch(&self, _caps: &Caps, variant: &Variant) -> Launch {

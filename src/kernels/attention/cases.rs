@@ -44,6 +44,13 @@ pub(super) fn forward() -> Vec<AttentionProblem> {
         AttentionProblem { mask: Mask::Temporal { tokens_per_frame: 32 }, ..new(shape(1, 4, 4, 70, 50, 32)) },
         new(shape(1, 2, 2, 33, 65, 80)),
         AttentionProblem { readout: entropy, key_lengths: true, ..new(shape(2, 2, 1, 18, 40, 128)) },
+        // Few rows of a key head: one token after many, and bottleneck tokens over frames that they do not all see.
+        AttentionProblem { mask: Mask::Causal, key_lengths: true, ..new(shape(2, 7, 1, 1, 150, 128)) },
+        AttentionProblem {
+            mask: Mask::Temporal { tokens_per_frame: 2 },
+            readout: entropy,
+            ..new(shape(2, 2, 2, 5, 77, 16))
+        },
     ]
 }
 
@@ -98,6 +105,7 @@ pub(super) fn bench(readout: Readout) -> Vec<(&'static str, AttentionProblem)> {
         ("wan-1.3b cross, 480p, temporal mask", wan(32_760, 512, frames, readout)),
         ("qwen2.5-vl-7b, causal", AttentionProblem { mask: Mask::Causal, ..causal }),
         ("qwen2.5-vl vision windows", AttentionProblem::new(shape(85, 16, 16, 64, 64, 80))),
+        ("qwen2.5-vl-7b, one token", AttentionProblem::new(shape(1, 28, 4, 1, 5440, 128))),
         ("fusion by 8 tokens", AttentionProblem::new(shape(32, 8, 8, 8, 500, 16))),
     ]
 }

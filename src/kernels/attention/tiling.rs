@@ -14,19 +14,23 @@ const MATRIX_8: Source = wgsl!("shared/matrix.8.wgsl");
 pub(super) struct Tiling {
     /// Module of a kernel whose invocations own whole rows, and take what the rows meet in tiles.
     pub(super) rows: Source,
-    /// Module by which a subgroup reads such a tile.
-    pub(super) reading: Source,
-    /// Constant that holds its size.
-    pub(super) size: &'static str,
     /// Vectors of one operand that an invocation may keep in registers.
     pub(super) vectors: usize,
+    /// Rows that an invocation may own: each is compiled as a copy of the code between the products.
+    pub(super) most_rows: usize,
     /// Module of a kernel whose workgroups own tiles.
     pub(super) tiles: Source,
     /// The same by cooperative matrices, where there is one.
     pub(super) matrices: Option<Source>,
+    /// Module for few rows, where there is one: a workgroup owns all rows of a key head.
+    pub(super) few: Option<Source>,
     /// Whether the rows are keys rather than queries.
     pub(super) own_keys: bool,
 }
+
+/// Rows of a key head, and invocations of a workgroup, of a variant for few rows.
+const FEW: usize = 8;
+const FEW_LANES: u32 = 64;
 
 /// Rows that a workgroup of a variant owns.
 pub(super) fn rows_of(variant: &Variant) -> u32 {
@@ -54,7 +58,9 @@ impl AttentionProblem {
     pub(super) fn tiled(&self, caps: &Caps, how: &Tiling, uses: &[&str], extra: &[Source]) -> Vec<Variant> {
         let vectors = (self.shape.head_dim / 4).max(1);
         let software = caps.class == AdapterClass::Software;
+        let owned = if how.own_keys { self.shape.seq_kv } else { self.shape.seq_q };
         let plain = self.variants(caps, uses, extra);
+        let few = plain.iter().filter_map(|variant| self.by_few(how.few?, variant, software));
         let side = if software || vectors > 32 { 8 } else { 16 };
         let tiles = plain.iter().map(|variant| {
             let variant = variant.clone().workgroup(side * side).with("SIDE", side as usize);
@@ -63,14 +69,27 @@ impl AttentionProblem {
         let one_size = caps.subgroup.filter(|(low, high)| low == high && (4..=16).contains(low));
         let rows = one_size.filter(|_| software).into_iter().flat_map(|(lanes, _)| {
             plain.iter().map(move |variant| {
-                let rows = (how.vectors / vectors).clamp(1, 4);
-                let variant = variant.clone().with("ROWS", rows).with(how.size, lanes as usize);
-                Variant { subgroup: true, ..variant.module(how.reading).module(how.rows) }
+                let most = owned.div_ceil(lanes as usize).min(how.most_rows);
+                let rows = (how.vectors / vectors).clamp(1, most);
+                let variant = variant.clone().with("ROWS", rows);
+                Variant { subgroup: true, ..variant.module(how.rows) }
             })
         });
         let matrices = plain.iter().filter_map(|variant| self.by_matrices(caps, how.matrices?, variant));
         // A CPU's cooperative matrices are no faster than its vectors.
-        if software { rows.chain(tiles).chain(matrices).collect() } else { matrices.chain(tiles).collect() }
+        if software {
+            rows.chain(few).chain(tiles).chain(matrices).collect()
+        } else {
+            few.chain(matrices).chain(tiles).collect()
+        }
+    }
+
+    /// The variant for few rows of a key head: a tile would mostly be empty, and with it its invocations idle.
+    fn by_few(&self, module: Source, plain: &Variant, software: bool) -> Option<Variant> {
+        let rows = (self.shape.seq_q * (self.shape.heads / self.shape.kv_heads)).next_power_of_two();
+        let workgroup = if software { plain.number("WG_SIZE") } else { FEW_LANES };
+        let variant = || plain.clone().workgroup(workgroup).with("ROWS", rows).module(module);
+        (rows <= FEW && rows <= workgroup as usize).then(variant)
     }
 
     /// The variant by cooperative matrices: four subgroups of one known size, f16, heads of whole matrices.
@@ -97,7 +116,8 @@ impl AttentionProblem {
     /// Grid of a variant of [`Self::tiled`].
     pub(super) fn launch_tiled(&self, variant: &Variant, how: &Tiling) -> Launch {
         let s = &self.shape;
-        let by_tiles = variant.number("SIDE") > 0 || variant.matrices;
+        let by_few = how.few.is_some_and(|few| variant.modules.contains(&few));
+        let by_tiles = variant.number("SIDE") > 0 || variant.matrices || by_few;
         match (how.own_keys, by_tiles) {
             (true, _) => self.launch(variant, s.seq_kv, s.kv_heads, s.batch),
             // Query heads that share a key head are rows of one tile.

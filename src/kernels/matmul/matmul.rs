@@ -22,6 +22,7 @@ use std::fmt;
 
 const MATRIX_16: Source = wgsl!("shared/matrix.16.wgsl");
 const MATRIX_8: Source = wgsl!("shared/matrix.8.wgsl");
+const FEW_ROWS: Source = wgsl!("shared/matmul.few.wgsl");
 
 /// How the weight lies in memory.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -186,6 +187,8 @@ impl Kernel for Matmul {
                 };
                 variant = variant.with("SIDE", side as usize).module(order);
                 variant = variant.module(wgsl!("shared/matmul.tiles.wgsl"));
+            } else if let Sharing::Few = tile.sharing {
+                variant = variant.flag("ALONG_INPUTS", rows).module(FEW_ROWS);
             } else {
                 variant = variant.module(wgsl!("shared/matmul.rows.wgsl"));
             }
@@ -200,7 +203,7 @@ impl Kernel for Matmul {
             let variant = variant.module(store);
             match tile.sharing {
                 Sharing::Tiles(_) | Sharing::Matrices(_) => variant,
-                Sharing::Direct => variant
+                Sharing::Direct | Sharing::Few => variant
                     .module(wgsl!("shared/weight_block.wgsl"))
                     .module(wgsl!("shared/weight_tile.direct.wgsl")),
                 Sharing::Subgroup => {
@@ -240,6 +243,7 @@ impl Kernel for Matmul {
         } else {
             let columns = variant.number("TILE_PACKS") * self.pack() as u32;
             match variant.number("SIDE") {
+                0 if variant.modules.contains(&FEW_ROWS) => [variant.number("ROWS"), columns],
                 0 => [variant.number("WG_SIZE") * variant.number("ROWS"), columns],
                 side => [side * variant.number("ROWS"), side * columns],
             }
@@ -324,6 +328,9 @@ impl Kernel for Matmul {
             // Four at a time, with an edge in each direction.
             case(9, 20, 36, Layout::Rows, None),
             case(37, 36, 24, Layout::Rows, Bias),
+            // Few rows.
+            case(3, 52, 140, Layout::Rows, BiasGelu),
+            case(5, 44, 72, Layout::Columns, None),
             case(130, 68, 64, Layout::Rows, BiasGelu),
             case(34, 36, 32, Layout::Rows, BiasGateResidual { groups: 2 }),
         ]
@@ -337,6 +344,8 @@ impl Kernel for Matmul {
             ("wan-1.3b frame, mlp up", case(1560, 8960, 1536, Layout::Rows, Epilogue::BiasGelu)),
             ("wan-1.3b frame, mlp down", case(1560, 1536, 8960, Layout::Rows, down)),
             ("wan-1.3b frame, mlp up backward", case(1560, 1536, 8960, Layout::Columns, Epilogue::None)),
+            ("qwen2.5-vl-7b, one token, mlp up", case(1, 18_944, 3584, Layout::Rows, Epilogue::None)),
+            ("qwen2.5-vl-7b, one token, mlp down", case(1, 3584, 18_944, Layout::Rows, Epilogue::None)),
             ("wan-1.3b 480p, attention", case(32_760, 1536, 1536, Layout::Rows, Epilogue::Bias)),
             ("wan-1.3b 480p, mlp up", case(32_760, 8960, 1536, Layout::Rows, Epilogue::BiasGelu)),
             ("wan-1.3b 480p, mlp down", case(32_760, 1536, 8960, Layout::Rows, down)),

@@ -8,6 +8,8 @@ use crate::gpu::{AdapterClass, Caps};
 pub(super) enum Sharing {
     /// Each invocation reads the weights it wants.
     Direct,
+    /// Each reads a part of the weights of its columns for all rows.
+    Few,
     /// A workgroup is one subgroup, which reads them between it.
     Subgroup,
     /// SIDE × SIDE invocations share a tile in workgroup memory.
@@ -16,7 +18,10 @@ pub(super) enum Sharing {
     Matrices(u32),
 }
 
-/// Rows and columns that one invocation computes, or by cooperative matrices a workgroup.
+/// Rows up to which a product is bound by reading its weights.
+const FEW: usize = 8;
+
+/// Rows and columns that one invocation computes; by cooperative matrices and for few rows, a workgroup.
 #[derive(Clone, Copy)]
 pub(super) struct Tile {
     pub(super) wg: u32,
@@ -31,26 +36,34 @@ impl Matmul {
     /// On a CPU a load of one address costs a bounds check and a branch for each number of it, so the invocations of a
     /// vector register read a tile between them; rows times columns then hide the handing round. On a GPU factors pass
     /// through workgroup memory, in large tiles where enough of them keep it busy, or through cooperative matrices.
-    /// Sizes that are no multiple of four, and few rows, are read directly.
+    /// Sizes that are no multiple of four are read directly, and of up to [`FEW`] rows every weight once.
     pub(super) fn tiles(&self, caps: &Caps) -> Vec<Tile> {
-        let few = |wg: u32| self.m <= wg as usize;
+        let few = |wg: u32, columns| {
+            let rows = self.m.next_power_of_two();
+            Tile { wg, rows, columns, sharing: Sharing::Few }
+        };
         let by_side = |side: u32, rows, columns| {
             let wg = side * side;
             Tile { wg, rows, columns, sharing: Sharing::Tiles(side) }
         };
         if caps.class != AdapterClass::Software {
-            let (rows, columns) = if few(64) { (1, 4) } else { (4, 8) };
+            let (rows, columns) = if self.m <= 64 { (1, 4) } else { (4, 8) };
             let direct = Tile { wg: 64, rows, columns, sharing: Sharing::Direct };
-            if self.pack() != 4 || few(16) {
+            if self.m <= FEW {
+                return vec![few(64, 16)];
+            }
+            if self.pack() != 4 {
                 return vec![direct];
             }
             let large = self.m.div_ceil(128) * self.n.div_ceil(128) >= 64;
             let tiles = if large { by_side(16, 8, 8) } else { by_side(16, 4, 4) };
             return self.by_matrices(caps).into_iter().chain([tiles]).collect();
         }
-        let (rows, columns) = if few(8) { (1, 4) } else { (2, 8) };
-        let direct = Tile { wg: 8, rows, columns, sharing: Sharing::Direct };
-        if self.pack() != 4 || few(8) {
+        let direct = Tile { wg: 8, rows: 2, columns: 8, sharing: Sharing::Direct };
+        if self.m <= FEW {
+            return vec![few(8, 8)];
+        }
+        if self.pack() != 4 {
             return vec![direct];
         }
         let one_size = caps.subgroup.filter(|(low, high)| low == high && [4, 8, 16].contains(low));

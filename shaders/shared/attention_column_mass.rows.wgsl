@@ -1,0 +1,58 @@
+// One invocation owns ROWS keys and passes over the chosen rows of every chosen head, a tile of WG_SIZE at a time, which
+// the invocations read between them and hand round, as in the forward.
+fn receive(wg: vec3<u32>, lane: u32) {
+    let first = (wg.x + params.first_workgroup) * WG_SIZE * ROWS;
+    let last = min(first + WG_SIZE * ROWS, params.seq_kv) - 1u;
+    let column0 = first + lane;
+    let b = wg.y;
+    let end = key_end(b);
+    let rows = givers(first, last);
+    var received: array<Received, ROWS>;
+    for (var r = 0u; r < ROWS; r++) {
+        received[r] = NOTHING;
+    }
+    for (var h = 0u; h < params.heads; h++) {
+        if (tables[params.heads_at + h] == 0.0) {
+            continue;
+        }
+        var key: array<array<vec4<f32>, HEAD_VEC>, ROWS>;
+        for (var r = 0u; r < ROWS; r++) {
+            let j = min(column0 + r * WG_SIZE, params.seq_kv - 1u);
+            let k0 = kv_at(b, j, h / (params.heads / params.kv_heads));
+            for (var d = 0u; d < HEAD_VEC; d++) {
+                key[r][d] = widen4(k[k0 + d]) * params.scale;
+            }
+        }
+        for (var i0 = rows.x; i0 < rows.y; i0 += WG_SIZE) {
+            let last_row = min(i0 + WG_SIZE, rows.y) - 1u;
+            if (none_give(i0, last_row, first, last)) {
+                continue;
+            }
+            let mine = q_at(b, min(i0 + lane, last_row), h);
+            var score: array<array<f32, WG_SIZE>, ROWS>;
+            for (var d = 0u; d < HEAD_VEC; d++) {
+                let q_d = widen4(q[mine + d]);
+                for (var t = 0u; t < WG_SIZE; t++) {
+                    let query = subgroupShuffle(q_d, t);
+                    for (var r = 0u; r < ROWS; r++) {
+                        score[r][t] += dot(query, key[r][d]);
+                    }
+                }
+            }
+            for (var t = 0u; t < WG_SIZE; t++) {
+                if (i0 + t <= last_row) {
+                    for (var r = 0u; r < ROWS; r++) {
+                        let j = min(column0 + r * WG_SIZE, params.seq_kv - 1u);
+                        received[r] = receive_from(received[r], b, h, i0 + t, j, score[r][t], j < end);
+                    }
+                }
+            }
+        }
+    }
+    for (var r = 0u; r < ROWS; r++) {
+        let column = column0 + r * WG_SIZE;
+        if (column < params.seq_kv) {
+            store_received(b, column, received[r]);
+        }
+    }
+}

@@ -1,0 +1,93 @@
+// A workgroup owns TILE keys and passes over the chosen rows of every head, those of all query heads that share a key
+// head together, TILE at a time.
+fn operand(which: u32, place: Place, row: u32, d: u32) -> vec4<f32> {
+    if (which == 0u) {
+        return widen4(k[kv_at(place.b, row, place.kv_head) + d]);
+    }
+    return widen4(q[query_at(place, row) + d]);
+}
+
+fn any_head(place: Place) -> bool {
+    for (var h = place.kv_head * place.group; h < (place.kv_head + 1u) * place.group; h++) {
+        if (tables[params.heads_at + h] != 0.0) {
+            return true;
+        }
+    }
+    return false;
+}
+
+fn receive(wg: vec3<u32>, lane: u32) {
+    let x = lane % SIDE;
+    let y = lane / SIDE;
+    let group = params.heads / params.kv_heads;
+    let b = wg.y;
+    let first = (wg.x + params.first_workgroup) * TILE;
+    let last = min(first + TILE, params.seq_kv) - 1u;
+    let end = key_end(b);
+    let rows = givers(first, last) * group;
+    var received: array<Received, 4>;
+    for (var r = 0u; r < 4u; r++) {
+        received[r] = NOTHING;
+    }
+    for (var kv_head = 0u; kv_head < params.kv_heads; kv_head++) {
+        let place = Place(b, kv_head, group);
+        if (!any_head(place)) {
+            continue;
+        }
+        for (var row0 = rows.x; row0 < rows.y; row0 += TILE) {
+            let last_row = min(row0 + TILE, rows.y) - 1u;
+            if (none_give(row0 / group, last_row / group, first, last)) {
+                continue;
+            }
+            var score: array<vec4<f32>, 4>;
+            for (var d0 = 0u; d0 < params.head_vec; d0 += PARTS) {
+                workgroupBarrier();
+                stage_side(0u, 0u, place, first, last, d0, lane);
+                stage_side(1u, 1u, place, row0, last_row, d0, lane);
+                workgroupBarrier();
+                multiply_sides(&score, x, y);
+            }
+            for (var c = 0u; c < 4u; c++) {
+                let row = row0 + x + c * SIDE;
+                if (row <= last_row) {
+                    let h = kv_head * group + row % group;
+                    for (var r = 0u; r < 4u; r++) {
+                        let j = min(first + y + r * SIDE, last);
+                        let s = score[r][c] * params.scale;
+                        received[r] = receive_from(received[r], b, h, row / group, j, s, j < end);
+                    }
+                }
+            }
+        }
+    }
+    // What the invocations of a row of the tile received, together.
+    var part: vec4<f32>;
+    for (var r = 0u; r < 4u; r++) {
+        part[r] = received[r].mass;
+    }
+    workgroupBarrier();
+    if (MASS_MAX) {
+        // An index is below 2^24, which an f32 holds exactly.
+        var index: vec4<f32>;
+        let largest = row_max(part, x, y);
+        for (var r = 0u; r < 4u; r++) {
+            index[r] = select(f32(NOTHING.largest), f32(received[r].largest), part[r] == largest[r]);
+        }
+        workgroupBarrier();
+        index = -row_max(-index, x, y);
+        for (var r = 0u; r < 4u; r++) {
+            received[r] = Received(largest[r], select(u32(index[r]), NOTHING.largest, index[r] > 16777216.0));
+        }
+    } else {
+        part = row_sum(part, x, y);
+        for (var r = 0u; r < 4u; r++) {
+            received[r].mass = part[r];
+        }
+    }
+    for (var r = 0u; r < 4u; r++) {
+        let column = first + y + r * SIDE;
+        if (x == 0u && column < params.seq_kv) {
+            store_received(b, column, received[r]);
+        }
+    }
+}
