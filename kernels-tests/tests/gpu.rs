@@ -4,6 +4,7 @@
 
 use foveal::gpu::{MemoryStats, list_adapters};
 use foveal::kernels::elementwise::{Gelu, gelu, weighted_sum};
+use foveal::kernels::matmul::{Epilogue, Layout, matmul};
 use foveal::kernels::trial::compare;
 use foveal::kernels::{Kernel, run};
 use foveal::tensor::Array;
@@ -428,4 +429,39 @@ fn threads_share_a_context() {
         }
     });
     assert_eq!(context.memory().live, 0);
+}
+
+#[test]
+fn a_product_larger_than_a_binding_goes_in_parts() {
+    let context = plain_context().unwrap();
+    // Two groups of rows, each with its gate; the factor takes 135 MB of the 134 that a binding may have.
+    let (m, n, k, groups) = (33_024, 4, 1024, 2);
+    assert!(m * k * 4 > context.caps().max_binding as usize);
+    let tensor = |dims: Vec<usize>, of: &dyn Fn(usize) -> usize| {
+        let values: Vec<f32> = (0..dims.iter().product()).map(|at| of(at) as f32).collect();
+        Tensor::from_f32(&context, dims, &values).unwrap()
+    };
+    let x = |row: usize, i: usize| (row + i) % 5;
+    let w = |column: usize, i: usize| (column + i) % 3;
+    let extra = [
+        tensor(vec![n], &|column| column),
+        tensor(vec![m, n], &|at| at % 11),
+        tensor(vec![groups, n], &|at| 1 + at),
+    ];
+    let y = matmul(
+        &tensor(vec![m, k], &|at| x(at / k, at % k)),
+        &tensor(vec![n, k], &|at| w(at / k, at % k)),
+        Layout::Rows,
+        Epilogue::BiasGateResidual { groups },
+        &extra.each_ref(),
+    )
+    .unwrap();
+    let products: Vec<usize> =
+        (0..5 * n).map(|at| (0..k).map(|i| x(at / n, i) * w(at % n, i)).sum()).collect();
+    let expected = (0..m * n).map(|at| {
+        let (row, column) = (at / n, at % n);
+        let gate = 1 + row / (m / groups) * n + column;
+        (at % 11 + gate * (products[row % 5 * n + column] + column)) as f32
+    });
+    assert_eq!(download(&y[0]), expected.collect::<Vec<_>>());
 }

@@ -69,7 +69,8 @@ fn main() {
                 let gpu = Caps { class: AdapterClass::Discrete, ..caps.clone() };
                 let mut others = if all { case.variants(&gpu) } else { Vec::new() };
                 others.retain(|variant| variant.elem == Dtype::F32 && !own.contains(variant));
-                let labelled = |label, variants: Vec<_>| variants.into_iter().map(move |variant| (label, variant));
+                let labelled =
+                    |label, variants: Vec<_>| variants.into_iter().map(move |variant| (label, variant));
                 for (label, variant) in labelled(label, own).chain(labelled("as a GPU ", others)) {
                     let (devices, case) = (devices.clone(), case.clone());
                     let name = format!("{label}{case} {}", variant.name());

@@ -4,6 +4,7 @@ use super::context::{Context, Inner, lock};
 use super::error_scope::Scopes;
 use super::memory::Buffer;
 use super::pipeline::{Access, Pipeline};
+use super::timing::Planned;
 use crate::{Error, Result};
 use std::sync::Arc;
 
@@ -31,8 +32,21 @@ pub(crate) struct Dispatch<'a> {
 
 #[derive(Debug)]
 enum Command {
-    Dispatch { pipeline: Arc<Pipeline>, bind_group: wgpu::BindGroup, params: Vec<u8>, workgroups: [u32; 3] },
-    Copy { from: wgpu::Buffer, from_offset: u64, to: wgpu::Buffer, to_offset: u64, size: u64 },
+    Dispatch {
+        pipeline: Arc<Pipeline>,
+        bind_group: wgpu::BindGroup,
+        params: Vec<u8>,
+        workgroups: [u32; 3],
+        flops: f64,
+        bytes: f64,
+    },
+    Copy {
+        from: wgpu::Buffer,
+        from_offset: u64,
+        to: wgpu::Buffer,
+        to_offset: u64,
+        size: u64,
+    },
 }
 
 #[derive(Debug, Default)]
@@ -97,6 +111,8 @@ impl Context {
             bind_group,
             params: dispatch.params.to_vec(),
             workgroups: dispatch.workgroups,
+            flops: dispatch.flops,
+            bytes: dispatch.bytes,
         });
         let full =
             recorder.estimated_seconds > SUBMISSION_SECONDS || recorder.commands.len() >= SUBMISSION_COMMANDS;
@@ -321,10 +337,12 @@ impl Inner {
         ring: Option<&wgpu::BindGroup>,
         timings: &mut super::timing::Timings,
     ) {
-        let labels: Vec<String> = commands
+        let labels: Vec<Planned> = commands
             .iter()
             .filter_map(|c| match c {
-                Command::Dispatch { pipeline, .. } => Some(pipeline.label.clone()),
+                Command::Dispatch { pipeline, flops, bytes, .. } => {
+                    Some((pipeline.label.clone(), *flops, *bytes))
+                }
                 Command::Copy { .. } => None,
             })
             .collect();
@@ -379,7 +397,9 @@ fn encode_dispatch(
     offset: u32,
     ring: Option<&wgpu::BindGroup>,
 ) {
-    let Command::Dispatch { pipeline, bind_group, params, workgroups: [x, y, z] } = command else { return };
+    let Command::Dispatch { pipeline, bind_group, params, workgroups: [x, y, z], .. } = command else {
+        return;
+    };
     pass.set_pipeline(&pipeline.raw);
     pass.set_bind_group(0, bind_group, &[]);
     match ring {

@@ -11,11 +11,18 @@ pub struct Timing {
     pub kernel: String,
     /// Seconds on the device.
     pub seconds: f64,
+    /// Floating-point operations that the kernel plans for.
+    pub flops: f64,
+    /// Bytes that it plans to move.
+    pub bytes: f64,
 }
+
+/// A dispatch to be timed: name, operations, bytes.
+pub(super) type Planned = (String, f64, f64);
 
 #[derive(Debug)]
 pub(super) struct Batch {
-    labels: Vec<String>,
+    labels: Vec<Planned>,
     queries: wgpu::QuerySet,
     resolved: wgpu::Buffer,
     staging: wgpu::Buffer,
@@ -29,7 +36,7 @@ pub(super) struct Timings {
 
 impl Timings {
     /// Room for two timestamps per label; `None` for an empty list.
-    pub(super) fn batch(&self, device: &wgpu::Device, labels: Vec<String>) -> Option<Batch> {
+    pub(super) fn batch(&self, device: &wgpu::Device, labels: Vec<Planned>) -> Option<Batch> {
         // A submission holds fewer commands than a query set may hold queries (4,096).
         let count = 2 * labels.len() as u32;
         if count == 0 || count > wgpu::QUERY_SET_MAX_QUERIES {
@@ -81,10 +88,10 @@ pub(super) async fn take(inner: &Arc<Inner>) -> Result<Vec<Timing>> {
         let bytes = super::readback::map(inner, &batch.staging, batch.staging.size()).await?;
         let ticks: Vec<u64> =
             bytes.chunks_exact(8).filter_map(|c| c.try_into().ok().map(u64::from_le_bytes)).collect();
-        for (kernel, pair) in batch.labels.into_iter().zip(ticks.chunks_exact(2)) {
+        for ((kernel, flops, bytes), pair) in batch.labels.into_iter().zip(ticks.chunks_exact(2)) {
             if let [begin, end] = pair {
-                timings
-                    .push(Timing { kernel, seconds: end.saturating_sub(*begin) as f64 * nanoseconds * 1e-9 });
+                let seconds = end.saturating_sub(*begin) as f64 * nanoseconds * 1e-9;
+                timings.push(Timing { kernel, seconds, flops, bytes });
             }
         }
     }

@@ -22,6 +22,8 @@ use std::fmt;
 
 const MATRIX_16: Source = wgsl!("shared/matrix.16.wgsl");
 const MATRIX_8: Source = wgsl!("shared/matrix.8.wgsl");
+/// Rows of any width after which a binding may begin: 256 bytes of the smallest element, at the least.
+const ROWS_APART: usize = 128;
 const FEW_ROWS: Source = wgsl!("shared/matmul.few.wgsl");
 
 /// How the weight lies in memory.
@@ -381,11 +383,45 @@ pub fn matmul(
     if epilogue == Epilogue::BiasGelu {
         let pre = Tensor::empty(context, [m, n], x.dtype())?;
         let bias = extra.first().ok_or_else(|| Error::problem(Matmul::STEM, "bias is missing"))?;
-        run(context, &problem, &[x, w, &y, bias, &pre])?;
+        in_bindings(&problem, &[x, w, &y, bias, &pre])?;
         return Ok(vec![y, pre]);
     }
     let mut tensors = vec![x, w, &y];
     tensors.extend(extra);
-    run(context, &problem, &tensors)?;
+    in_bindings(&problem, &tensors)?;
     Ok(vec![y])
+}
+
+/// Runs a product whose rows may not fit the device's largest binding: then some of them at a time.
+fn in_bindings(problem: &Matmul, tensors: &[&Tensor]) -> Result<()> {
+    let [x, ..] = tensors else { return Ok(()) };
+    let context = x.context();
+    let row = x.dtype().size() * problem.k.max(problem.n);
+    let most = (context.caps().max_binding as usize / row.max(1)).max(1);
+    // Rows that share a gate stay together, and parts begin where a binding may.
+    let group = problem.m / problem.groups().max(1);
+    let step = if most >= ROWS_APART { most - most % ROWS_APART } else { most };
+    let slots = problem.slots();
+    let whole = slots.len() == tensors.len() && slots.iter().zip(tensors).all(|(s, t)| s.shape == *t.shape());
+    if problem.m <= most || group == 0 || !whole {
+        return run(context, problem, tensors);
+    }
+    for first in (0..problem.m).step_by(group) {
+        for start in (first..first + group).step_by(step) {
+            let rows = step.min(first + group - start);
+            let epilogue = match problem.epilogue {
+                Epilogue::BiasGateResidual { .. } => Epilogue::BiasGateResidual { groups: 1 },
+                other => other,
+            };
+            let part = Matmul { m: rows, epilogue, ..problem.clone() };
+            let parts = slots.iter().zip(tensors).map(|(slot, tensor)| match slot.name {
+                "w" | "bias" => Ok((*tensor).clone()),
+                "gate" => tensor.narrow(first / group, 1),
+                _ => tensor.narrow(start, rows),
+            });
+            let parts = parts.collect::<Result<Vec<_>>>()?;
+            run(context, &part, &parts.iter().collect::<Vec<_>>())?;
+        }
+    }
+    Ok(())
 }
