@@ -3,8 +3,8 @@
 //! A device with WebGPU's default limits and no features runs the variants that exist there: parameters come through the
 //! uniform ring, without f16 and without subgroups.
 //!
-//! A software adapter also runs, in f32, what a GPU of its capabilities would be given: sizes of workgroups and tiles
-//! differ there.
+//! A software adapter also runs what a GPU of its capabilities would be given, the first and the last case in every
+//! storage type and the others in f32: sizes of workgroups and ways to share the work differ there.
 //!
 //! Each running test has a device to itself: a software driver compiles a device's kernels on one core, and compiling is
 //! what takes the time.
@@ -37,7 +37,16 @@ impl Devices {
     }
 }
 
+/// Mesa's own switch: its software driver compiles without optimising.
+const UNOPTIMISED: (&str, &str) = ("GALLIVM_PERF", "nopt");
+
 fn main() {
+    // Compiling is what takes the time here, a third of it LLVM's optimiser on code that runs for a moment. The other
+    // suites and the golden cases run what users get.
+    if std::env::var_os(UNOPTIMISED.0).is_none() {
+        // SAFETY: no other thread runs yet, and the driver is not loaded.
+        unsafe { std::env::set_var(UNOPTIMISED.0, UNOPTIMISED.1) };
+    }
     let mut arguments = Arguments::from_args();
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
     let threads = *arguments.test_threads.get_or_insert(cores.min(4));
@@ -68,7 +77,8 @@ fn main() {
                 let own = case.variants(&caps);
                 let gpu = Caps { class: AdapterClass::Discrete, ..caps.clone() };
                 let mut others = if all { case.variants(&gpu) } else { Vec::new() };
-                others.retain(|variant| variant.elem == Dtype::F32 && !own.contains(variant));
+                let ends = i == 0 || i + 1 == (entry.cases)().len();
+                others.retain(|variant| (ends || variant.elem == Dtype::F32) && !own.contains(variant));
                 let labelled =
                     |label, variants: Vec<_>| variants.into_iter().map(move |variant| (label, variant));
                 for (label, variant) in labelled(label, own).chain(labelled("as a GPU ", others)) {

@@ -50,11 +50,12 @@ impl AttentionProblem {
     /// Variants of a kernel that multiplies rows of queries by rows of keys: the better first.
     ///
     /// By cooperative matrices where the adapter has them and the tensors are f16: results of four subgroups stay in its
-    /// registers. By tiles, in workgroup memory, everywhere: 16 × 16 invocations with four by four scores each, 8 × 8 where a head
-    /// is too wide for 16 KiB or where each invocation of a workgroup costs a CPU. By rows where a CPU has subgroups of
-    /// one size: a workgroup is one vector register then, and barriers, which cost a CPU most, are left out. A load of
-    /// one address costs it a bounds check and a branch for each number, so the invocations read a tile between them
-    /// and hand it round. `vectors` bounds the operands in registers, and with them the time the driver compiles.
+    /// registers. By rows where a CPU has subgroups of one size: a workgroup is one vector register then, and barriers,
+    /// which cost a CPU most, are left out; a load of one address costs it a bounds check and a branch for each number,
+    /// so the invocations read a tile between them and hand it round. `vectors` bounds the operands in registers, and
+    /// with them the time the driver compiles. By tiles, in workgroup memory, everywhere else: 16 × 16 invocations with
+    /// four by four scores each, 8 × 8 where a head is too wide for 16 KiB or where each invocation of a workgroup costs
+    /// a CPU.
     pub(super) fn tiled(&self, caps: &Caps, how: &Tiling, uses: &[&str], extra: &[Source]) -> Vec<Variant> {
         let vectors = (self.shape.head_dim / 4).max(1);
         let software = caps.class == AdapterClass::Software;
@@ -67,7 +68,8 @@ impl AttentionProblem {
             variant.module(TILE).module(how.tiles)
         });
         let one_size = caps.subgroup.filter(|(low, high)| low == high && (4..=16).contains(low));
-        let rows = one_size.filter(|_| software).into_iter().flat_map(|(lanes, _)| {
+        let own_rows = one_size.filter(|_| software);
+        let rows = own_rows.into_iter().flat_map(|(lanes, _)| {
             plain.iter().map(move |variant| {
                 let most = owned.div_ceil(lanes as usize).min(how.most_rows);
                 let rows = (how.vectors / vectors).clamp(1, most);
@@ -78,7 +80,7 @@ impl AttentionProblem {
         let matrices = plain.iter().filter_map(|variant| self.by_matrices(caps, how.matrices?, variant));
         // A CPU's cooperative matrices are no faster than its vectors.
         if software {
-            rows.chain(few).chain(tiles).chain(matrices).collect()
+            rows.chain(few).chain(tiles.filter(|_| own_rows.is_none())).chain(matrices).collect()
         } else {
             few.chain(matrices).chain(tiles).collect()
         }
