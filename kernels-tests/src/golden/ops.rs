@@ -1,5 +1,6 @@
 //! Which operations the library answers golden cases with.
 
+mod bert;
 mod dash;
 mod sampling;
 mod tempo;
@@ -18,6 +19,7 @@ pub const NOT_BUILT: &[&str] = &["avatar.", "qwenvl.", "wan.vae_"];
 
 /// Every operation with an implementation.
 pub const OPS: &[Op] = &[
+    Op { name: "bert.encode", optional: &[], run: bert::encode },
     Op { name: "dash.forward", optional: &[], run: dash::forward_pass },
     Op { name: "dash.loss", optional: &[], run: dash::losses },
     Op { name: "dash.metrics", optional: &[], run: dash::measures },
