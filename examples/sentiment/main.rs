@@ -198,7 +198,8 @@ fn sizes(args: &Train, data: &Dataset, text_width: usize) -> (DashFusionConfig, 
     let [audio, vision] = data.longest();
     config.text_width = text_width;
     (config.audio_width, config.vision_width) = (data.audio_width, data.vision_width);
-    (config.audio_frames, config.vision_frames) = (config.audio_frames.max(audio), config.vision_frames.max(vision));
+    (config.audio_frames, config.vision_frames) =
+        (config.audio_frames.max(audio), config.vision_frames.max(vision));
     config.encoder_dropout = args.dropout;
     config.fusion = match args.fusion {
         FusionArg::Hierarchical => Fusion::Hierarchical,
@@ -327,6 +328,10 @@ async fn score(args: &Score) -> Outcome {
     }
     bar.finish();
     let missing = clips.iter().filter(|c| !c.missing().is_empty()).count();
-    eprintln!("{}: {} clips, {done} of them from before; {missing} new ones lack a modality", args.out.display(), log.len());
+    eprintln!(
+        "{}: {} clips, {done} of them from before; {missing} new ones lack a modality",
+        args.out.display(),
+        log.len()
+    );
     Ok(())
 }

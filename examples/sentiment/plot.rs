@@ -55,7 +55,11 @@ pub(crate) fn predicted(
         .build_cartesian_2d(range(), range())?;
     let mut mesh = chart.configure_mesh();
     mesh.light_line_style(TRANSPARENT).bold_line_style(BLACK.mix(0.12));
-    mesh.x_desc("label").y_desc("score").axis_desc_style(("sans-serif", 14)).label_style(("sans-serif", 13)).draw()?;
+    mesh.x_desc("label")
+        .y_desc("score")
+        .axis_desc_style(("sans-serif", 14))
+        .label_style(("sans-serif", 13))
+        .draw()?;
     let ends = [low, high].map(|v| (f64::from(v), f64::from(v)));
     chart.draw_series(LineSeries::new(ends, TRAIN.stroke_width(1)))?;
     // A score beyond the labels' range lies on the edge.

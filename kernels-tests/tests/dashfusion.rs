@@ -139,9 +139,12 @@ fn masked_scores_do_not_depend_on_the_batch() {
     ];
     let alone: Vec<f32> = clips.iter().map(|c| scores(&context, &weights, &[c], 0)[0]).collect();
     assert!(alone.iter().all(|s| s.is_finite()));
-    let spread = alone.iter().copied().fold(f32::MIN, f32::max) - alone.iter().copied().fold(f32::MAX, f32::min);
+    let spread =
+        alone.iter().copied().fold(f32::MIN, f32::max) - alone.iter().copied().fold(f32::MAX, f32::min);
     assert!(spread > 0.1, "the clips' scores are too alike to tell anything: {alone:?}");
-    for (order, extra) in [(vec![0, 1, 2, 3, 4, 5], 0), (vec![5, 2, 0], 9), (vec![1, 4], 2), (vec![3, 1, 3], 0)] {
+    for (order, extra) in
+        [(vec![0, 1, 2, 3, 4, 5], 0), (vec![5, 2, 0], 9), (vec![1, 4], 2), (vec![3, 1, 3], 0)]
+    {
         let batch: Vec<&Clip> = order.iter().map(|&i: &usize| &clips[i]).collect();
         for (i, score) in order.iter().zip(scores(&context, &weights, &batch, extra)) {
             let off = (score - alone[*i]).abs();
@@ -185,7 +188,8 @@ fn follow(run: &str) {
             ..clip
         })
         .collect();
-    let store = WeightStore::open(root().join("kernels-tests/training/dashfusion_parity.safetensors")).unwrap();
+    let store =
+        WeightStore::open(root().join("kernels-tests/training/dashfusion_parity.safetensors")).unwrap();
     let [text, audio, vision] = ["text", "audio", "vision"].map(|n| store.load_any(n).unwrap());
     let count = text.shape().dims()[0];
     let part = |t: &HostTensor, i: usize| {

@@ -33,10 +33,7 @@ impl Tape {
         Ok(self.output(&inputs, only(y)?, move |dy, g| {
             let dy = rows_of(&dy)?;
             if input.requires_grad {
-                g.add(
-                    &input,
-                    only(matmul(&dy, &weight.tensor, Layout::Columns, Epilogue::None, &[])?)?,
-                )?;
+                g.add(&input, only(matmul(&dy, &weight.tensor, Layout::Columns, Epilogue::None, &[])?)?)?;
             }
             if weight.requires_grad {
                 let across = transposed(&dy)?;
@@ -145,13 +142,16 @@ impl Tape {
         let n = x.tensor.len();
         let difference = weighted_sum(&[
             (&x.tensor.reshape([n, 1])?, 1.0),
-            (&target.reshape([n, 1]).map_err(|_| Error::Shape {
-                kernel: "mean_squared_error",
-                tensor: "target".into(),
-                axis: "number of elements".into(),
-                expected: n,
-                found: target.len(),
-            })?, -1.0),
+            (
+                &target.reshape([n, 1]).map_err(|_| Error::Shape {
+                    kernel: "mean_squared_error",
+                    tensor: "target".into(),
+                    axis: "number of elements".into(),
+                    expected: n,
+                    found: target.len(),
+                })?,
+                -1.0,
+            ),
         ])?;
         let share = 1.0 / n.max(1) as f32;
         let y = weighted_sum(&[(&column_sum(&product(&difference, &difference)?)?, share)])?;

@@ -56,8 +56,7 @@ impl Parameters {
     /// As variables of a tape; those that `trained` names want gradients.
     pub fn on(&self, tape: &mut Tape, trained: &dyn Fn(&str) -> bool) -> Weights {
         let var = |(name, tensor): (&String, &Tensor)| {
-            let var =
-                if trained(name) { tape.leaf(tensor.clone()) } else { Var::constant(tensor.clone()) };
+            let var = if trained(name) { tape.leaf(tensor.clone()) } else { Var::constant(tensor.clone()) };
             (name.clone(), var)
         };
         Weights { vars: self.tensors.iter().map(var).collect() }

@@ -87,7 +87,11 @@ impl Kernel for Gram {
 
     fn tolerance(&self, _elem: Dtype) -> Vec<Tolerance> {
         // The result is f32 whatever is read, and what is read is exact.
-        vec![Tolerance { atol: 3e-6, rtol: 3e-6, reason: "f32 sum of a vector's terms, of order one together" }]
+        vec![Tolerance {
+            atol: 3e-6,
+            rtol: 3e-6,
+            reason: "f32 sum of a vector's terms, of order one together",
+        }]
     }
 
     fn gradient_of(&self) -> Option<Gradient> {

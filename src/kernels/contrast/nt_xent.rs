@@ -68,11 +68,8 @@ impl Kernel for NtXent {
     }
 
     fn launch(&self, caps: &Caps, variant: &Variant) -> Launch {
-        let params = Params {
-            batch: self.batch as u32,
-            rows: self.rows as u32,
-            sharpness: self.temperature.recip(),
-        };
+        let params =
+            Params { batch: self.batch as u32, rows: self.rows as u32, sharpness: self.temperature.recip() };
         let pairs = self.batch * self.rows * self.rows;
         Launch::new(&params, grid(pairs.div_ceil(variant.number("WG_SIZE").max(1) as usize), caps))
     }

@@ -69,11 +69,8 @@ impl Kernel for NtXentBackward {
     }
 
     fn launch(&self, caps: &Caps, variant: &Variant) -> Launch {
-        let params = Params {
-            batch: self.batch as u32,
-            rows: self.rows as u32,
-            sharpness: self.temperature.recip(),
-        };
+        let params =
+            Params { batch: self.batch as u32, rows: self.rows as u32, sharpness: self.temperature.recip() };
         let anchors = self.batch * self.rows;
         Launch::new(&params, grid(anchors.div_ceil(variant.number("WG_SIZE").max(1) as usize), caps))
     }

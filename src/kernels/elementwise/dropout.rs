@@ -177,7 +177,8 @@ mod tests {
 
     #[test]
     fn the_share_of_zeros_is_p_and_streams_differ() {
-        let of = |seed, use_number| Dropout { n: 100_000, first: 0, p: 0.3, stream: Stream { seed, use_number } };
+        let of =
+            |seed, use_number| Dropout { n: 100_000, first: 0, p: 0.3, stream: Stream { seed, use_number } };
         let mask = |d: Dropout| (0..d.n).map(|i| d.factor(i) > 0.0).collect::<Vec<_>>();
         let kept = |m: &[bool]| m.iter().filter(|&&k| k).count() as f64 / m.len() as f64;
         let (a, b, c) = (mask(of(1, 0)), mask(of(1, 1)), mask(of(2, 0)));

@@ -47,7 +47,10 @@ impl Kernel for GeluErf {
     }
 
     fn variants(&self, caps: &Caps) -> Vec<Variant> {
-        elems(caps, pack(self.n)).into_iter().map(|elem| variant(caps, elem, self.n).module(GELU_ERF)).collect()
+        elems(caps, pack(self.n))
+            .into_iter()
+            .map(|elem| variant(caps, elem, self.n).module(GELU_ERF))
+            .collect()
     }
 
     fn launch(&self, caps: &Caps, variant: &Variant) -> Launch {

@@ -62,10 +62,7 @@ impl Kernel for ColumnSum {
     }
 
     fn slots(&self) -> Vec<Slot> {
-        vec![
-            Slot::read("x", [self.rows, self.cols]),
-            Slot::write("y", [self.blocks(), self.cols]).f32(),
-        ]
+        vec![Slot::read("x", [self.rows, self.cols]), Slot::write("y", [self.blocks(), self.cols]).f32()]
     }
 
     fn variants(&self, caps: &Caps) -> Vec<Variant> {
@@ -76,8 +73,7 @@ impl Kernel for ColumnSum {
 
     fn launch(&self, caps: &Caps, variant: &Variant) -> Launch {
         let packs = self.cols / pack(self.cols);
-        let params =
-            Params { rows: self.rows as u32, packs: packs as u32, blocks: self.blocks() as u32 };
+        let params = Params { rows: self.rows as u32, packs: packs as u32, blocks: self.blocks() as u32 };
         let wg = variant.number("WG_SIZE").max(1) as usize;
         Launch::new(&params, grid((self.blocks() * packs).div_ceil(wg), caps))
     }

@@ -113,7 +113,8 @@ mod tests {
 
     #[test]
     fn a_transposed_map_is_the_transposed_matrix() {
-        let map = RowMap::new(3, [vec![(2, 0.5), (0, 1.0)], vec![], vec![(2, -1.0)], vec![(1, 3.0)]]).unwrap();
+        let map =
+            RowMap::new(3, [vec![(2, 0.5), (0, 1.0)], vec![], vec![(2, -1.0)], vec![(1, 3.0)]]).unwrap();
         let (a, b) = (dense(&map), dense(&map.transposed()));
         assert_eq!((b.len(), b[0].len()), (3, 4));
         for (i, row) in a.iter().enumerate() {

@@ -112,7 +112,8 @@ impl Kernel for SumRows {
     fn inputs(&self, rng: &mut Pcg64) -> Vec<Array> {
         let x = inputs::normal(rng, [self.rows_in, self.cols], 1.0);
         // Cuts of the terms at random places: sums of no term, of one and of many.
-        let mut cuts: Vec<f64> = (1..self.rows_out).map(|_| rng.random_range(0..=self.terms) as f64).collect();
+        let mut cuts: Vec<f64> =
+            (1..self.rows_out).map(|_| rng.random_range(0..=self.terms) as f64).collect();
         cuts.sort_by(f64::total_cmp);
         let start: Vec<f64> = [0.0].into_iter().chain(cuts).chain([self.terms as f64]).collect();
         let start = Array { shape: [self.rows_out + 1].into(), data: start };
@@ -146,7 +147,13 @@ impl Kernel for SumRows {
 
     fn cases() -> Vec<Self> {
         let case = |rows_in, rows_out, cols, terms| Self { rows_in, rows_out, cols, terms };
-        vec![case(1, 1, 1, 1), case(7, 5, 3, 0), case(20, 9, 12, 31), case(33, 70, 33, 64), case(300, 3, 128, 290)]
+        vec![
+            case(1, 1, 1, 1),
+            case(7, 5, 3, 0),
+            case(20, 9, 12, 31),
+            case(33, 70, 33, 64),
+            case(300, 3, 128, 290),
+        ]
     }
 
     fn bench_cases() -> Vec<(&'static str, Self)> {
@@ -177,8 +184,7 @@ pub fn sum_rows(x: &Tensor, map: &RowMap) -> Result<Tensor> {
         });
     }
     let context = x.context();
-    let problem =
-        SumRows { rows_in: map.rows_in(), rows_out: map.rows_out(), cols, terms: map.terms() };
+    let problem = SumRows { rows_in: map.rows_in(), rows_out: map.rows_out(), cols, terms: map.terms() };
     problem.check()?;
     let (start, row, weight) = map.arrays();
     let start = Tensor::from_u32(context, [start.len()], start)?;

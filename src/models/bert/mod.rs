@@ -39,7 +39,8 @@ impl Texts {
             return Err(Error::input("texts", "there is none"));
         }
         // Id 0 pads: nobody reads its rows.
-        let ids = texts.iter().flat_map(|t| t.iter().copied().chain(std::iter::repeat_n(0, longest - t.len())));
+        let ids =
+            texts.iter().flat_map(|t| t.iter().copied().chain(std::iter::repeat_n(0, longest - t.len())));
         Ok(Self { ids: ids.collect(), lengths, longest })
     }
 
@@ -86,10 +87,14 @@ pub fn parameter_shapes(config: &BertConfig) -> Vec<(String, Vec<usize>)> {
 ///
 /// # Errors
 /// [`Error::Weight`] naming the tensor that is missing or has another shape.
-pub fn load(parameters: &mut Parameters, prefix: &str, store: &WeightStore, config: &BertConfig) -> Result<()> {
+pub fn load(
+    parameters: &mut Parameters,
+    prefix: &str,
+    store: &WeightStore,
+    config: &BertConfig,
+) -> Result<()> {
     let inner = store.with_prefix("bert.");
-    let store =
-        if inner.contains("embeddings.word_embeddings.weight") { &inner } else { store };
+    let store = if inner.contains("embeddings.word_embeddings.weight") { &inner } else { store };
     for (name, shape) in parameter_shapes(config) {
         let values: HostTensor = store.load(&name, &shape)?;
         parameters.insert(format!("{prefix}{name}"), &values)?;
@@ -130,17 +135,15 @@ pub fn encode(
     let mut x = weights.norm(tape, &x, &of("embeddings.LayerNorm"), eps)?;
 
     let (heads, head_dim) = (config.heads, config.hidden_size / config.heads);
-    let shape =
-        AttentionShape { batch, heads, kv_heads: heads, seq_q: length, seq_kv: length, head_dim };
+    let shape = AttentionShape { batch, heads, kv_heads: heads, seq_q: length, seq_kv: length, head_dim };
     let problem = AttentionProblem { key_lengths: true, ..AttentionProblem::new(shape) };
     let lengths: Vec<u32> = texts.lengths.iter().map(|&n| n as u32).collect();
-    let tables = Tables { key_lengths: &lengths, ..Tables::default() }
-        .upload(x.tensor().context(), &problem)?;
+    let tables =
+        Tables { key_lengths: &lengths, ..Tables::default() }.upload(x.tensor().context(), &problem)?;
     for i in 0..config.layers {
         let of = |name: &str| format!("{prefix}encoder.layer.{i}.{name}");
-        let mut split = |name: &str| {
-            weights.linear(tape, &x, &of(name))?.reshape([batch, length, heads, head_dim])
-        };
+        let mut split =
+            |name: &str| weights.linear(tape, &x, &of(name))?.reshape([batch, length, heads, head_dim]);
         let (q, k, v) =
             (split("attention.self.query")?, split("attention.self.key")?, split("attention.self.value")?);
         let call = Attend { problem: &problem, q: &q, k: &k, v: &v, tables: &tables, columns: None };

@@ -90,7 +90,10 @@ pub fn embeddings(tape: &mut Tape, anchors: &Represented, companions: &Represent
     };
     const OTHERS: usize = GROUP - 1;
     if others != groups * OTHERS {
-        return Err(Error::input("contrast", format!("{others} companions of {groups} clips: {OTHERS} each")));
+        return Err(Error::input(
+            "contrast",
+            format!("{others} companions of {groups} clips: {OTHERS} each"),
+        ));
     }
     let blocks = [
         (text, text_6, [1, 1]),

@@ -214,7 +214,8 @@ impl Pass<'_> {
             || batch.text.tensor().len() != self.clips * tokens * self.config.text_width
             || lengths.iter().any(|&n| n == 0 || n > tokens)
         {
-            let reason = format!("hidden state {} for texts of {lengths:?} tokens", batch.text.tensor().shape());
+            let reason =
+                format!("hidden state {} for texts of {lengths:?} tokens", batch.text.tensor().shape());
             return Err(Error::input("text", reason));
         }
         let x = batch.text.reshape([rows, self.config.text_width])?;
@@ -317,7 +318,15 @@ impl Pass<'_> {
     }
 
     /// Attention of `seq_q` queries a clip over the keys of `keys`, scaled by `1 / √scale_dim`.
-    fn attend(&mut self, q: &Var, k: &Var, v: &Var, keys: &Tokens, seq_q: usize, scale_dim: f64) -> Result<Var> {
+    fn attend(
+        &mut self,
+        q: &Var,
+        k: &Var,
+        v: &Var,
+        keys: &Tokens,
+        seq_q: usize,
+        scale_dim: f64,
+    ) -> Result<Var> {
         let (batch, heads, seq_kv) = (self.clips, self.config.heads, keys.tokens);
         let inner = q.tensor().len() / (batch * seq_q).max(1);
         let head_dim = inner / heads;

@@ -35,8 +35,9 @@ pub(super) async fn write(path: &Path, tensors: Vec<(String, Tensor)>, state: Op
 /// The text under `state` of a file that [`write`] made.
 pub(super) fn state(path: &Path) -> Result<String> {
     let bytes = std::fs::read(path).map_err(|e| Error::io(path, e))?;
-    let (_, header) = safetensors::SafeTensors::read_metadata(&bytes)
-        .map_err(|e| Error::file(path, e.to_string()))?;
+    let (_, header) =
+        safetensors::SafeTensors::read_metadata(&bytes).map_err(|e| Error::file(path, e.to_string()))?;
     let found = header.metadata().as_ref().and_then(|m| m.get("state").cloned());
-    found.ok_or_else(|| Error::file(path, "no `state` among its metadata: not a checkpoint of a training run"))
+    found
+        .ok_or_else(|| Error::file(path, "no `state` among its metadata: not a checkpoint of a training run"))
 }

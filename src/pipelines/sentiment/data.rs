@@ -174,9 +174,9 @@ impl Dataset {
     pub fn split(&self, name: &str) -> Result<&[Clip]> {
         let there = || self.splits.keys().cloned().collect::<Vec<_>>().join(", ");
         let found = self.splits.get(name).filter(|clips| !clips.is_empty());
-        found
-            .map(Vec::as_slice)
-            .ok_or_else(|| Error::file(&self.path, format!("no clips in split `{name}`; there is {}", there())))
+        found.map(Vec::as_slice).ok_or_else(|| {
+            Error::file(&self.path, format!("no clips in split `{name}`; there is {}", there()))
+        })
     }
 
     /// Labels of clips.
@@ -184,7 +184,9 @@ impl Dataset {
     /// # Errors
     /// [`Error::File`] naming the first clip without one.
     pub fn labels(&self, clips: &[Clip]) -> Result<Vec<f32>> {
-        let label = |c: &Clip| c.label.ok_or_else(|| Error::file(&self.path, format!("clip `{}` has no label", c.id)));
+        let label = |c: &Clip| {
+            c.label.ok_or_else(|| Error::file(&self.path, format!("clip `{}` has no label", c.id)))
+        };
         clips.iter().map(label).collect()
     }
 

@@ -53,7 +53,8 @@ impl ScoreLog {
         let path = path.as_ref().to_path_buf();
         let format = LogFormat::of(&path)?;
         let io = |e| Error::io(&path, e);
-        let mut file = OpenOptions::new().read(true).write(true).create(true).truncate(false).open(&path).map_err(io)?;
+        let mut file =
+            OpenOptions::new().read(true).write(true).create(true).truncate(false).open(&path).map_err(io)?;
         let (mut done, mut whole, mut line) = (HashSet::new(), 0u64, Vec::new());
         let mut reader = BufReader::new(&file);
         for number in 1usize.. {
@@ -67,7 +68,10 @@ impl ScoreLog {
             let text = text.trim_end_matches(['\n', '\r']);
             let header = format == LogFormat::Csv && number == 1;
             if header && text != HEADER {
-                return Err(Error::file(&path, format!("line 1 is not `{HEADER}`: a file of something else")));
+                return Err(Error::file(
+                    &path,
+                    format!("line 1 is not `{HEADER}`: a file of something else"),
+                ));
             }
             if !header {
                 let id = id_of(format, text)
@@ -160,7 +164,10 @@ mod tests {
                 let half = b"\"three\",0.25,";
                 std::fs::write(&path, [&whole[..], &half[..torn]].concat()).unwrap();
                 let mut log = ScoreLog::open(&path).unwrap();
-                assert_eq!((log.len(), log.has("one"), log.has(odd), log.has("three")), (2, true, true, false));
+                assert_eq!(
+                    (log.len(), log.has("one"), log.has(odd), log.has("three")),
+                    (2, true, true, false)
+                );
                 log.add(&[score("one"), score("three")]).unwrap();
                 drop(log);
                 let text = std::fs::read_to_string(&path).unwrap();

@@ -120,7 +120,8 @@ impl Metrics {
 fn mosi(scores: &[f32], labels: &[f32]) -> MosiMetrics {
     let rounded = |bound: f32| share(scores, labels, |v| v.clamp(-bound, bound).round_ties_even());
     let sign = |s: &[f32], l: &[f32], of: fn(f32) -> bool| {
-        let (s, l): (Vec<bool>, Vec<bool>) = (s.iter().map(|&v| of(v)).collect(), l.iter().map(|&v| of(v)).collect());
+        let (s, l): (Vec<bool>, Vec<bool>) =
+            (s.iter().map(|&v| of(v)).collect(), l.iter().map(|&v| of(v)).collect());
         (share(&s, &l, |v| v), weighted_f1(&s, &l))
     };
     let (has0_acc2, has0_f1) = sign(scores, labels, |v| v >= 0.0);
@@ -209,12 +210,14 @@ mod tests {
 
     #[test]
     fn classes_of_ties_and_edges() {
-        let Metrics::Mosi(m) = Metrics::of(Convention::Mosi, &[0.5, 1.5, 9.0], &[0.0, 2.0, 3.0]).unwrap() else {
+        let Metrics::Mosi(m) = Metrics::of(Convention::Mosi, &[0.5, 1.5, 9.0], &[0.0, 2.0, 3.0]).unwrap()
+        else {
             panic!()
         };
         // Half to even: 0.5 is 0, 1.5 is 2; 9 is clamped.
         assert_eq!((m.acc5, m.acc7), (1.0, 1.0));
-        let Metrics::Sims(m) = Metrics::of(Convention::Sims, &[0.1, 0.11, -5.0], &[0.0, 0.7, -1.0]).unwrap() else {
+        let Metrics::Sims(m) = Metrics::of(Convention::Sims, &[0.1, 0.11, -5.0], &[0.0, 0.7, -1.0]).unwrap()
+        else {
             panic!()
         };
         assert_eq!((m.acc3, m.acc5, m.acc2), (1.0, 1.0, 2.0 / 3.0));

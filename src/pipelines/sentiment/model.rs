@@ -125,7 +125,10 @@ impl SentimentModel {
         let text_config = BertConfig::open(folder)?;
         if text_config.hidden_size != description.model.text_width {
             let widths = (text_config.hidden_size, description.model.text_width);
-            return Err(Error::file(folder, format!("hidden size {}; the model takes {}", widths.0, widths.1)));
+            return Err(Error::file(
+                folder,
+                format!("hidden size {}; the model takes {}", widths.0, widths.1),
+            ));
         }
         let tokenizer = Tokenizer::from_folder(folder)?;
         let tokenizer = tokenizer.with_max_length(MAX_TOKENS.min(text_config.max_positions))?;
@@ -247,7 +250,13 @@ impl SentimentModel {
     ///
     /// # Errors
     /// As [`SentimentModel::frames`] and [`forward`].
-    pub fn pass(&self, weights: &Weights, data: &Dataset, clips: &[&Clip], hidden: &[&Hidden]) -> Result<Fused> {
+    pub fn pass(
+        &self,
+        weights: &Weights,
+        data: &Dataset,
+        clips: &[&Clip],
+        hidden: &[&Hidden],
+    ) -> Result<Fused> {
         let [audio, vision] = self.frames(data, clips)?;
         let (text, lengths) = self.text_batch(hidden)?;
         let batch = Batch {

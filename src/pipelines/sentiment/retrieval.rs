@@ -78,7 +78,8 @@ mod tests {
 
     #[test]
     fn companions_have_the_labels_they_should() {
-        let vectors: Vec<Vec<f32>> = (0..12).map(|i| vec![(i as f32 * 0.7).cos(), (i as f32 * 0.7).sin()]).collect();
+        let vectors: Vec<Vec<f32>> =
+            (0..12).map(|i| vec![(i as f32 * 0.7).cos(), (i as f32 * 0.7).sin()]).collect();
         let labels: Vec<f32> = (0..12).map(|i| if i == 11 { 3.0 } else { (i % 3) as f32 - 1.1 }).collect();
         let found = Retrieval::of(&vectors, &labels, Convention::Mosi);
         for i in 0..11 {

@@ -157,7 +157,8 @@ impl<'a> Trainer<'a> {
             model.frames(data, &[clip])?;
         }
         let tokens: Vec<Vec<u32>> = clips.iter().map(|c| model.tokens(&c.text)).collect::<Result<_>>()?;
-        let settings = AdamW { lr: options.learning_rate, weight_decay: options.weight_decay, ..AdamW::default() };
+        let settings =
+            AdamW { lr: options.learning_rate, weight_decay: options.weight_decay, ..AdamW::default() };
         let optimiser = Optimiser::new(settings);
         let hidden = if options.train_text { Vec::new() } else { hidden_of(&model, &tokens).await? };
         Ok(Self { model, options, data, clips, labels, tokens, hidden, optimiser, state: State::default() })
@@ -246,7 +247,8 @@ impl<'a> Trainer<'a> {
             let seed = rng.random::<u32>();
             let companions =
                 if self.contrasts() { self.state.retrieval.draw(part, &mut rng) } else { Vec::new() };
-            let [part_mse, part_pull] = self.part(part, &companions, batch.len(), seed, &mut gradients).await?;
+            let [part_mse, part_pull] =
+                self.part(part, &companions, batch.len(), seed, &mut gradients).await?;
             mse += part_mse * part.len() as f64 / batch.len() as f64;
             pull += part_pull / batch.len() as f64;
         }

@@ -3,7 +3,9 @@
 use super::super::{Case, Outputs};
 use super::host;
 use foveal::autograd::{Tape, Var};
-use foveal::models::dashfusion::{Batch, DashFusionConfig, Frames, Fused, Padding, Tokens, forward, keys, loss};
+use foveal::models::dashfusion::{
+    Batch, DashFusionConfig, Frames, Fused, Padding, Tokens, forward, keys, loss,
+};
 use foveal::nn::{Parameters, Weights};
 use foveal::pipelines::sentiment::metrics::{Convention, Metrics};
 use foveal::{Context, HostTensor, Result, Tensor};
@@ -109,7 +111,8 @@ fn picked(t: &HostTensor, rows: &[i64]) -> Result<HostTensor> {
         let at = (b * tokens + *r as usize) * width;
         t.data().get(at..at + width).unwrap_or_default().to_vec()
     };
-    let data = (0..clips).flat_map(|b| rows.iter().flat_map(move |r| row(b, r)).collect::<Vec<_>>()).collect();
+    let data =
+        (0..clips).flat_map(|b| rows.iter().flat_map(move |r| row(b, r)).collect::<Vec<_>>()).collect();
     HostTensor::new([clips, rows.len(), width], data)
 }
 
