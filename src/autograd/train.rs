@@ -1,12 +1,12 @@
 //! Ops of training: with weights that may want gradients, with rows picked and summed, with losses.
 
-use super::{Tape, Var};
+use super::{Gradients, Tape, Var};
 use crate::kernels::contrast::{gram, gram_backward, nt_xent, nt_xent_backward};
 use crate::kernels::elementwise::{
     Stream, channel_scale, dropout, gelu_erf, gelu_erf_backward, product, transposed, weighted_sum,
 };
 use crate::kernels::matmul::{Epilogue, Layout, matmul};
-use crate::kernels::rowwise::{column_sum, layer_norm, layer_norm_backward};
+use crate::kernels::rowwise::{branch_norm, column_sum, layer_norm, layer_norm_backward};
 use crate::kernels::token::{RowMap, sum_rows};
 use crate::{Error, Result, Shape, Tensor};
 
@@ -17,6 +17,34 @@ fn rows_of(t: &Tensor) -> Result<Tensor> {
 
 fn only(mut all: Vec<Tensor>) -> Result<Tensor> {
     if all.is_empty() { Err(Error::input("matmul", "no result")) } else { Ok(all.swap_remove(0)) }
+}
+
+/// What the gradient of a layer norm needs.
+struct Norm {
+    x: Var,
+    scale: Var,
+    shift: Var,
+    eps: f32,
+}
+
+impl Norm {
+    fn backward(&self, dy: &Tensor, g: &mut Gradients) -> Result<()> {
+        let Self { x, scale, shift, eps } = self;
+        if scale.requires_grad {
+            let cols = scale.tensor.len();
+            let ones = Tensor::from_f32(dy.context(), [cols], &vec![1.0; cols])?;
+            let zeros = Tensor::zeros(dy.context(), [cols])?;
+            let normed = layer_norm(&x.tensor, &ones, &zeros, false, *eps)?;
+            g.add(scale, column_sum(&product(&dy.reshape(normed.shape().clone())?, &normed)?)?)?;
+        }
+        if shift.requires_grad {
+            g.add(shift, column_sum(dy)?)?;
+        }
+        if x.requires_grad {
+            g.add(x, layer_norm_backward(&x.tensor, &scale.tensor, dy, false, *eps)?)?;
+        }
+        Ok(())
+    }
 }
 
 impl Tape {
@@ -49,22 +77,26 @@ impl Tape {
     /// Layer norm over the last axis with learnt `scale` and `shift` `(cols)`, with gradients by all three.
     pub fn affine_norm(&mut self, x: &Var, scale: &Var, shift: &Var, eps: f32) -> Result<Var> {
         let y = layer_norm(&x.tensor, &scale.tensor, &shift.tensor, false, eps)?;
-        let (input, scale_in, shift_in) = (x.clone(), scale.clone(), shift.clone());
-        Ok(self.output(&[x, scale, shift], y, move |dy, g| {
-            if scale_in.requires_grad {
-                let cols = scale_in.tensor.len();
-                let ones = Tensor::from_f32(dy.context(), [cols], &vec![1.0; cols])?;
-                let zeros = Tensor::zeros(dy.context(), [cols])?;
-                let normed = layer_norm(&input.tensor, &ones, &zeros, false, eps)?;
-                g.add(&scale_in, column_sum(&product(&dy, &normed)?)?)?;
-            }
-            if shift_in.requires_grad {
-                g.add(&shift_in, column_sum(&dy)?)?;
-            }
-            if input.requires_grad {
-                g.add(&input, layer_norm_backward(&input.tensor, &scale_in.tensor, &dy, false, eps)?)?;
-            }
-            Ok(())
+        let node = Norm { x: x.clone(), scale: scale.clone(), shift: shift.clone(), eps };
+        Ok(self.output(&[x, scale, shift], y, move |dy, g| node.backward(&dy, g)))
+    }
+
+    /// `residual` plus the layer norm of `x`, as in [`Tape::affine_norm`]: the norm lies on the branch. With gradients by
+    /// all four.
+    pub fn branch_norm(
+        &mut self,
+        x: &Var,
+        residual: &Var,
+        scale: &Var,
+        shift: &Var,
+        eps: f32,
+    ) -> Result<Var> {
+        let y = branch_norm(&x.tensor, &scale.tensor, &shift.tensor, &residual.tensor, eps)?;
+        let node = Norm { x: x.clone(), scale: scale.clone(), shift: shift.clone(), eps };
+        let through = residual.clone();
+        Ok(self.output(&[x, residual, scale, shift], y, move |dy, g| {
+            node.backward(&dy, g)?;
+            g.add(&through, dy)
         }))
     }
 

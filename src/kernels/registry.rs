@@ -48,6 +48,7 @@ registry![
     super::probe::ProbeLanes,
     super::probe::ProbeLoops,
     super::probe::ProbeStorage,
+    super::rowwise::BranchNorm,
     super::rowwise::ColumnSum,
     super::rowwise::LayerNorm,
     super::rowwise::LayerNormBackward,

@@ -89,6 +89,12 @@ impl Weights {
         tape.affine_norm(x, self.var(&format!("{name}.weight"))?, self.var(&format!("{name}.bias"))?, eps)
     }
 
+    /// `residual` plus the layer norm of `x` with `name.weight` and `name.bias`.
+    pub fn branch_norm(&self, tape: &mut Tape, x: &Var, residual: &Var, name: &str, eps: f32) -> Result<Var> {
+        let (scale, shift) = (self.var(&format!("{name}.weight"))?, self.var(&format!("{name}.bias"))?);
+        tape.branch_norm(x, residual, scale, shift, eps)
+    }
+
     /// Gradients of those parameters that one reached, by name.
     pub fn gradients(&self, gradients: &Gradients) -> Result<BTreeMap<String, Tensor>> {
         let mut found = BTreeMap::new();

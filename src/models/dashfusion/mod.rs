@@ -162,11 +162,20 @@ impl Pass<'_> {
                 return Err(Error::input(what, reason));
             }
         }
-        let encoded = [
-            self.text(batch)?,
-            self.frames("audio_encoder", batch.audio, c.audio_layers, batch.padding)?,
-            self.frames("vision_encoder", batch.vision, c.vision_layers, batch.padding)?,
-        ];
+        // A head that sees one modality leaves the other encoders out.
+        let wanted = |alone: Fusion| [Fusion::Hierarchical, Fusion::Concatenation, alone].contains(&c.fusion);
+        let text = if wanted(Fusion::Text) { self.text(batch)? } else { self.absent()? };
+        let audio = if wanted(Fusion::Audio) {
+            self.frames("audio_encoder", batch.audio, c.audio_layers, batch.padding)?
+        } else {
+            self.absent()?
+        };
+        let vision = if wanted(Fusion::Vision) {
+            self.frames("vision_encoder", batch.vision, c.vision_layers, batch.padding)?
+        } else {
+            self.absent()?
+        };
+        let encoded = [text, audio, vision];
         let aligned = match c.fusion {
             Fusion::Hierarchical => Some(self.align(&encoded)?),
             _ => None,
@@ -203,6 +212,14 @@ impl Pass<'_> {
         let z = self.side_by_side(&parts)?;
         let score = self.head(&z)?;
         Ok(Fused { before, levels, z, score })
+    }
+
+    /// A modality that nobody asked for: one token a clip, which cannot be seen.
+    fn absent(&self) -> Result<Encoded> {
+        let context = self.w.var("classifier.MLP.4.weight")?.tensor().context();
+        let zero = Var::constant(Tensor::zeros(context, [self.clips, self.config.d_model])?);
+        let stream = Tokens { x: zero.clone(), tokens: 1, lengths: Some(vec![0; self.clips]) };
+        Ok(Encoded { stream, mean: zero })
     }
 
     /// Text: two linear layers without bias, norm; padding becomes zero.
@@ -383,11 +400,9 @@ impl Pass<'_> {
         let v = self.w.linear(self.tape, &keys.x, &format!("{at}.0.fn.to_value"))?;
         // By the width of all heads, not of one, as the released code has it.
         let o = self.attend(&q, &k, &v, keys, x.tokens, self.config.d_model as f64)?;
-        let o = self.w.norm(self.tape, &o, &format!("{at}.0.norm"), EPS)?;
-        let y = self.tape.sum(&[&x.x, &o])?;
+        let y = self.w.branch_norm(self.tape, &o, &x.x, &format!("{at}.0.norm"), EPS)?;
         let f = self.feed_forward(&y, &format!("{at}.1.fn"))?;
-        let f = self.w.norm(self.tape, &f, &format!("{at}.1.norm"), EPS)?;
-        Ok(Tokens { x: self.tape.sum(&[&y, &f])?, ..x.clone() })
+        Ok(Tokens { x: self.w.branch_norm(self.tape, &f, &y, &format!("{at}.1.norm"), EPS)?, ..x.clone() })
     }
 
     /// The bottleneck gathers from the three streams: `q ← LN(q + Σ attention(q, stream))`, `q ← LN(q + ffn(q))`.
