@@ -54,23 +54,31 @@ fn attend(wg: vec3<u32>, lane: u32) {
             for (var d = 0u; d < HEAD_VEC; d++) {
                 acc[r][d] *= shrink;
             }
+            // A tile is summed by itself: many equal terms, such as padding's, added one by one to a large sum lose the
+            // same digit each time.
+            var tile_total = 0.0;
             for (var t = 0u; t < WG_SIZE; t++) {
                 let s = score[r][t];
                 let p = select(exp(s - new_max), 0.0, s <= MASKED);
-                total[r] += p;
+                tile_total += p;
                 if (ENTROPY) {
                     weighted[r] += select(p * s, 0.0, s <= MASKED);
                 }
                 score[r][t] = p;
             }
+            total[r] += tile_total;
         }
         for (var d = 0u; d < HEAD_VEC; d++) {
             let part = widen4(v[mine + d]);
+            var tile: array<vec4<f32>, ROWS>;
             for (var t = 0u; t < WG_SIZE; t++) {
                 let value = subgroupShuffle(part, t);
                 for (var r = 0u; r < ROWS; r++) {
-                    acc[r][d] += score[r][t] * value;
+                    tile[r] += score[r][t] * value;
                 }
+            }
+            for (var r = 0u; r < ROWS; r++) {
+                acc[r][d] += tile[r];
             }
         }
     }

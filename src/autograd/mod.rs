@@ -9,6 +9,7 @@
 
 mod attend;
 mod ops;
+mod train;
 
 pub use attend::{Attend, Attended};
 pub use ops::LinearThen;

@@ -3,6 +3,7 @@
 
 pub mod attention;
 mod contract;
+pub mod contrast;
 pub mod elementwise;
 pub mod inputs;
 pub mod matmul;

@@ -1,5 +1,7 @@
 //! Whole forward passes, one file a model.
 
+pub mod bert;
+pub mod dashfusion;
 pub mod tokenizer;
 pub mod umt5;
 pub mod wan;

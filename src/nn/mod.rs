@@ -1,5 +1,11 @@
 //! Layers: weights on the device and calls on the tape.
 
+mod optimiser;
+mod parameters;
+
+pub use optimiser::{Accumulated, Optimiser, WarmupLinear};
+pub use parameters::{Parameters, Weights};
+
 use crate::autograd::{LinearThen, Tape, Var};
 use crate::gpu::Context;
 use crate::{Dtype, Error, HostTensor, Result, Tensor};

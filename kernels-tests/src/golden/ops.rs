@@ -1,5 +1,7 @@
 //! Which operations the library answers golden cases with.
 
+mod bert;
+mod dash;
 mod sampling;
 mod tempo;
 mod umt5;
@@ -13,10 +15,14 @@ use foveal::{HostTensor, Result, Tensor};
 pub const LIBRARY: Library = Library { ops: OPS, not_built: NOT_BUILT };
 
 /// How operations begin that belong to systems without an implementation here: their cases are skipped.
-pub const NOT_BUILT: &[&str] = &["avatar.", "dash.", "qwenvl.", "wan.vae_"];
+pub const NOT_BUILT: &[&str] = &["avatar.", "qwenvl.", "wan.vae_"];
 
 /// Every operation with an implementation.
 pub const OPS: &[Op] = &[
+    Op { name: "bert.encode", optional: &[], run: bert::encode },
+    Op { name: "dash.forward", optional: &[], run: dash::forward_pass },
+    Op { name: "dash.loss", optional: &[], run: dash::losses },
+    Op { name: "dash.metrics", optional: &[], run: dash::measures },
     Op { name: "umt5.encode", optional: &[], run: umt5::encode },
     Op { name: "wan.dit", optional: &[], run: wan::dit },
     Op { name: "wan.dit_grad", optional: &[], run: wan::dit_grad },

@@ -5,20 +5,30 @@
 
 pub mod channel_scale;
 pub mod convert;
+pub mod dropout;
 pub mod geglu;
 pub mod gelu;
 pub mod gelu_backward;
+pub mod gelu_erf;
+pub mod gelu_erf_backward;
+pub mod product;
 pub mod silu;
 pub mod silu_backward;
+pub mod transposed;
 pub mod weighted_sum;
 
 pub use channel_scale::{ChannelScale, channel_scale};
 pub use convert::{Convert, Direction, convert};
+pub use dropout::{Dropout, Stream, dropout};
 pub use geglu::{Geglu, geglu};
 pub use gelu::{Gelu, gelu};
 pub use gelu_backward::{GeluBackward, gelu_backward};
+pub use gelu_erf::{GeluErf, gelu_erf};
+pub use gelu_erf_backward::{GeluErfBackward, gelu_erf_backward};
+pub use product::{Product, product};
 pub use silu::{Silu, silu};
 pub use silu_backward::{SiluBackward, silu_backward};
+pub use transposed::{Transposed, transposed};
 pub use weighted_sum::{WeightedSum, weighted_sum};
 
 use super::contract::{Kernel, Variant};
@@ -30,6 +40,7 @@ use crate::tensor::Array;
 use crate::{Dtype, Error, Result, Tensor, wgsl};
 
 const GELU: Source = wgsl!("shared/gelu.wgsl");
+const GELU_ERF: Source = wgsl!("shared/gelu_erf.wgsl");
 
 /// The variant for a storage type; `cols` is what the pack must divide.
 fn variant(caps: &Caps, elem: Dtype, cols: usize) -> Variant {
@@ -94,6 +105,35 @@ fn gelu_slope(x: f64) -> f64 {
     let t = gelu_inner(x).tanh();
     let inner_slope = (2.0 / std::f64::consts::PI).sqrt() * (1.0 + 3.0 * 0.044715 * x * x);
     0.5 * (1.0 + t) + 0.5 * x * (1.0 - t * t) * inner_slope
+}
+
+/// `erfc(−x / √2) / 2`: the series of erf near zero, the continued fraction of erfc beyond.
+fn gelu_erf_gate(x: f64) -> f64 {
+    let z = x.abs() / std::f64::consts::SQRT_2;
+    let root_pi = std::f64::consts::PI.sqrt();
+    let tail = if z < 2.5 {
+        let (mut term, mut sum) = (z, z);
+        for n in 1..60 {
+            let n = f64::from(n);
+            term *= -z * z / n;
+            sum += term / (2.0 * n + 1.0);
+        }
+        0.5 - sum / root_pi
+    } else {
+        let fraction = (1..100).rev().fold(z, |below, k| z + f64::from(k) / 2.0 / below);
+        0.5 * (-z * z).exp() / root_pi / fraction
+    };
+    if x > 0.0 { 1.0 - tail } else { tail }
+}
+
+/// Gelu in its erf form.
+fn gelu_erf_of(x: f64) -> f64 {
+    x * gelu_erf_gate(x)
+}
+
+/// Its derivative.
+fn gelu_erf_slope(x: f64) -> f64 {
+    gelu_erf_gate(x) + x * (-0.5 * x * x).exp() / (2.0 * std::f64::consts::PI).sqrt()
 }
 
 fn logistic(x: f64) -> f64 {

@@ -3,6 +3,8 @@
 //! One workgroup a row. The variants are the reduction (workgroup memory, or one subgroup) and the number of elements
 //! an invocation takes at a time.
 
+pub mod branch_norm;
+pub mod column_sum;
 pub mod layer_norm;
 pub mod layer_norm_backward;
 pub mod rms_norm;
@@ -10,6 +12,8 @@ pub mod rms_norm_backward;
 pub mod softmax;
 pub mod softmax_backward;
 
+pub use branch_norm::{BranchNorm, branch_norm};
+pub use column_sum::{ColumnSum, column_sum};
 pub use layer_norm::{LayerNorm, layer_norm};
 pub use layer_norm_backward::{LayerNormBackward, layer_norm_backward};
 pub use rms_norm::{RmsNorm, rms_norm};

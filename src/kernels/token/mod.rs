@@ -2,10 +2,14 @@
 
 pub mod embedding;
 pub mod patchify;
+mod row_map;
+pub mod sum_rows;
 pub mod unpatchify;
 
 pub use embedding::{Embedding, embedding, embedding_of};
 pub use patchify::{Patchify, patchify};
+pub use row_map::RowMap;
+pub use sum_rows::{SumRows, sum_rows};
 pub use unpatchify::{Unpatchify, unpatchify};
 
 use crate::{Error, Result};

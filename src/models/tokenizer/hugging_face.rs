@@ -29,7 +29,7 @@ pub struct Tokenizer {
 
 impl Tokenizer {
     /// Reads `tokenizer.json` and, where there is one, `tokenizer_config.json` for `model_max_length`
-    /// (512 without it) and `eos_token` (`</s>` without it).
+    /// (512 without it) and `eos_token` or `sep_token` (`</s>` without both).
     ///
     /// # Errors
     /// [`Error::Io`]; [`Error::File`] for a file that cannot be understood.
@@ -157,9 +157,9 @@ fn max_length(config: &ConfigFile) -> Result<usize> {
     }
 }
 
-/// The token stands as a string or as an object with its `content`.
+/// The token stands as a string or as an object with its `content`. BERT's files call it `sep_token`.
 fn eos_token(config: &ConfigFile) -> Result<String> {
-    match config.get("eos_token") {
+    match config.get("eos_token").filter(|v| !v.is_null()).or_else(|| config.get("sep_token")) {
         None => Ok(DEFAULT_EOS.to_owned()),
         Some(value) => {
             let text = value.as_str().or_else(|| value.get("content").and_then(serde_json::Value::as_str));

@@ -1,0 +1,278 @@
+//! Sentiment from feature files to scores: bad input by name, training that can be stopped, scoring that leaves nothing
+//! out. The data are 24 clips of `tools/sentiment_data`, the text encoder a random one with a real tokenizer.
+
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test that cannot go on should stop loudly")]
+
+use foveal::models::dashfusion::DashFusionConfig;
+use foveal::pipelines::sentiment::data::{Clip, DESCRIPTION, Dataset, FEATURES, bucketed};
+use foveal::pipelines::sentiment::metrics::Convention;
+use foveal::pipelines::sentiment::model::{Description, SentimentModel};
+use foveal::pipelines::sentiment::train::{TrainEvent, TrainOptions, Trainer};
+use foveal::weights::WeightStore;
+use foveal::{Context, Result};
+use kernels_tests::golden::new_context;
+use kernels_tests::root;
+use pollster::block_on;
+use safetensors::tensor::TensorView;
+use std::path::{Path, PathBuf};
+
+fn folder() -> PathBuf {
+    root().join("kernels-tests/training/sentiment_tiny")
+}
+
+fn text_folder() -> PathBuf {
+    root().join("kernels-tests/golden/bert_encode_tiny/model")
+}
+
+fn scratch(name: &str) -> PathBuf {
+    let path = std::env::temp_dir().join(format!("foveal_sentiment_{name}_{}", std::process::id()));
+    let _ = std::fs::remove_dir_all(&path);
+    std::fs::create_dir_all(&path).unwrap();
+    path
+}
+
+/// A small model for the tiny data.
+fn config() -> DashFusionConfig {
+    DashFusionConfig {
+        text_width: 32,
+        audio_width: 33,
+        vision_width: 25,
+        audio_frames: 140,
+        vision_frames: 70,
+        d_model: 32,
+        heads: 4,
+        alignment_head_dim: 8,
+        ffn: 48,
+        audio_layers: 1,
+        vision_layers: 1,
+        ..DashFusionConfig::mosi()
+    }
+}
+
+fn model(context: &Context, config: DashFusionConfig) -> Result<SentimentModel> {
+    let description = Description::new(config, Convention::Mosi, [-3.0, 3.0]);
+    SentimentModel::fresh(context, description, &text_folder(), 3)
+}
+
+fn options() -> TrainOptions {
+    TrainOptions {
+        epochs: 3,
+        batch: 6,
+        part: 4,
+        learning_rate: 2e-3,
+        warmup_epochs: 1,
+        clip_norm: Some(5.0),
+        seed: 7,
+        ..TrainOptions::default()
+    }
+}
+
+/// Everything that a run leaves, in bits.
+fn fingerprint(run: &Trainer<'_>) -> Vec<(String, Vec<u32>)> {
+    let bits = |(name, t): (&str, &foveal::Tensor)| {
+        let values = block_on(t.to_vec()).unwrap();
+        (name.to_owned(), values.iter().map(|v| v.to_bits()).collect())
+    };
+    run.model.parameters.iter().map(bits).collect()
+}
+
+fn to_the_end(run: &mut Trainer<'_>) {
+    while block_on(run.next()).unwrap().is_some() {}
+}
+
+/// Once frozen and once with the text encoder trained.
+fn a_killed_run_goes_on_bit_for_bit(train_text: bool) {
+    let context = new_context().unwrap();
+    let data = Dataset::open(folder()).unwrap();
+    let options = TrainOptions { train_text, ..options() };
+    let new = || block_on(Trainer::new(model(&context, config()).unwrap(), &data, options.clone())).unwrap();
+    let mut whole = new();
+    let before = fingerprint(&whole);
+    to_the_end(&mut whole);
+    let (expected, history) = (fingerprint(&whole), whole.history().to_vec());
+    let moved = expected.iter().zip(&before).filter(|(a, b)| a != b);
+    let text_moved = moved.clone().any(|(a, _)| a.0.starts_with("text_encoder.extractor."));
+    assert_eq!(text_moved, train_text);
+    assert!(moved.count() > 50 && history.len() == 3);
+
+    let path = scratch(&format!("resume_{train_text}")).join("checkpoint.safetensors");
+    let mut first = new();
+    // Three steps an epoch: the run dies within the second one, after its last checkpoint.
+    for _ in 0..6 {
+        block_on(first.next()).unwrap();
+        block_on(first.checkpoint(&path)).unwrap();
+    }
+    block_on(first.next()).unwrap();
+    drop(first);
+    let mut second = new();
+    second.resume(&path).unwrap();
+    assert_eq!(second.steps(), 5);
+    to_the_end(&mut second);
+    assert_eq!(second.history(), history);
+    for (found, expected) in fingerprint(&second).iter().zip(&expected) {
+        assert!(found == expected, "{} differs from that of the uninterrupted run", found.0);
+    }
+
+    let other = TrainOptions { seed: 8, ..options.clone() };
+    let mut third = block_on(Trainer::new(model(&context, config()).unwrap(), &data, other)).unwrap();
+    assert!(third.resume(&path).unwrap_err().to_string().contains("it is of a run with"));
+}
+
+#[test]
+fn a_killed_run_with_a_frozen_text_encoder_goes_on_bit_for_bit() {
+    a_killed_run_goes_on_bit_for_bit(false);
+}
+
+#[test]
+fn a_killed_run_with_a_trained_text_encoder_goes_on_bit_for_bit() {
+    a_killed_run_goes_on_bit_for_bit(true);
+}
+
+#[test]
+fn training_learns_and_a_saved_model_scores_alike() {
+    let context = new_context().unwrap();
+    let data = Dataset::open(folder()).unwrap();
+    let options = TrainOptions { epochs: 25, contrastive_weight: 0.0, warmup_epochs: 2, ..options() };
+    let quiet = DashFusionConfig { encoder_dropout: 0.0, position_dropout: 0.0, ..config() };
+    let mut run = block_on(Trainer::new(model(&context, quiet).unwrap(), &data, options)).unwrap();
+    to_the_end(&mut run);
+    let (first, last) = (run.history().first().unwrap(), run.history().last().unwrap());
+    // Sixteen clips are learnt by heart.
+    assert!(last.train_mse < 0.2 * first.train_mse, "{} to {}", first.train_mse, last.train_mse);
+
+    let saved = scratch("saved");
+    block_on(run.model.save(&saved, false)).unwrap();
+    let opened = SentimentModel::open(&context, &saved).unwrap();
+    let clips: Vec<&Clip> = data.split("test").unwrap().iter().collect();
+    let (a, b) =
+        (block_on(run.model.score(&data, &clips)).unwrap(), block_on(opened.score(&data, &clips)).unwrap());
+    assert_eq!(a, b);
+    let missing: Vec<&[String]> = a.iter().map(|s| &s.missing[..]).collect();
+    assert_eq!(missing[..3], [&["vision".to_owned()][..], &["audio".to_owned()], &[]]);
+    // Texts are tokenised, encoded and padded in the batch: none of it may show.
+    for (clip, score) in clips.iter().zip(&a) {
+        let alone = block_on(opened.score(&data, &[clip])).unwrap();
+        assert!((alone[0].score - score.score).abs() <= 1e-5, "{}", clip.id);
+    }
+}
+
+/// The tiny data set with an edit of its description or its features.
+fn edited(
+    edit: impl Fn(String) -> String,
+    features: impl Fn(&str, &mut Vec<f32>, &mut [usize; 2]),
+) -> Result<Dataset> {
+    let json = edit(std::fs::read_to_string(folder().join(DESCRIPTION)).unwrap());
+    let store = WeightStore::open(folder().join(FEATURES)).unwrap();
+    let mut parts = Vec::new();
+    for name in ["audio", "vision"] {
+        let found = store.load_any(name).unwrap();
+        let mut shape = <[usize; 2]>::try_from(found.shape().dims()).unwrap();
+        let mut values = found.into_data();
+        features(name, &mut values, &mut shape);
+        let bytes: Vec<u8> = values.iter().flat_map(|v| v.to_le_bytes()).collect();
+        parts.push((name, shape, bytes));
+    }
+    let views = parts.iter().map(|(name, shape, bytes)| {
+        (*name, TensorView::new(safetensors::Dtype::F32, shape.to_vec(), bytes).unwrap())
+    });
+    let store = WeightStore::from_bytes("features", safetensors::tensor::serialize(views, None).unwrap())?;
+    Dataset::from_parts(Path::new("dataset.json"), json.as_bytes(), &store)
+}
+
+fn unchanged(_: &str, _: &mut Vec<f32>, _: &mut [usize; 2]) {}
+
+#[test]
+fn bad_data_is_refused_by_name() {
+    let text = |from: &'static str, to: &'static str| {
+        let edit = move |json: String| {
+            assert!(json.contains(from), "{from}");
+            json.replacen(from, to, 1)
+        };
+        edited(edit, unchanged).unwrap_err().to_string()
+    };
+    assert!(edited(|json| json, unchanged).is_ok());
+    for (from, to, said) in [
+        ("I thought the haircut was messy.", " ", "`train_0000` of `train`: it has no text"),
+        ("-0.964", "-3.5", "label -3.5 is outside -3..3"),
+        ("-0.964", "\"low\"", "invalid type"),
+        ("\"train_0001\"", "\"train_0000\"", "`train_0000` of `train`: its id comes twice"),
+        ("[0, 34]", "[0, 99999]", "audio rows 0..0+99999"),
+        ("\"audio_width\": 33", "\"audio_width\": 32", "(rows, 32)"),
+        ("\"version\": 1", "\"version\": 2", "foveal-sentiment 1 is read"),
+        ("\"label_range\"", "\"labels\"", "labels"),
+    ] {
+        let error = text(from, to);
+        assert!(error.contains(said), "{from} → {to}: {error}");
+    }
+    let value = |at: &'static str, value: f32| {
+        edited(
+            |json| json,
+            move |name, values, _| {
+                if name == at {
+                    values[40] = value;
+                }
+            },
+        )
+    };
+    assert!(value("audio", f32::NAN).unwrap_err().to_string().contains("audio frame 1, column 7 is NaN"));
+    assert!(value("audio", f32::INFINITY).unwrap_err().to_string().contains("is inf"));
+    assert!(
+        value("vision", f32::NEG_INFINITY).unwrap_err().to_string().contains("vision frame 1, column 15")
+    );
+    // COVAREP's silence.
+    let cleaned = value("audio", f32::NEG_INFINITY).unwrap();
+    assert_eq!(cleaned.cleaned, 1);
+    assert_eq!(cleaned.audio(&cleaned.split("train").unwrap()[0])[40], 0.0);
+}
+
+#[test]
+fn clips_that_a_model_cannot_take_are_refused_by_name() {
+    let context = new_context().unwrap();
+    let data = Dataset::open(folder()).unwrap();
+    let refused = |config: DashFusionConfig, options: TrainOptions| {
+        let run = model(&context, config).and_then(|m| block_on(Trainer::new(m, &data, options)));
+        run.err().map_or_else(|| panic!("it was taken"), |e| e.to_string())
+    };
+    let error = refused(DashFusionConfig { audio_width: 32, ..config() }, options());
+    assert!(error.contains("audio width") && error.contains("the data set has 33, the model 32"), "{error}");
+    let error = refused(DashFusionConfig { vision_frames: 30, ..config() }, options());
+    assert!(error.contains("train_0001") && error.contains("position table has 30"), "{error}");
+    let error = refused(DashFusionConfig { text_width: 64, ..config() }, options());
+    assert!(error.contains("hidden size 32; the model takes 64"), "{error}");
+    let error = refused(config(), TrainOptions { batch: 0, ..options() });
+    assert!(error.contains("training options"), "{error}");
+    assert!(model(&context, config()).unwrap().tokens("  ").unwrap_err().to_string().contains("empty"));
+
+    let unlabelled =
+        edited(|json| json.replacen("\"label\": -0.964", "\"label\": null", 1), unchanged).unwrap();
+    let run = block_on(Trainer::new(model(&context, config()).unwrap(), &unlabelled, options()));
+    assert!(run.err().unwrap().to_string().contains("`train_0000` has no label"));
+    let error = data.split("dev").unwrap_err().to_string();
+    assert!(error.contains("`dev`") && error.contains("test, train, valid"), "{error}");
+}
+
+#[test]
+fn batches_hold_clips_of_like_length_and_every_clip_once() {
+    let costs = [5, 90, 7, 88, 6, 91, 1];
+    let batches = bucketed(&costs, 3);
+    assert_eq!(batches, [vec![6, 0, 4], vec![2, 3, 1], vec![5]]);
+}
+
+/// The first event of a run is a step, and its loss a number, in every fusion that the head can see.
+#[test]
+fn every_fusion_trains() {
+    use foveal::models::dashfusion::Fusion::{Audio, Concatenation, Hierarchical, Text, Vision};
+    let context = new_context().unwrap();
+    let data = Dataset::open(folder()).unwrap();
+    for fusion in [Hierarchical, Concatenation, Text, Audio, Vision] {
+        let model = model(&context, DashFusionConfig { fusion, ..config() }).unwrap();
+        let mut run = block_on(Trainer::new(model, &data, options())).unwrap();
+        match block_on(run.next()).unwrap() {
+            Some(TrainEvent::Step(step)) => {
+                assert!(step.mse.is_finite(), "{fusion:?}");
+                assert_eq!(step.contrast > 0.0, fusion == Hierarchical, "{fusion:?}: {}", step.contrast);
+            }
+            other => panic!("{fusion:?}: {other:?}"),
+        }
+    }
+}

@@ -1,0 +1,33 @@
+// dx[b, i, :] = Σ_j (dy[b, i, j] + dy[b, j, i]) x[b, j, :]
+//
+// One invocation writes one pack.
+struct Params {
+    batch: u32,
+    rows: u32,
+    packs: u32, // of a row
+}
+
+@group(0) @binding(0) var<storage, read> x: array<ElemPack>; // (batch, rows, dim)
+@group(0) @binding(1) var<storage, read> dy: array<f32>; // (batch, rows, rows)
+@group(0) @binding(2) var<storage, read_write> dx: array<ElemPack>; // (batch, rows, dim)
+
+@compute @workgroup_size(WG_SIZE)
+fn gram_backward(
+    @builtin(workgroup_id) wg: vec3<u32>,
+    @builtin(num_workgroups) wgs: vec3<u32>,
+    @builtin(local_invocation_index) lane: u32,
+) {
+    let at = (wg.y * wgs.x + wg.x) * WG_SIZE + lane;
+    if (at < params.batch * params.rows * params.packs) {
+        let row = at / params.packs;
+        let b = row / params.rows;
+        let i = row % params.rows;
+        let plane = b * params.rows * params.rows;
+        var sum = Pack(0.0);
+        for (var j = 0u; j < params.rows; j++) {
+            let d = dy[plane + i * params.rows + j] + dy[plane + j * params.rows + i];
+            sum += d * widen(x[(b * params.rows + j) * params.packs + at % params.packs]);
+        }
+        dx[at] = narrow(sum);
+    }
+}

@@ -1,0 +1,49 @@
+// loss[b, a, p] = -log(e^{s_p} / (e^{s_p} + Σ_n negatives[a, n] e^{s_n})), s = similarity[b, a, :] / temperature, where
+// positives[a, p] is above 0, times that weight; 0 elsewhere.
+//
+// One invocation computes one pair. A pair whose anchor has no negative costs nothing.
+struct Params {
+    batch: u32,
+    rows: u32,
+    sharpness: f32, // 1 / temperature
+}
+
+@group(0) @binding(0) var<storage, read> similarity: array<f32>; // (batch, rows, rows)
+@group(0) @binding(1) var<storage, read> positives: array<f32>; // (rows, rows)
+@group(0) @binding(2) var<storage, read> negatives: array<f32>; // (rows, rows)
+@group(0) @binding(3) var<storage, read_write> loss: array<f32>; // (batch, rows, rows)
+
+@compute @workgroup_size(WG_SIZE)
+fn nt_xent(
+    @builtin(workgroup_id) wg: vec3<u32>,
+    @builtin(num_workgroups) wgs: vec3<u32>,
+    @builtin(local_invocation_index) lane: u32,
+) {
+    let at = (wg.y * wgs.x + wg.x) * WG_SIZE + lane;
+    let plane = params.rows * params.rows;
+    if (at < params.batch * plane) {
+        let weight = positives[at % plane];
+        var value = 0.0;
+        if (weight > 0.0) {
+            let first = at / params.rows * params.rows;
+            let anchor = at % plane / params.rows * params.rows;
+            let own = similarity[at];
+            // Relative to the largest term, so that none overflows.
+            var largest = own;
+            for (var n = 0u; n < params.rows; n++) {
+                if (negatives[anchor + n] > 0.0) {
+                    largest = max(largest, similarity[first + n]);
+                }
+            }
+            var others = 0.0;
+            for (var n = 0u; n < params.rows; n++) {
+                if (negatives[anchor + n] > 0.0) {
+                    others += negatives[anchor + n] * exp((similarity[first + n] - largest) * params.sharpness);
+                }
+            }
+            let near = exp((own - largest) * params.sharpness);
+            value = weight * (log(near + others) - (own - largest) * params.sharpness);
+        }
+        loss[at] = value;
+    }
+}

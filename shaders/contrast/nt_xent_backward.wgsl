@@ -1,0 +1,59 @@
+// The gradient of nt_xent's weighted losses, summed over a clip's pairs, by the similarities:
+// d[b, a, c] = upstream[b] / temperature · (negatives[a, c] e^{s_c} Σ_p w_p / Z_p  -  w_c (1 - e^{s_c} / Z_c)),
+// Z_p = e^{s_p} + Σ_n negatives[a, n] e^{s_n}, w = positives[a, :].
+//
+// One invocation writes the gradients of one anchor.
+struct Params {
+    batch: u32,
+    rows: u32,
+    sharpness: f32, // 1 / temperature
+}
+
+@group(0) @binding(0) var<storage, read> similarity: array<f32>; // (batch, rows, rows)
+@group(0) @binding(1) var<storage, read> positives: array<f32>; // (rows, rows)
+@group(0) @binding(2) var<storage, read> negatives: array<f32>; // (rows, rows)
+@group(0) @binding(3) var<storage, read> upstream: array<f32>; // (batch)
+@group(0) @binding(4) var<storage, read_write> d_similarity: array<f32>; // (batch, rows, rows)
+
+@compute @workgroup_size(WG_SIZE)
+fn nt_xent_backward(
+    @builtin(workgroup_id) wg: vec3<u32>,
+    @builtin(num_workgroups) wgs: vec3<u32>,
+    @builtin(local_invocation_index) lane: u32,
+) {
+    let at = (wg.y * wgs.x + wg.x) * WG_SIZE + lane;
+    if (at < params.batch * params.rows) {
+        let first = at * params.rows;
+        let anchor = at % params.rows * params.rows;
+        // Relative to the largest term of the anchor's, so that none overflows.
+        var largest = -3.4e38;
+        for (var c = 0u; c < params.rows; c++) {
+            if (negatives[anchor + c] > 0.0 || positives[anchor + c] > 0.0) {
+                largest = max(largest, similarity[first + c]);
+            }
+        }
+        var others = 0.0;
+        for (var c = 0u; c < params.rows; c++) {
+            if (negatives[anchor + c] > 0.0) {
+                others += negatives[anchor + c] * exp((similarity[first + c] - largest) * params.sharpness);
+            }
+        }
+        let scale = upstream[at / params.rows] * params.sharpness;
+        // Σ_p w_p / Z_p; without negatives nobody reads it, and a positive far below would make it infinite.
+        var share = 0.0;
+        for (var c = 0u; c < params.rows; c++) {
+            if (positives[anchor + c] > 0.0 && others > 0.0) {
+                let near = exp((similarity[first + c] - largest) * params.sharpness);
+                share += positives[anchor + c] / (near + others);
+            }
+        }
+        for (var c = 0u; c < params.rows; c++) {
+            var d = 0.0;
+            if (others > 0.0 && (negatives[anchor + c] > 0.0 || positives[anchor + c] > 0.0)) {
+                let near = exp((similarity[first + c] - largest) * params.sharpness);
+                d = negatives[anchor + c] * near * share - positives[anchor + c] * others / (near + others);
+            }
+            d_similarity[first + c] = scale * d;
+        }
+    }
+}

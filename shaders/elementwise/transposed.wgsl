@@ -1,0 +1,26 @@
+// y[c, r] = x[r, c].
+//
+// Each invocation takes STEPS elements of y, a workgroup's width apart.
+struct Params {
+    count: u32,
+    rows: u32,
+    cols: u32,
+}
+
+@group(0) @binding(0) var<storage, read> x: array<Elem>; // (rows, cols)
+@group(0) @binding(1) var<storage, read_write> y: array<Elem>; // (cols, rows)
+
+@compute @workgroup_size(WG_SIZE)
+fn transposed(
+    @builtin(workgroup_id) wg: vec3<u32>,
+    @builtin(num_workgroups) wgs: vec3<u32>,
+    @builtin(local_invocation_index) lane: u32,
+) {
+    let first = (wg.y * wgs.x + wg.x) * WG_SIZE * STEPS + lane;
+    for (var step = 0u; step < STEPS; step++) {
+        let i = first + step * WG_SIZE;
+        if (i < params.count) {
+            y[i] = x[i % params.rows * params.cols + i / params.rows];
+        }
+    }
+}

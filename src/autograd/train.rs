@@ -1,0 +1,196 @@
+//! Ops of training: with weights that may want gradients, with rows picked and summed, with losses.
+
+use super::{Gradients, Tape, Var};
+use crate::kernels::contrast::{gram, gram_backward, nt_xent, nt_xent_backward};
+use crate::kernels::elementwise::{
+    Stream, channel_scale, dropout, gelu_erf, gelu_erf_backward, product, transposed, weighted_sum,
+};
+use crate::kernels::matmul::{Epilogue, Layout, matmul};
+use crate::kernels::rowwise::{branch_norm, column_sum, layer_norm, layer_norm_backward};
+use crate::kernels::token::{RowMap, sum_rows};
+use crate::{Error, Result, Shape, Tensor};
+
+fn rows_of(t: &Tensor) -> Result<Tensor> {
+    let &[.., cols] = t.dims() else { return Err(Error::input("matrix", "a scalar has no columns")) };
+    t.reshape([t.len() / cols.max(1), cols])
+}
+
+fn only(mut all: Vec<Tensor>) -> Result<Tensor> {
+    if all.is_empty() { Err(Error::input("matmul", "no result")) } else { Ok(all.swap_remove(0)) }
+}
+
+/// What the gradient of a layer norm needs.
+struct Norm {
+    x: Var,
+    scale: Var,
+    shift: Var,
+    eps: f32,
+}
+
+impl Norm {
+    fn backward(&self, dy: &Tensor, g: &mut Gradients) -> Result<()> {
+        let Self { x, scale, shift, eps } = self;
+        if scale.requires_grad {
+            let cols = scale.tensor.len();
+            let ones = Tensor::from_f32(dy.context(), [cols], &vec![1.0; cols])?;
+            let zeros = Tensor::zeros(dy.context(), [cols])?;
+            let normed = layer_norm(&x.tensor, &ones, &zeros, false, *eps)?;
+            g.add(scale, column_sum(&product(&dy.reshape(normed.shape().clone())?, &normed)?)?)?;
+        }
+        if shift.requires_grad {
+            g.add(shift, column_sum(dy)?)?;
+        }
+        if x.requires_grad {
+            g.add(x, layer_norm_backward(&x.tensor, &scale.tensor, dy, false, *eps)?)?;
+        }
+        Ok(())
+    }
+}
+
+impl Tape {
+    /// `x wᵀ + bias` with gradients by `x (…, k)`, `w (n, k)` and `bias (n)`, whichever want one; the result is
+    /// `(rows, n)`. A gradient by `w` is fastest where the number of rows is a multiple of four.
+    pub fn affine(&mut self, x: &Var, w: &Var, bias: Option<&Var>) -> Result<Var> {
+        let x2 = rows_of(&x.tensor)?;
+        let y = match bias {
+            Some(b) => matmul(&x2, &w.tensor, Layout::Rows, Epilogue::Bias, &[&b.tensor])?,
+            None => matmul(&x2, &w.tensor, Layout::Rows, Epilogue::None, &[])?,
+        };
+        let inputs: Vec<&Var> = [x, w].into_iter().chain(bias).collect();
+        let (input, weight, shift) = (x.clone(), w.clone(), bias.cloned());
+        Ok(self.output(&inputs, only(y)?, move |dy, g| {
+            let dy = rows_of(&dy)?;
+            if input.requires_grad {
+                g.add(&input, only(matmul(&dy, &weight.tensor, Layout::Columns, Epilogue::None, &[])?)?)?;
+            }
+            if weight.requires_grad {
+                let across = transposed(&dy)?;
+                g.add(&weight, only(matmul(&across, &x2, Layout::Columns, Epilogue::None, &[])?)?)?;
+            }
+            match shift {
+                Some(shift) if shift.requires_grad => g.add(&shift, column_sum(&dy)?),
+                _ => Ok(()),
+            }
+        }))
+    }
+
+    /// Layer norm over the last axis with learnt `scale` and `shift` `(cols)`, with gradients by all three.
+    pub fn affine_norm(&mut self, x: &Var, scale: &Var, shift: &Var, eps: f32) -> Result<Var> {
+        let y = layer_norm(&x.tensor, &scale.tensor, &shift.tensor, false, eps)?;
+        let node = Norm { x: x.clone(), scale: scale.clone(), shift: shift.clone(), eps };
+        Ok(self.output(&[x, scale, shift], y, move |dy, g| node.backward(&dy, g)))
+    }
+
+    /// `residual` plus the layer norm of `x`, as in [`Tape::affine_norm`]: the norm lies on the branch. With gradients by
+    /// all four.
+    pub fn branch_norm(
+        &mut self,
+        x: &Var,
+        residual: &Var,
+        scale: &Var,
+        shift: &Var,
+        eps: f32,
+    ) -> Result<Var> {
+        let y = branch_norm(&x.tensor, &scale.tensor, &shift.tensor, &residual.tensor, eps)?;
+        let node = Norm { x: x.clone(), scale: scale.clone(), shift: shift.clone(), eps };
+        let through = residual.clone();
+        Ok(self.output(&[x, residual, scale, shift], y, move |dy, g| {
+            node.backward(&dy, g)?;
+            g.add(&through, dy)
+        }))
+    }
+
+    /// gelu, erf form.
+    pub fn gelu_erf(&mut self, x: &Var) -> Result<Var> {
+        let y = gelu_erf(&x.tensor)?;
+        let input = x.clone();
+        Ok(self.output(&[x], y, move |dy, g| g.add(&input, gelu_erf_backward(&input.tensor, &dy)?)))
+    }
+
+    /// Rows of `x (…, cols)` summed as `map` says: `(map.rows_out(), cols)`.
+    pub fn sum_rows(&mut self, x: &Var, map: &RowMap) -> Result<Var> {
+        let y = sum_rows(&x.tensor, map)?;
+        let wants = self.recording() && x.requires_grad;
+        let (input, back) = (x.clone(), wants.then(|| map.transposed()));
+        Ok(self.output(&[x], y, move |dy, g| match back {
+            Some(back) => g.add(&input, sum_rows(&dy, &back)?),
+            None => Ok(()),
+        }))
+    }
+
+    /// Sum of one to four variables of as many elements each, in the first one's shape.
+    pub fn sum(&mut self, terms: &[&Var]) -> Result<Var> {
+        let shape = terms.first().map(|t| t.tensor.shape().clone()).unwrap_or_else(|| Shape::from([0]));
+        let same: Vec<Tensor> =
+            terms.iter().map(|t| t.tensor.reshape(shape.clone())).collect::<Result<_>>()?;
+        let y = weighted_sum(&same.iter().map(|t| (t, 1.0)).collect::<Vec<_>>())?;
+        let inputs: Vec<Var> = terms.iter().map(|&t| t.clone()).collect();
+        Ok(self.output(terms, y, move |dy, g| inputs.iter().try_for_each(|input| g.add(input, dy.clone()))))
+    }
+
+    /// Dropout with probability `p`; nothing happens at 0.
+    pub fn dropout(&mut self, x: &Var, p: f32, stream: Stream) -> Result<Var> {
+        if p == 0.0 {
+            return Ok(x.clone());
+        }
+        let y = dropout(&x.tensor, p, stream)?;
+        let input = x.clone();
+        Ok(self.output(&[x], y, move |dy, g| g.add(&input, dropout(&dy, p, stream)?)))
+    }
+
+    /// Products of all rows of each of `x (batch, rows, dim)` with each other: `(batch, rows, rows)`.
+    pub fn gram(&mut self, x: &Var) -> Result<Var> {
+        let y = gram(&x.tensor)?;
+        let input = x.clone();
+        Ok(self.output(&[x], y, move |dy, g| g.add(&input, gram_backward(&input.tensor, &dy)?)))
+    }
+
+    /// NT-Xent of `similarity (batch, rows, rows)` over given pairs, see [`nt_xent`]: the sum of each group's weighted
+    /// losses `(batch)`, and beside it the loss of every pair `(batch, rows, rows)`.
+    pub fn nt_xent(
+        &mut self,
+        similarity: &Var,
+        positives: &Tensor,
+        negatives: &Tensor,
+        temperature: f32,
+    ) -> Result<(Var, Tensor)> {
+        let losses = nt_xent(&similarity.tensor, positives, negatives, temperature)?;
+        let &[batch, rows, _] = losses.dims() else {
+            return Err(Error::input("similarity", format!("{} has not three axes", losses.shape())));
+        };
+        let ones = Tensor::from_f32(losses.context(), [1, rows * rows], &vec![1.0; rows * rows])?;
+        let flat = losses.reshape([batch, rows * rows])?;
+        let sums = only(matmul(&flat, &ones, Layout::Rows, Epilogue::None, &[])?)?.reshape([batch])?;
+        let (input, positives, negatives) = (similarity.clone(), positives.clone(), negatives.clone());
+        let total = self.output(&[similarity], sums, move |dy, g| {
+            let d = nt_xent_backward(&input.tensor, &positives, &negatives, &dy, temperature)?;
+            g.add(&input, d)
+        });
+        Ok((total, losses))
+    }
+
+    /// Mean of `(x − target)²` over all elements, as `(1)`.
+    pub fn mean_squared_error(&mut self, x: &Var, target: &Tensor) -> Result<Var> {
+        let n = x.tensor.len();
+        let difference = weighted_sum(&[
+            (&x.tensor.reshape([n, 1])?, 1.0),
+            (
+                &target.reshape([n, 1]).map_err(|_| Error::Shape {
+                    kernel: "mean_squared_error",
+                    tensor: "target".into(),
+                    axis: "number of elements".into(),
+                    expected: n,
+                    found: target.len(),
+                })?,
+                -1.0,
+            ),
+        ])?;
+        let share = 1.0 / n.max(1) as f32;
+        let y = weighted_sum(&[(&column_sum(&product(&difference, &difference)?)?, share)])?;
+        let input = x.clone();
+        Ok(self.output(&[x], y, move |dy, g| {
+            let scaled = channel_scale(&difference, &dy.reshape([1, 1])?)?;
+            g.add(&input, weighted_sum(&[(&scaled, 2.0 * share)])?)
+        }))
+    }
+}

@@ -1,0 +1,149 @@
+//! The gradient of [`nt_xent`](super::nt_xent())'s losses, summed over the pairs of each group and times `upstream`, by
+//! the similarities: `d[b, a, c] = upstream[b] / τ · (m_c e^{s_c/τ} Σ_p w_p / Z_p − w_c (1 − e^{s_c/τ} / Z_c))`, where
+//! `Z_p = e^{s_p/τ} + Σ_n m_n e^{s_n/τ}`.
+//!
+//! Shapes: `similarity, d_similarity (batch, rows, rows)`; `positives, negatives (rows, rows)`; `upstream (batch)`; all
+//! f32. Memory written: `d_similarity`.
+//!
+//! Errors: sizes of zero, 2³¹ elements or more, a temperature that is not above zero.
+
+use super::{check_sizes, check_temperature, pair_losses, sizes};
+use crate::gpu::Caps;
+use crate::kernels::{Gradient, Kernel, Launch, Slot, Tolerance, Variant, Work, grid, inputs, lanes, run};
+use crate::shader::Source;
+use crate::tensor::Array;
+use crate::{Dtype, Result, Tensor, wgsl};
+use rand_pcg::Pcg64;
+use std::fmt;
+
+/// Sizes and temperature.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct NtXentBackward {
+    /// Groups of vectors.
+    pub batch: usize,
+    /// Vectors of a group.
+    pub rows: usize,
+    /// τ.
+    pub temperature: f32,
+}
+
+#[repr(C)]
+#[derive(Clone, Copy, bytemuck::Pod, bytemuck::Zeroable)]
+struct Params {
+    batch: u32,
+    rows: u32,
+    sharpness: f32,
+}
+
+impl fmt::Display for NtXentBackward {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { batch, rows, temperature } = self;
+        write!(f, "nt_xent_backward(batch={batch},rows={rows},temperature={temperature})")
+    }
+}
+
+impl Kernel for NtXentBackward {
+    const STEM: &'static str = "nt_xent_backward";
+    const FAMILY: &'static str = "contrast";
+    const SUMMARY: &'static str = "gradient of nt_xent by the similarities";
+    const SHADER: Source = wgsl!("contrast/nt_xent_backward.wgsl");
+
+    fn check(&self) -> Result<()> {
+        check_sizes(Self::STEM, [self.batch, self.rows, self.rows])?;
+        check_temperature(Self::STEM, self.temperature)
+    }
+
+    fn slots(&self) -> Vec<Slot> {
+        let Self { batch, rows, .. } = *self;
+        vec![
+            Slot::read("similarity", [batch, rows, rows]).f32(),
+            Slot::read("positives", [rows, rows]).f32(),
+            Slot::read("negatives", [rows, rows]).f32(),
+            Slot::read("upstream", [batch]).f32(),
+            Slot::write("d_similarity", [batch, rows, rows]).f32(),
+        ]
+    }
+
+    fn variants(&self, caps: &Caps) -> Vec<Variant> {
+        vec![Variant::new(Dtype::F32, lanes(caps))]
+    }
+
+    fn launch(&self, caps: &Caps, variant: &Variant) -> Launch {
+        let params =
+            Params { batch: self.batch as u32, rows: self.rows as u32, sharpness: self.temperature.recip() };
+        let anchors = self.batch * self.rows;
+        Launch::new(&params, grid(anchors.div_ceil(variant.number("WG_SIZE").max(1) as usize), caps))
+    }
+
+    fn reference(&self, inputs: &[Array]) -> Vec<Array> {
+        let [s, positives, negatives, upstream] = inputs else { return Vec::new() };
+        let Self { batch, rows, temperature } = *self;
+        let t = f64::from(temperature);
+        let d = |at: usize| {
+            let (row, anchor) = (at / rows * rows, at / rows % rows * rows);
+            let e = |c: usize| (s.data[row + c] / t).exp();
+            let others: f64 = (0..rows).map(|n| negatives.data[anchor + n] * e(n)).sum();
+            if others == 0.0 {
+                return 0.0;
+            }
+            let share: f64 = (0..rows).map(|p| positives.data[anchor + p] / (e(p) + others)).sum();
+            let c = at % rows;
+            let pull = positives.data[anchor + c] * others / (e(c) + others);
+            upstream.data[at / (rows * rows)] / t * (negatives.data[anchor + c] * e(c) * share - pull)
+        };
+        vec![Array::from_fn([batch, rows, rows], d)]
+    }
+
+    fn inputs(&self, rng: &mut Pcg64) -> Vec<Array> {
+        let mut all = super::inputs(rng, self.batch, self.rows);
+        all.push(inputs::tame(rng, [self.batch], 1.0));
+        all
+    }
+
+    fn tolerance(&self, _elem: Dtype) -> Vec<Tolerance> {
+        let reason = "WGSL's exp errs by 3 + 2|x| ulp at arguments up to 2/τ, over a group's pairs";
+        let spread = f64::from(self.temperature.recip()).max(1.0);
+        vec![Tolerance { atol: 1e-5 * spread * spread, rtol: 4e-6 * spread, reason }]
+    }
+
+    fn gradient_of(&self) -> Option<Gradient> {
+        let Self { rows, temperature, .. } = *self;
+        Some(Gradient::of("nt_xent", vec![(0, 0)], move |inputs| {
+            let [s, positives, negatives, upstream] = inputs else { return f64::NAN };
+            let losses = pair_losses(rows, temperature, &s.data, &positives.data, &negatives.data);
+            let term = |(at, loss): (usize, &f64)| {
+                upstream.data[at / (rows * rows)] * positives.data[at % (rows * rows)] * loss
+            };
+            losses.iter().enumerate().map(term).sum()
+        }))
+    }
+
+    fn cases() -> Vec<Self> {
+        let case = |batch, rows, temperature| Self { batch, rows, temperature };
+        vec![case(1, 1, 0.5), case(2, 5, 1.0), case(3, 28, 0.5), case(1, 33, 0.07)]
+    }
+
+    fn bench_cases() -> Vec<(&'static str, Self)> {
+        vec![("dashfusion 16 anchors", Self { batch: 16, rows: 28, temperature: 0.5 })]
+    }
+
+    fn work(&self) -> Work {
+        let pairs = (self.batch * self.rows * self.rows) as f64;
+        Work { flops: 40.0 * pairs, bytes: 8.0 * pairs }
+    }
+}
+
+/// Gradient of the weighted losses' sum over each group, times `upstream (batch)`, by `similarity (batch, rows, rows)`.
+pub fn nt_xent_backward(
+    similarity: &Tensor,
+    positives: &Tensor,
+    negatives: &Tensor,
+    upstream: &Tensor,
+    temperature: f32,
+) -> Result<Tensor> {
+    let [batch, rows, _] = sizes(NtXentBackward::STEM, similarity)?;
+    let d = Tensor::empty(similarity.context(), [batch, rows, rows], Dtype::F32)?;
+    let problem = NtXentBackward { batch, rows, temperature };
+    run(similarity.context(), &problem, &[similarity, positives, negatives, upstream, &d])?;
+    Ok(d)
+}

@@ -1,0 +1,103 @@
+//! `dx = dy gelu'(x)`, erf form: the slope is `erfc(−x / √2) / 2 + x exp(−x² / 2) / √(2π)`.
+//!
+//! Shapes: `x, dy, dx` of any one shape. Memory written: `dx`.
+//!
+//! Errors: more than 2³¹ elements in one dispatch (the wrapper cuts larger tensors); `x` and `dy` of different shapes.
+
+use super::{
+    GELU_ERF, add_tails, check_len, each, gelu_erf_of, gelu_erf_slope, groups_for, map2, pack, variant,
+};
+use crate::gpu::Caps;
+use crate::kernels::{Gradient, Kernel, Launch, Slot, Tolerance, Variant, Work, elems, inputs};
+use crate::shader::Source;
+use crate::tensor::Array;
+use crate::{Dtype, Result, Tensor, wgsl};
+use rand_pcg::Pcg64;
+use std::fmt;
+
+/// Size of a gelu's gradient.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct GeluErfBackward {
+    /// Elements.
+    pub n: usize,
+}
+
+#[repr(C)]
+#[derive(Clone, Copy, bytemuck::Pod, bytemuck::Zeroable)]
+struct Params {
+    packs: u32,
+}
+
+impl fmt::Display for GeluErfBackward {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "gelu_erf_backward(n={})", self.n)
+    }
+}
+
+impl Kernel for GeluErfBackward {
+    const STEM: &'static str = "gelu_erf_backward";
+    const FAMILY: &'static str = "elementwise";
+    const SUMMARY: &'static str = "gradient of gelu by its input";
+    const SHADER: Source = wgsl!("elementwise/gelu_erf_backward.wgsl");
+
+    fn check(&self) -> Result<()> {
+        check_len(Self::STEM, self.n)
+    }
+
+    fn slots(&self) -> Vec<Slot> {
+        vec![Slot::read("x", [self.n]), Slot::read("dy", [self.n]), Slot::write("dx", [self.n])]
+    }
+
+    fn variants(&self, caps: &Caps) -> Vec<Variant> {
+        elems(caps, pack(self.n))
+            .into_iter()
+            .map(|elem| variant(caps, elem, self.n).module(GELU_ERF))
+            .collect()
+    }
+
+    fn launch(&self, caps: &Caps, variant: &Variant) -> Launch {
+        let packs = self.n / pack(self.n);
+        Launch::new(&Params { packs: packs as u32 }, groups_for(packs, caps, variant))
+    }
+
+    fn reference(&self, inputs: &[Array]) -> Vec<Array> {
+        let [x, dy] = inputs else { return Vec::new() };
+        vec![map2(x, dy, |x, dy| dy * gelu_erf_slope(x))]
+    }
+
+    fn inputs(&self, rng: &mut Pcg64) -> Vec<Array> {
+        let mut x = inputs::normal(rng, [self.n], 3.0);
+        add_tails(&mut x);
+        vec![x, inputs::normal(rng, [self.n], 1.0)]
+    }
+
+    fn tolerance(&self, elem: Dtype) -> Vec<Tolerance> {
+        let reason = "WGSL's exp errs by 3 + 2|x| ulp, times an outlier of dy";
+        vec![Tolerance::for_elem(elem, 1e-5, 2.0, reason)]
+    }
+
+    fn gradient_of(&self) -> Option<Gradient> {
+        Some(Gradient::of("gelu_erf", vec![(0, 0)], |inputs| {
+            let [x, dy] = inputs else { return f64::NAN };
+            x.data.iter().zip(&dy.data).map(|(&x, &dy)| dy * gelu_erf_of(x)).sum()
+        }))
+    }
+
+    fn cases() -> Vec<Self> {
+        [1, 0, 37, 64, 1001, 5000].map(|n| Self { n }).into()
+    }
+
+    fn bench_cases() -> Vec<(&'static str, Self)> {
+        vec![("bert-base 16 texts of 39", Self { n: 16 * 39 * 3072 })]
+    }
+
+    fn work(&self) -> Work {
+        let n = self.n as f64;
+        Work { flops: 20.0 * n, bytes: 12.0 * n }
+    }
+}
+
+/// Gradient of [`gelu_erf`](super::gelu_erf()) by `x` from the gradient `dy` by its result.
+pub fn gelu_erf_backward(x: &Tensor, dy: &Tensor) -> Result<Tensor> {
+    each(&[x, dy], |n| GeluErfBackward { n })
+}

@@ -1,0 +1,148 @@
+//! `y = residual + x̂ scale + shift` with `x̂ = (x − mean) / sqrt(variance + eps)` over each row: the norm lies on the
+//! branch and not on the sum. The gradient by `x` is [`layer_norm_backward`](super::layer_norm_backward())'s, that by
+//! `residual` is `dy`.
+//!
+//! Shapes: `x, residual, y (rows, cols)`; `scale, shift (cols)` in f32. Memory written: `y`.
+//!
+//! Errors: no columns, 2³² elements or more, `eps` not above zero.
+
+use super::{
+    MOMENTS, add_offsets, check_positive, check_size, moments, pack, parts, row_variants, rows_of, vectors,
+};
+use crate::gpu::Caps;
+use crate::kernels::{Gradient, Kernel, Launch, Slot, Tolerance, Variant, Work, grid, inputs, run};
+use crate::shader::Source;
+use crate::tensor::Array;
+use crate::{Dtype, Result, Tensor, wgsl};
+use rand_pcg::Pcg64;
+use std::fmt;
+
+/// Sizes and options.
+#[derive(Debug, Clone, PartialEq)]
+pub struct BranchNorm {
+    /// Rows.
+    pub rows: usize,
+    /// Columns, over which each row is normalised.
+    pub cols: usize,
+    /// Added to the variance.
+    pub eps: f32,
+}
+
+#[repr(C)]
+#[derive(Clone, Copy, bytemuck::Pod, bytemuck::Zeroable)]
+struct Params {
+    rows: u32,
+    packs: u32,
+    eps: f32,
+}
+
+impl fmt::Display for BranchNorm {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { rows, cols, eps } = self;
+        write!(f, "branch_norm(rows={rows},cols={cols},eps={eps})")
+    }
+}
+
+impl Kernel for BranchNorm {
+    const STEM: &'static str = "branch_norm";
+    const FAMILY: &'static str = "rowwise";
+    const SUMMARY: &'static str = "residual plus the layer norm of a branch";
+    const SHADER: Source = wgsl!("rowwise/branch_norm.wgsl");
+
+    fn check(&self) -> Result<()> {
+        check_size(Self::STEM, self.rows, self.cols)?;
+        check_positive(Self::STEM, "eps", self.eps)
+    }
+
+    fn slots(&self) -> Vec<Slot> {
+        let Self { rows, cols, .. } = *self;
+        vec![
+            Slot::read("x", [rows, cols]),
+            Slot::read("scale", [1, cols]).f32(),
+            Slot::read("shift", [1, cols]).f32(),
+            Slot::read("residual", [rows, cols]),
+            Slot::write("y", [rows, cols]),
+        ]
+    }
+
+    fn variants(&self, caps: &Caps) -> Vec<Variant> {
+        row_variants(caps, self.cols, pack(self.cols)).into_iter().map(|v| v.module(MOMENTS)).collect()
+    }
+
+    fn launch(&self, caps: &Caps, _variant: &Variant) -> Launch {
+        let packs = (self.cols / pack(self.cols)) as u32;
+        Launch::new(&Params { rows: self.rows as u32, packs, eps: self.eps }, grid(self.rows, caps))
+    }
+
+    fn reference(&self, inputs: &[Array]) -> Vec<Array> {
+        let Self { rows, cols, eps } = *self;
+        let [x, scale, shift, residual] = inputs else { return Vec::new() };
+        let mut y = Array::zeros([rows, cols]);
+        for (r, (x, y)) in x.data.chunks_exact(cols).zip(y.data.chunks_exact_mut(cols)).enumerate() {
+            let (mean, reciprocal) = moments(x, eps);
+            for (i, (x, y)) in x.iter().zip(y).enumerate() {
+                let branch = (x - mean) * reciprocal * scale.data[i] + shift.data[i];
+                *y = residual.data[r * cols + i] + branch;
+            }
+        }
+        vec![y]
+    }
+
+    fn inputs(&self, rng: &mut Pcg64) -> Vec<Array> {
+        let Self { rows, cols, .. } = *self;
+        let mut x = inputs::normal(rng, [rows, cols], 1.0);
+        add_offsets(&mut x, cols);
+        // A constant row has no spread: only eps keeps it finite.
+        if let Some(row) = x.data.chunks_exact_mut(cols).nth(2) {
+            row.fill(0.7);
+        }
+        let vector = |rng: &mut Pcg64| inputs::tame(rng, [1, cols], 1.0);
+        vec![x, vector(rng), vector(rng), inputs::normal(rng, [rows, cols], 1.0)]
+    }
+
+    fn tolerance(&self, elem: Dtype) -> Vec<Tolerance> {
+        let reason = "sums of cols terms and WGSL's 2.5-ulp quotient and root, in f32";
+        vec![Tolerance::for_elem(elem, 1e-5, 1.0, reason)]
+    }
+
+    fn gradient_of(&self) -> Option<Gradient> {
+        None
+    }
+
+    fn cases() -> Vec<Self> {
+        let case = |rows, cols| Self { rows, cols, eps: 1e-5 };
+        vec![case(1, 1), case(0, 8), case(6, 33), case(5, 128), case(9, 1100)]
+    }
+
+    fn bench_cases() -> Vec<(&'static str, Self)> {
+        vec![("dashfusion 16 clips of vision", Self { rows: 16 * 501, cols: 128, eps: 1e-5 })]
+    }
+
+    fn work(&self) -> Work {
+        let n = (self.rows * self.cols) as f64;
+        Work { flops: 10.0 * n, bytes: 12.0 * n + 8.0 * self.cols as f64 }
+    }
+}
+
+/// `residual` plus the layer norm of `x` over its last axis with `scale`, `shift` `(cols)`.
+pub fn branch_norm(
+    x: &Tensor,
+    scale: &Tensor,
+    shift: &Tensor,
+    residual: &Tensor,
+    eps: f32,
+) -> Result<Tensor> {
+    let (rows, cols) = rows_of(BranchNorm::STEM, x)?;
+    let vector = |name, t: &Tensor| vectors(BranchNorm::STEM, name, t, cols);
+    let (scale, shift) = (vector("scale", scale)?, vector("shift", shift)?);
+    let context = x.context();
+    let y = Tensor::empty(context, x.shape().clone(), x.dtype())?;
+    let flat = |t: &Tensor| t.reshape([rows, cols]);
+    let (x_rows, residual, y_rows) = (flat(x)?, flat(residual)?, flat(&y)?);
+    for part in parts(context.caps(), rows, cols * x.dtype().size(), 1) {
+        let cut = |t: &Tensor| t.narrow(part.row, part.rows);
+        let problem = BranchNorm { rows: part.rows, cols, eps };
+        run(context, &problem, &[&cut(&x_rows)?, &scale, &shift, &cut(&residual)?, &cut(&y_rows)?])?;
+    }
+    Ok(y)
+}
