@@ -15,6 +15,7 @@ use foveal::pipelines::audio::{Sound, onset_envelope};
 use foveal::pipelines::audio_mask::{AudioMaskOptions, audio_mask, audio_mask_in_time};
 use foveal::pipelines::curve::{TimeAxis, TimingCurve};
 use foveal::pipelines::plan::{Plan, PlanFormat};
+use foveal::pipelines::sentiment::data::Dataset;
 use foveal::pipelines::text_to_video::ClipDefaults;
 use foveal::weights::{ConfigFile, WeightStore};
 use foveal::{Error, Result};
@@ -37,6 +38,7 @@ pub const PARSERS: &[(&str, Driver)] = &[
     ("golden_case", golden_case),
     ("plan", plan),
     ("sound", sound),
+    ("dataset", dataset),
 ];
 
 /// Requires that a refusal is of the kinds that a user's file deserves and says which file it was.
@@ -351,6 +353,34 @@ pub fn sound(data: &[u8]) {
         match mask {
             Ok(found) => assert!(found.mask.iter().all(|v| (0.0..=1.0).contains(v)), "{found:?}"),
             Err(error) => assert!(matches!(error, Error::Input { .. }), "{error:?}"),
+        }
+    }
+}
+
+/// The description of a data set, beside features of eight frames of two modalities, two and three wide.
+pub fn dataset(data: &[u8]) {
+    let header = r#"{"audio":{"dtype":"F32","shape":[8,2],"data_offsets":[0,64]},"vision":{"dtype":"F32","shape":[8,3],"data_offsets":[64,160]}}"#;
+    let file = [&(header.len() as u64).to_le_bytes()[..], header.as_bytes(), &[0; 160]].concat();
+    let features = WeightStore::from_bytes(NAME, file).unwrap_or_else(|e| panic!("{e}"));
+    match Dataset::from_parts(Path::new(NAME), data, &features) {
+        Err(error) => refused(&error, NAME),
+        Ok(data) => {
+            let [low, high] = data.label_range;
+            for (split, clips) in &data.splits {
+                if let Err(error) = data.split(split) {
+                    refused(&error, NAME);
+                }
+                for clip in clips {
+                    let [audio, vision] = clip.frames();
+                    assert_eq!(data.audio(clip).len(), audio * data.audio_width);
+                    assert_eq!(data.vision(clip).len(), vision * data.vision_width);
+                    assert!(!clip.text.trim().is_empty());
+                    assert!(clip.label.is_none_or(|l| low <= l && l <= high));
+                }
+                if let Err(error) = data.labels(clips) {
+                    refused(&error, NAME);
+                }
+            }
         }
     }
 }

@@ -276,3 +276,40 @@ fn every_fusion_trains() {
         }
     }
 }
+
+/// A real encoder against transformers: `tools/sentiment_data/fetch_bert.py models/minilm` downloads it.
+#[test]
+#[ignore = "wants models/minilm, 91 MB that are not part of the repository"]
+fn a_real_bert_gives_what_transformers_gives() {
+    let context = new_context().unwrap();
+    let config = DashFusionConfig { text_width: 384, ..config() };
+    let description = Description::new(config, Convention::Mosi, [-3.0, 3.0]);
+    let model = SentimentModel::fresh(&context, description, &root().join("models/minilm"), 1).unwrap();
+    let oracle = std::fs::read(root().join("kernels-tests/training/minilm_oracle.json")).unwrap();
+    let oracle: serde_json::Value = serde_json::from_slice(&oracle).unwrap();
+    // An empty text is refused before it comes to the encoder.
+    let told = |c: &&serde_json::Value| c["text"] != "";
+    let cases: Vec<&serde_json::Value> = oracle["cases"].as_array().unwrap().iter().filter(told).collect();
+    assert!(cases.len() >= 4);
+    let tokens: Vec<Vec<u32>> =
+        cases.iter().map(|c| model.tokens(c["text"].as_str().unwrap()).unwrap()).collect();
+    let hidden = block_on(model.hidden(&model.parameters.constants(), &tokens)).unwrap();
+    for ((case, ids), hidden) in cases.iter().zip(&tokens).zip(&hidden) {
+        let expected: Vec<u64> =
+            case["ids"].as_array().unwrap().iter().map(|v| v.as_u64().unwrap()).collect();
+        assert_eq!(ids.iter().map(|&id| u64::from(id)).collect::<Vec<_>>(), expected);
+        let near = |values: &[f32], expected: &serde_json::Value| {
+            for (found, expected) in values.iter().zip(expected.as_array().unwrap()) {
+                let expected = expected.as_f64().unwrap();
+                // Six layers in f32, values of order one.
+                assert!((f64::from(*found) - expected).abs() < 2e-5, "{found}, not {expected}");
+            }
+        };
+        for (row, expected) in hidden.chunks(384).zip(case["first_rows"].as_array().unwrap()) {
+            near(row, expected);
+        }
+        near(hidden.chunks(384).next_back().unwrap(), &case["last_row"]);
+        let norm = hidden.iter().map(|&v| f64::from(v).powi(2)).sum::<f64>().sqrt();
+        assert!((norm / case["norm"].as_f64().unwrap() - 1.0).abs() < 1e-5);
+    }
+}
