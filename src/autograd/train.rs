@@ -145,7 +145,7 @@ impl Tape {
         Ok(self.output(&[x], y, move |dy, g| g.add(&input, gram_backward(&input.tensor, &dy)?)))
     }
 
-    /// NT-Xent of `similarity (batch, rows, rows)` over given pairs, see [`nt_xent`]: the sum of each group's weighted
+    /// NT-Xent of `similarity (batch, rows, rows)` over given pairs, see [`nt_xent()`]: the sum of each group's weighted
     /// losses `(batch)`, and beside it the loss of every pair `(batch, rows, rows)`.
     pub fn nt_xent(
         &mut self,
