@@ -465,3 +465,27 @@ fn a_product_larger_than_a_binding_goes_in_parts() {
     });
     assert_eq!(download(&y[0]), expected.collect::<Vec<_>>());
 }
+
+#[test]
+fn compiled_kernels_are_taken_up_again_and_damaged_ones_left_aside() {
+    let context = context();
+    let x = values(100);
+    let run = |context: &Context| {
+        let x = Tensor::from_f32(context, [100], &x).unwrap();
+        download(&gelu(&x).unwrap())
+    };
+    let expected = run(&context);
+    let Some(data) = context.compiled_kernels().unwrap() else {
+        assert_ne!(context.caps().backend, "vulkan", "every driver for Vulkan has pipeline caches");
+        return;
+    };
+    let cut = data[..data.len() / 2].to_vec();
+    let mut changed = data.clone();
+    *changed.last_mut().unwrap() ^= 1;
+    for compiled in [data, cut, changed, Vec::new()] {
+        let options = ContextOptions { compiled_kernels: Some(compiled), ..ContextOptions::default() };
+        let again = open(options);
+        assert_eq!(run(&again), expected);
+        assert!(again.compiled_kernels().unwrap().is_some());
+    }
+}

@@ -36,6 +36,9 @@ pub struct ContextOptions {
     pub memory_budget: Option<u64>,
     /// What is asked of the driver when the context opens its device itself.
     pub self_test: SelfTest,
+    /// Kernels that an earlier run compiled, from [`Context::compiled_kernels`]. Data that were damaged, or that belong to
+    /// another device or driver, are left aside.
+    pub compiled_kernels: Option<Vec<u8>>,
 }
 
 /// A device, its memory pool, its compiled kernels and its recorder. Cheap to clone; clones are the same context.
@@ -52,6 +55,7 @@ pub(super) struct Inner {
     pub(super) checked: bool,
     /// Memory is counted and nothing runs.
     pub(super) plan: bool,
+    pub(super) cache: Option<wgpu::PipelineCache>,
     pub(super) pool: Mutex<Pool>,
     pub(super) pipelines: Mutex<HashMap<PipelineKey, Arc<Pipeline>>>,
     pub(super) bind_groups: Mutex<HashMap<BindGroupKey, wgpu::BindGroup>>,
@@ -98,6 +102,7 @@ fn wanted_features() -> wgpu::Features {
         | wgpu::Features::SUBGROUP
         | wgpu::Features::IMMEDIATES
         | wgpu::Features::TIMESTAMP_QUERY
+        | wgpu::Features::PIPELINE_CACHE
         | wgpu::Features::EXPERIMENTAL_COOPERATIVE_MATRIX
 }
 
@@ -206,6 +211,7 @@ impl Context {
         let mut pool = Pool::default();
         pool.budget = options.memory_budget;
         let inner = Inner {
+            cache: super::compiled::cache(&device, options.compiled_kernels.as_deref()),
             device,
             queue,
             caps,

@@ -5,6 +5,7 @@
 
 mod adapter;
 mod caps;
+mod compiled;
 mod context;
 mod error_scope;
 mod memory;

@@ -106,7 +106,7 @@ impl Inner {
                 zero_initialize_workgroup_memory: self.checked,
                 ..Default::default()
             },
-            cache: None,
+            cache: self.cache.as_ref(),
         });
         let variant = label.clone();
         let failed =
