@@ -3,7 +3,7 @@
 //! `cargo bench --bench step -- [--layers N] [--size FxHxW] [--text N] [--precision P] [--runs N] [--adapter WHICH]`
 //!
 //! A denoising step is two passes of the transformer (prompt and negative prompt) and the sampler's update; a guided
-//! step also reads the attention map, sends its gradient to the latent, moves it, and reads again. Each is run once to
+//! step also reads the attention map, sends its gradient to the latent and moves it. Each is run once to
 //! compile, then for the wall clock, then once more with a timestamp around every dispatch, which gives the table by
 //! kernel. What the wall clock shows beyond the device's time is the host's share: recording, submitting, waiting.
 //!
@@ -110,6 +110,8 @@ fn run(args: &Args) -> Result<()> {
         updates: 1,
         threshold: f32::INFINITY,
         check_before: false,
+        // Also after the last step, which here is the only one.
+        unused_work: true,
         ..Guidance::default()
     };
     let control = Control {
