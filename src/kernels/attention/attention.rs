@@ -10,7 +10,7 @@ use super::cases;
 use super::output::AttentionOutput;
 use super::problem::AttentionProblem;
 use super::reference;
-use super::tiling::Tiling;
+use super::tiling::{Matrices, Tiling};
 use crate::gpu::Caps;
 use crate::kernels::{Gradient, Kernel, Launch, Slot, Tolerance, Variant, Work, run};
 use crate::shader::Source;
@@ -24,7 +24,7 @@ const TILING: Tiling = Tiling {
     vectors: 64,
     most_rows: 4,
     tiles: wgsl!("shared/attention.tiles.wgsl"),
-    matrices: Some(wgsl!("shared/attention.matrices.wgsl")),
+    matrices: Some(Matrices { modules: &[wgsl!("shared/attention.matrices.wgsl")], stages: 1 }),
     few: Some(wgsl!("shared/attention.few.wgsl")),
     own_keys: false,
 };

@@ -6,7 +6,7 @@
 use super::cases;
 use super::problem::{AttentionProblem, MAP_GRAD, MAP_GRAD_USES};
 use super::reference::{self, Upstream};
-use super::tiling::Tiling;
+use super::tiling::{Matrices, Tiling};
 use crate::gpu::Caps;
 use crate::kernels::{Gradient, Kernel, Launch, Slot, Tolerance, Variant, Work, run};
 use crate::shader::Source;
@@ -20,7 +20,10 @@ const TILING: Tiling = Tiling {
     vectors: 32,
     most_rows: 2,
     tiles: wgsl!("shared/attention_backward_dkv.tiles.wgsl"),
-    matrices: None,
+    matrices: Some(Matrices {
+        modules: &[wgsl!("shared/power_of_two.wgsl"), wgsl!("shared/attention_backward_dkv.matrices.wgsl")],
+        stages: 2,
+    }),
     few: None,
     own_keys: true,
 };

@@ -7,6 +7,7 @@ use crate::shader::Source;
 use crate::{Dtype, wgsl};
 
 const TILE: Source = wgsl!("shared/tile.wgsl");
+const TILE_MATRICES: Source = wgsl!("shared/tile_matrices.wgsl");
 const MATRIX_16: Source = wgsl!("shared/matrix.16.wgsl");
 const MATRIX_8: Source = wgsl!("shared/matrix.8.wgsl");
 
@@ -21,11 +22,19 @@ pub(super) struct Tiling {
     /// Module of a kernel whose workgroups own tiles.
     pub(super) tiles: Source,
     /// The same by cooperative matrices, where there is one.
-    pub(super) matrices: Option<Source>,
+    pub(super) matrices: Option<Matrices>,
     /// Module for few rows, where there is one: a workgroup owns all rows of a key head.
     pub(super) few: Option<Source>,
     /// Whether the rows are keys rather than queries.
     pub(super) own_keys: bool,
+}
+
+/// A way by cooperative matrices.
+pub(super) struct Matrices {
+    /// Module of the kernel, and what else it imports.
+    pub(super) modules: &'static [Source],
+    /// Tiles that it stages at a time.
+    pub(super) stages: u32,
 }
 
 /// Rows of a key head, and invocations of a workgroup, of a variant for few rows.
@@ -77,7 +86,8 @@ impl AttentionProblem {
                 Variant { subgroup: true, ..variant.module(how.rows) }
             })
         });
-        let matrices = plain.iter().filter_map(|variant| self.by_matrices(caps, how.matrices?, variant));
+        let matrices =
+            plain.iter().filter_map(|variant| self.by_matrices(caps, how.matrices.as_ref()?, variant));
         // A CPU's cooperative matrices are no faster than its vectors.
         if software {
             rows.chain(few).chain(tiles.filter(|_| own_rows.is_none())).chain(matrices).collect()
@@ -95,15 +105,15 @@ impl AttentionProblem {
     }
 
     /// The variant by cooperative matrices: four subgroups of one known size, f16, heads of whole matrices.
-    fn by_matrices(&self, caps: &Caps, module: Source, plain: &Variant) -> Option<Variant> {
+    fn by_matrices(&self, caps: &Caps, how: &Matrices, plain: &Variant) -> Option<Variant> {
         const WAVES: u32 = 4;
         let side = caps.matrix()?;
         let (lanes, _) = caps.subgroup.filter(|(low, high)| low == high)?;
         let width = self.shape.head_dim as u32;
-        // Keys, scores and weights as the module lays them out.
+        // Tiles, scores, weights, statistics of a tile's rows and flags, as the modules lay them out.
         let tile = 2 * side;
-        let staged = 2 * (tile * (width + 8)).max(WAVES * side * (side + 8));
-        let memory = staged + WAVES * side * (4 * (tile + 4) + 2 * (tile + 8)) + 8;
+        let staged = 2 * (how.stages * tile * (width + 8)).max(WAVES * side * (side + 8));
+        let memory = staged + WAVES * side * (4 * (tile + 4) + 2 * (tile + 8)) + 8 * tile + 8;
         let fits = plain.elem == Dtype::F16
             && width.is_multiple_of(side)
             && lanes.is_multiple_of(side)
@@ -111,8 +121,11 @@ impl AttentionProblem {
             && WAVES * lanes <= caps.max_invocations
             && memory <= caps.workgroup_memory;
         let shape = if side == 16 { MATRIX_16 } else { MATRIX_8 };
-        let variant = || plain.clone().workgroup(WAVES * lanes).with("WAVES", WAVES as usize);
-        fits.then(|| Variant { matrices: true, ..variant().module(shape).module(module) })
+        let variant = || {
+            let waves = plain.clone().workgroup(WAVES * lanes).with("WAVES", WAVES as usize);
+            how.modules.iter().fold(waves.module(shape).module(TILE_MATRICES), |v, &module| v.module(module))
+        };
+        fits.then(|| Variant { matrices: true, subgroup: true, ..variant() })
     }
 
     /// Grid of a variant of [`Self::tiled`].
