@@ -3,15 +3,17 @@
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test that cannot go on should stop loudly")]
 
 use foveal::autograd::{Attend, Attended, Block, Keep, LinearThen, Tape, Var};
+use foveal::gpu::AdapterClass;
 use foveal::kernels::Kernel;
 use foveal::kernels::attention::{
-    AttentionBackwardDkv, AttentionBackwardDq, AttentionOutput, AttentionProblem, AttentionShape, Mask, Mass,
-    Readout, Tables, attention, attention_backward_delta, attention_backward_dq, attention_merge,
+    Attention, AttentionBackwardDkv, AttentionBackwardDq, AttentionOutput, AttentionProblem, AttentionShape,
+    Mask, Mass, Readout, Tables, attention, attention_backward_delta, attention_backward_dq, attention_merge,
 };
 use foveal::tensor::Array;
 use foveal::{Context, Result, Tensor};
 use kernels_tests::golden::new_context;
 use kernels_tests::numerics::rng;
+use kernels_tests::synthetic;
 use pollster::block_on;
 use std::rc::Rc;
 
@@ -278,6 +280,35 @@ fn an_op_of_ones_own_gives_a_gradient_to_each_input() {
     assert!(message(vec![None]).contains("1 for 2 inputs"), "{}", message(vec![None]));
     let long = Some(tensor(&context, &[5], 0.1, 1.0));
     assert!(message(vec![None, long.clone()]).contains('5'), "{}", message(vec![None, long]));
+}
+
+#[test]
+fn keys_are_cut_into_parts_where_a_gpu_would_idle() {
+    let context = new_context().unwrap();
+    let shape = AttentionShape { batch: 1, heads: 14, kv_heads: 2, seq_q: 1, seq_kv: 1100, head_dim: 16 };
+    let readout = Readout { entropy: true, ..Readout::default() };
+    let one = AttentionProblem { readout, ..AttentionProblem::new(shape) };
+    let many = AttentionProblem::new(AttentionShape { seq_q: 16_384, ..shape });
+    let q = tensor(&context, &[1, 1, 14, 16], 0.1, 1.0);
+    let k = tensor(&context, &[1, 1100, 2, 16], 0.2, 1.0);
+    let v = tensor(&context, &[1, 1100, 2, 16], 0.3, 1.0);
+    let tables = Tables::default().upload(&context, &one).unwrap();
+    let attend = |kernel: &Attention| kernel.attend(&q, &k, &v, &tables).unwrap();
+    let whole = attend(&Attention::from(one.clone()));
+    let wide = |t: &Tensor| download(t).into_iter().map(f64::from).collect::<Vec<_>>();
+    for caps in synthetic::caps() {
+        let kernel = Attention::for_device(&one, &caps).unwrap();
+        let expected = if caps.class == AdapterClass::Software { 1 } else { 4 };
+        assert_eq!(kernel.parts, expected, "{}", caps.adapter);
+        assert_eq!(Attention::for_device(&many, &caps).unwrap().parts, 1, "{}", caps.adapter);
+        let found = attend(&kernel);
+        assert_near("o", &download(&found.o), &wide(&whole.o), 1e-6);
+        assert_near("stats", &download(&found.stats), &wide(&whole.stats), 1e-6);
+    }
+    let headless = AttentionProblem::new(AttentionShape { kv_heads: 0, ..shape });
+    assert!(synthetic::caps().iter().all(|caps| Attention::for_device(&headless, caps).is_err()));
+    let nothing = Attention { problem: one, parts: 0 };
+    assert!(nothing.attend(&q, &k, &v, &tables).is_err());
 }
 
 #[test]

@@ -32,7 +32,8 @@ fn row_sum(value: f32, lane: u32, row: u32) -> f32 {
 
 fn attend(wg: vec3<u32>, lane: u32) {
     let group = params.heads / params.kv_heads;
-    let place = Place(wg.z, wg.y, group);
+    let place = Place(sequence_of(wg.z), wg.y, group);
+    let out = Place(wg.z, wg.y, group);
     let rows = params.seq_q * group;
     let row = lane / SHARERS; // whose softmax the invocation shares
     let first = row * WG_SIZE + lane % SHARERS; // its scores there: this one and every SHARERS-th after it
@@ -40,8 +41,8 @@ fn attend(wg: vec3<u32>, lane: u32) {
         let at = query_at(place, min(n / HEAD_VEC, rows - 1u));
         queries[n] = widen4(q[at + n % HEAD_VEC]) * params.scale;
     }
-    let keys = mask_keys(0u, params.seq_q - 1u);
-    let end = min(keys.y, key_end(place.b));
+    let keys = keys_of(mask_keys(0u, params.seq_q - 1u), wg.z);
+    let end = keys.y;
     var acc: array<vec4<f32>, OWN>;
     var largest = LOWEST;
     var total = 0.0;
@@ -110,11 +111,11 @@ fn attend(wg: vec3<u32>, lane: u32) {
         factors[row] = inverse;
         if (row < rows) {
             let lse = select(LOWEST, largest + log(total), seen);
-            let at = row_at(place.b, place.kv_head * group + row % group, row / group);
+            let at = row_at(out.b, place.kv_head * group + row % group, row / group);
             stats[at] = lse;
             if (ENTROPY) {
                 let entropy = select(0.0, lse - weighted * inverse, seen);
-                stats[params.batch * params.heads * params.seq_q + at] = entropy;
+                stats[second_plane() + at] = entropy;
             }
         }
     }
@@ -123,7 +124,7 @@ fn attend(wg: vec3<u32>, lane: u32) {
         let n = lane + own * WG_SIZE;
         if (n < rows * HEAD_VEC) {
             let r = n / HEAD_VEC;
-            o[query_at(place, r) + n % HEAD_VEC] = narrow4(acc[own] * factors[r]);
+            o[query_at(out, r) + n % HEAD_VEC] = narrow4(acc[own] * factors[r]);
         }
     }
 }

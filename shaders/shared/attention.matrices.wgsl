@@ -21,14 +21,15 @@ fn operand(which: u32, place: Place, row: u32, d: u32) -> Elem4 {
 fn attend(wg: vec3<u32>, lane: u32) {
     let share = share_of(lane);
     let group = params.heads / params.kv_heads;
-    let place = Place(wg.z, wg.y, group);
+    let place = Place(sequence_of(wg.z), wg.y, group);
+    let out = Place(wg.z, wg.y, group);
     let rows = params.seq_q * group;
     let row0 = (wg.x + params.first_workgroup) * MATRIX * WAVES;
     let last_row = min(row0 + MATRIX * WAVES, rows) - 1u;
     let row = min(row0 + share.row, last_row);
     let h = place.kv_head * group + row % group;
-    let keys = mask_keys(row0 / group, last_row / group);
-    let end = min(keys.y, key_end(place.b));
+    let keys = keys_of(mask_keys(row0 / group, last_row / group), wg.z);
+    let end = keys.y;
     var query: array<Left, PARTS>;
     for (var d = 0u; d < PARTS; d++) {
         stage_own(0u, place, row0, last_row, d, lane);
@@ -103,7 +104,7 @@ fn attend(wg: vec3<u32>, lane: u32) {
     let seen = total > 0.0;
     let inverse = select(0.0, 1.0 / total, seen);
     let there = row0 + share.row < rows;
-    let q0 = query_at(place, row);
+    let q0 = query_at(out, row);
     for (var d = 0u; d < PARTS; d++) {
         workgroupBarrier();
         coopStoreT(acc[d], &scores[share.wave_scores], SCORE_STRIDE);
@@ -116,11 +117,11 @@ fn attend(wg: vec3<u32>, lane: u32) {
     }
     if (there && share.part == 0u) {
         let lse = select(LOWEST, reference + log(total), seen);
-        let at = row_at(place.b, h, row / group);
+        let at = row_at(out.b, h, row / group);
         stats[at] = lse;
         if (ENTROPY) {
             let entropy = select(0.0, lse - weighted * inverse, seen);
-            stats[params.batch * params.heads * params.seq_q + at] = entropy;
+            stats[second_plane() + at] = entropy;
         }
     }
 }

@@ -6,7 +6,7 @@ fn attend(wg: vec3<u32>, lane: u32) {
     let first = (wg.x + params.first_workgroup) * WG_SIZE * ROWS;
     let row0 = first + lane;
     let h = wg.y;
-    let b = wg.z;
+    let b = sequence_of(wg.z);
     let kv_head = h / (params.heads / params.kv_heads);
     var query: array<array<vec4<f32>, HEAD_VEC>, ROWS>;
     var acc: array<array<vec4<f32>, HEAD_VEC>, ROWS>;
@@ -21,8 +21,8 @@ fn attend(wg: vec3<u32>, lane: u32) {
         largest[r] = LOWEST;
     }
     let last = min(first + WG_SIZE * ROWS, params.seq_q) - 1u;
-    let keys = mask_keys(first, last);
-    let end = min(keys.y, key_end(b));
+    let keys = keys_of(mask_keys(first, last), wg.z);
+    let end = keys.y;
     for (var j0 = keys.x; j0 < end; j0 += WG_SIZE) {
         if (mask_hides(first, last, j0, min(j0 + WG_SIZE, end) - 1u)) {
             continue;
@@ -88,16 +88,16 @@ fn attend(wg: vec3<u32>, lane: u32) {
             // A row that sees no key gives 0 and the lowest lse.
             let seen = total[r] > 0.0;
             let inverse = select(0.0, 1.0 / total[r], seen);
-            let q0 = q_at(b, row, h);
+            let q0 = q_at(wg.z, row, h);
             for (var d = 0u; d < HEAD_VEC; d++) {
                 o[q0 + d] = narrow4(acc[r][d] * inverse);
             }
             let lse = select(LOWEST, largest[r] + log(total[r]), seen);
-            let at = row_at(b, h, row);
+            let at = row_at(wg.z, h, row);
             stats[at] = lse;
             if (ENTROPY) {
                 let entropy = select(0.0, lse - weighted[r] * inverse, seen);
-                stats[params.batch * params.heads * params.seq_q + at] = entropy;
+                stats[second_plane() + at] = entropy;
             }
         }
     }

@@ -21,6 +21,8 @@ struct Params {
     column_factor: f32,
     grad_entropy_at: u32,
     grad_mass_at: u32,
+    parts: u32, // of the keys; 1 where a workgroup passes over all of them
+    part_keys: u32, // keys of a part; the last may have fewer
     first_workgroup: u32,
 }
 
@@ -34,6 +36,22 @@ fn key_end(b: u32) -> u32 {
         return min(u32(tables[b]), params.seq_kv);
     }
     return params.seq_kv;
+}
+
+// Which sequence workgroup z works on: results are (parts, batch, ...).
+fn sequence_of(z: u32) -> u32 {
+    return z % params.batch;
+}
+
+// Of the keys from keys.x to keys.y those that workgroup z passes over.
+fn keys_of(keys: vec2<u32>, z: u32) -> vec2<u32> {
+    let first = z / params.batch * params.part_keys;
+    return vec2<u32>(max(keys.x, first), min(min(keys.y, key_end(sequence_of(z))), first + params.part_keys));
+}
+
+// Where the entropies begin.
+fn second_plane() -> u32 {
+    return params.parts * params.batch * params.heads * params.seq_q;
 }
 
 fn q_at(b: u32, i: u32, h: u32) -> u32 {

@@ -15,12 +15,13 @@ fn attend(wg: vec3<u32>, lane: u32) {
     let x = lane % SIDE;
     let y = lane / SIDE;
     let group = params.heads / params.kv_heads;
-    let place = Place(wg.z, wg.y, group);
+    let place = Place(sequence_of(wg.z), wg.y, group);
+    let out = Place(wg.z, wg.y, group);
     let rows = params.seq_q * group;
     let row0 = (wg.x + params.first_workgroup) * TILE;
     let last_row = min(row0 + TILE, rows) - 1u;
-    let keys = mask_keys(row0 / group, last_row / group);
-    let end = min(keys.y, key_end(place.b));
+    let keys = keys_of(mask_keys(row0 / group, last_row / group), wg.z);
+    let end = keys.y;
     var acc: array<array<vec4<f32>, COLUMNS>, 4>;
     var largest = vec4<f32>(LOWEST);
     var total = vec4<f32>();
@@ -87,7 +88,7 @@ fn attend(wg: vec3<u32>, lane: u32) {
             // A row that sees no key gives 0 and the lowest lse.
             let seen = total[r] > 0.0;
             let inverse = select(0.0, 1.0 / total[r], seen);
-            let q0 = query_at(place, row);
+            let q0 = query_at(out, row);
             for (var n = 0u; n < COLUMNS; n++) {
                 let d = x + n * SIDE;
                 if (d < HEAD_VEC) {
@@ -96,11 +97,11 @@ fn attend(wg: vec3<u32>, lane: u32) {
             }
             if (x == 0u) {
                 let lse = select(LOWEST, largest[r] + log(total[r]), seen);
-                let at = row_at(place.b, place.kv_head * group + row % group, row / group);
+                let at = row_at(out.b, place.kv_head * group + row % group, row / group);
                 stats[at] = lse;
                 if (ENTROPY) {
                     let entropy = select(0.0, lse - weighted[r] * inverse, seen);
-                    stats[params.batch * params.heads * params.seq_q + at] = entropy;
+                    stats[second_plane() + at] = entropy;
                 }
             }
         }

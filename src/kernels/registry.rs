@@ -17,6 +17,7 @@ macro_rules! registry {
 
 registry![
     super::attention::Attention,
+    super::attention::AttentionJoin,
     super::attention::AttentionMerge,
     super::attention::AttentionColumns,
     super::attention::AttentionColumnMass,

@@ -52,7 +52,7 @@ fn output(
     tables: Tables<'_>,
 ) -> Result<(), String> {
     let inputs = [q, k, v, packed(tables, &problem)?];
-    run.each(&Attention(problem), &inputs, |judge, out| judge.near("Y", &out[0], &y))
+    run.each(&Attention::from(problem), &inputs, |judge, out| judge.near("Y", &out[0], &y))
 }
 
 /// Rules and lengths as the kernels' own.
@@ -141,7 +141,7 @@ fn scores(a: &Arranged, run: &Runner<'_>, shown: &[f32]) -> Result<(), String> {
         let problem = problem(a, [1, 1, 1, a.seq_kv], mask);
         let tables = Tables { mask: a.bias_of(b, h), ..Tables::default() };
         let inputs = [q, k, v, packed(tables, &problem)?];
-        let kernel = Attention(problem);
+        let kernel = Attention::from(problem);
         run.each(&kernel, &inputs, |judge, out| judge.near("log-sum-exp", &out[1], &expected))
     })
 }
@@ -156,7 +156,7 @@ fn map(a: &Arranged, run: &Runner<'_>, shown: &[f32]) -> Result<(), String> {
         let tables = || Tables { mask: a.bias_of(b, h), ..Tables::default() };
         let inputs = [q.clone(), k.clone(), v, packed(tables(), &plain)?];
         // The statistics are those of each of the forward's variants, as exact as that one.
-        run.each(&Attention(plain.clone()), &inputs, |made, forward| {
+        run.each(&Attention::from(plain.clone()), &inputs, |made, forward| {
             let lse = &forward[1];
             let identity: Vec<f32> =
                 (0..seq_kv * seq_kv).map(|i| f32::from(u8::from(i / seq_kv == i % seq_kv))).collect();

@@ -4,18 +4,23 @@
 //! `(1 or 2, batch, heads, seq_q)` f32: lse in nats, entropy in nats. Memory written: `o` and `stats`, nothing of
 //! size `seq_q × seq_kv`. A row that sees no key gives `o = 0`, entropy 0 and the lowest finite lse.
 //!
+//! Few queries over many keys leave most of a GPU idle: there the keys are cut into `parts`, each with results of its
+//! own, `o` `(parts, batch, seq_q, heads, head_dim)` and `stats` `(1 or 2, parts, batch, heads, seq_q)`, which
+//! `attention_join` makes one.
+//!
 //! Source: Milakov & Gimelshein 2018 (running softmax); entropy as `lse − Σ p · score`.
 
+use super::attention_join::attention_join;
 use super::cases;
 use super::output::AttentionOutput;
-use super::problem::AttentionProblem;
+use super::problem::{AttentionProblem, AttentionShape};
 use super::reference;
 use super::tiling::{Matrices, Tiling};
-use crate::gpu::Caps;
+use crate::gpu::{AdapterClass, Caps};
 use crate::kernels::{Gradient, Kernel, Launch, Slot, Tolerance, Variant, Work, run};
 use crate::shader::Source;
 use crate::tensor::Array;
-use crate::{Dtype, Result, Tensor, wgsl};
+use crate::{Dtype, Error, Result, Tensor, wgsl};
 use rand_pcg::Pcg64;
 use std::fmt;
 
@@ -31,11 +36,70 @@ const TILING: Tiling = Tiling {
 
 /// The forward kernel of a problem.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Attention(pub AttentionProblem);
+pub struct Attention {
+    /// What is asked.
+    pub problem: AttentionProblem,
+    /// Parts of the keys, each with results of its own.
+    pub parts: usize,
+}
 
 impl fmt::Display for Attention {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "attention({})", self.0)
+        write!(f, "attention({}", self.problem)?;
+        if self.parts > 1 {
+            write!(f, ",parts={}", self.parts)?;
+        }
+        write!(f, ")")
+    }
+}
+
+impl From<AttentionProblem> for Attention {
+    /// The keys in one part.
+    fn from(problem: AttentionProblem) -> Self {
+        Self { problem, parts: 1 }
+    }
+}
+
+impl Attention {
+    /// As many parts as give a GPU some workgroups for each of its cores; one where there are enough without, or where
+    /// parts would be so short that joining them costs what they save.
+    pub fn for_device(problem: &AttentionProblem, caps: &Caps) -> Result<Self> {
+        problem.check(Self::STEM)?;
+        const WORKGROUPS: usize = 256;
+        const KEYS: usize = 256;
+        let whole = Self::from(problem.clone());
+        if caps.class == AdapterClass::Software {
+            return Ok(whole);
+        }
+        let workgroups = whole.variants(caps).first().map_or(1, |variant| {
+            let [x, y, z] = whole.launch(caps, variant).workgroups.map(|n| n as usize);
+            (x * y * z).max(1)
+        });
+        let parts = WORKGROUPS.div_ceil(workgroups).min(problem.shape.seq_kv / KEYS);
+        Ok(Self { parts: parts.max(1), ..whole })
+    }
+
+    /// Runs the kernel and joins what it gives of parts.
+    pub fn attend(&self, q: &Tensor, k: &Tensor, v: &Tensor, tables: &Tensor) -> Result<AttentionOutput> {
+        self.check()?;
+        let context = q.context();
+        let [o, stats] = self.outputs();
+        let o = Tensor::empty(context, o, q.dtype())?;
+        let stats = Tensor::empty(context, stats, Dtype::F32)?;
+        run(context, self, &[q, k, v, tables, &o, &stats])?;
+        match self.parts {
+            1 => Ok(AttentionOutput { o, stats }),
+            _ => attention_join(&o, &stats),
+        }
+    }
+
+    /// Shape of results: without a leading axis where there is one part.
+    fn outputs(&self) -> [Vec<usize>; 2] {
+        let AttentionShape { batch, heads, seq_q, head_dim, .. } = self.problem.shape;
+        let parts = if self.parts > 1 { vec![self.parts] } else { Vec::new() };
+        let o = [parts.clone(), vec![batch, seq_q, heads, head_dim]].concat();
+        let stats = [vec![self.problem.planes()], parts, vec![batch, heads, seq_q]].concat();
+        [o, stats]
     }
 }
 
@@ -46,38 +110,60 @@ impl Kernel for Attention {
     const SHADER: Source = wgsl!("attention/attention.wgsl");
 
     fn check(&self) -> Result<()> {
-        self.0.check(Self::STEM)
+        self.problem.check(Self::STEM)?;
+        let AttentionShape { batch, heads, seq_q, head_dim, .. } = self.problem.shape;
+        let elements = [batch, heads, seq_q, head_dim].iter().try_fold(self.parts, |n, &d| n.checked_mul(d));
+        let addressed = elements.is_some_and(|n| (1..u32::MAX as usize).contains(&n));
+        if !addressed || batch.saturating_mul(self.parts) > 65_535 {
+            return Err(Error::problem(
+                Self::STEM,
+                format!("{self}: at least one part; of all parts at most 65535 sequences and 2^32 elements"),
+            ));
+        }
+        Ok(())
     }
 
     fn slots(&self) -> Vec<Slot> {
-        let p = &self.0;
-        let write = |slot: Slot| Slot { access: crate::gpu::Access::Write, ..slot };
+        let p = &self.problem;
+        let [o, stats] = self.outputs();
         vec![
             p.slot_q("q"),
             p.slot_kv("k"),
             p.slot_kv("v"),
             p.slot_tables(),
-            write(p.slot_q("o")),
-            write(p.slot_stats("stats", p.planes())),
+            Slot::write("o", o),
+            Slot::write("stats", stats).f32(),
         ]
     }
 
     fn variants(&self, caps: &Caps) -> Vec<Variant> {
-        self.0.tiled(caps, &TILING, &["ENTROPY"], &[])
+        self.problem.tiled(caps, &TILING, &["ENTROPY"], &[])
     }
 
     fn launch(&self, _caps: &Caps, variant: &Variant) -> Launch {
-        self.0.launch_tiled(variant, &TILING)
+        self.problem.launch_tiled(variant, &TILING, self.parts)
     }
 
     fn reference(&self, inputs: &[Array]) -> Vec<Array> {
         let [q, k, v, tables] = inputs else { return Vec::new() };
-        let f = reference::forward(&self.0, q, k, v, tables);
-        vec![f.o, f.stats]
+        let [mut o, mut stats] = self.outputs().map(Array::zeros);
+        let keys = self.problem.part_keys(self.parts);
+        let plane = stats.data.len() / self.problem.planes();
+        for part in 0..self.parts {
+            let f =
+                reference::forward_of(&self.problem, &(part * keys..(part + 1) * keys), [q, k, v, tables]);
+            let len = f.o.data.len();
+            o.data[part * len..][..len].copy_from_slice(&f.o.data);
+            let len = plane / self.parts;
+            for (n, values) in f.stats.data.chunks(len).enumerate() {
+                stats.data[n * plane + part * len..][..len].copy_from_slice(values);
+            }
+        }
+        vec![o, stats]
     }
 
     fn inputs(&self, rng: &mut Pcg64) -> Vec<Array> {
-        let i = cases::inputs_for(&self.0, rng);
+        let i = cases::inputs_for(&self.problem, rng);
         vec![i.q, i.k, i.v, i.tables]
     }
 
@@ -91,15 +177,19 @@ impl Kernel for Attention {
     }
 
     fn cases() -> Vec<Self> {
-        cases::forward().into_iter().map(Self).collect()
+        let whole = cases::forward().into_iter().map(Self::from);
+        whole.chain(cases::in_parts().into_iter().map(|(parts, problem)| Self { problem, parts })).collect()
     }
 
     fn bench_cases() -> Vec<(&'static str, Self)> {
-        cases::bench(Default::default()).into_iter().map(|(n, p)| (n, Self(p))).collect()
+        let whole = cases::bench(Default::default()).into_iter().map(|(n, p)| (n, Self::from(p)));
+        let one = AttentionShape { batch: 1, heads: 28, kv_heads: 4, seq_q: 1, seq_kv: 5440, head_dim: 128 };
+        let in_parts = Self { problem: AttentionProblem::new(one), parts: 21 };
+        whole.chain([("qwen2.5-vl-7b, one token, keys in parts", in_parts)]).collect()
     }
 
     fn work(&self) -> Work {
-        Work { flops: 2.0 * self.0.product_flops(), bytes: self.0.bytes(2, 2) }
+        Work { flops: 2.0 * self.problem.product_flops(), bytes: self.problem.bytes(1 + self.parts, 2) }
     }
 }
 
@@ -111,12 +201,5 @@ pub fn attention(
     v: &Tensor,
     tables: &Tensor,
 ) -> Result<AttentionOutput> {
-    let kernel = Attention(problem.clone());
-    kernel.check()?;
-    let context = q.context();
-    let o = Tensor::empty(context, q.shape().clone(), q.dtype())?;
-    let s = &problem.shape;
-    let stats = Tensor::empty(context, [problem.planes(), s.batch, s.heads, s.seq_q], Dtype::F32)?;
-    run(context, &kernel, &[q, k, v, tables, &o, &stats])?;
-    Ok(AttentionOutput { o, stats })
+    Attention::for_device(problem, q.context().caps())?.attend(q, k, v, tables)
 }

@@ -67,7 +67,7 @@ impl Kernel for AttentionBackwardDq {
     }
 
     fn launch(&self, _caps: &Caps, variant: &Variant) -> Launch {
-        self.0.launch_tiled(variant, &TILING)
+        self.0.launch_tiled(variant, &TILING, 1)
     }
 
     fn reference(&self, inputs: &[Array]) -> Vec<Array> {

@@ -54,6 +54,23 @@ pub(super) fn forward() -> Vec<AttentionProblem> {
     ]
 }
 
+/// Keys in parts: some of which a mask, a length or the rounding to whole blocks leaves empty.
+pub(super) fn in_parts() -> Vec<(usize, AttentionProblem)> {
+    let new = AttentionProblem::new;
+    let entropy = Readout { entropy: true, ..Readout::default() };
+    vec![
+        (3, AttentionProblem { key_lengths: true, readout: entropy, ..new(shape(2, 7, 1, 1, 150, 128)) }),
+        (4, AttentionProblem { mask: Mask::Causal, ..new(shape(2, 4, 2, 19, 49, 32)) }),
+        (
+            2,
+            AttentionProblem {
+                mask: Mask::Temporal { tokens_per_frame: 6 },
+                ..new(shape(1, 2, 2, 24, 37, 64))
+            },
+        ),
+    ]
+}
+
 /// Every reduction alone and together, with and without a gradient of the output.
 pub(super) fn backward() -> Vec<AttentionProblem> {
     let new = AttentionProblem::new;

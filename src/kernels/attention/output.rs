@@ -1,6 +1,12 @@
-//! Results of the forward, and of merged parts.
+//! Results of the forward, and of parts that become one.
 
-use crate::{Result, Tensor};
+use super::problem::{AttentionProblem, MASKED};
+use crate::gpu::Caps;
+use crate::kernels::{Variant, elems, inputs, lanes};
+use crate::tensor::Array;
+use crate::{Dtype, Error, Result, Tensor};
+use rand_pcg::Pcg64;
+use std::fmt;
 
 /// What the forward returns.
 #[derive(Debug, Clone)]
@@ -22,5 +28,117 @@ impl AttentionOutput {
     pub fn entropy(&self) -> Result<Tensor> {
         let dims = self.stats.dims().get(1..).unwrap_or_default().to_vec();
         self.stats.narrow(1, 1)?.to_owned_copy()?.reshape(dims)
+    }
+}
+
+/// Sizes of the forward's results.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct OutputShape {
+    /// Independent sequences.
+    pub batch: usize,
+    /// Query heads.
+    pub heads: usize,
+    /// Queries of a sequence.
+    pub seq_q: usize,
+    /// Width of a head; a multiple of 4, up to 256.
+    pub head_dim: usize,
+    /// The statistics hold entropies.
+    pub entropy: bool,
+}
+
+impl fmt::Display for OutputShape {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { batch, heads, seq_q, head_dim, entropy } = self;
+        write!(f, "b={batch},h={heads},q={seq_q},d={head_dim},entropy={entropy}")
+    }
+}
+
+impl OutputShape {
+    /// As much of a problem as matters here.
+    pub(super) fn of(problem: &AttentionProblem) -> Self {
+        let s = &problem.shape;
+        let entropy = problem.readout.entropy;
+        Self { batch: s.batch, heads: s.heads, seq_q: s.seq_q, head_dim: s.head_dim, entropy }
+    }
+
+    /// Shapes of `o` and `stats`.
+    pub(super) fn dims(&self) -> [Vec<usize>; 2] {
+        let Self { batch, heads, seq_q, head_dim, entropy } = *self;
+        [vec![batch, seq_q, heads, head_dim], vec![1 + usize::from(entropy), batch, heads, seq_q]]
+    }
+
+    /// Rows of all heads.
+    pub(super) fn plane(&self) -> usize {
+        self.batch * self.heads * self.seq_q
+    }
+
+    pub(super) fn check(&self, kernel: &'static str, parts: usize) -> Result<()> {
+        let Self { batch, heads, seq_q, head_dim, .. } = *self;
+        let elements = [heads, seq_q, head_dim, parts].iter().try_fold(batch, |n, &d| n.checked_mul(d));
+        let sizes_fit = elements.is_some_and(|n| (1..u32::MAX as usize).contains(&n));
+        if !sizes_fit || heads > 65_535 || batch > 65_535 {
+            return Err(Error::problem(
+                kernel,
+                format!("{self}, {parts} parts: every size is at least 1, all together below 2^32"),
+            ));
+        }
+        if !head_dim.is_multiple_of(4) || head_dim > 256 {
+            return Err(Error::problem(
+                kernel,
+                format!("head_dim {head_dim}: a multiple of 4 up to 256 is needed"),
+            ));
+        }
+        Ok(())
+    }
+
+    pub(super) fn variants(&self, caps: &Caps) -> Vec<Variant> {
+        let plain = |elem| Variant::new(elem, lanes(caps)).with("HEAD_DIM", self.head_dim);
+        elems(caps, 4).into_iter().map(|elem| plain(elem).flag("ENTROPY", self.entropy)).collect()
+    }
+
+    /// Grid of one invocation for each vector of the results.
+    pub(super) fn workgroups(&self, variant: &Variant) -> [u32; 3] {
+        let items = (self.seq_q * (self.head_dim / 4)) as u32;
+        [items.div_ceil(variant.number("WG_SIZE").max(1)), self.heads as u32, self.batch as u32]
+    }
+
+    /// Results of one part: rows that see nothing of it, every `hidden`-th; lse and entropy of a few nats.
+    pub(super) fn inputs(&self, hidden: usize, rng: &mut Pcg64) -> [Array; 2] {
+        let [o, stats] = self.dims();
+        let stats = inputs::tame(rng, stats, 2.0);
+        let lowest = |at: usize| at < self.plane() && at.is_multiple_of(hidden);
+        let stats = Array::from_fn(stats.shape.clone(), |at| match lowest(at) {
+            true => f64::from(f32::MIN),
+            false => Dtype::F32.round(stats.data[at].abs()),
+        });
+        [inputs::tame(rng, o, 1.0), stats]
+    }
+
+    /// The results of all parts from the `o` and `stats` of each.
+    pub(super) fn joined(&self, parts: &[[&[f64]; 2]]) -> Vec<Array> {
+        let Self { heads, seq_q, head_dim, .. } = *self;
+        let plane = self.plane();
+        let [mut o, mut stats] = self.dims().map(Array::zeros);
+        for at in 0..plane {
+            let (b, h, i) = (at / (heads * seq_q), at / seq_q % heads, at % seq_q);
+            let lses = || parts.iter().map(|[_, stats]| stats[at]);
+            if lses().all(|lse| lse <= MASKED) {
+                stats.data[at] = f64::from(f32::MIN);
+                continue;
+            }
+            let lse = lses().map(f64::exp).sum::<f64>().ln();
+            stats.data[at] = lse;
+            let from = ((b * seq_q + i) * heads + h) * head_dim;
+            let mut mean = 0.0;
+            for [of_part, stats] in parts.iter().filter(|[_, stats]| stats[at] > MASKED) {
+                let weight = (stats[at] - lse).exp();
+                (from..from + head_dim).for_each(|d| o.data[d] += weight * of_part[d]);
+                mean += stats.get(plane + at).map_or(0.0, |entropy| weight * (stats[at] - entropy));
+            }
+            if self.entropy {
+                stats.data[plane + at] = lse - mean;
+            }
+        }
+        vec![o, stats]
     }
 }

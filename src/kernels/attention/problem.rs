@@ -135,6 +135,8 @@ struct Params {
     column_factor: f32,
     grad_entropy_at: u32,
     grad_mass_at: u32,
+    parts: u32,
+    part_keys: u32,
     first_workgroup: u32,
 }
 
@@ -304,8 +306,19 @@ impl AttentionProblem {
         elems(caps, 4).into_iter().map(variant).collect()
     }
 
+    /// Keys of each of some parts, whole blocks of a mask.
+    pub(super) fn part_keys(&self, parts: usize) -> usize {
+        self.shape.seq_kv.div_ceil(parts.max(1)).next_multiple_of(BLOCK)
+    }
+
     /// Parameters and grid over `items` (rows or keys) × `y` × `z`, cut along the items where the work is long.
     pub(super) fn launch(&self, variant: &Variant, items: usize, y: usize, z: usize) -> Launch {
+        self.launch_parts(variant, [items, y, z], 1)
+    }
+
+    /// The same with `parts` workgroups for what one would do with all keys.
+    pub(super) fn launch_parts(&self, variant: &Variant, grid: [usize; 3], parts: usize) -> Launch {
+        let [items, y, z] = grid;
         let s = &self.shape;
         let [_, mask_at, blocks_at, columns_at, rows_at, heads_at, _] = self.layout();
         let [grad_entropy_at, grad_mass_at, _] = self.map_grads_offsets();
@@ -338,11 +351,13 @@ impl AttentionProblem {
             column_factor: self.column_factor,
             grad_entropy_at: grad_entropy_at as u32,
             grad_mass_at: grad_mass_at as u32,
+            parts: parts as u32,
+            part_keys: self.part_keys(parts) as u32,
             first_workgroup: 0,
         };
         let rows = super::tiling::rows_of(variant);
         let groups = (items as u32).div_ceil(rows);
-        Launch::new(&params, [groups, y as u32, z as u32])
+        Launch::new(&params, [groups, y as u32, (z * parts) as u32])
             .split(0, std::mem::offset_of!(Params, first_workgroup))
     }
 

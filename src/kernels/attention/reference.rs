@@ -2,13 +2,13 @@
 
 use super::problem::{AttentionProblem, AttentionShape, MASKED, Mask, Mass};
 use crate::tensor::Array;
+use std::ops::Range;
 
-/// Scores of one row after mask and lengths; `None` where the key is not seen.
+/// Scores of one row after mask and lengths; `None` where the key is not seen, or not one of `keys`.
 fn row_scores(
     p: &AttentionProblem,
-    q: &Array,
-    k: &Array,
-    tables: &Array,
+    keys: &Range<usize>,
+    [q, k, tables]: [&Array; 3],
     (b, h, i): (usize, usize, usize),
 ) -> Vec<Option<f64>> {
     let AttentionShape { heads, kv_heads, seq_q, seq_kv, head_dim, .. } = p.shape;
@@ -34,7 +34,7 @@ fn row_scores(
     };
     let score = |j: usize| {
         let bias = bias(j);
-        (j < end && bias > MASKED).then(|| dot(j) * f64::from(p.scale) + bias)
+        (keys.contains(&j) && j < end && bias > MASKED).then(|| dot(j) * f64::from(p.scale) + bias)
     };
     (0..seq_kv).map(score).collect()
 }
@@ -53,14 +53,8 @@ impl Row {
     }
 }
 
-pub(super) fn row(
-    p: &AttentionProblem,
-    q: &Array,
-    k: &Array,
-    tables: &Array,
-    at: (usize, usize, usize),
-) -> Row {
-    let scores = row_scores(p, q, k, tables, at);
+fn row(p: &AttentionProblem, keys: &Range<usize>, inputs: [&Array; 3], at: (usize, usize, usize)) -> Row {
+    let scores = row_scores(p, keys, inputs, at);
     let largest = scores.iter().flatten().copied().fold(f64::NEG_INFINITY, f64::max);
     if largest == f64::NEG_INFINITY {
         let zeros = vec![0.0; scores.len()];
@@ -78,13 +72,23 @@ pub(super) fn rows(
     q: &Array,
     k: &Array,
     tables: &Array,
+    f: impl FnMut((usize, usize, usize), Row),
+) {
+    rows_of(p, &(0..p.shape.seq_kv), [q, k, tables], f);
+}
+
+/// The same as if there were no other keys than these.
+fn rows_of(
+    p: &AttentionProblem,
+    keys: &Range<usize>,
+    inputs: [&Array; 3],
     mut f: impl FnMut((usize, usize, usize), Row),
 ) {
     let AttentionShape { batch, heads, seq_q, .. } = p.shape;
     for b in 0..batch {
         for h in 0..heads {
             for i in 0..seq_q {
-                f((b, h, i), row(p, q, k, tables, (b, h, i)));
+                f((b, h, i), row(p, keys, inputs, (b, h, i)));
             }
         }
     }
@@ -99,6 +103,15 @@ pub(super) struct Forward {
 }
 
 pub(super) fn forward(p: &AttentionProblem, q: &Array, k: &Array, v: &Array, tables: &Array) -> Forward {
+    forward_of(p, &(0..p.shape.seq_kv), [q, k, v, tables])
+}
+
+/// The same as if there were no other keys than these.
+pub(super) fn forward_of(
+    p: &AttentionProblem,
+    keys: &Range<usize>,
+    [q, k, v, tables]: [&Array; 4],
+) -> Forward {
     let AttentionShape { batch, heads, kv_heads, seq_q, seq_kv, head_dim } = p.shape;
     let [_, _, _, columns_at, rows_at, heads_at, _] = p.layout();
     let groups = p.readout.columns;
@@ -108,7 +121,7 @@ pub(super) fn forward(p: &AttentionProblem, q: &Array, k: &Array, v: &Array, tab
     let planes = if p.readout.mass == Some(Mass::Max) { 2 } else { 1 };
     let mut mass = Array::zeros([planes, batch, seq_kv]);
     let mut any = vec![false; batch * seq_kv];
-    rows(p, q, k, tables, |(b, h, i), row| {
+    rows_of(p, keys, [q, k, tables], |(b, h, i), row| {
         let kv_head = h / (heads / kv_heads);
         for (j, &prob) in row.p.iter().enumerate() {
             let v0 = ((b * seq_kv + j) * kv_heads + kv_head) * head_dim;

@@ -128,16 +128,17 @@ impl AttentionProblem {
         fits.then(|| Variant { matrices: true, subgroup: true, ..variant() })
     }
 
-    /// Grid of a variant of [`Self::tiled`].
-    pub(super) fn launch_tiled(&self, variant: &Variant, how: &Tiling) -> Launch {
+    /// Grid of a variant of [`Self::tiled`], the keys in `parts`.
+    pub(super) fn launch_tiled(&self, variant: &Variant, how: &Tiling, parts: usize) -> Launch {
         let s = &self.shape;
         let by_few = how.few.is_some_and(|few| variant.modules.contains(&few));
         let by_tiles = variant.number("SIDE") > 0 || variant.matrices || by_few;
-        match (how.own_keys, by_tiles) {
-            (true, _) => self.launch(variant, s.seq_kv, s.kv_heads, s.batch),
+        let grid = match (how.own_keys, by_tiles) {
+            (true, _) => [s.seq_kv, s.kv_heads, s.batch],
             // Query heads that share a key head are rows of one tile.
-            (false, true) => self.launch(variant, s.seq_q * (s.heads / s.kv_heads), s.kv_heads, s.batch),
-            (false, false) => self.launch(variant, s.seq_q, s.heads, s.batch),
-        }
+            (false, true) => [s.seq_q * (s.heads / s.kv_heads), s.kv_heads, s.batch],
+            (false, false) => [s.seq_q, s.heads, s.batch],
+        };
+        self.launch_parts(variant, grid, parts)
     }
 }
