@@ -10,17 +10,15 @@
 //!
 //! Source: Milakov & Gimelshein 2018 (running softmax); entropy as `lse − Σ p · score`.
 
-use super::attention_join::attention_join;
 use super::cases;
-use super::output::AttentionOutput;
 use super::problem::{AttentionProblem, AttentionShape};
 use super::reference;
 use super::tiling::{Matrices, Tiling};
-use crate::gpu::{AdapterClass, Caps};
-use crate::kernels::{Gradient, Kernel, Launch, Slot, Tolerance, Variant, Work, run};
+use crate::gpu::Caps;
+use crate::kernels::{Gradient, Kernel, Launch, Slot, Tolerance, Variant, Work};
 use crate::shader::Source;
 use crate::tensor::Array;
-use crate::{Dtype, Error, Result, Tensor, wgsl};
+use crate::{Dtype, Error, Result, wgsl};
 use rand_pcg::Pcg64;
 use std::fmt;
 
@@ -61,40 +59,8 @@ impl From<AttentionProblem> for Attention {
 }
 
 impl Attention {
-    /// As many parts as give a GPU some workgroups for each of its cores; one where there are enough without, or where
-    /// parts would be so short that joining them costs what they save.
-    pub fn for_device(problem: &AttentionProblem, caps: &Caps) -> Result<Self> {
-        problem.check(Self::STEM)?;
-        const WORKGROUPS: usize = 256;
-        const KEYS: usize = 256;
-        let whole = Self::from(problem.clone());
-        if caps.class == AdapterClass::Software {
-            return Ok(whole);
-        }
-        let workgroups = whole.variants(caps).first().map_or(1, |variant| {
-            let [x, y, z] = whole.launch(caps, variant).workgroups.map(|n| n as usize);
-            (x * y * z).max(1)
-        });
-        let parts = WORKGROUPS.div_ceil(workgroups).min(problem.shape.seq_kv / KEYS);
-        Ok(Self { parts: parts.max(1), ..whole })
-    }
-
-    /// Runs the kernel and joins what it gives of parts.
-    pub fn attend(&self, q: &Tensor, k: &Tensor, v: &Tensor, tables: &Tensor) -> Result<AttentionOutput> {
-        self.check()?;
-        let context = q.context();
-        let [o, stats] = self.outputs();
-        let o = Tensor::empty(context, o, q.dtype())?;
-        let stats = Tensor::empty(context, stats, Dtype::F32)?;
-        run(context, self, &[q, k, v, tables, &o, &stats])?;
-        match self.parts {
-            1 => Ok(AttentionOutput { o, stats }),
-            _ => attention_join(&o, &stats),
-        }
-    }
-
     /// Shape of results: without a leading axis where there is one part.
-    fn outputs(&self) -> [Vec<usize>; 2] {
+    pub(super) fn outputs(&self) -> [Vec<usize>; 2] {
         let AttentionShape { batch, heads, seq_q, head_dim, .. } = self.problem.shape;
         let parts = if self.parts > 1 { vec![self.parts] } else { Vec::new() };
         let o = [parts.clone(), vec![batch, seq_q, heads, head_dim]].concat();
@@ -191,15 +157,4 @@ impl Kernel for Attention {
     fn work(&self) -> Work {
         Work { flops: 2.0 * self.problem.product_flops(), bytes: self.problem.bytes(1 + self.parts, 2) }
     }
-}
-
-/// Runs the forward. `tables` comes from [`super::Tables::upload`] for the same problem.
-pub fn attention(
-    problem: &AttentionProblem,
-    q: &Tensor,
-    k: &Tensor,
-    v: &Tensor,
-    tables: &Tensor,
-) -> Result<AttentionOutput> {
-    Attention::for_device(problem, q.context().caps())?.attend(q, k, v, tables)
 }
