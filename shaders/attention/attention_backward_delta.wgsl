@@ -30,7 +30,7 @@ fn attention_backward_delta(@builtin(workgroup_id) wg: vec3<u32>, @builtin(local
     let lse = forward_stats[at];
     var delta = 0.0;
     if (UPSTREAM) {
-        for (var d = 0u; d < HEAD_VEC; d++) {
+        for (var d = 0u; d < params.head_vec; d++) {
             delta += dot(widen4(o[q0 + d]), widen4(d_o[q0 + d]));
         }
     }
@@ -44,7 +44,7 @@ fn attention_backward_delta(@builtin(workgroup_id) wg: vec3<u32>, @builtin(local
             if (wanted(j)) {
                 let k0 = kv_at(b, j, h / (params.heads / params.kv_heads));
                 var s = 0.0;
-                for (var d = 0u; d < HEAD_VEC; d++) {
+                for (var d = 0u; d < params.head_vec; d++) {
                     s += dot(widen4(q[q0 + d]), widen4(k[k0 + d]));
                 }
                 let bias = mask_bias(b, h, i, j);

@@ -10,7 +10,7 @@ fn probability(b: u32, h: u32, i: u32, j: u32) -> f32 {
     let q0 = q_at(b, i, h);
     let k0 = kv_at(b, j, h / (params.heads / params.kv_heads));
     var s = 0.0;
-    for (var d = 0u; d < HEAD_VEC; d++) {
+    for (var d = 0u; d < params.head_vec; d++) {
         s += dot(widen4(q[q0 + d]), widen4(k[k0 + d]));
     }
     let bias = mask_bias(b, h, i, j);

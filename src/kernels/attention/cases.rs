@@ -54,17 +54,20 @@ pub(super) fn forward() -> Vec<AttentionProblem> {
     ]
 }
 
-/// Keys in parts: some of which a mask, a length or the rounding to whole blocks leaves empty.
+/// Keys in parts: some of which a mask, a length or the rounding to whole blocks leaves empty. Constants are those of
+/// cases above, so that no pipeline is compiled for them alone.
 pub(super) fn in_parts() -> Vec<(usize, AttentionProblem)> {
     let new = AttentionProblem::new;
     let entropy = Readout { entropy: true, ..Readout::default() };
     vec![
-        (3, AttentionProblem { key_lengths: true, readout: entropy, ..new(shape(2, 7, 1, 1, 150, 128)) }),
-        (4, AttentionProblem { mask: Mask::Causal, ..new(shape(2, 4, 2, 19, 49, 32)) }),
+        (5, AttentionProblem { mask: Mask::Causal, key_lengths: true, ..new(shape(2, 7, 1, 1, 150, 128)) }),
+        (4, AttentionProblem { mask: Mask::Causal, ..new(shape(1, 4, 2, 19, 49, 24)) }),
+        (3, AttentionProblem { readout: entropy, key_lengths: true, ..new(shape(2, 2, 1, 18, 70, 128)) }),
         (
             2,
             AttentionProblem {
                 mask: Mask::Temporal { tokens_per_frame: 6 },
+                readout: entropy,
                 ..new(shape(1, 2, 2, 24, 37, 64))
             },
         ),
