@@ -79,8 +79,8 @@ const DEFECTS: &[Planted] = &[
         stem: "matmul",
         variants: "matmul.rows",
         class: None,
-        part: "for (var i = 0u; i < inputs; i++)",
-        by: "for (var i = 0u; i + 1u < inputs; i++)",
+        part: "for (var i = range.x; i < range.y; i++)",
+        by: "for (var i = range.x; i + 1u < range.y; i++)",
     },
     Planted {
         name: "one result that is not a number",

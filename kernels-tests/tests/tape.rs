@@ -9,8 +9,9 @@ use foveal::kernels::attention::{
     Attention, AttentionBackwardDkv, AttentionBackwardDq, AttentionOutput, AttentionProblem, AttentionShape,
     Mask, Mass, Readout, Tables, attention, attention_backward_delta, attention_backward_dq, attention_merge,
 };
+use foveal::kernels::matmul::{Epilogue, Layout, Matmul};
 use foveal::tensor::Array;
-use foveal::{Context, Result, Tensor};
+use foveal::{Context, Dtype, Result, Tensor};
 use kernels_tests::golden::new_context;
 use kernels_tests::numerics::rng;
 use kernels_tests::synthetic;
@@ -309,6 +310,28 @@ fn keys_are_cut_into_parts_where_a_gpu_would_idle() {
     assert!(synthetic::caps().iter().all(|caps| Attention::for_device(&headless, caps).is_err()));
     let nothing = Attention { problem: one, parts: 0 };
     assert!(nothing.attend(&q, &k, &v, &tables).is_err());
+}
+
+#[test]
+fn inner_sizes_are_cut_into_parts_where_a_gpu_would_idle() {
+    let context = new_context().unwrap();
+    let (m, n, k) = (40, 24, 2200);
+    let (x, w) = (tensor(&context, &[m, k], 0.1, 0.1), tensor(&context, &[k, n], 0.2, 0.1));
+    let plain = Matmul { m, n, k, layout: Layout::Columns, epilogue: Epilogue::None, parts: 1 };
+    let expected: Vec<f64> = download(&plain.multiply(&x, &w).unwrap()).into_iter().map(f64::from).collect();
+    for caps in synthetic::caps() {
+        let for_device = |matmul: &Matmul| matmul.clone().for_device(&caps, Dtype::F32).unwrap();
+        let cut = for_device(&plain);
+        assert_eq!(cut.parts, if caps.class == AdapterClass::Software { 1 } else { 4 }, "{}", caps.adapter);
+        assert_eq!(for_device(&Matmul { m: 4096, n: 4096, ..plain.clone() }).parts, 1, "{}", caps.adapter);
+        assert_eq!(for_device(&Matmul { epilogue: Epilogue::Bias, ..plain.clone() }).parts, 1);
+        assert_near("product", &download(&cut.multiply(&x, &w).unwrap()), &expected, 2e-6);
+    }
+    for wrong in
+        [Matmul { parts: 0, ..plain.clone() }, Matmul { parts: 2, epilogue: Epilogue::Bias, ..plain.clone() }]
+    {
+        assert!(wrong.multiply(&x, &w).is_err());
+    }
 }
 
 #[test]

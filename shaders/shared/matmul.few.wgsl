@@ -1,33 +1,34 @@
-// Few rows: a workgroup computes all of them, at most ROWS, for TILE_PACKS packs of columns. PARTS invocations share the
+// Few rows: a workgroup computes all of them, at most ROWS, for TILE_PACKS packs of columns. SHARERS invocations share the
 // inner size of a pack, so that a row keeps many of them busy and every weight is read once; their sums meet at the end.
-const PARTS: u32 = WG_SIZE / TILE_PACKS;
+const SHARERS: u32 = WG_SIZE / TILE_PACKS;
 
-var<workgroup> sums: array<Pack, ROWS * WG_SIZE>; // (ROWS, TILE_PACKS, PARTS)
+var<workgroup> sums: array<Pack, ROWS * WG_SIZE>; // (ROWS, TILE_PACKS, SHARERS)
 
 fn multiply(wg: vec3<u32>, lane: u32) {
     let inputs = params.k / PACK;
     // Neighbouring invocations read neighbouring weights.
-    let part = select(lane / TILE_PACKS, lane % PARTS, ALONG_INPUTS);
-    let own = select(lane % TILE_PACKS, lane / PARTS, ALONG_INPUTS);
+    let sharer = select(lane / TILE_PACKS, lane % SHARERS, ALONG_INPUTS);
+    let own = select(lane % TILE_PACKS, lane / SHARERS, ALONG_INPUTS);
     let pack0 = wg.x * TILE_PACKS;
     let row0 = (wg.y + params.first_workgroup) * ROWS;
     var acc: array<Pack, ROWS>;
-    for (var i = part; i < inputs; i += PARTS) {
+    let range = inputs_of_part();
+    for (var i = range.x + sharer; i < range.y; i += SHARERS) {
         let block = weight_block(weight_tile(i, pack0 + own, lane), 0u);
         for (var r = 0u; r < ROWS; r++) {
             acc[r] += product(widen(x[min(row0 + r, params.m - 1u) * inputs + i]), block);
         }
     }
     for (var r = 0u; r < ROWS; r++) {
-        sums[r * WG_SIZE + own * PARTS + part] = acc[r];
+        sums[r * WG_SIZE + own * SHARERS + sharer] = acc[r];
     }
     workgroupBarrier();
     for (var at = lane; at < ROWS * TILE_PACKS; at += WG_SIZE) {
         let row = row0 + at / TILE_PACKS;
         let pack = pack0 + at % TILE_PACKS;
         var total = Pack();
-        for (var p = 0u; p < PARTS; p++) {
-            total += sums[at * PARTS + p];
+        for (var s = 0u; s < SHARERS; s++) {
+            total += sums[at * SHARERS + s];
         }
         if (row < params.m && pack < params.n / PACK) {
             store(row, pack, total);

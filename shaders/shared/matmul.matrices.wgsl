@@ -23,14 +23,15 @@ fn multiply(wg: vec3<u32>, lane: u32) {
     let wave_row = (wave / 2u) * SPAN * MATRIX;
     let wave_column = (wave % 2u) * SPAN * MATRIX;
     var acc: array<array<Sum, SPAN>, SPAN>;
-    for (var i = 0u; i < inputs; i += DEPTH / PACK) {
+    let range = inputs_of_part();
+    for (var i = range.x; i < range.y; i += DEPTH / PACK) {
         workgroupBarrier();
         for (var at = lane; at < TILE_M * (DEPTH / PACK); at += WG_SIZE) {
             let row = at / (DEPTH / PACK);
             let d = at % (DEPTH / PACK);
             // Past the inner size one factor is zero and the other anything finite.
             var value = ElemPack();
-            if (i + d < inputs) {
+            if (i + d < range.y) {
                 value = x[min(row0 + row, params.m - 1u) * inputs + i + d];
             }
             let to = row * LEFT_STRIDE + d * PACK;

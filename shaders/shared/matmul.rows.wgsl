@@ -7,7 +7,8 @@ fn multiply(wg: vec3<u32>, lane: u32) {
     // Row r of an invocation lies WG_SIZE rows after row r - 1: stores of a workgroup stay close together.
     let row0 = (wg.y + params.first_workgroup) * WG_SIZE * ROWS + lane;
     var acc: array<array<Pack, TILE_PACKS>, ROWS>;
-    for (var i = 0u; i < inputs; i++) {
+    let range = inputs_of_part();
+    for (var i = range.x; i < range.y; i++) {
         var xv: array<Pack, ROWS>;
         for (var r = 0u; r < ROWS; r++) {
             xv[r] = widen(x[min(row0 + r * WG_SIZE, params.m - 1u) * inputs + i]);

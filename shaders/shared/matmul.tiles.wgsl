@@ -16,14 +16,15 @@ fn multiply(wg: vec3<u32>, lane: u32) {
     let row0 = (wg.y + params.first_workgroup) * TILE_M;
     let pack0 = wg.x * TILE_N;
     var acc: array<array<Pack, TILE_PACKS>, ROWS>;
-    for (var i = 0u; i < inputs; i += PARTS) {
+    let range = inputs_of_part();
+    for (var i = range.x; i < range.y; i += PARTS) {
         workgroupBarrier();
         for (var at = lane; at < PARTS * TILE_M; at += WG_SIZE) {
             let d = at % PARTS;
             let row = min(row0 + at / PARTS, params.m - 1u);
             // Past the inner size one factor is zero and the other anything finite.
             var value = Pack();
-            if (i + d < inputs) {
+            if (i + d < range.y) {
                 value = widen(x[row * inputs + i + d]);
             }
             left[d * TILE_M + at / PARTS] = value;

@@ -5,6 +5,9 @@
 //! `dx = dy · w`); `y (m, n)`; `bias (n)` and `gate (groups, n)` in f32. Memory written: `y`, and for
 //! [`Epilogue::BiasGelu`] the value before the gelu, which its gradient needs.
 //!
+//! Long inner sizes and few results, such as gradients of weights, leave most of a GPU idle: there the inner size is cut
+//! into `parts`, `y (parts, m, n)` in f32 holds the share of each, and their sum is the product.
+//!
 //! `w` may be stored in f16 or bf16 while `x` and `y` are f32. Sizes that are multiples of four are read four at a time;
 //! bf16 needs them.
 //!
@@ -13,17 +16,17 @@
 use super::tile::{Sharing, Tile};
 use crate::gpu::Caps;
 use crate::kernels::rowwise::pack_module;
-use crate::kernels::{Gradient, Kernel, Launch, Slot, Tolerance, Variant, Work, elems, inputs, run};
+use crate::kernels::{Gradient, Kernel, Launch, Slot, Tolerance, Variant, Work, elems, inputs};
 use crate::shader::Source;
 use crate::tensor::Array;
-use crate::{Dtype, Error, Result, Tensor, wgsl};
+use crate::{Dtype, Error, Result, wgsl};
 use rand_pcg::Pcg64;
 use std::fmt;
 
 const MATRIX_16: Source = wgsl!("shared/matrix.16.wgsl");
 const MATRIX_8: Source = wgsl!("shared/matrix.8.wgsl");
-/// Rows of any width after which a binding may begin: 256 bytes of the smallest element, at the least.
-const ROWS_APART: usize = 128;
+/// Inputs of a part are a multiple of this, the most that a way to share the work takes at a time.
+const PART_STEP: usize = 32;
 const FEW_ROWS: Source = wgsl!("shared/matmul.few.wgsl");
 
 /// How the weight lies in memory.
@@ -64,8 +67,10 @@ pub struct Matmul {
     pub k: usize,
     /// How `w` lies.
     pub layout: Layout,
-    /// What is done before storing.
+    /// What is done before storing; nothing where there are several parts.
     pub epilogue: Epilogue,
+    /// Parts of the inner size.
+    pub parts: usize,
 }
 
 #[repr(C)]
@@ -75,23 +80,33 @@ struct Params {
     n: u32,
     k: u32,
     rows_per_group: u32,
+    part_inputs: u32,
     first_workgroup: u32,
 }
 
 impl fmt::Display for Matmul {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { m, n, k, layout, epilogue } = self;
-        write!(f, "matmul(m={m},n={n},k={k},layout={layout:?},epilogue={epilogue:?})")
+        let Self { m, n, k, layout, epilogue, parts } = self;
+        write!(f, "matmul(m={m},n={n},k={k},layout={layout:?},epilogue={epilogue:?}")?;
+        if *parts > 1 {
+            write!(f, ",parts={parts}")?;
+        }
+        write!(f, ")")
     }
 }
 
 impl Matmul {
+    /// Inputs of a part: whole tiles of every way to share the work.
+    pub(super) fn part_inputs(&self) -> usize {
+        if self.parts > 1 { self.k.div_ceil(self.parts).next_multiple_of(PART_STEP) } else { self.k }
+    }
+
     /// Elements taken at a time along `k` and `n`.
     pub(super) fn pack(&self) -> usize {
         if self.n.is_multiple_of(4) && self.k.is_multiple_of(4) { 4 } else { 1 }
     }
 
-    fn groups(&self) -> usize {
+    pub(super) fn groups(&self) -> usize {
         match self.epilogue {
             Epilogue::BiasGateResidual { groups } => groups,
             _ => 1,
@@ -119,6 +134,18 @@ impl Kernel for Matmul {
                 format!("m={m}, n={n}, k={k}: sizes are 1.. and products below 2^32"),
             ));
         }
+        if self.parts == 0 || (self.parts > 1 && self.epilogue != Epilogue::None) || self.parts > 65_535 {
+            return Err(Error::problem(
+                Self::STEM,
+                format!("{self}: one part with an epilogue, otherwise 1 to 65535"),
+            ));
+        }
+        if !fits(m * n, self.parts) {
+            return Err(Error::problem(
+                Self::STEM,
+                format!("{self}: results of all parts are 2^32 and more"),
+            ));
+        }
         if self.groups() == 0 || !m.is_multiple_of(self.groups()) {
             return Err(Error::problem(
                 Self::STEM,
@@ -132,6 +159,9 @@ impl Kernel for Matmul {
         let Self { m, n, k, .. } = *self;
         let w = if self.layout == Layout::Rows { [n, k] } else { [k, n] };
         let mut slots = vec![Slot::read("x", [m, k]), Slot::read("w", w).weight(), Slot::write("y", [m, n])];
+        if self.parts > 1 {
+            slots[2] = Slot::write("y", [self.parts, m, n]).f32();
+        }
         if self.epilogue != Epilogue::None {
             slots.push(Slot::read("bias", [n]).f32());
         }
@@ -149,6 +179,7 @@ impl Kernel for Matmul {
 
     fn variants(&self, caps: &Caps) -> Vec<Variant> {
         let epilogue = match self.epilogue {
+            Epilogue::None if self.parts > 1 => wgsl!("shared/epilogue.parts.wgsl"),
             Epilogue::None => wgsl!("shared/epilogue.none.wgsl"),
             Epilogue::Bias => wgsl!("shared/epilogue.bias.wgsl"),
             Epilogue::BiasGelu => wgsl!("shared/epilogue.bias_gelu.wgsl"),
@@ -237,6 +268,7 @@ impl Kernel for Matmul {
             n: self.n as u32,
             k: self.k as u32,
             rows_per_group: (self.m / self.groups()) as u32,
+            part_inputs: self.part_inputs() as u32,
             first_workgroup: 0,
         };
         let [tile_m, tile_n] = if variant.matrices {
@@ -250,7 +282,7 @@ impl Kernel for Matmul {
                 side => [side * variant.number("ROWS"), side * columns],
             }
         };
-        let grid = [params.n.div_ceil(tile_n.max(1)), params.m.div_ceil(tile_m.max(1)), 1];
+        let grid = [params.n.div_ceil(tile_n.max(1)), params.m.div_ceil(tile_m.max(1)), self.parts as u32];
         Launch::new(&params, grid).split(1, std::mem::offset_of!(Params, first_workgroup))
     }
 
@@ -261,6 +293,15 @@ impl Kernel for Matmul {
             Layout::Rows => w.data[col * k + i],
             Layout::Columns => w.data[i * n + col],
         };
+        if self.parts > 1 {
+            let inputs = self.part_inputs();
+            let share = |at: usize| {
+                let (part, row, col) = (at / n / m, at / n % m, at % n);
+                let own = part * inputs..((part + 1) * inputs).min(k);
+                own.map(|i| x.data[row * k + i] * weight(i, col)).sum::<f64>()
+            };
+            return vec![Array::from_fn([self.parts, m, n], share)];
+        }
         let bias = |col: usize| rest.first().map_or(0.0, |b| b.data[col]);
         let pre = Array::from_fn([m, n], |at| {
             let (row, col) = (at / n, at % n);
@@ -304,7 +345,7 @@ impl Kernel for Matmul {
     fn gradient_of(&self) -> Option<Gradient> {
         // With the other layout a product is the gradient of a product by its input.
         let problem = Self { layout: Layout::Rows, ..self.clone() };
-        if self.layout != Layout::Columns || self.epilogue != Epilogue::None {
+        if self.layout != Layout::Columns || self.epilogue != Epilogue::None || self.parts > 1 {
             return None;
         }
         // dx (m, n) = dy (m, k) · w (k, n): L(x) = Σ dy ⊙ (x wᵀ) with x (m, n), w (k, n).
@@ -317,7 +358,8 @@ impl Kernel for Matmul {
 
     fn cases() -> Vec<Self> {
         use Epilogue::{Bias, BiasGateResidual, BiasGelu, BiasResidual, None};
-        let case = |m, n, k, layout, epilogue| Self { m, n, k, layout, epilogue };
+        let case = |m, n, k, layout, epilogue| Self { m, n, k, layout, epilogue, parts: 1 };
+        let in_parts = |parts, case: Self| Self { parts, ..case };
         vec![
             case(1, 1, 1, Layout::Rows, None),
             case(1, 9, 33, Layout::Columns, None),
@@ -335,11 +377,16 @@ impl Kernel for Matmul {
             case(5, 44, 72, Layout::Columns, None),
             case(130, 68, 64, Layout::Rows, BiasGelu),
             case(34, 36, 32, Layout::Rows, BiasGateResidual { groups: 2 }),
+            // In parts: the last shorter, of one step, and empty.
+            in_parts(3, case(40, 36, 168, Layout::Columns, None)),
+            in_parts(2, case(37, 19, 63, Layout::Rows, None)),
+            in_parts(4, case(2, 36, 36, Layout::Rows, None)),
         ]
     }
 
     fn bench_cases() -> Vec<(&'static str, Self)> {
-        let case = |m, n, k, layout, epilogue| Self { m, n, k, layout, epilogue };
+        let case = |m, n, k, layout, epilogue| Self { m, n, k, layout, epilogue, parts: 1 };
+        let gradient = case(128, 128, 16_000, Layout::Columns, Epilogue::None);
         let down = Epilogue::BiasGateResidual { groups: 1 };
         vec![
             ("wan-1.3b frame, attention", case(1560, 1536, 1536, Layout::Rows, Epilogue::Bias)),
@@ -348,6 +395,8 @@ impl Kernel for Matmul {
             ("wan-1.3b frame, mlp up backward", case(1560, 1536, 8960, Layout::Columns, Epilogue::None)),
             ("qwen2.5-vl-7b, one token, mlp up", case(1, 18_944, 3584, Layout::Rows, Epilogue::None)),
             ("qwen2.5-vl-7b, one token, mlp down", case(1, 3584, 18_944, Layout::Rows, Epilogue::None)),
+            ("dashfusion, gradient of a weight", gradient.clone()),
+            ("dashfusion, gradient of a weight in parts", Self { parts: 31, ..gradient }),
             ("wan-1.3b 480p, attention", case(32_760, 1536, 1536, Layout::Rows, Epilogue::Bias)),
             ("wan-1.3b 480p, mlp up", case(32_760, 8960, 1536, Layout::Rows, Epilogue::BiasGelu)),
             ("wan-1.3b 480p, mlp down", case(32_760, 1536, 8960, Layout::Rows, down)),
@@ -357,71 +406,6 @@ impl Kernel for Matmul {
 
     fn work(&self) -> Work {
         let (m, n, k) = (self.m as f64, self.n as f64, self.k as f64);
-        Work { flops: 2.0 * m * n * k, bytes: 4.0 * (m * k + n * k + m * n) }
+        Work { flops: 2.0 * m * n * k, bytes: 4.0 * (m * k + n * k + self.parts as f64 * m * n) }
     }
-}
-
-/// `epilogue(x · op(w))`; `extra` holds bias, residual and gate, as the epilogue asks. Returns the written tensors:
-/// `y`, and for [`Epilogue::BiasGelu`] also the value before the gelu.
-pub fn matmul(
-    x: &Tensor,
-    w: &Tensor,
-    layout: Layout,
-    epilogue: Epilogue,
-    extra: &[&Tensor],
-) -> Result<Vec<Tensor>> {
-    let (&[m, k], &[w0, w1]) = (x.dims(), w.dims()) else {
-        return Err(Error::problem(
-            Matmul::STEM,
-            format!("x {} and w {} are matrices", x.shape(), w.shape()),
-        ));
-    };
-    let n = if layout == Layout::Rows { w0 } else { w1 };
-    let problem = Matmul { m, n, k, layout, epilogue };
-    let context = x.context();
-    let y = Tensor::empty(context, [m, n], x.dtype())?;
-    if epilogue == Epilogue::BiasGelu {
-        let pre = Tensor::empty(context, [m, n], x.dtype())?;
-        let bias = extra.first().ok_or_else(|| Error::problem(Matmul::STEM, "bias is missing"))?;
-        in_bindings(&problem, &[x, w, &y, bias, &pre])?;
-        return Ok(vec![y, pre]);
-    }
-    let mut tensors = vec![x, w, &y];
-    tensors.extend(extra);
-    in_bindings(&problem, &tensors)?;
-    Ok(vec![y])
-}
-
-/// Runs a product whose rows may not fit the device's largest binding: then some of them at a time.
-fn in_bindings(problem: &Matmul, tensors: &[&Tensor]) -> Result<()> {
-    let [x, ..] = tensors else { return Ok(()) };
-    let context = x.context();
-    let row = x.dtype().size() * problem.k.max(problem.n);
-    let most = (context.caps().max_binding as usize / row.max(1)).max(1);
-    // Rows that share a gate stay together, and parts begin where a binding may.
-    let group = problem.m / problem.groups().max(1);
-    let step = if most >= ROWS_APART { most - most % ROWS_APART } else { most };
-    let slots = problem.slots();
-    let whole = slots.len() == tensors.len() && slots.iter().zip(tensors).all(|(s, t)| s.shape == *t.shape());
-    if problem.m <= most || group == 0 || !whole {
-        return run(context, problem, tensors);
-    }
-    for first in (0..problem.m).step_by(group) {
-        for start in (first..first + group).step_by(step) {
-            let rows = step.min(first + group - start);
-            let epilogue = match problem.epilogue {
-                Epilogue::BiasGateResidual { .. } => Epilogue::BiasGateResidual { groups: 1 },
-                other => other,
-            };
-            let part = Matmul { m: rows, epilogue, ..problem.clone() };
-            let parts = slots.iter().zip(tensors).map(|(slot, tensor)| match slot.name {
-                "w" | "bias" => Ok((*tensor).clone()),
-                "gate" => tensor.narrow(first / group, 1),
-                _ => tensor.narrow(start, rows),
-            });
-            let parts = parts.collect::<Result<Vec<_>>>()?;
-            run(context, &part, &parts.iter().collect::<Vec<_>>())?;
-        }
-    }
-    Ok(())
 }

@@ -2,6 +2,8 @@
 
 #[expect(clippy::module_inception, reason = "a kernel's file is named like its stem")]
 mod matmul;
+mod parts;
 mod tile;
 
-pub use matmul::{Epilogue, Layout, Matmul, matmul};
+pub use matmul::{Epilogue, Layout, Matmul};
+pub use parts::matmul;

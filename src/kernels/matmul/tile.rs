@@ -1,6 +1,7 @@
 //! How a workgroup shares a product, by the kind of adapter.
 
 use super::Matmul;
+use crate::Dtype;
 use crate::gpu::{AdapterClass, Caps};
 
 /// How a workgroup shares a product.
@@ -30,7 +31,25 @@ pub(super) struct Tile {
     pub(super) sharing: Sharing,
 }
 
+impl Tile {
+    /// Rows and columns of a workgroup.
+    fn size(&self) -> [usize; 2] {
+        match self.sharing {
+            Sharing::Direct | Sharing::Subgroup => [self.wg as usize * self.rows, self.columns],
+            Sharing::Tiles(side) => [side as usize * self.rows, side as usize * self.columns],
+            Sharing::Few | Sharing::Matrices(_) => [self.rows, self.columns],
+        }
+    }
+}
+
 impl Matmul {
+    /// Workgroups of the variant that would run for tensors of this type.
+    pub(super) fn workgroups(&self, caps: &Caps, elem: Dtype) -> usize {
+        let runs = |tile: &Tile| elem == Dtype::F16 || !matches!(tile.sharing, Sharing::Matrices(_));
+        let size = self.tiles(caps).iter().find(|tile| runs(tile)).map_or([1, 1], Tile::size);
+        self.m.div_ceil(size[0].max(1)) * self.n.div_ceil(size[1].max(1))
+    }
+
     /// Tiles for these capabilities, best first.
     ///
     /// On a CPU a load of one address costs a bounds check and a branch for each number of it, so the invocations of a

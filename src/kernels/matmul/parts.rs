@@ -1,0 +1,113 @@
+//! Products in parts: of the inner size where a GPU would idle, of the rows where they pass a binding.
+
+use super::matmul::{Epilogue, Layout, Matmul};
+use crate::gpu::{AdapterClass, Caps};
+use crate::kernels::elementwise::convert;
+use crate::kernels::rowwise::column_sum;
+use crate::kernels::{Kernel, run};
+use crate::{Dtype, Error, Result, Tensor};
+
+/// Rows of any width after which a binding may begin: 256 bytes of the smallest element, at the least.
+const ROWS_APART: usize = 128;
+
+impl Matmul {
+    /// The same product with as many parts as give a GPU a workgroup for each of its cores; one where there are enough
+    /// without, where an epilogue follows, or where parts would be so short that adding them costs what they save.
+    pub fn for_device(self, caps: &Caps, elem: Dtype) -> Result<Self> {
+        const WORKGROUPS: usize = 128;
+        const INPUTS: usize = 512;
+        self.check()?;
+        let gpu = caps.class != AdapterClass::Software;
+        if !gpu || self.epilogue != Epilogue::None || self.k < 2 * INPUTS {
+            return Ok(self);
+        }
+        let workgroups = self.workgroups(caps, elem).max(1);
+        let parts = WORKGROUPS.div_ceil(workgroups).min(self.k / INPUTS).max(1);
+        let in_parts = Self { parts, ..self.clone() };
+        let held = in_parts.check().is_ok() && (4 * parts * self.m * self.n) as u64 <= caps.max_binding;
+        Ok(if held { in_parts } else { self })
+    }
+
+    /// The product of the parts' shares, without an epilogue.
+    pub fn multiply(&self, x: &Tensor, w: &Tensor) -> Result<Tensor> {
+        self.check()?;
+        let Self { m, n, parts, .. } = *self;
+        if parts == 1 {
+            let y = Tensor::empty(x.context(), [m, n], x.dtype())?;
+            run(x.context(), self, &[x, w, &y])?;
+            return Ok(y);
+        }
+        let shares = Tensor::empty(x.context(), [parts, m, n], Dtype::F32)?;
+        run(x.context(), self, &[x, w, &shares])?;
+        let sum = column_sum(&shares.reshape([parts, m * n])?)?.reshape([m, n])?;
+        if x.dtype() == Dtype::F32 { Ok(sum) } else { convert(&sum, x.dtype()) }
+    }
+}
+
+/// `epilogue(x · op(w))`; `extra` holds bias, residual and gate, as the epilogue asks. Returns the written tensors:
+/// `y`, and for [`Epilogue::BiasGelu`] also the value before the gelu.
+pub fn matmul(
+    x: &Tensor,
+    w: &Tensor,
+    layout: Layout,
+    epilogue: Epilogue,
+    extra: &[&Tensor],
+) -> Result<Vec<Tensor>> {
+    let (&[m, k], &[w0, w1]) = (x.dims(), w.dims()) else {
+        return Err(Error::problem(
+            Matmul::STEM,
+            format!("x {} and w {} are matrices", x.shape(), w.shape()),
+        ));
+    };
+    let n = if layout == Layout::Rows { w0 } else { w1 };
+    let context = x.context();
+    let problem = Matmul { m, n, k, layout, epilogue, parts: 1 }.for_device(context.caps(), x.dtype())?;
+    if problem.parts > 1 {
+        return Ok(vec![problem.multiply(x, w)?]);
+    }
+    let y = Tensor::empty(context, [m, n], x.dtype())?;
+    if epilogue == Epilogue::BiasGelu {
+        let pre = Tensor::empty(context, [m, n], x.dtype())?;
+        let bias = extra.first().ok_or_else(|| Error::problem(Matmul::STEM, "bias is missing"))?;
+        in_bindings(&problem, &[x, w, &y, bias, &pre])?;
+        return Ok(vec![y, pre]);
+    }
+    let mut tensors = vec![x, w, &y];
+    tensors.extend(extra);
+    in_bindings(&problem, &tensors)?;
+    Ok(vec![y])
+}
+
+/// Runs a product whose rows may not fit the device's largest binding: then some of them at a time.
+fn in_bindings(problem: &Matmul, tensors: &[&Tensor]) -> Result<()> {
+    let [x, ..] = tensors else { return Ok(()) };
+    let context = x.context();
+    let row = x.dtype().size() * problem.k.max(problem.n);
+    let most = (context.caps().max_binding as usize / row.max(1)).max(1);
+    // Rows that share a gate stay together, and parts begin where a binding may.
+    let group = problem.m / problem.groups().max(1);
+    let step = if most >= ROWS_APART { most - most % ROWS_APART } else { most };
+    let slots = problem.slots();
+    let whole = slots.len() == tensors.len() && slots.iter().zip(tensors).all(|(s, t)| s.shape == *t.shape());
+    if problem.m <= most || group == 0 || !whole {
+        return run(context, problem, tensors);
+    }
+    for first in (0..problem.m).step_by(group) {
+        for start in (first..first + group).step_by(step) {
+            let rows = step.min(first + group - start);
+            let epilogue = match problem.epilogue {
+                Epilogue::BiasGateResidual { .. } => Epilogue::BiasGateResidual { groups: 1 },
+                other => other,
+            };
+            let part = Matmul { m: rows, epilogue, ..problem.clone() };
+            let parts = slots.iter().zip(tensors).map(|(slot, tensor)| match slot.name {
+                "w" | "bias" => Ok((*tensor).clone()),
+                "gate" => tensor.narrow(first / group, 1),
+                _ => tensor.narrow(start, rows),
+            });
+            let parts = parts.collect::<Result<Vec<_>>>()?;
+            run(context, &part, &parts.iter().collect::<Vec<_>>())?;
+        }
+    }
+    Ok(())
+}
