@@ -29,6 +29,7 @@ const TILING: Tiling = Tiling {
     tiles: wgsl!("shared/attention.tiles.wgsl"),
     matrices: Some(Matrices { modules: &[wgsl!("shared/attention.matrices.wgsl")], stages: 1 }),
     few: Some(wgsl!("shared/attention.few.wgsl")),
+    held: Some(wgsl!("shared/attention.held.wgsl")),
     own_keys: false,
 };
 

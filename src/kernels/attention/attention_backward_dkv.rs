@@ -25,6 +25,7 @@ const TILING: Tiling = Tiling {
         stages: 2,
     }),
     few: None,
+    held: Some(wgsl!("shared/attention_backward_dkv.held.wgsl")),
     own_keys: true,
 };
 

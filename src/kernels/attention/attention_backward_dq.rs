@@ -25,6 +25,7 @@ const TILING: Tiling = Tiling {
         stages: 1,
     }),
     few: None,
+    held: Some(wgsl!("shared/attention_backward_dq.held.wgsl")),
     own_keys: false,
 };
 

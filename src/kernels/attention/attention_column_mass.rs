@@ -25,6 +25,7 @@ const TILING: Tiling = Tiling {
     tiles: wgsl!("shared/attention_column_mass.tiles.wgsl"),
     matrices: None,
     few: None,
+    held: None,
     own_keys: true,
 };
 

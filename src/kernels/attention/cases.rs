@@ -44,6 +44,13 @@ pub(super) fn forward() -> Vec<AttentionProblem> {
         AttentionProblem { mask: Mask::Temporal { tokens_per_frame: 32 }, ..new(shape(1, 4, 4, 70, 50, 32)) },
         new(shape(1, 2, 2, 33, 65, 80)),
         AttentionProblem { readout: entropy, key_lengths: true, ..new(shape(2, 2, 1, 18, 40, 128)) },
+        // Few keys: some of them hidden, and for some rows all.
+        AttentionProblem {
+            mask: Mask::Temporal { tokens_per_frame: 9 },
+            readout: entropy,
+            key_lengths: true,
+            ..new(shape(3, 4, 2, 37, 7, 16))
+        },
         // Few rows of a key head: one token after many, and bottleneck tokens over frames that they do not all see.
         AttentionProblem { mask: Mask::Causal, key_lengths: true, ..new(shape(2, 7, 1, 1, 150, 128)) },
         AttentionProblem {
@@ -94,6 +101,14 @@ pub(super) fn backward() -> Vec<AttentionProblem> {
             ..new(shape(2, 2, 1, 24, 17, 64))
         },
         AttentionProblem { mask: Mask::Temporal { tokens_per_frame: 32 }, ..new(shape(1, 2, 2, 70, 50, 32)) },
+        // Few keys, and few queries.
+        AttentionProblem { readout: all, key_lengths: true, ..new(shape(2, 4, 2, 21, 5, 16)) },
+        AttentionProblem {
+            mask: Mask::Causal,
+            readout: all,
+            key_lengths: true,
+            ..new(shape(2, 4, 2, 3, 37, 16))
+        },
         AttentionProblem { readout: mass(Mass::Max), ..new(shape(1, 2, 2, 9, 17, 80)) },
         AttentionProblem {
             mask: Mask::Temporal { tokens_per_frame: 9 },
@@ -127,6 +142,7 @@ pub(super) fn bench(readout: Readout) -> Vec<(&'static str, AttentionProblem)> {
         ("qwen2.5-vl vision windows", AttentionProblem::new(shape(85, 16, 16, 64, 64, 80))),
         ("qwen2.5-vl-7b, one token", AttentionProblem::new(shape(1, 28, 4, 1, 5440, 128))),
         ("fusion by 8 tokens", AttentionProblem::new(shape(32, 8, 8, 8, 500, 16))),
+        ("fusion to 8 tokens", AttentionProblem::new(shape(32, 8, 8, 500, 8, 16))),
     ]
 }
 

@@ -25,6 +25,8 @@ pub(super) struct Tiling {
     pub(super) matrices: Option<Matrices>,
     /// Module for few rows, where there is one: a workgroup owns all rows of a key head.
     pub(super) few: Option<Source>,
+    /// Module for few of what a row meets, where there is one: a workgroup holds all of it.
+    pub(super) held: Option<Source>,
     /// Whether the rows are keys rather than queries.
     pub(super) own_keys: bool,
 }
@@ -37,7 +39,7 @@ pub(super) struct Matrices {
     pub(super) stages: u32,
 }
 
-/// Rows of a key head, and invocations of a workgroup, of a variant for few rows.
+/// Rows of a key head, or what a row meets, and invocations of a workgroup, of a variant for few of them.
 const FEW: usize = 8;
 const FEW_LANES: u32 = 64;
 
@@ -71,6 +73,7 @@ impl AttentionProblem {
         let owned = if how.own_keys { self.shape.seq_kv } else { self.shape.seq_q };
         let plain = self.variants(caps, uses, extra);
         let few = plain.iter().filter_map(|variant| self.by_few(how.few?, variant, software));
+        let held = plain.iter().filter_map(|variant| self.by_held(caps, how, variant));
         let side = if software || vectors > 32 { 8 } else { 16 };
         let tiles = plain.iter().map(|variant| {
             let variant = variant.clone().workgroup(side * side).with("SIDE", side as usize);
@@ -90,9 +93,9 @@ impl AttentionProblem {
             plain.iter().filter_map(|variant| self.by_matrices(caps, how.matrices.as_ref()?, variant));
         // A CPU's cooperative matrices are no faster than its vectors.
         if software {
-            rows.chain(few).chain(tiles.filter(|_| own_rows.is_none())).chain(matrices).collect()
+            rows.chain(held).chain(few).chain(tiles.filter(|_| own_rows.is_none())).chain(matrices).collect()
         } else {
-            few.chain(matrices).chain(tiles).collect()
+            held.chain(few).chain(matrices).chain(tiles).collect()
         }
     }
 
@@ -102,6 +105,17 @@ impl AttentionProblem {
         let workgroup = if software { plain.number("WG_SIZE") } else { FEW_LANES };
         let variant = || plain.clone().workgroup(workgroup).with("ROWS", rows).module(module);
         (rows <= FEW && rows <= workgroup as usize).then(variant)
+    }
+
+    /// The variant for few of what a row meets: it lies in workgroup memory, and an invocation owns a row.
+    fn by_held(&self, caps: &Caps, how: &Tiling, plain: &Variant) -> Option<Variant> {
+        let s = &self.shape;
+        let held = if how.own_keys { s.seq_q * (s.heads / s.kv_heads) } else { s.seq_kv };
+        let workgroup =
+            if caps.class == AdapterClass::Software { plain.number("WG_SIZE") } else { FEW_LANES };
+        let memory = 2 * held * s.head_dim * size_of::<f32>();
+        let module = how.held.filter(|_| held <= FEW && memory <= caps.workgroup_memory as usize)?;
+        Some(plain.clone().workgroup(workgroup).with("HELD", held).module(module))
     }
 
     /// The variant by cooperative matrices: four subgroups of one known size, f16, heads of whole matrices.
@@ -131,8 +145,8 @@ impl AttentionProblem {
     /// Grid of a variant of [`Self::tiled`], the keys in `parts`.
     pub(super) fn launch_tiled(&self, variant: &Variant, how: &Tiling, parts: usize) -> Launch {
         let s = &self.shape;
-        let by_few = how.few.is_some_and(|few| variant.modules.contains(&few));
-        let by_tiles = variant.number("SIDE") > 0 || variant.matrices || by_few;
+        let by = |module: Option<Source>| module.is_some_and(|module| variant.modules.contains(&module));
+        let by_tiles = variant.number("SIDE") > 0 || variant.matrices || by(how.few) || by(how.held);
         let grid = match (how.own_keys, by_tiles) {
             (true, _) => [s.seq_kv, s.kv_heads, s.batch],
             // Query heads that share a key head are rows of one tile.
