@@ -1,4 +1,4 @@
-// y = gelu(x·w + bias), tanh form; `pre` keeps x·w + bias for the gradient.
+// y = gelu(x·w + bias), in the form of the module that defines it; `pre` keeps x·w + bias for the gradient.
 @group(0) @binding(2) var<storage, read_write> y: array<ElemPack>; // (m, n)
 @group(0) @binding(3) var<storage, read> bias: array<Pack>; // (n)
 @group(0) @binding(4) var<storage, read_write> pre: array<ElemPack>; // (m, n)

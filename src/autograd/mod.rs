@@ -13,6 +13,7 @@ mod train;
 
 pub use attend::{Attend, Attended};
 pub use ops::LinearThen;
+pub use train::AffineThen;
 
 use crate::kernels::elementwise::weighted_sum;
 use crate::{Error, Result, Tensor};

@@ -19,6 +19,40 @@ fn only(mut all: Vec<Tensor>) -> Result<Tensor> {
     if all.is_empty() { Err(Error::input("matmul", "no result")) } else { Ok(all.swap_remove(0)) }
 }
 
+/// What follows an affine map in the same kernel.
+#[derive(Debug, Clone, Copy)]
+pub enum AffineThen<'a> {
+    /// gelu, erf form.
+    GeluErf,
+    /// Added to a residual.
+    Residual(&'a Var),
+}
+
+/// What the gradient of an affine map needs.
+struct Affine {
+    x: Var,
+    w: Var,
+    bias: Option<Var>,
+}
+
+impl Affine {
+    fn backward(&self, dy: &Tensor, g: &mut Gradients) -> Result<()> {
+        let Self { x, w, bias } = self;
+        let dy = rows_of(dy)?;
+        if x.requires_grad {
+            g.add(x, only(matmul(&dy, &w.tensor, Layout::Columns, Epilogue::None, &[])?)?)?;
+        }
+        if w.requires_grad {
+            let (across, x2) = (transposed(&dy)?, rows_of(&x.tensor)?);
+            g.add(w, only(matmul(&across, &x2, Layout::Columns, Epilogue::None, &[])?)?)?;
+        }
+        match bias {
+            Some(bias) if bias.requires_grad => g.add(bias, column_sum(&dy)?),
+            _ => Ok(()),
+        }
+    }
+}
+
 /// What the gradient of a layer norm needs.
 struct Norm {
     x: Var,
@@ -57,21 +91,33 @@ impl Tape {
             None => matmul(&x2, &w.tensor, Layout::Rows, Epilogue::None, &[])?,
         };
         let inputs: Vec<&Var> = [x, w].into_iter().chain(bias).collect();
-        let (input, weight, shift) = (x.clone(), w.clone(), bias.cloned());
-        Ok(self.output(&inputs, only(y)?, move |dy, g| {
-            let dy = rows_of(&dy)?;
-            if input.requires_grad {
-                g.add(&input, only(matmul(&dy, &weight.tensor, Layout::Columns, Epilogue::None, &[])?)?)?;
+        let node = Affine { x: x.clone(), w: w.clone(), bias: bias.cloned() };
+        Ok(self.output(&inputs, only(y)?, move |dy, g| node.backward(&dy, g)))
+    }
+
+    /// [`Tape::affine`], then what `then` says in the same kernel, with gradients by what it adds too.
+    pub fn affine_then(&mut self, x: &Var, w: &Var, bias: &Var, then: AffineThen<'_>) -> Result<Var> {
+        let x2 = rows_of(&x.tensor)?;
+        let node = Affine { x: x.clone(), w: w.clone(), bias: Some(bias.clone()) };
+        match then {
+            AffineThen::GeluErf => {
+                let extra = [&bias.tensor];
+                let mut both = matmul(&x2, &w.tensor, Layout::Rows, Epilogue::BiasGeluErf, &extra)?;
+                let pre = both.pop().ok_or_else(|| Error::input("affine", "no value before the gelu"))?;
+                Ok(self.output(&[x, w, bias], only(both)?, move |dy, g| {
+                    node.backward(&gelu_erf_backward(&pre, &rows_of(&dy)?)?, g)
+                }))
             }
-            if weight.requires_grad {
-                let across = transposed(&dy)?;
-                g.add(&weight, only(matmul(&across, &x2, Layout::Columns, Epilogue::None, &[])?)?)?;
+            AffineThen::Residual(residual) => {
+                let extra = [&bias.tensor, &rows_of(&residual.tensor)?];
+                let y = only(matmul(&x2, &w.tensor, Layout::Rows, Epilogue::BiasResidual, &extra)?)?;
+                let through = residual.clone();
+                Ok(self.output(&[x, w, bias, residual], y, move |dy, g| {
+                    node.backward(&dy, g)?;
+                    g.add(&through, dy)
+                }))
             }
-            match shift {
-                Some(shift) if shift.requires_grad => g.add(&shift, column_sum(&dy)?),
-                _ => Ok(()),
-            }
-        }))
+        }
     }
 
     /// Layer norm over the last axis with learnt `scale` and `shift` `(cols)`, with gradients by all three.

@@ -1,6 +1,6 @@
 //! Named tensors that can be trained, and layers by their names.
 
-use crate::autograd::{Gradients, Tape, Var};
+use crate::autograd::{AffineThen, Gradients, Tape, Var};
 use crate::gpu::Context;
 use crate::{Error, HostTensor, Result, Tensor};
 use std::collections::{BTreeMap, HashMap};
@@ -82,6 +82,18 @@ impl Weights {
     pub fn linear(&self, tape: &mut Tape, x: &Var, name: &str) -> Result<Var> {
         let bias = self.vars.get(&format!("{name}.bias"));
         tape.affine(x, self.var(&format!("{name}.weight"))?, bias)
+    }
+
+    /// [`Self::linear`], then what `then` says; in the same kernel where there is a bias.
+    pub fn linear_then(&self, tape: &mut Tape, x: &Var, name: &str, then: AffineThen<'_>) -> Result<Var> {
+        if let Some(bias) = self.vars.get(&format!("{name}.bias")) {
+            return tape.affine_then(x, self.var(&format!("{name}.weight"))?, bias, then);
+        }
+        let y = self.linear(tape, x, name)?;
+        match then {
+            AffineThen::GeluErf => tape.gelu_erf(&y),
+            AffineThen::Residual(residual) => tape.sum(&[residual, &y]),
+        }
     }
 
     /// Layer norm with `name.weight` and `name.bias`.

@@ -96,7 +96,7 @@ fn gelu_inner(x: f64) -> f64 {
 }
 
 /// Gelu in its tanh form.
-fn gelu_of(x: f64) -> f64 {
+pub(super) fn gelu_of(x: f64) -> f64 {
     0.5 * x * (1.0 + gelu_inner(x).tanh())
 }
 
@@ -127,7 +127,7 @@ fn gelu_erf_gate(x: f64) -> f64 {
 }
 
 /// Gelu in its erf form.
-fn gelu_erf_of(x: f64) -> f64 {
+pub(super) fn gelu_erf_of(x: f64) -> f64 {
     x * gelu_erf_gate(x)
 }
 

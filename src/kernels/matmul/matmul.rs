@@ -3,7 +3,7 @@
 //! Shapes: `x (m, k)`; `w (n, k)` for [`Layout::Rows`] (a Linear layer's weight, `y = x wᵀ`) or `(k, n)` for
 //! [`Layout::Columns`] (the same stored weight seen from its output: the gradient by the layer's input,
 //! `dx = dy · w`); `y (m, n)`; `bias (n)` and `gate (groups, n)` in f32. Memory written: `y`, and for
-//! [`Epilogue::BiasGelu`] the value before the gelu, which its gradient needs.
+//! [`Epilogue::BiasGelu`] and [`Epilogue::BiasGeluErf`] the value before the gelu, which its gradient needs.
 //!
 //! Long inner sizes and few results, such as gradients of weights, leave most of a GPU idle: there the inner size is cut
 //! into `parts`, `y (parts, m, n)` in f32 holds the share of each, and their sum is the product.
@@ -15,6 +15,7 @@
 
 use super::tile::{Sharing, Tile};
 use crate::gpu::Caps;
+use crate::kernels::elementwise::{gelu_erf_of, gelu_of};
 use crate::kernels::rowwise::pack_module;
 use crate::kernels::{Gradient, Kernel, Launch, Slot, Tolerance, Variant, Work, elems, inputs};
 use crate::shader::Source;
@@ -47,6 +48,8 @@ pub enum Epilogue {
     Bias,
     /// `gelu(· + bias)`, tanh form, keeping the value before it.
     BiasGelu,
+    /// `gelu(· + bias)`, erf form, keeping the value before it.
+    BiasGeluErf,
     /// `residual + · + bias`
     BiasResidual,
     /// `residual + gate ⊙ (· + bias)`, `groups` gate vectors for equal runs of rows.
@@ -114,10 +117,6 @@ impl Matmul {
     }
 }
 
-fn gelu(x: f64) -> f64 {
-    0.5 * x * (1.0 + ((2.0 / std::f64::consts::PI).sqrt() * (x + 0.044715 * x * x * x)).tanh())
-}
-
 impl Kernel for Matmul {
     const STEM: &'static str = "matmul";
     const FAMILY: &'static str = "matmul";
@@ -167,7 +166,7 @@ impl Kernel for Matmul {
         }
         match self.epilogue {
             Epilogue::None | Epilogue::Bias => {}
-            Epilogue::BiasGelu => slots.push(Slot::write("pre", [m, n])),
+            Epilogue::BiasGelu | Epilogue::BiasGeluErf => slots.push(Slot::write("pre", [m, n])),
             Epilogue::BiasResidual => slots.push(Slot::read("residual", [m, n])),
             Epilogue::BiasGateResidual { groups } => {
                 slots.push(Slot::read("residual", [m, n]));
@@ -182,7 +181,7 @@ impl Kernel for Matmul {
             Epilogue::None if self.parts > 1 => wgsl!("shared/epilogue.parts.wgsl"),
             Epilogue::None => wgsl!("shared/epilogue.none.wgsl"),
             Epilogue::Bias => wgsl!("shared/epilogue.bias.wgsl"),
-            Epilogue::BiasGelu => wgsl!("shared/epilogue.bias_gelu.wgsl"),
+            Epilogue::BiasGelu | Epilogue::BiasGeluErf => wgsl!("shared/epilogue.bias_gelu.wgsl"),
             Epilogue::BiasResidual => wgsl!("shared/epilogue.bias_residual.wgsl"),
             Epilogue::BiasGateResidual { .. } => wgsl!("shared/epilogue.bias_gate_residual.wgsl"),
         };
@@ -197,8 +196,10 @@ impl Kernel for Matmul {
         let variant = |tile: Tile, (elem, weight): (Dtype, Dtype)| {
             let mut variant = Variant::new(elem, tile.wg).weights(weight).module(pack_module(pack));
             variant = variant.module(layout).module(epilogue);
-            if self.epilogue == Epilogue::BiasGelu {
-                variant = variant.module(wgsl!("shared/gelu.wgsl"));
+            match self.epilogue {
+                Epilogue::BiasGelu => variant = variant.module(wgsl!("shared/gelu.wgsl")),
+                Epilogue::BiasGeluErf => variant = variant.module(wgsl!("shared/gelu_erf.wgsl")),
+                _ => {}
             }
             if let Sharing::Matrices(side) = tile.sharing {
                 let shape = if side == 16 { MATRIX_16 } else { MATRIX_8 };
@@ -312,7 +313,8 @@ impl Kernel for Matmul {
             |at: usize| rest.get(2).map_or(1.0, |g| g.data[(at / n) / (m / self.groups()) * n + at % n]);
         match self.epilogue {
             Epilogue::None | Epilogue::Bias => vec![pre],
-            Epilogue::BiasGelu => vec![Array::from_fn([m, n], |at| gelu(pre.data[at])), pre],
+            Epilogue::BiasGelu => vec![Array::from_fn([m, n], |at| gelu_of(pre.data[at])), pre],
+            Epilogue::BiasGeluErf => vec![Array::from_fn([m, n], |at| gelu_erf_of(pre.data[at])), pre],
             Epilogue::BiasResidual | Epilogue::BiasGateResidual { .. } => {
                 vec![Array::from_fn([m, n], |at| residual(at) + gate(at) * pre.data[at])]
             }
@@ -357,7 +359,7 @@ impl Kernel for Matmul {
     }
 
     fn cases() -> Vec<Self> {
-        use Epilogue::{Bias, BiasGateResidual, BiasGelu, BiasResidual, None};
+        use Epilogue::{Bias, BiasGateResidual, BiasGelu, BiasGeluErf, BiasResidual, None};
         let case = |m, n, k, layout, epilogue| Self { m, n, k, layout, epilogue, parts: 1 };
         let in_parts = |parts, case: Self| Self { parts, ..case };
         vec![
@@ -377,6 +379,8 @@ impl Kernel for Matmul {
             case(5, 44, 72, Layout::Columns, None),
             case(130, 68, 64, Layout::Rows, BiasGelu),
             case(34, 36, 32, Layout::Rows, BiasGateResidual { groups: 2 }),
+            case(37, 36, 24, Layout::Rows, BiasGeluErf),
+            case(5, 19, 23, Layout::Rows, BiasGeluErf),
             // In parts: the last shorter, of one step, and empty.
             in_parts(3, case(40, 36, 168, Layout::Columns, None)),
             in_parts(2, case(37, 19, 63, Layout::Rows, None)),

@@ -45,7 +45,7 @@ impl Matmul {
 }
 
 /// `epilogue(x · op(w))`; `extra` holds bias, residual and gate, as the epilogue asks. Returns the written tensors:
-/// `y`, and for [`Epilogue::BiasGelu`] also the value before the gelu.
+/// `y`, and where the epilogue is a gelu also the value before it.
 pub fn matmul(
     x: &Tensor,
     w: &Tensor,
@@ -66,7 +66,7 @@ pub fn matmul(
         return Ok(vec![problem.multiply(x, w)?]);
     }
     let y = Tensor::empty(context, [m, n], x.dtype())?;
-    if epilogue == Epilogue::BiasGelu {
+    if matches!(epilogue, Epilogue::BiasGelu | Epilogue::BiasGeluErf) {
         let pre = Tensor::empty(context, [m, n], x.dtype())?;
         let bias = extra.first().ok_or_else(|| Error::problem(Matmul::STEM, "bias is missing"))?;
         in_bindings(&problem, &[x, w, &y, bias, &pre])?;

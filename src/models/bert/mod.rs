@@ -9,7 +9,7 @@ mod config;
 
 pub use config::BertConfig;
 
-use crate::autograd::{Attend, Tape, Var};
+use crate::autograd::{AffineThen, Attend, Tape, Var};
 use crate::kernels::attention::{AttentionProblem, AttentionShape, Tables};
 use crate::kernels::token::RowMap;
 use crate::nn::{Parameters, Weights};
@@ -148,13 +148,12 @@ pub fn encode(
             (split("attention.self.query")?, split("attention.self.key")?, split("attention.self.value")?);
         let call = Attend { problem: &problem, q: &q, k: &k, v: &v, tables: &tables, columns: None };
         let o = tape.attend(call)?.o.reshape([rows, config.hidden_size])?;
-        let o = weights.linear(tape, &o, &of("attention.output.dense"))?;
-        let sum = tape.sum(&[&o, &x])?;
+        let residual = AffineThen::Residual(&x);
+        let sum = weights.linear_then(tape, &o, &of("attention.output.dense"), residual)?;
         x = weights.norm(tape, &sum, &of("attention.output.LayerNorm"), eps)?;
-        let hidden = weights.linear(tape, &x, &of("intermediate.dense"))?;
-        let hidden = tape.gelu_erf(&hidden)?;
-        let down = weights.linear(tape, &hidden, &of("output.dense"))?;
-        let sum = tape.sum(&[&down, &x])?;
+        let hidden = weights.linear_then(tape, &x, &of("intermediate.dense"), AffineThen::GeluErf)?;
+        let residual = AffineThen::Residual(&x);
+        let sum = weights.linear_then(tape, &hidden, &of("output.dense"), residual)?;
         x = weights.norm(tape, &sum, &of("output.LayerNorm"), eps)?;
     }
     Ok(x)

@@ -17,7 +17,7 @@ pub use config::{DashFusionConfig, Fusion};
 pub use input::{Frames, Padding};
 pub use keys::Modality;
 
-use crate::autograd::{Attend, Tape, Var};
+use crate::autograd::{AffineThen, Attend, Tape, Var};
 use crate::kernels::attention::{AttentionProblem, AttentionShape, Tables};
 use crate::kernels::elementwise::Stream as RandomStream;
 use crate::kernels::token::RowMap;
@@ -236,10 +236,8 @@ impl Pass<'_> {
             return Err(Error::input("text", reason));
         }
         let x = batch.text.reshape([rows, self.config.text_width])?;
-        let x = self.w.linear(self.tape, &x, "text_encoder.projector.proj.0")?;
-        let x = self.tape.gelu_erf(&x)?;
-        let x = self.w.linear(self.tape, &x, "text_encoder.projector.proj.2")?;
-        let x = self.tape.gelu_erf(&x)?;
+        let x = self.w.linear_then(self.tape, &x, "text_encoder.projector.proj.0", AffineThen::GeluErf)?;
+        let x = self.w.linear_then(self.tape, &x, "text_encoder.projector.proj.2", AffineThen::GeluErf)?;
         let x = self.w.norm(self.tape, &x, "text_encoder.projector.layernorm", EPS)?;
         let kept = (0..rows).map(|r| (r % tokens < lengths[r / tokens]).then_some(r));
         let x = self.tape.sum_rows(&x, &RowMap::pick(rows, kept)?)?;
@@ -283,16 +281,11 @@ impl Pass<'_> {
             let keys = Tokens { x: x.clone(), tokens, lengths: Some(seen.clone()) };
             let [q, k, v] = self.packed_projections(&x, &format!("{at}.self_attn"))?;
             let o = self.attend(&q, &k, &v, &keys, tokens, (d / c.heads) as f64)?;
-            let o = self.w.linear(self.tape, &o, &format!("{at}.self_attn.out_proj"))?;
-            let o = Dropping::apply(&mut self.dropping, self.tape, &o, c.encoder_dropout)?;
-            let sum = self.tape.sum(&[&x, &o])?;
+            let sum = self.added(&o, &x, &format!("{at}.self_attn.out_proj"))?;
             x = self.w.norm(self.tape, &sum, &format!("{at}.norm1"), EPS)?;
-            let hidden = self.w.linear(self.tape, &x, &format!("{at}.linear1"))?;
-            let hidden = self.tape.gelu_erf(&hidden)?;
+            let hidden = self.w.linear_then(self.tape, &x, &format!("{at}.linear1"), AffineThen::GeluErf)?;
             let hidden = Dropping::apply(&mut self.dropping, self.tape, &hidden, c.encoder_dropout)?;
-            let down = self.w.linear(self.tape, &hidden, &format!("{at}.linear2"))?;
-            let down = Dropping::apply(&mut self.dropping, self.tape, &down, c.encoder_dropout)?;
-            let sum = self.tape.sum(&[&x, &down])?;
+            let sum = self.added(&hidden, &x, &format!("{at}.linear2"))?;
             x = self.w.norm(self.tape, &sum, &format!("{at}.norm2"), EPS)?;
         }
         let x = self.w.norm(self.tape, &x, &format!("{name}.layernorm"), EPS)?;
@@ -374,8 +367,9 @@ impl Pass<'_> {
             looks.push(self.attend(&q, &k, &v, stream, text.tokens, dim)?);
         }
         let both = self.tape.sum(&looks.iter().collect::<Vec<_>>())?;
-        let seen = self.w.linear(self.tape, &both, "temporal_alignment.to_out.0")?;
-        Ok(Tokens { x: self.tape.sum(&[&text.x, &seen])?, ..text.clone() })
+        let residual = AffineThen::Residual(&text.x);
+        let x = self.w.linear_then(self.tape, &both, "temporal_alignment.to_out.0", residual)?;
+        Ok(Tokens { x, ..text.clone() })
     }
 
     /// One level of the fusion.
@@ -401,7 +395,8 @@ impl Pass<'_> {
         // By the width of all heads, not of one, as the released code has it.
         let o = self.attend(&q, &k, &v, keys, x.tokens, self.config.d_model as f64)?;
         let y = self.w.branch_norm(self.tape, &o, &x.x, &format!("{at}.0.norm"), EPS)?;
-        let f = self.feed_forward(&y, &format!("{at}.1.fn"))?;
+        let hidden = self.hidden(&y, &format!("{at}.1.fn"))?;
+        let f = self.w.linear(self.tape, &hidden, &format!("{at}.1.fn.net.3"))?;
         Ok(Tokens { x: self.w.branch_norm(self.tape, &f, &y, &format!("{at}.1.norm"), EPS)?, ..x.clone() })
     }
 
@@ -418,16 +413,26 @@ impl Pass<'_> {
         }
         let sum = self.tape.sum(&terms.iter().collect::<Vec<_>>())?;
         let x = self.w.norm(self.tape, &sum, &format!("{name}.norm1"), EPS)?;
-        let f = self.feed_forward(&x, &format!("{name}.ffn"))?;
-        let sum = self.tape.sum(&[&x, &f])?;
+        let hidden = self.hidden(&x, &format!("{name}.ffn"))?;
+        let residual = AffineThen::Residual(&x);
+        let sum = self.w.linear_then(self.tape, &hidden, &format!("{name}.ffn.net.3"), residual)?;
         let x = self.w.norm(self.tape, &sum, &format!("{name}.norm2"), EPS)?;
         Ok(Tokens { x, ..query.clone() })
     }
 
-    fn feed_forward(&mut self, x: &Var, name: &str) -> Result<Var> {
-        let hidden = self.w.linear(self.tape, x, &format!("{name}.net.0"))?;
-        let hidden = self.tape.gelu_erf(&hidden)?;
-        self.w.linear(self.tape, &hidden, &format!("{name}.net.3"))
+    /// The residual plus the dropped-out linear map of `x`, in one kernel where nothing is dropped.
+    fn added(&mut self, x: &Var, residual: &Var, name: &str) -> Result<Var> {
+        if self.dropping.is_none() {
+            return self.w.linear_then(self.tape, x, name, AffineThen::Residual(residual));
+        }
+        let y = self.w.linear(self.tape, x, name)?;
+        let y = Dropping::apply(&mut self.dropping, self.tape, &y, self.config.encoder_dropout)?;
+        self.tape.sum(&[residual, &y])
+    }
+
+    /// The wide layer of a feed-forward block, after its gelu.
+    fn hidden(&mut self, x: &Var, name: &str) -> Result<Var> {
+        self.w.linear_then(self.tape, x, &format!("{name}.net.0"), AffineThen::GeluErf)
     }
 
     /// The first `most` tokens of every clip.
@@ -460,10 +465,8 @@ impl Pass<'_> {
     }
 
     fn head(&mut self, z: &Var) -> Result<Var> {
-        let x = self.w.linear(self.tape, z, "classifier.MLP.0")?;
-        let x = self.tape.gelu_erf(&x)?;
-        let x = self.w.linear(self.tape, &x, "classifier.MLP.2")?;
-        let x = self.tape.gelu_erf(&x)?;
+        let x = self.w.linear_then(self.tape, z, "classifier.MLP.0", AffineThen::GeluErf)?;
+        let x = self.w.linear_then(self.tape, &x, "classifier.MLP.2", AffineThen::GeluErf)?;
         self.w.linear(self.tape, &x, "classifier.MLP.4")?.reshape([self.clips])
     }
 }

@@ -74,6 +74,22 @@ pub struct Score {
     pub missing: Vec<String>,
 }
 
+/// What the model takes of a batch of clips.
+pub(super) struct Inputs {
+    text: Var,
+    lengths: Vec<usize>,
+    audio: Frames,
+    vision: Frames,
+    padding: Padding,
+}
+
+impl Inputs {
+    pub(super) fn batch(&self) -> Batch<'_> {
+        let Self { text, lengths, audio, vision, padding } = self;
+        Batch { text, text_lengths: lengths, audio, vision, padding: *padding }
+    }
+}
+
 impl SentimentModel {
     /// A fresh model: seeded first values, and a text encoder from a Hugging Face folder.
     ///
@@ -257,16 +273,15 @@ impl SentimentModel {
         clips: &[&Clip],
         hidden: &[&Hidden],
     ) -> Result<Fused> {
+        let inputs = self.inputs(data, clips, self.text_batch(hidden)?)?;
+        forward(&mut Tape::forward(), weights, &self.description.model, &inputs.batch(), None)
+    }
+
+    /// What the model takes of some clips, their texts' hidden states and lengths given.
+    pub(super) fn inputs(&self, data: &Dataset, clips: &[&Clip], text: (Var, Vec<usize>)) -> Result<Inputs> {
         let [audio, vision] = self.frames(data, clips)?;
-        let (text, lengths) = self.text_batch(hidden)?;
-        let batch = Batch {
-            text: &text,
-            text_lengths: &lengths,
-            audio: &audio,
-            vision: &vision,
-            padding: self.padding,
-        };
-        forward(&mut Tape::forward(), weights, &self.description.model, &batch, None)
+        let (text, lengths) = text;
+        Ok(Inputs { text, lengths, audio, vision, padding: self.padding })
     }
 
     /// Scores of a batch of clips, their texts encoded on the way.

@@ -4,12 +4,12 @@
 use super::checkpoint;
 use super::data::{Clip, Dataset, bucketed};
 use super::metrics::Metrics;
-use super::model::{Hidden, SentimentModel};
+use super::model::{Hidden, Inputs, SentimentModel};
 use super::retrieval::Retrieval;
 use crate::autograd::{Tape, Var};
 use crate::kernels::optim::AdamW;
 use crate::models::bert::{self, Texts};
-use crate::models::dashfusion::{Batch, Dropping, Fused, Fusion, forward, keys, loss, represent};
+use crate::models::dashfusion::{Dropping, Fused, Fusion, forward, keys, loss, represent};
 use crate::nn::{Accumulated, Optimiser, WarmupLinear, Weights};
 use crate::weights::WeightStore;
 use crate::{Error, Result, Tensor};
@@ -294,17 +294,8 @@ impl<'a> Trainer<'a> {
         let mut seeds = vec![(mse.clone(), seed_mse)];
         let mut pull = None;
         if !companions.is_empty() {
-            let (text, lengths) = self.text(&mut tape, &weights, companions)?;
-            let clips: Vec<&Clip> = companions.iter().map(|&i| &self.clips[i]).collect();
-            let [audio, vision] = self.model.frames(self.data, &clips)?;
-            let batch = Batch {
-                text: &text,
-                text_lengths: &lengths,
-                audio: &audio,
-                vision: &vision,
-                padding: self.model.padding,
-            };
-            let config = &self.model.description.model;
+            let inputs = self.inputs(&mut tape, &weights, companions)?;
+            let (config, batch) = (&self.model.description.model, inputs.batch());
             let others = represent(&mut tape, &weights, config, &batch, Some(&mut dropping))?;
             let vectors = loss::embeddings(&mut tape, &pass.before, &others)?;
             let contrast = loss::contrast(&mut tape, &vectors, loss::TEMPERATURE)?;
@@ -333,17 +324,16 @@ impl<'a> Trainer<'a> {
         clips: &[usize],
         dropping: &mut Dropping,
     ) -> Result<Fused> {
-        let (text, lengths) = self.text(tape, weights, clips)?;
-        let whole: Vec<&Clip> = clips.iter().map(|&i| &self.clips[i]).collect();
-        let [audio, vision] = self.model.frames(self.data, &whole)?;
-        let batch = Batch {
-            text: &text,
-            text_lengths: &lengths,
-            audio: &audio,
-            vision: &vision,
-            padding: self.model.padding,
-        };
-        forward(tape, weights, &self.model.description.model, &batch, Some(dropping))
+        let inputs = self.inputs(tape, weights, clips)?;
+        let config = &self.model.description.model;
+        forward(tape, weights, config, &inputs.batch(), Some(dropping))
+    }
+
+    /// Some clips' texts, encoded, and frames.
+    fn inputs(&self, tape: &mut Tape, weights: &Weights, clips: &[usize]) -> Result<Inputs> {
+        let text = self.text(tape, weights, clips)?;
+        let clips: Vec<&Clip> = clips.iter().map(|&i| &self.clips[i]).collect();
+        self.model.inputs(self.data, &clips, text)
     }
 
     fn text(&self, tape: &mut Tape, weights: &Weights, clips: &[usize]) -> Result<(Var, Vec<usize>)> {
@@ -364,18 +354,9 @@ impl<'a> Trainer<'a> {
         let mut vectors = vec![Vec::new(); self.clips.len()];
         for batch in bucketed(&costs, self.options.batch) {
             let mut tape = Tape::forward();
-            let (text, lengths) = self.text(&mut tape, &weights, &batch)?;
-            let clips: Vec<&Clip> = batch.iter().map(|&i| &self.clips[i]).collect();
-            let [audio, vision] = self.model.frames(self.data, &clips)?;
-            let inputs = Batch {
-                text: &text,
-                text_lengths: &lengths,
-                audio: &audio,
-                vision: &vision,
-                padding: self.model.padding,
-            };
+            let inputs = self.inputs(&mut tape, &weights, &batch)?;
             let config = &self.model.description.model;
-            let found = represent(&mut tape, &weights, config, &inputs, None)?;
+            let found = represent(&mut tape, &weights, config, &inputs.batch(), None)?;
             for encoded in &found.encoded {
                 let means = encoded.mean.tensor().to_vec().await?;
                 let width = means.len() / batch.len().max(1);
