@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test that cannot go on should stop loudly")]
 
+pub mod devices;
 pub mod docs;
 pub mod errors;
 pub mod golden;

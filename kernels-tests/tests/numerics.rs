@@ -3,54 +3,25 @@
 //! A device with WebGPU's default limits and no features runs the variants that exist there: parameters come through the
 //! uniform ring, without f16 and without subgroups.
 //!
-//! A software adapter also runs what a GPU of its capabilities would be given, the first and the last case in every
-//! storage type and every other case in f32: sizes of workgroups and ways to share the work differ there.
+//! A software adapter also runs what a GPU of its capabilities would be given: the first and the last case in every
+//! storage type, every other case and all with ways for few rows or keys in f32. Sizes of workgroups and ways to share
+//! the work differ there.
 //!
-//! Each running test has a device to itself: a software driver compiles a device's kernels on one core, and compiling is
-//! what takes the time.
-
-#![allow(clippy::unwrap_used, reason = "a test that cannot go on should stop loudly")]
+//! Each running test has a device to itself.
 
 use foveal::gpu::{AdapterClass, Caps};
 use foveal::kernels::Variant;
 use foveal::kernels::registry::REGISTRY;
 use foveal::{Context, ContextOptions, Dtype};
+use kernels_tests::devices::{self, Devices};
 use kernels_tests::{numerics, plain_context};
 use libtest_mimic::{Arguments, Trial};
-use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
-use std::sync::{Arc, Mutex};
-
-/// Devices of one kind, of which each test borrows one.
-struct Devices(Mutex<Vec<Context>>);
-
-impl Devices {
-    fn open(count: usize, open: impl Fn() -> foveal::Result<Context>) -> foveal::Result<Arc<Self>> {
-        let all = (0..count).map(|_| open()).collect::<foveal::Result<_>>()?;
-        Ok(Arc::new(Self(Mutex::new(all))))
-    }
-
-    /// Runs `f` with a device that no other test has. There are as many as tests at a time.
-    fn borrow<T>(&self, f: impl FnOnce(&Context) -> T) -> T {
-        let context = self.0.lock().unwrap().pop().unwrap();
-        let result = catch_unwind(AssertUnwindSafe(|| f(&context)));
-        self.0.lock().unwrap().push(context);
-        result.unwrap_or_else(|panic| resume_unwind(panic))
-    }
-}
-
-/// Mesa's own switch: its software driver compiles without optimising.
-const UNOPTIMISED: (&str, &str) = ("GALLIVM_PERF", "nopt");
+use std::sync::Arc;
 
 fn main() {
-    // Compiling is what takes the time here, a third of it LLVM's optimiser on code that runs for a moment. The other
-    // suites and the golden cases run what users get.
-    if std::env::var_os(UNOPTIMISED.0).is_none() {
-        // SAFETY: no other thread runs yet, and the driver is not loaded.
-        unsafe { std::env::set_var(UNOPTIMISED.0, UNOPTIMISED.1) };
-    }
+    devices::compile_unoptimised();
     let mut arguments = Arguments::from_args();
-    let cores = std::thread::available_parallelism().map_or(1, usize::from);
-    let threads = *arguments.test_threads.get_or_insert(cores.min(4));
+    let threads = *arguments.test_threads.get_or_insert_with(Devices::threads);
     let best = || pollster::block_on(Context::new(ContextOptions::default()));
     let open = || Ok((Devices::open(threads, best)?, Devices::open(threads, plain_context)?));
     let (context, plain) = match open() {
@@ -79,7 +50,11 @@ fn main() {
                 let gpu = Caps { class: AdapterClass::Discrete, ..caps.clone() };
                 let mut others = if all { case.variants(&gpu) } else { Vec::new() };
                 let ends = i == 0 || i + 1 == (entry.cases)().len();
-                let kept = |variant: &Variant| ends || (i % 2 == 0 && variant.elem == Dtype::F32);
+                // Few cases have these ways to share the work.
+                let rare = |name: String| [".few", ".held"].iter().any(|way| name.contains(way));
+                let kept = |variant: &Variant| {
+                    ends || (variant.elem == Dtype::F32 && (i % 2 == 0 || rare(variant.name())))
+                };
                 others.retain(|variant| kept(variant) && !own.contains(variant));
                 let labelled =
                     |label, variants: Vec<_>| variants.into_iter().map(move |variant| (label, variant));

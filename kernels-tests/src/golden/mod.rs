@@ -11,12 +11,14 @@ pub mod compare;
 pub mod expected;
 pub mod ops;
 
+use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::fs;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, PoisonError};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::mpsc;
 
 use foveal::{Context, Error, HostTensor, Result, Shape};
 
@@ -191,7 +193,7 @@ fn perform(op: &Op, case: &Case, context: &mut Option<Context>) -> std::result::
     }));
     match attempt {
         Ok(result) => result.map_err(|error: Error| error.to_string()),
-        Err(_) => Err(format!("panic: {}", PANICS.lock().unwrap_or_else(PoisonError::into_inner).join("; "))),
+        Err(_) => Err(format!("panic: {}", PANICS.with_borrow(|said| said.join("; ")))),
     }
 }
 
@@ -203,18 +205,20 @@ pub fn new_context() -> Result<Context> {
     pollster::block_on(Context::new(foveal::ContextOptions::default()))
 }
 
-/// What was said by the panics of the case that is running.
-static PANICS: Mutex<Vec<String>> = Mutex::new(Vec::new());
+thread_local! {
+    /// What was said by the panics of the case that is running.
+    static PANICS: RefCell<Vec<String>> = const { RefCell::new(Vec::new()) };
+}
 
 /// Collects what panics say, for the report, instead of printing it.
 pub fn collect_panics() {
     std::panic::set_hook(Box::new(|info| {
-        PANICS.lock().unwrap_or_else(PoisonError::into_inner).push(info.to_string().replace('\n', " "));
+        PANICS.with_borrow_mut(|said| said.push(info.to_string().replace('\n', " ")));
     }));
 }
 
-/// Runs every case below a folder whose operation begins with `filter`, sorted by name, handing each report on; a case
-/// that the folder's `expected.txt` lists and that is not there is reported as failed, unless a filter is set.
+/// Runs every case below a folder whose operation begins with `filter`, sorted by name, handing each report on in that order;
+/// `threads` of them at a time, each with a device of its own. A case that the folder's `expected.txt` lists and that is not there is reported as failed, unless a filter is set.
 ///
 /// # Errors
 /// When the folder cannot be read or has no such case: a run that tests nothing must not look well. [`Error::File`] for
@@ -223,7 +227,7 @@ pub fn run_all(
     library: Library,
     root: &Path,
     filter: &str,
-    context: &mut Option<Context>,
+    threads: usize,
     mut each: impl FnMut(&Report),
 ) -> Result<()> {
     let mut cases: Vec<_> = find(root)?.into_iter().map(|dir| (Case::label(&dir), dir)).collect();
@@ -236,14 +240,37 @@ pub fn run_all(
     }
     cases.sort();
     let mut expected = expected::read(root)?;
-    for (_, dir) in cases {
-        PANICS.lock().unwrap_or_else(PoisonError::into_inner).clear();
-        let mut report = run_case(library, &dir, context);
-        if let Some(fate) = expected.remove(&report.name) {
-            fate.judge(&mut report);
+    let next = AtomicUsize::new(0);
+    std::thread::scope(|scope| {
+        let (sender, reports) = mpsc::channel();
+        for _ in 0..threads.max(1) {
+            let (sender, next, cases) = (sender.clone(), &next, &cases);
+            scope.spawn(move || {
+                let mut context = None;
+                let take = || cases.get(next.fetch_add(1, Ordering::Relaxed));
+                while let Some((_, dir)) = take() {
+                    PANICS.with_borrow_mut(Vec::clear);
+                    // Nobody listens where the other side broke, and then there is nothing left to do.
+                    if sender.send((dir, run_case(library, dir, &mut context))).is_err() {
+                        return;
+                    }
+                }
+            });
         }
-        each(&report);
-    }
+        drop(sender);
+        let mut early = BTreeMap::new();
+        for (_, dir) in &cases {
+            while !early.contains_key(dir) {
+                let Ok((dir, report)) = reports.recv() else { return };
+                early.insert(dir, report);
+            }
+            let Some(mut report) = early.remove(dir) else { return };
+            if let Some(fate) = expected.remove(&report.name) {
+                fate.judge(&mut report);
+            }
+            each(&report);
+        }
+    });
     if filter.is_empty() {
         expected.into_keys().map(expected::vanished).for_each(|report| each(&report));
     }

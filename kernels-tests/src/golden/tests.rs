@@ -177,8 +177,7 @@ fn cases_are_found_at_any_depth_and_sorted_by_name() {
     folder.case("e", "later.other", tight(), &[]);
     let names = |filter: &str| {
         let mut names = Vec::new();
-        let mut context = None;
-        let result = run_all(LIBRARY, &folder.0, filter, &mut context, |r| {
+        let result = run_all(LIBRARY, &folder.0, filter, 2, |r| {
             assert_eq!(r.verdict, Verdict::Skip);
             names.push(r.name.clone());
         });
@@ -188,14 +187,14 @@ fn cases_are_found_at_any_depth_and_sorted_by_name() {
     assert_eq!(names("later.other").as_deref(), Ok("e"));
     assert!(names("nothing").is_err());
     let empty = Folder::new();
-    assert!(run_all(LIBRARY, &empty.0, "", &mut None, |_| ()).is_err());
-    assert!(run_all(LIBRARY, &empty.0.join("absent"), "", &mut None, |_| ()).is_err());
+    assert!(run_all(LIBRARY, &empty.0, "", 2, |_| ()).is_err());
+    assert!(run_all(LIBRARY, &empty.0.join("absent"), "", 2, |_| ()).is_err());
 }
 
 /// Every case of a folder with its verdict and what is wrong with it.
 fn reports(folder: &Folder, filter: &str) -> Vec<String> {
     let mut lines = Vec::new();
-    run_all(LIBRARY, &folder.0, filter, &mut None, |r| lines.push(r.to_string())).expect("a folder of cases");
+    run_all(LIBRARY, &folder.0, filter, 2, |r| lines.push(r.to_string())).expect("a folder of cases");
     lines
 }
 
@@ -239,7 +238,7 @@ fn a_folder_may_say_what_becomes_of_its_cases() {
     assert!(reports(&folder, "later.").iter().all(|line| !line.contains("gone")));
     for bad in ["runs a", "a", "run a\nskip a"] {
         list(bad);
-        let error = run_all(LIBRARY, &folder.0, "", &mut None, |_| ()).expect_err("a bad list");
+        let error = run_all(LIBRARY, &folder.0, "", 2, |_| ()).expect_err("a bad list");
         assert!(error.to_string().contains(expected::FILE), "{error}");
     }
 }

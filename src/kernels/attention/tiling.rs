@@ -93,7 +93,8 @@ impl AttentionProblem {
             plain.iter().filter_map(|variant| self.by_matrices(caps, how.matrices.as_ref()?, variant));
         // A CPU's cooperative matrices are no faster than its vectors.
         if software {
-            rows.chain(held).chain(few).chain(tiles.filter(|_| own_rows.is_none())).chain(matrices).collect()
+            let instead = own_rows.is_none();
+            rows.chain(few).chain(held.chain(tiles).filter(|_| instead)).chain(matrices).collect()
         } else {
             held.chain(few).chain(matrices).chain(tiles).collect()
         }
