@@ -12,13 +12,12 @@ pub mod expected;
 pub mod ops;
 
 use std::cell::RefCell;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::fmt;
 use std::fs;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::mpsc;
+use std::sync::{Mutex, mpsc};
 
 use foveal::{Context, Error, HostTensor, Result, Shape};
 
@@ -218,7 +217,8 @@ pub fn collect_panics() {
 }
 
 /// Runs every case below a folder whose operation begins with `filter`, sorted by name, handing each report on in that order;
-/// `threads` of them at a time, each with a device of its own. A case that the folder's `expected.txt` lists and that is not there is reported as failed, unless a filter is set.
+/// `threads` of them at a time, each with a device of its own. A case that the folder's `expected.txt` lists and that is not
+/// there is reported as failed, unless a filter is set.
 ///
 /// # Errors
 /// When the folder cannot be read or has no such case: a run that tests nothing must not look well. [`Error::File`] for
@@ -240,15 +240,19 @@ pub fn run_all(
     }
     cases.sort();
     let mut expected = expected::read(root)?;
-    let next = AtomicUsize::new(0);
+    let open: Mutex<VecDeque<_>> = Mutex::new(cases.iter().map(|(_, dir)| dir).collect());
     std::thread::scope(|scope| {
         let (sender, reports) = mpsc::channel();
-        for _ in 0..threads.max(1) {
-            let (sender, next, cases) = (sender.clone(), &next, &cases);
+        for thread in 0..threads.max(1) {
+            let (sender, open) = (sender.clone(), &open);
             scope.spawn(move || {
                 let mut context = None;
-                let take = || cases.get(next.fetch_add(1, Ordering::Relaxed));
-                while let Some((_, dir)) = take() {
+                // Neighbours use the same kernels, and each device compiles its own: every other thread comes from the end.
+                let take = || {
+                    let mut open = open.lock().unwrap();
+                    if thread % 2 == 0 { open.pop_front() } else { open.pop_back() }
+                };
+                while let Some(dir) = take() {
                     PANICS.with_borrow_mut(Vec::clear);
                     // Nobody listens where the other side broke, and then there is nothing left to do.
                     if sender.send((dir, run_case(library, dir, &mut context))).is_err() {
