@@ -17,7 +17,7 @@ use foveal::pipelines::temporal_control::{
 use foveal::pipelines::text_to_video::{TextToVideo, TimedWord};
 use foveal::pipelines::unipc::{Sampler, Solver};
 use foveal::{Context, ContextOptions, Dtype, Error, HostTensor, Result, Tensor};
-use kernels_tests::{plain_context, random_wan, root};
+use kernels_tests::{limited_context, plain_context, random_wan, root};
 use pollster::block_on;
 use std::ops::ControlFlow;
 
@@ -391,19 +391,6 @@ fn a_feature_that_the_device_lacks_is_named() {
     assert_eq!(block_on(gelu(&x).unwrap().to_vec()).unwrap().len(), 8);
 }
 
-/// An app's device with one limit below WebGPU's default.
-fn limited(limit: impl Fn(&mut wgpu::Limits)) -> Result<Context> {
-    let instance = wgpu::Instance::new(wgpu::InstanceDescriptor::new_without_display_handle().with_env());
-    let adapter = block_on(instance.request_adapter(&wgpu::RequestAdapterOptions::default())).unwrap();
-    let mut required_limits = wgpu::Limits::default();
-    limit(&mut required_limits);
-    let descriptor = wgpu::DeviceDescriptor { required_limits, ..Default::default() };
-    let (device, queue) = block_on(adapter.request_device(&descriptor)).unwrap();
-    // What is not refused by us must not end the process by wgpu's own handler either.
-    device.on_uncaptured_error(std::sync::Arc::new(|error| panic!("uncaptured: {error}")));
-    Context::from_device(device, queue, &ContextOptions::default())
-}
-
 /// What becomes of a device with one limit below WebGPU's default.
 enum Small {
     /// It is refused for this reason.
@@ -453,7 +440,7 @@ fn a_device_with_less_than_webgpus_limits_is_refused_by_the_limit_or_right() {
         block_on(y.to_vec())
     };
     for (name, limit, expected) in limits {
-        match (limited(limit), expected) {
+        match (limited_context(wgpu::Features::empty(), limit), expected) {
             (Err(error), Refused(reason)) => unsupported(name, error, reason),
             (Ok(context), Works(reasons)) => {
                 for (n, reason) in [64, 40_000].into_iter().zip(reasons) {

@@ -3,13 +3,13 @@
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test that cannot go on should stop loudly")]
 
 use foveal::gpu::{MemoryStats, list_adapters};
-use foveal::kernels::elementwise::{Gelu, gelu, weighted_sum};
+use foveal::kernels::elementwise::{Gelu, convert, gelu, weighted_sum};
 use foveal::kernels::matmul::{Epilogue, Layout, matmul};
 use foveal::kernels::trial::compare;
 use foveal::kernels::{Kernel, run};
 use foveal::tensor::Array;
 use foveal::{AdapterChoice, Context, ContextOptions, Dtype, Error, Tensor};
-use kernels_tests::plain_context;
+use kernels_tests::{limited_context, plain_context};
 use pollster::block_on;
 use std::time::{Duration, Instant};
 
@@ -464,6 +464,69 @@ fn a_product_larger_than_a_binding_goes_in_parts() {
         (at % 11 + gate * (products[row % 5 * n + column] + column)) as f32
     });
     assert_eq!(download(&y[0]), expected.collect::<Vec<_>>());
+}
+
+#[test]
+fn a_weight_larger_than_a_binding_goes_in_pieces() {
+    let open = |bytes: u64| {
+        let limit = |l: &mut wgpu::Limits| l.max_storage_buffer_binding_size = bytes;
+        limited_context(wgpu::Features::SHADER_F16, limit).unwrap()
+    };
+    let (whole, small) = (open(8 << 20), open(512 << 10));
+    // More rows than a binding takes, too; the last piece of the weight is shorter than the others.
+    let (m, n, k, groups) = (400, 640, 512, 2);
+    assert!(small.caps().max_binding < (n * k * 2) as u64);
+    let values = |count: usize, phase: f32, scale: f32| -> Vec<f32> {
+        (0..count).map(|i| (i as f32 * 0.37 + phase).sin() * scale).collect()
+    };
+    let (x, w, dy) = (values(m * k, 0.1, 1.0), values(n * k, 0.2, 0.05), values(m * n, 0.3, 1.0));
+    let product = |context: &Context, stored: [Dtype; 2], layout, epilogue| {
+        let tensor = |dims: &[usize], values: &[f32], dtype| {
+            convert(&Tensor::from_f32(context, dims, values).unwrap(), dtype).unwrap()
+        };
+        let w = tensor(&[n, k], &w, stored[1]);
+        let x = match layout {
+            Layout::Rows => tensor(&[m, k], &x, stored[0]),
+            Layout::Columns => tensor(&[m, n], &dy, stored[0]),
+        };
+        let all = [
+            tensor(&[n], &values(n, 0.4, 1.0), Dtype::F32),
+            tensor(&[m, n], &values(m * n, 0.5, 1.0), stored[0]),
+            tensor(&[groups, n], &values(groups * n, 0.6, 1.0), Dtype::F32),
+        ];
+        let extra = match epilogue {
+            Epilogue::None | Epilogue::Add => 0,
+            Epilogue::Bias | Epilogue::BiasGelu | Epilogue::BiasGeluErf => 1,
+            Epilogue::BiasResidual => 2,
+            Epilogue::BiasGateResidual { .. } => 3,
+        };
+        let extra: Vec<_> = all.iter().take(extra).collect();
+        let y = matmul(&x, &w, layout, epilogue, &extra).unwrap();
+        y.iter().map(|y| download(&convert(y, Dtype::F32).unwrap())).collect::<Vec<_>>()
+    };
+    let f16 = whole.caps().f16;
+    for stored in [[Dtype::F32; 2], [Dtype::F32, Dtype::Bf16], [Dtype::F16; 2]] {
+        if stored[0] == Dtype::F16 && !f16 {
+            continue;
+        }
+        for (layout, epilogue) in [
+            (Layout::Rows, Epilogue::None),
+            (Layout::Rows, Epilogue::BiasGelu),
+            (Layout::Rows, Epilogue::BiasGateResidual { groups }),
+            (Layout::Columns, Epilogue::None),
+        ] {
+            let wanted = product(&whole, stored, layout, epilogue);
+            let found = product(&small, stored, layout, epilogue);
+            // A few roundings of results of order one; f16 rounds these itself.
+            let bound = if stored[0] == Dtype::F16 { 2e-3 } else { 5e-6 };
+            for (found, wanted) in found.iter().zip(&wanted) {
+                assert_eq!(found.len(), wanted.len());
+                let off = |(a, b): (&f32, &f32)| (a - b).abs() / b.abs().max(1.0);
+                let worst = found.iter().zip(wanted).map(off).fold(0.0, f32::max);
+                assert!(worst <= bound, "{stored:?} {layout:?} {epilogue:?}: off by {worst}");
+            }
+        }
+    }
 }
 
 #[test]

@@ -317,7 +317,7 @@ fn inner_sizes_are_cut_into_parts_where_a_gpu_would_idle() {
     let context = new_context().unwrap();
     let (m, n, k) = (40, 24, 2200);
     let (x, w) = (tensor(&context, &[m, k], 0.1, 0.1), tensor(&context, &[k, n], 0.2, 0.1));
-    let plain = Matmul { m, n, k, layout: Layout::Columns, epilogue: Epilogue::None, parts: 1 };
+    let plain = Matmul { m, n, k, layout: Layout::Columns, epilogue: Epilogue::None, parts: 1, piece: None };
     let expected: Vec<f64> = download(&plain.multiply(&x, &w).unwrap()).into_iter().map(f64::from).collect();
     for caps in synthetic::caps() {
         let for_device = |matmul: &Matmul| matmul.clone().for_device(&caps, Dtype::F32).unwrap();

@@ -7,10 +7,14 @@ struct Params {
     k: u32,
     rows_per_group: u32, // rows that share a gate
     part_inputs: u32, // of the inner size, what a workgroup passes over: all of it or whole packs
+    x_inputs: u32, // of a row of x, and the first that the product takes: all but for a piece of a weight
+    first_input: u32,
+    y_columns: u32, // of a row of the results, and the product's first
+    first_column: u32,
     first_workgroup: u32,
 }
 
-@group(0) @binding(0) var<storage, read> x: array<ElemPack>; // (m, k)
+@group(0) @binding(0) var<storage, read> x: array<ElemPack>; // (m, x_inputs)
 
 // The part of the inner size that the workgroup passes over, and of the results: (parts, m, n).
 var<private> part: u32;
@@ -19,6 +23,20 @@ var<private> part: u32;
 fn inputs_of_part() -> vec2<u32> {
     let first = part * params.part_inputs;
     return min(vec2<u32>(first, first + params.part_inputs), vec2<u32>(params.k)) / PACK;
+}
+
+// Where inputs PACK·i.. of a row lie in x.
+fn x_at(row: u32, i: u32) -> u32 {
+    return (row * params.x_inputs + params.first_input) / PACK + i;
+}
+
+// Where the product's columns PACK·pack.. of a row lie in the results; `column_at` in a vector of one row.
+fn y_at(row: u32, pack: u32) -> u32 {
+    return row * (params.y_columns / PACK) + column_at(pack);
+}
+
+fn column_at(pack: u32) -> u32 {
+    return params.first_column / PACK + pack;
 }
 
 @compute @workgroup_size(WG_SIZE)

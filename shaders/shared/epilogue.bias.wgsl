@@ -1,7 +1,7 @@
 // y = x·w + bias
-@group(0) @binding(2) var<storage, read_write> y: array<ElemPack>; // (m, n)
-@group(0) @binding(3) var<storage, read> bias: array<Pack>; // (n)
+@group(0) @binding(2) var<storage, read_write> y: array<ElemPack>; // (m, y_columns)
+@group(0) @binding(3) var<storage, read> bias: array<Pack>; // (y_columns)
 
 fn store(row: u32, pack: u32, value: Pack) {
-    y[row * (params.n / PACK) + pack] = narrow(value + bias[pack]);
+    y[y_at(row, pack)] = narrow(value + bias[column_at(pack)]);
 }

@@ -1,9 +1,9 @@
 // y = residual + x·w + bias
-@group(0) @binding(2) var<storage, read_write> y: array<ElemPack>; // (m, n)
-@group(0) @binding(3) var<storage, read> bias: array<Pack>; // (n)
-@group(0) @binding(4) var<storage, read> residual: array<ElemPack>; // (m, n)
+@group(0) @binding(2) var<storage, read_write> y: array<ElemPack>; // (m, y_columns)
+@group(0) @binding(3) var<storage, read> bias: array<Pack>; // (y_columns)
+@group(0) @binding(4) var<storage, read> residual: array<ElemPack>; // (m, y_columns)
 
 fn store(row: u32, pack: u32, value: Pack) {
-    let at = row * (params.n / PACK) + pack;
-    y[at] = narrow(widen(residual[at]) + value + bias[pack]);
+    let at = y_at(row, pack);
+    y[at] = narrow(widen(residual[at]) + value + bias[column_at(pack)]);
 }

@@ -1,6 +1,6 @@
 // y = x·w
-@group(0) @binding(2) var<storage, read_write> y: array<ElemPack>; // (m, n)
+@group(0) @binding(2) var<storage, read_write> y: array<ElemPack>; // (m, y_columns)
 
 fn store(row: u32, pack: u32, value: Pack) {
-    y[row * (params.n / PACK) + pack] = narrow(value);
+    y[y_at(row, pack)] = narrow(value);
 }

@@ -5,7 +5,6 @@ const SHARERS: u32 = WG_SIZE / TILE_PACKS;
 var<workgroup> sums: array<Pack, ROWS * WG_SIZE>; // (ROWS, TILE_PACKS, SHARERS)
 
 fn multiply(wg: vec3<u32>, lane: u32) {
-    let inputs = params.k / PACK;
     // Neighbouring invocations read neighbouring weights.
     let sharer = select(lane / TILE_PACKS, lane % SHARERS, ALONG_INPUTS);
     let own = select(lane % TILE_PACKS, lane / SHARERS, ALONG_INPUTS);
@@ -16,7 +15,7 @@ fn multiply(wg: vec3<u32>, lane: u32) {
     for (var i = range.x + sharer; i < range.y; i += SHARERS) {
         let block = weight_block(weight_tile(i, pack0 + own, lane), 0u);
         for (var r = 0u; r < ROWS; r++) {
-            acc[r] += product(widen(x[min(row0 + r, params.m - 1u) * inputs + i]), block);
+            acc[r] += product(widen(x[x_at(min(row0 + r, params.m - 1u), i)]), block);
         }
     }
     for (var r = 0u; r < ROWS; r++) {

@@ -15,7 +15,6 @@ var<workgroup> right: array<f16, RIGHT_SIZE>;
 var<workgroup> sums: array<f32, 4u * MATRIX * SUM_STRIDE>; // a matrix of each subgroup
 
 fn multiply(wg: vec3<u32>, lane: u32) {
-    let inputs = params.k / PACK;
     let outputs = params.n / PACK;
     let wave = lane / LANES;
     let row0 = (wg.y + params.first_workgroup) * TILE_M;
@@ -32,7 +31,7 @@ fn multiply(wg: vec3<u32>, lane: u32) {
             // Past the inner size one factor is zero and the other anything finite.
             var value = ElemPack();
             if (i + d < range.y) {
-                value = x[min(row0 + row, params.m - 1u) * inputs + i + d];
+                value = x[x_at(min(row0 + row, params.m - 1u), i + d)];
             }
             let to = row * LEFT_STRIDE + d * PACK;
             left[to] = value.x;

@@ -1,7 +1,6 @@
 // Each invocation computes ROWS rows by TILE_PACKS packs of columns in registers. Neighbouring invocations take
 // neighbouring rows, so a workgroup shares every weight: `weight_tile` says how it comes by them.
 fn multiply(wg: vec3<u32>, lane: u32) {
-    let inputs = params.k / PACK;
     let outputs = params.n / PACK;
     let pack0 = wg.x * TILE_PACKS;
     // Row r of an invocation lies WG_SIZE rows after row r - 1: stores of a workgroup stay close together.
@@ -11,7 +10,7 @@ fn multiply(wg: vec3<u32>, lane: u32) {
     for (var i = range.x; i < range.y; i++) {
         var xv: array<Pack, ROWS>;
         for (var r = 0u; r < ROWS; r++) {
-            xv[r] = widen(x[min(row0 + r * WG_SIZE, params.m - 1u) * inputs + i]);
+            xv[r] = widen(x[x_at(min(row0 + r * WG_SIZE, params.m - 1u), i)]);
         }
         let tile = weight_tile(i, pack0, lane);
         for (var c = 0u; c < TILE_PACKS; c++) {

@@ -25,7 +25,7 @@ fn multiply(wg: vec3<u32>, lane: u32) {
             // Past the inner size one factor is zero and the other anything finite.
             var value = Pack();
             if (i + d < range.y) {
-                value = widen(x[row * inputs + i + d]);
+                value = widen(x[x_at(row, i + d)]);
             }
             left[d * TILE_M + at / PARTS] = value;
         }

@@ -179,6 +179,11 @@ impl Tensor {
         Ok(Self { offset, shape: shape.into(), ..self.clone() })
     }
 
+    /// Bytes of the elements.
+    pub(crate) fn bytes(&self) -> u64 {
+        (self.len() * self.dtype.size()) as u64
+    }
+
     /// The same elements in a binding that takes in what lies behind them: where a driver drops what goes past a
     /// binding, a stray write would leave no trace.
     pub(crate) fn with_slack(&self, elements: usize) -> Self {
@@ -187,7 +192,7 @@ impl Tensor {
 
     /// The bytes a kernel binds: rounded up to 16 so that vector reads of the last element stay inside.
     pub fn binding(&self) -> Binding<'_> {
-        let bytes = (self.len() * self.dtype.size()) as u64 + self.slack;
+        let bytes = self.bytes() + self.slack;
         // A binding is never empty; a view of nothing may stand at the buffer's end, so it binds the beginning.
         let offset = if bytes == 0 { 0 } else { self.offset };
         let size = bytes.max(1).next_multiple_of(16).min(self.buffer.size() - offset);

@@ -116,7 +116,7 @@ fn both_layouts(
     let (epilogue, rest) = epilogue;
     for (layout, w) in [(Layout::Columns, columns.to_vec()), (Layout::Rows, transposed(columns, n))] {
         let inputs: Vec<Vec<f32>> = [x.to_vec(), w].into_iter().chain(rest.iter().cloned()).collect();
-        let kernel = Matmul { m, n, k, layout, epilogue, parts: 1 };
+        let kernel = Matmul { m, n, k, layout, epilogue, parts: 1, piece: None };
         run.each(&kernel, &inputs, |judge, out| judge.near("y", &out[0], expected))?;
     }
     Ok(())
@@ -161,7 +161,7 @@ pub(super) fn gemm(case: &Case, run: &Runner<'_>) -> Result<(), String> {
     }
     for layout in [Layout::Columns, Layout::Rows] {
         let w = if layout == Layout::Rows { transposed(&columns, n) } else { columns.clone() };
-        let product = Matmul { m, n, k, layout, epilogue: Epilogue::None, parts: 1 };
+        let product = Matmul { m, n, k, layout, epilogue: Epilogue::None, parts: 1, piece: None };
         run.each(&product, &[x.clone(), w], |judge, out| {
             let sum = WeightedSum { n: m * n, weights: vec![alpha, beta] };
             run.each(&sum, &[out[0].clone(), summand.clone()], |sum, out| {

@@ -8,13 +8,17 @@
 //! Long inner sizes and few results, such as gradients of weights, leave most of a GPU idle: there the inner size is cut
 //! into `parts`, `y (parts, m, n)` in f32 holds the share of each, and their sum is the product.
 //!
+//! A weight that no binding takes is taken in pieces, some of its stored rows at a time ([`Piece`]): of
+//! [`Layout::Rows`] they are columns of the result, `y (m, of)`, which leaves the others as they are; of
+//! [`Layout::Columns`] they are inputs, `x (m, of)`, whose shares [`Epilogue::Add`] adds up.
+//!
 //! `w` may be stored in f16 or bf16 while `x` and `y` are f32. Sizes that are multiples of four are read four at a time;
 //! bf16 needs them.
 //!
-//! Errors: sizes of zero or above 2³², a number of groups that does not divide the rows.
+//! Errors: sizes of zero or above 2³², a number of groups that does not divide the rows, a piece that is none.
 
 use super::tile::{Sharing, Tile};
-use crate::gpu::Caps;
+use crate::gpu::{Access, Caps};
 use crate::kernels::elementwise::{gelu_erf_of, gelu_of};
 use crate::kernels::rowwise::pack_module;
 use crate::kernels::{Gradient, Kernel, Launch, Slot, Tolerance, Variant, Work, elems, inputs};
@@ -22,6 +26,7 @@ use crate::shader::Source;
 use crate::tensor::Array;
 use crate::{Dtype, Error, Result, wgsl};
 use rand_pcg::Pcg64;
+use std::collections::BTreeMap;
 use std::fmt;
 
 const MATRIX_16: Source = wgsl!("shared/matrix.16.wgsl");
@@ -44,6 +49,8 @@ pub enum Layout {
 pub enum Epilogue {
     /// Nothing.
     None,
+    /// `y + ·`: what `y` holds already, in f32, is added to.
+    Add,
     /// `+ bias`
     Bias,
     /// `gelu(· + bias)`, tanh form, keeping the value before it.
@@ -57,6 +64,15 @@ pub enum Epilogue {
         /// Number of gate vectors.
         groups: usize,
     },
+}
+
+/// Stored rows of a weight that a product takes, the product's own `n` or `k` of them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Piece {
+    /// The first of them.
+    pub first: usize,
+    /// Rows of the whole weight.
+    pub of: usize,
 }
 
 /// Sizes and options of a product.
@@ -74,6 +90,8 @@ pub struct Matmul {
     pub epilogue: Epilogue,
     /// Parts of the inner size.
     pub parts: usize,
+    /// Where in a larger weight `w` lies, which then is one part.
+    pub piece: Option<Piece>,
 }
 
 #[repr(C)]
@@ -84,15 +102,22 @@ struct Params {
     k: u32,
     rows_per_group: u32,
     part_inputs: u32,
+    x_inputs: u32,
+    first_input: u32,
+    y_columns: u32,
+    first_column: u32,
     first_workgroup: u32,
 }
 
 impl fmt::Display for Matmul {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { m, n, k, layout, epilogue, parts } = self;
+        let Self { m, n, k, layout, epilogue, parts, piece } = self;
         write!(f, "matmul(m={m},n={n},k={k},layout={layout:?},epilogue={epilogue:?}")?;
         if *parts > 1 {
             write!(f, ",parts={parts}")?;
+        }
+        if let Some(Piece { first, of }) = piece {
+            write!(f, ",piece={first}..of {of}")?;
         }
         write!(f, ")")
     }
@@ -106,7 +131,18 @@ impl Matmul {
 
     /// Elements taken at a time along `k` and `n`.
     pub(super) fn pack(&self) -> usize {
-        if self.n.is_multiple_of(4) && self.k.is_multiple_of(4) { 4 } else { 1 }
+        let [inputs, columns] = self.whole();
+        let sizes = [self.n, self.k, inputs.0, inputs.1, columns.0, columns.1];
+        if sizes.iter().all(|n| n.is_multiple_of(4)) { 4 } else { 1 }
+    }
+
+    /// Inputs in a row of `x` and columns in a row of `y`, each with the first that belongs to this product.
+    fn whole(&self) -> [(usize, usize); 2] {
+        match (self.piece, self.layout) {
+            (Some(Piece { first, of }), Layout::Rows) => [(self.k, 0), (of, first)],
+            (Some(Piece { first, of }), Layout::Columns) => [(of, first), (self.n, 0)],
+            (None, _) => [(self.k, 0), (self.n, 0)],
+        }
     }
 
     pub(super) fn groups(&self) -> usize {
@@ -127,7 +163,8 @@ impl Kernel for Matmul {
         let Self { m, n, k, .. } = *self;
         let limit = u32::MAX as usize;
         let fits = |a: usize, b: usize| a.checked_mul(b).is_some_and(|p| p <= limit);
-        if m == 0 || n == 0 || k == 0 || !fits(m, k) || !fits(n, k) || !fits(m, n) {
+        let [(inputs, first_input), (columns, first_column)] = self.whole();
+        if m == 0 || n == 0 || k == 0 || !fits(m, inputs) || !fits(n, k) || !fits(m, columns) {
             return Err(Error::problem(
                 Self::STEM,
                 format!("m={m}, n={n}, k={k}: sizes are 1.. and products below 2^32"),
@@ -137,6 +174,15 @@ impl Kernel for Matmul {
             return Err(Error::problem(
                 Self::STEM,
                 format!("{self}: one part with an epilogue, otherwise 1 to 65535"),
+            ));
+        }
+        let inside =
+            |own: usize, first: usize, of: usize| first.checked_add(own).is_some_and(|end| end <= of);
+        let piece = inside(k, first_input, inputs) && inside(n, first_column, columns);
+        if !piece || (self.piece.is_some() && self.parts > 1) {
+            return Err(Error::problem(
+                Self::STEM,
+                format!("{self}: a piece lies inside the weight and is one part"),
             ));
         }
         if !fits(m * n, self.parts) {
@@ -156,21 +202,29 @@ impl Kernel for Matmul {
 
     fn slots(&self) -> Vec<Slot> {
         let Self { m, n, k, .. } = *self;
+        let [(inputs, _), (columns, _)] = self.whole();
+        let result = |name| match self.piece {
+            // The other columns stay.
+            Some(_) if self.layout == Layout::Rows => Slot::update(name, [m, columns]),
+            _ => Slot::write(name, [m, columns]),
+        };
+        let y = match self.epilogue {
+            Epilogue::Add => Slot::update("y", [m, columns]).f32(),
+            _ if self.parts > 1 => Slot::write("y", [self.parts, m, n]).f32(),
+            _ => result("y"),
+        };
         let w = if self.layout == Layout::Rows { [n, k] } else { [k, n] };
-        let mut slots = vec![Slot::read("x", [m, k]), Slot::read("w", w).weight(), Slot::write("y", [m, n])];
-        if self.parts > 1 {
-            slots[2] = Slot::write("y", [self.parts, m, n]).f32();
-        }
-        if self.epilogue != Epilogue::None {
-            slots.push(Slot::read("bias", [n]).f32());
+        let mut slots = vec![Slot::read("x", [m, inputs]), Slot::read("w", w).weight(), y];
+        if !matches!(self.epilogue, Epilogue::None | Epilogue::Add) {
+            slots.push(Slot::read("bias", [columns]).f32());
         }
         match self.epilogue {
-            Epilogue::None | Epilogue::Bias => {}
-            Epilogue::BiasGelu | Epilogue::BiasGeluErf => slots.push(Slot::write("pre", [m, n])),
-            Epilogue::BiasResidual => slots.push(Slot::read("residual", [m, n])),
+            Epilogue::None | Epilogue::Add | Epilogue::Bias => {}
+            Epilogue::BiasGelu | Epilogue::BiasGeluErf => slots.push(result("pre")),
+            Epilogue::BiasResidual => slots.push(Slot::read("residual", [m, columns])),
             Epilogue::BiasGateResidual { groups } => {
-                slots.push(Slot::read("residual", [m, n]));
-                slots.push(Slot::read("gate", [groups, n]).f32());
+                slots.push(Slot::read("residual", [m, columns]));
+                slots.push(Slot::read("gate", [groups, columns]).f32());
             }
         }
         slots
@@ -180,6 +234,7 @@ impl Kernel for Matmul {
         let epilogue = match self.epilogue {
             Epilogue::None if self.parts > 1 => wgsl!("shared/epilogue.parts.wgsl"),
             Epilogue::None => wgsl!("shared/epilogue.none.wgsl"),
+            Epilogue::Add => wgsl!("shared/epilogue.add.wgsl"),
             Epilogue::Bias => wgsl!("shared/epilogue.bias.wgsl"),
             Epilogue::BiasGelu | Epilogue::BiasGeluErf => wgsl!("shared/epilogue.bias_gelu.wgsl"),
             Epilogue::BiasResidual => wgsl!("shared/epilogue.bias_residual.wgsl"),
@@ -264,12 +319,17 @@ impl Kernel for Matmul {
     }
 
     fn launch(&self, _caps: &Caps, variant: &Variant) -> Launch {
+        let [(inputs, first_input), (columns, first_column)] = self.whole();
         let params = Params {
             m: self.m as u32,
             n: self.n as u32,
             k: self.k as u32,
             rows_per_group: (self.m / self.groups()) as u32,
             part_inputs: self.part_inputs() as u32,
+            x_inputs: inputs as u32,
+            first_input: first_input as u32,
+            y_columns: columns as u32,
+            first_column: first_column as u32,
             first_workgroup: 0,
         };
         let [tile_m, tile_n] = if variant.matrices {
@@ -289,34 +349,47 @@ impl Kernel for Matmul {
 
     fn reference(&self, inputs: &[Array]) -> Vec<Array> {
         let Self { m, n, k, .. } = *self;
-        let [x, w, rest @ ..] = inputs else { return Vec::new() };
-        let weight = |i: usize, col: usize| match self.layout {
-            Layout::Rows => w.data[col * k + i],
-            Layout::Columns => w.data[i * n + col],
+        let slots = self.slots();
+        let read = slots.iter().filter(|slot| slot.access != Access::Write).zip(inputs);
+        let all: BTreeMap<&str, &Array> = read.map(|(slot, array)| (slot.name, array)).collect();
+        let (Some(x), Some(w)) = (all.get("x"), all.get("w")) else { return Vec::new() };
+        let [(x_inputs, first_input), (columns, first)] = self.whole();
+        let product = |row: usize, col: usize, i: usize| {
+            let w = if self.layout == Layout::Rows { w.data[col * k + i] } else { w.data[i * n + col] };
+            x.data[row * x_inputs + first_input + i] * w
         };
         if self.parts > 1 {
             let inputs = self.part_inputs();
             let share = |at: usize| {
                 let (part, row, col) = (at / n / m, at / n % m, at % n);
                 let own = part * inputs..((part + 1) * inputs).min(k);
-                own.map(|i| x.data[row * k + i] * weight(i, col)).sum::<f64>()
+                own.map(|i| product(row, col, i)).sum::<f64>()
             };
             return vec![Array::from_fn([self.parts, m, n], share)];
         }
-        let bias = |col: usize| rest.first().map_or(0.0, |b| b.data[col]);
-        let pre = Array::from_fn([m, n], |at| {
-            let (row, col) = (at / n, at % n);
-            (0..k).map(|i| x.data[row * k + i] * weight(i, col)).sum::<f64>() + bias(col)
-        });
-        let residual = |at: usize| rest.get(1).map_or(0.0, |r| r.data[at]);
-        let gate =
-            |at: usize| rest.get(2).map_or(1.0, |g| g.data[(at / n) / (m / self.groups()) * n + at % n]);
+        let at = |name: &str, at: usize, absent: f64| all.get(name).map_or(absent, |array| array.data[at]);
+        // `of` the value before the epilogue's last step, in the product's own columns.
+        let result = |name: &str, of: &dyn Fn(usize, f64) -> f64| {
+            Array::from_fn([m, columns], |place| {
+                let (row, col) = (place / columns, place % columns);
+                if !(first..first + n).contains(&col) {
+                    return at(name, place, 0.0);
+                }
+                let sum = (0..k).map(|i| product(row, col - first, i)).sum::<f64>();
+                of(place, sum + at("bias", col, 0.0))
+            })
+        };
+        let gate = |place: usize| {
+            let group = place / columns / (m / self.groups());
+            at("gate", group * columns + place % columns, 1.0)
+        };
         match self.epilogue {
-            Epilogue::None | Epilogue::Bias => vec![pre],
-            Epilogue::BiasGelu => vec![Array::from_fn([m, n], |at| gelu_of(pre.data[at])), pre],
-            Epilogue::BiasGeluErf => vec![Array::from_fn([m, n], |at| gelu_erf_of(pre.data[at])), pre],
+            Epilogue::None | Epilogue::Bias => vec![result("y", &|_, v| v)],
+            Epilogue::Add => vec![result("y", &|place, v| at("y", place, 0.0) + v)],
+            Epilogue::BiasGelu => vec![result("y", &|_, v| gelu_of(v)), result("pre", &|_, v| v)],
+            Epilogue::BiasGeluErf => vec![result("y", &|_, v| gelu_erf_of(v)), result("pre", &|_, v| v)],
             Epilogue::BiasResidual | Epilogue::BiasGateResidual { .. } => {
-                vec![Array::from_fn([m, n], |at| residual(at) + gate(at) * pre.data[at])]
+                vec![result("y", &|place, v| at("residual", place, 0.0) + gate(place) * v)]
             }
         }
     }
@@ -325,12 +398,14 @@ impl Kernel for Matmul {
         // Results of order one whatever k is, so that one tolerance serves; outliers in x only, since an outlier
         // times an outlier leaves f16's range.
         let std = 1.0 / (self.k as f64).sqrt();
-        let w = self.slots()[1].shape.clone();
-        let mut all = vec![inputs::normal(rng, [self.m, self.k], 1.0), inputs::tame(rng, w, std)];
-        for slot in self.slots().iter().skip(3).filter(|s| s.access == crate::gpu::Access::Read) {
-            all.push(inputs::tame(rng, slot.shape.clone(), 1.0));
-        }
-        all
+        let slots = self.slots();
+        let read = slots.iter().filter(|slot| slot.access != Access::Write);
+        read.map(|slot| match slot.name {
+            "x" => inputs::normal(rng, slot.shape.clone(), 1.0),
+            "w" => inputs::tame(rng, slot.shape.clone(), std),
+            _ => inputs::tame(rng, slot.shape.clone(), 1.0),
+        })
+        .collect()
     }
 
     fn tolerance(&self, elem: Dtype) -> Vec<Tolerance> {
@@ -340,14 +415,15 @@ impl Kernel for Matmul {
             1.0,
             "f32 summation of k terms of order 1/sqrt(k)",
         );
-        let outputs = self.slots().iter().filter(|s| s.access != crate::gpu::Access::Read).count();
+        let outputs = self.slots().iter().filter(|s| s.access != Access::Read).count();
         vec![t; outputs]
     }
 
     fn gradient_of(&self) -> Option<Gradient> {
         // With the other layout a product is the gradient of a product by its input.
         let problem = Self { layout: Layout::Rows, ..self.clone() };
-        if self.layout != Layout::Columns || self.epilogue != Epilogue::None || self.parts > 1 {
+        let plain = self.epilogue == Epilogue::None && self.parts == 1 && self.piece.is_none();
+        if self.layout != Layout::Columns || !plain {
             return None;
         }
         // dx (m, n) = dy (m, k) · w (k, n): L(x) = Σ dy ⊙ (x wᵀ) with x (m, n), w (k, n).
@@ -359,9 +435,11 @@ impl Kernel for Matmul {
     }
 
     fn cases() -> Vec<Self> {
-        use Epilogue::{Bias, BiasGateResidual, BiasGelu, BiasGeluErf, BiasResidual, None};
-        let case = |m, n, k, layout, epilogue| Self { m, n, k, layout, epilogue, parts: 1 };
+        use Epilogue::{Add, Bias, BiasGateResidual, BiasGelu, BiasGeluErf, BiasResidual, None};
+        let case =
+            |m, n, k, layout, epilogue| Self { m, n, k, layout, epilogue, parts: 1, piece: Option::None };
         let in_parts = |parts, case: Self| Self { parts, ..case };
+        let piece = |first, of, case: Self| Self { piece: Some(Piece { first, of }), ..case };
         vec![
             case(1, 1, 1, Layout::Rows, None),
             case(1, 9, 33, Layout::Columns, None),
@@ -385,11 +463,19 @@ impl Kernel for Matmul {
             in_parts(3, case(40, 36, 168, Layout::Columns, None)),
             in_parts(2, case(37, 19, 63, Layout::Rows, None)),
             in_parts(4, case(2, 36, 36, Layout::Rows, None)),
+            // A piece of a weight: from the start, inside, at the end; of columns and of inputs.
+            piece(0, 40, case(37, 24, 36, Layout::Rows, Bias)),
+            piece(8, 40, case(34, 20, 24, Layout::Rows, BiasGateResidual { groups: 2 })),
+            piece(12, 40, case(5, 28, 36, Layout::Rows, BiasGelu)),
+            piece(7, 19, case(37, 9, 23, Layout::Rows, BiasResidual)),
+            piece(24, 60, case(37, 20, 36, Layout::Columns, Add)),
+            piece(0, 23, case(5, 19, 11, Layout::Columns, None)),
+            case(37, 36, 24, Layout::Rows, Add),
         ]
     }
 
     fn bench_cases() -> Vec<(&'static str, Self)> {
-        let case = |m, n, k, layout, epilogue| Self { m, n, k, layout, epilogue, parts: 1 };
+        let case = |m, n, k, layout, epilogue| Self { m, n, k, layout, epilogue, parts: 1, piece: None };
         let gradient = case(128, 128, 16_000, Layout::Columns, Epilogue::None);
         let down = Epilogue::BiasGateResidual { groups: 1 };
         vec![

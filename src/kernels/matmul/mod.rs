@@ -5,5 +5,5 @@ mod matmul;
 mod parts;
 mod tile;
 
-pub use matmul::{Epilogue, Layout, Matmul};
+pub use matmul::{Epilogue, Layout, Matmul, Piece};
 pub use parts::matmul;

@@ -1,8 +1,8 @@
-//! Products in parts: of the inner size where a GPU would idle, of the rows where they pass a binding.
+//! Products in parts: of the inner size where a GPU would idle, of the rows or of the weight where they pass a binding.
 
-use super::matmul::{Epilogue, Layout, Matmul};
+use super::matmul::{Epilogue, Layout, Matmul, Piece};
 use crate::gpu::{AdapterClass, Caps};
-use crate::kernels::elementwise::convert;
+use crate::kernels::elementwise::{Convert, Direction, convert};
 use crate::kernels::rowwise::column_sum;
 use crate::kernels::{Kernel, run};
 use crate::{Dtype, Error, Result, Tensor};
@@ -18,7 +18,7 @@ impl Matmul {
         const INPUTS: usize = 512;
         self.check()?;
         let gpu = caps.class != AdapterClass::Software;
-        if !gpu || self.epilogue != Epilogue::None || self.k < 2 * INPUTS {
+        if !gpu || self.epilogue != Epilogue::None || self.piece.is_some() || self.k < 2 * INPUTS {
             return Ok(self);
         }
         let workgroups = self.workgroups(caps, elem).max(1);
@@ -32,6 +32,9 @@ impl Matmul {
     pub fn multiply(&self, x: &Tensor, w: &Tensor) -> Result<Tensor> {
         self.check()?;
         let Self { m, n, parts, .. } = *self;
+        if self.epilogue != Epilogue::None || self.piece.is_some() {
+            return Err(Error::problem(Self::STEM, format!("{self}: a whole product without an epilogue")));
+        }
         if parts == 1 {
             let y = Tensor::empty(x.context(), [m, n], x.dtype())?;
             run(x.context(), self, &[x, w, &y])?;
@@ -61,20 +64,25 @@ pub fn matmul(
     };
     let n = if layout == Layout::Rows { w0 } else { w1 };
     let context = x.context();
-    let problem = Matmul { m, n, k, layout, epilogue, parts: 1 }.for_device(context.caps(), x.dtype())?;
-    if problem.parts > 1 {
+    if epilogue == Epilogue::Add {
+        return Err(Error::problem(Matmul::STEM, "Epilogue::Add needs a result to add to: `kernels::run`"));
+    }
+    let plain = Matmul { m, n, k, layout, epilogue, parts: 1, piece: None };
+    let problem = plain.clone().for_device(context.caps(), x.dtype())?;
+    // Weights that no binding takes have enough to do in each piece.
+    if problem.parts > 1 && w.bytes() <= context.caps().max_binding {
         return Ok(vec![problem.multiply(x, w)?]);
     }
     let y = Tensor::empty(context, [m, n], x.dtype())?;
     if matches!(epilogue, Epilogue::BiasGelu | Epilogue::BiasGeluErf) {
         let pre = Tensor::empty(context, [m, n], x.dtype())?;
         let bias = extra.first().ok_or_else(|| Error::problem(Matmul::STEM, "bias is missing"))?;
-        in_bindings(&problem, &[x, w, &y, bias, &pre])?;
+        in_bindings(&plain, &[x, w, &y, bias, &pre])?;
         return Ok(vec![y, pre]);
     }
     let mut tensors = vec![x, w, &y];
     tensors.extend(extra);
-    in_bindings(&problem, &tensors)?;
+    in_bindings(&plain, &tensors)?;
     Ok(vec![y])
 }
 
@@ -82,15 +90,16 @@ pub fn matmul(
 fn in_bindings(problem: &Matmul, tensors: &[&Tensor]) -> Result<()> {
     let [x, ..] = tensors else { return Ok(()) };
     let context = x.context();
-    let row = x.dtype().size() * problem.k.max(problem.n);
+    // Sums of pieces of a weight are f32.
+    let row = Dtype::F32.size() * problem.k.max(problem.n);
     let most = (context.caps().max_binding as usize / row.max(1)).max(1);
     // Rows that share a gate stay together, and parts begin where a binding may.
     let group = problem.m / problem.groups().max(1);
-    let step = if most >= ROWS_APART { most - most % ROWS_APART } else { most };
+    let step = whole_steps(most);
     let slots = problem.slots();
     let whole = slots.len() == tensors.len() && slots.iter().zip(tensors).all(|(s, t)| s.shape == *t.shape());
     if problem.m <= most || group == 0 || !whole {
-        return run(context, problem, tensors);
+        return in_pieces(problem, tensors);
     }
     for first in (0..problem.m).step_by(group) {
         for start in (first..first + group).step_by(step) {
@@ -106,8 +115,43 @@ fn in_bindings(problem: &Matmul, tensors: &[&Tensor]) -> Result<()> {
                 _ => tensor.narrow(start, rows),
             });
             let parts = parts.collect::<Result<Vec<_>>>()?;
-            run(context, &part, &parts.iter().collect::<Vec<_>>())?;
+            in_pieces(&part, &parts.iter().collect::<Vec<_>>())?;
         }
     }
     Ok(())
+}
+
+/// Runs a product whose weight may not fit the device's largest binding: then some of its stored rows at a time.
+fn in_pieces(problem: &Matmul, tensors: &[&Tensor]) -> Result<()> {
+    let [x, w, y, extra @ ..] = tensors else { return Ok(()) };
+    let context = x.context();
+    let limit = context.caps().max_binding;
+    let &[of, inner] = w.dims() else { return run(context, problem, tensors) };
+    let step = whole_steps(limit as usize / (w.dtype().size() * inner).max(1));
+    let inputs = problem.layout == Layout::Columns;
+    if w.bytes() <= limit || step == 0 || (inputs && problem.epilogue != Epilogue::None) {
+        return run(context, problem, tensors);
+    }
+    let narrow_sum = inputs && y.dtype() != Dtype::F32;
+    let sum = if narrow_sum { Tensor::zeros(context, y.shape().clone())? } else { (*y).clone() };
+    for first in (0..of).step_by(step) {
+        let rows = step.min(of - first);
+        let part = Matmul { piece: Some(Piece { first, of }), ..problem.clone() };
+        let part = if inputs { Matmul { k: rows, ..part } } else { Matmul { n: rows, ..part } };
+        let more = inputs && (first > 0 || narrow_sum);
+        let part = if more { Matmul { epilogue: Epilogue::Add, ..part } } else { part };
+        let own = w.narrow(first, rows)?;
+        run(context, &part, &[&[*x, &own, &sum], extra].concat())?;
+    }
+    if !narrow_sum {
+        return Ok(());
+    }
+    let n = sum.len();
+    let rounding = Convert { n, direction: Direction::Narrow };
+    run(context, &rounding, &[&sum.reshape([n])?, &y.reshape([n])?])
+}
+
+/// As many rows, at most this many, as end where a binding may begin, if there are so many.
+fn whole_steps(most: usize) -> usize {
+    if most >= ROWS_APART { most - most % ROWS_APART } else { most }
 }
