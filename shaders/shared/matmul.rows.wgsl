@@ -5,12 +5,16 @@ fn multiply(wg: vec3<u32>, lane: u32) {
     let pack0 = wg.x * TILE_PACKS;
     // Row r of an invocation lies WG_SIZE rows after row r - 1: stores of a workgroup stay close together.
     let row0 = (wg.y + params.first_workgroup) * WG_SIZE * ROWS + lane;
+    var start: array<u32, ROWS>;
+    for (var r = 0u; r < ROWS; r++) {
+        start[r] = x_at(min(row0 + r * WG_SIZE, params.m - 1u), 0u);
+    }
     var acc: array<array<Pack, TILE_PACKS>, ROWS>;
     let range = inputs_of_part();
     for (var i = range.x; i < range.y; i++) {
         var xv: array<Pack, ROWS>;
         for (var r = 0u; r < ROWS; r++) {
-            xv[r] = widen(x[x_at(min(row0 + r * WG_SIZE, params.m - 1u), i)]);
+            xv[r] = widen(x[start[r] + i]);
         }
         let tile = weight_tile(i, pack0, lane);
         for (var c = 0u; c < TILE_PACKS; c++) {
