@@ -32,6 +32,8 @@ pub(crate) struct PipelineSource {
     pub(crate) composed: Composed,
     pub(crate) access: Vec<Access>,
     pub(crate) params_bytes: u32,
+    /// With checked indices and divisions.
+    pub(crate) checked: bool,
 }
 
 pub(super) type BindGroupKey = (PipelineKey, Vec<(u64, u64, u64)>);
@@ -66,7 +68,7 @@ impl Context {
 impl Inner {
     fn compile(&self, key: PipelineKey, source: PipelineSource) -> Result<Pipeline> {
         self.alive()?;
-        let PipelineSource { label, composed, access, params_bytes } = source;
+        let PipelineSource { label, composed, access, params_bytes, checked } = source;
         let scopes = Scopes::push(&self.device);
         let descriptor = wgpu::ShaderModuleDescriptor {
             label: Some(&label),
@@ -75,12 +77,14 @@ impl Inner {
         let module = if self.checked {
             self.device.create_shader_module(descriptor)
         } else {
+            // Naga's bounds on loops cost whatever a driver would unroll.
+            let unchecked = wgpu::ShaderRuntimeChecks::unchecked();
+            let checks =
+                wgpu::ShaderRuntimeChecks { bounds_checks: checked, int_div_checks: checked, ..unchecked };
             // SAFETY: every kernel of the registry is tested with guard bands around its outputs, and `check` bounds its
             // sizes before a dispatch; kernels and texts from outside are their authors' to answer for, as the documentation
             // of both doors says.
-            unsafe {
-                self.device.create_shader_module_trusted(descriptor, wgpu::ShaderRuntimeChecks::unchecked())
-            }
+            unsafe { self.device.create_shader_module_trusted(descriptor, checks) }
         };
         let bindings: Vec<_> =
             (0u32..).zip(&access).map(|(binding, access)| layout_entry(binding, *access)).collect();

@@ -90,13 +90,17 @@ pub struct Variant {
     pub subgroup: bool,
     /// Uses cooperative matrices.
     pub matrices: bool,
+    /// Compiled with checked indices and divisions, where a driver makes better code of that: kernels are tested not to
+    /// need the checks.
+    pub checked: bool,
 }
 
 impl Variant {
     /// A variant with a workgroup size and no further choice.
     pub fn new(elem: Dtype, wg_size: u32) -> Self {
         let consts = vec![("WG_SIZE", Const::U32(wg_size))];
-        Self { elem, weight: elem, consts, modules: Vec::new(), subgroup: false, matrices: false }
+        let modules = Vec::new();
+        Self { elem, weight: elem, consts, modules, subgroup: false, matrices: false, checked: false }
     }
 
     /// The same with another number of invocations in a workgroup.

@@ -61,8 +61,8 @@ pub fn run_variant<K: Kernel>(
 /// Runs a text of the caller's in place of the variant's own, with the kernel's slots and launch: to try a change of
 /// its WGSL, or to plant a defect that a test has to find. The text's entry point is named like the stem.
 ///
-/// Like a kernel's own text it is compiled without run-time bounds checks, unless [`crate::ContextOptions::checked`]
-/// is set.
+/// Like a kernel's own text it is compiled without run-time bounds checks, unless the variant has them or
+/// [`crate::ContextOptions::checked`] is set.
 pub fn run_composed<K: Kernel>(
     context: &Context,
     kernel: &K,
@@ -101,6 +101,7 @@ fn start<K: Kernel>(
                 },
                 access: access.clone(),
                 params_bytes: launch.params.len() as u32,
+                checked: variant.checked,
             })
         })?)
     };

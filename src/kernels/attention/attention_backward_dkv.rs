@@ -17,6 +17,7 @@ use std::fmt;
 
 const TILING: Tiling = Tiling {
     rows: wgsl!("shared/attention_backward_dkv.rows.wgsl"),
+    rows_checked: false,
     vectors: 32,
     most_rows: 2,
     tiles: wgsl!("shared/attention_backward_dkv.tiles.wgsl"),

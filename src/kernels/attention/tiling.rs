@@ -15,6 +15,8 @@ const MATRIX_8: Source = wgsl!("shared/matrix.8.wgsl");
 pub(super) struct Tiling {
     /// Module of a kernel whose invocations own whole rows, and take what the rows meet in tiles.
     pub(super) rows: Source,
+    /// Whether that one is compiled with checked indices.
+    pub(super) rows_checked: bool,
     /// Vectors of one operand that an invocation may keep in registers.
     pub(super) vectors: usize,
     /// Rows that an invocation may own: each is compiled as a copy of the code between the products.
@@ -86,7 +88,7 @@ impl AttentionProblem {
                 let most = owned.div_ceil(lanes as usize).min(how.most_rows);
                 let rows = (how.vectors / vectors).clamp(1, most);
                 let variant = variant.clone().with("ROWS", rows);
-                Variant { subgroup: true, ..variant.module(how.rows) }
+                Variant { subgroup: true, checked: how.rows_checked, ..variant.module(how.rows) }
             })
         });
         let matrices =
