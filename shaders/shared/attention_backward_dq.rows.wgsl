@@ -1,6 +1,10 @@
 // One invocation owns ROWS query rows of one head and takes the keys a tile at a time and hands
 // them round, as in the forward.
+//
+// Of wide heads, ROLLED, the code of a tile passes a CPU's instruction cache where a driver unrolls it: a parameter bounds
+// the loops over the head there, and vectors are read twice, since an array in registers has no index but a constant.
 fn attend_backward(wg: vec3<u32>, lane: u32) {
+    let vectors = select(HEAD_VEC, params.head_vec, ROLLED);
     let first = (wg.x + params.first_workgroup) * WG_SIZE * ROWS;
     let row0 = first + lane;
     let h = wg.y;
@@ -17,7 +21,7 @@ fn attend_backward(wg: vec3<u32>, lane: u32) {
         let at = row_at(b, h, i);
         lse[r] = stats[at];
         delta[r] = stats[params.batch * params.heads * params.seq_q + at];
-        for (var d = 0u; d < HEAD_VEC; d++) {
+        for (var d = 0u; d < vectors; d++) {
             query[r][d] = widen4(q[q0 + d]) * params.scale;
             if (UPSTREAM) {
                 upstream[r][d] = widen4(d_o[q0 + d]);
@@ -35,9 +39,11 @@ fn attend_backward(wg: vec3<u32>, lane: u32) {
         var k_tile: array<vec4<f32>, HEAD_VEC>; // of the invocation's own key of the tile
         var ds: array<array<f32, WG_SIZE>, ROWS>; // scores first
         var dp: array<array<f32, WG_SIZE>, ROWS>;
-        for (var d = 0u; d < HEAD_VEC; d++) {
+        for (var d = 0u; d < vectors; d++) {
             let k_d = widen4(k[mine + d]);
-            k_tile[d] = k_d;
+            if (!ROLLED) {
+                k_tile[d] = k_d;
+            }
             for (var t = 0u; t < WG_SIZE; t++) {
                 let key = subgroupShuffle(k_d, t);
                 for (var r = 0u; r < ROWS; r++) {
@@ -65,12 +71,22 @@ fn attend_backward(wg: vec3<u32>, lane: u32) {
                 ds[r][t] = select(0.0, exp(log_p) * upon_p, seen) * params.scale;
             }
         }
-        for (var d = 0u; d < HEAD_VEC; d++) {
+        for (var d = 0u; d < vectors; d++) {
+            var k_d: vec4<f32>;
+            if (ROLLED) {
+                k_d = widen4(k[mine + d]);
+            } else {
+                k_d = k_tile[d];
+            }
+            var sum: array<vec4<f32>, ROWS>;
             for (var t = 0u; t < WG_SIZE; t++) {
-                let key = subgroupShuffle(k_tile[d], t);
+                let key = subgroupShuffle(k_d, t);
                 for (var r = 0u; r < ROWS; r++) {
-                    acc[r][d] += ds[r][t] * key;
+                    sum[r] += ds[r][t] * key;
                 }
+            }
+            for (var r = 0u; r < ROWS; r++) {
+                acc[r][d] += sum[r];
             }
         }
     }
@@ -78,7 +94,7 @@ fn attend_backward(wg: vec3<u32>, lane: u32) {
         let row = row0 + r * WG_SIZE;
         if (row < params.seq_q) {
             let q0 = q_at(b, row, h);
-            for (var d = 0u; d < HEAD_VEC; d++) {
+            for (var d = 0u; d < vectors; d++) {
                 dq[q0 + d] = narrow4(acc[r][d]);
             }
         }

@@ -26,6 +26,7 @@ const TILING: Tiling = Tiling {
     rows: wgsl!("shared/attention.rows.wgsl"),
     // llvmpipe compiles it in half the time and runs it up to 1.6 times as fast.
     rows_checked: true,
+    rolled_rows: None,
     vectors: 64,
     most_rows: 4,
     tiles: wgsl!("shared/attention.tiles.wgsl"),

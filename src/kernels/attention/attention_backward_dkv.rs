@@ -18,6 +18,7 @@ use std::fmt;
 const TILING: Tiling = Tiling {
     rows: wgsl!("shared/attention_backward_dkv.rows.wgsl"),
     rows_checked: false,
+    rolled_rows: Some(4),
     vectors: 32,
     most_rows: 2,
     tiles: wgsl!("shared/attention_backward_dkv.tiles.wgsl"),

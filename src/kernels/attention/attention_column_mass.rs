@@ -21,6 +21,7 @@ use std::fmt;
 const TILING: Tiling = Tiling {
     rows: wgsl!("shared/attention_column_mass.rows.wgsl"),
     rows_checked: false,
+    rolled_rows: None,
     vectors: 64,
     most_rows: 4,
     tiles: wgsl!("shared/attention_column_mass.tiles.wgsl"),

@@ -17,6 +17,8 @@ pub(super) struct Tiling {
     pub(super) rows: Source,
     /// Whether that one is compiled with checked indices.
     pub(super) rows_checked: bool,
+    /// Rows that an invocation may own where the loops over a wide head stay loops, by the module's constant ROLLED.
+    pub(super) rolled_rows: Option<usize>,
     /// Vectors of one operand that an invocation may keep in registers.
     pub(super) vectors: usize,
     /// Rows that an invocation may own: each is compiled as a copy of the code between the products.
@@ -41,6 +43,8 @@ pub(super) struct Matrices {
     pub(super) stages: u32,
 }
 
+/// Vectors of a head up to which its loops are better unrolled.
+const NARROW: usize = 16;
 /// Rows of a key head, or what a row meets, and invocations of a workgroup, of a variant for few of them.
 const FEW: usize = 8;
 const FEW_LANES: u32 = 64;
@@ -85,10 +89,19 @@ impl AttentionProblem {
         let own_rows = one_size.filter(|_| software);
         let rows = own_rows.into_iter().flat_map(|(lanes, _)| {
             plain.iter().map(move |variant| {
-                let most = owned.div_ceil(lanes as usize).min(how.most_rows);
-                let rows = (how.vectors / vectors).clamp(1, most);
+                let enough = owned.div_ceil(lanes as usize);
+                let rolled = how.rolled_rows.filter(|_| vectors > NARROW);
+                let rows = match rolled {
+                    Some(rows) => enough.min(rows),
+                    None => (how.vectors / vectors).clamp(1, enough.min(how.most_rows)),
+                };
                 let variant = variant.clone().with("ROWS", rows);
-                Variant { subgroup: true, checked: how.rows_checked, ..variant.module(how.rows) }
+                let variant = match how.rolled_rows {
+                    Some(_) => variant.flag("ROLLED", rolled.is_some()),
+                    None => variant,
+                };
+                let checked = how.rows_checked || rolled.is_some();
+                Variant { subgroup: true, checked, ..variant.module(how.rows) }
             })
         });
         let matrices =
