@@ -88,11 +88,13 @@ pub fn matmul(
 
 /// Runs a product whose rows may not fit the device's largest binding: then some of them at a time.
 fn in_bindings(problem: &Matmul, tensors: &[&Tensor]) -> Result<()> {
-    let [x, ..] = tensors else { return Ok(()) };
+    let [x, w, ..] = tensors else { return Ok(()) };
     let context = x.context();
+    let limit = context.caps().max_binding;
     // Sums of pieces of a weight are f32.
-    let row = Dtype::F32.size() * problem.k.max(problem.n);
-    let most = (context.caps().max_binding as usize / row.max(1)).max(1);
+    let widest = if w.bytes() > limit { Dtype::F32 } else { x.dtype() };
+    let row = widest.size() * problem.k.max(problem.n);
+    let most = (limit as usize / row.max(1)).max(1);
     // Rows that share a gate stay together, and parts begin where a binding may.
     let group = problem.m / problem.groups().max(1);
     let step = whole_steps(most);
