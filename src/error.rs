@@ -35,6 +35,20 @@ pub enum Error {
         /// Type that was given.
         found: String,
     },
+    /// A tensor lives in another context than the call; `Tensor::to_context` copies it.
+    #[error("{kernel}: tensor `{tensor}` belongs to another context; `Tensor::to_context` copies it")]
+    Context {
+        /// Stem of the kernel, or the call.
+        kernel: &'static str,
+        /// Name of the tensor.
+        tensor: String,
+    },
+    /// A variable of another tape, or one whose values have changed since it was used.
+    #[error("tape: {0}")]
+    Tape(String),
+    /// Values that were never computed, since the submission that would have computed them failed.
+    #[error("the values were never computed: {0}")]
+    Lost(String),
     /// A size or option that the kernel does not accept, whatever the tensors are.
     #[error("{kernel}: {reason}")]
     Problem {

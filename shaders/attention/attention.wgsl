@@ -10,5 +10,5 @@
 
 @compute @workgroup_size(WG_SIZE)
 fn attention(@builtin(workgroup_id) wg: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
-    attend(wg, lane);
+    attend(of_whole(wg), lane);
 }

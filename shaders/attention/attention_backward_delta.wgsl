@@ -20,8 +20,9 @@ fn wanted(j: u32) -> bool {
 }
 
 @compute @workgroup_size(WG_SIZE)
-fn attention_backward_delta(@builtin(workgroup_id) wg: vec3<u32>, @builtin(local_invocation_id) lid: vec3<u32>) {
-    let row = (wg.x + params.first_workgroup) * WG_SIZE + lid.x;
+fn attention_backward_delta(@builtin(workgroup_id) workgroup: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
+    let wg = of_whole(workgroup);
+    let row = wg.x * WG_SIZE + lane;
     let i = min(row, params.seq_q - 1u);
     let h = wg.y;
     let b = wg.z;

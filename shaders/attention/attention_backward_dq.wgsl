@@ -12,5 +12,5 @@
 
 @compute @workgroup_size(WG_SIZE)
 fn attention_backward_dq(@builtin(workgroup_id) wg: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
-    attend_backward(wg, lane);
+    attend_backward(of_whole(wg), lane);
 }

@@ -60,5 +60,5 @@ fn none_give(first: u32, last: u32, begin: u32, until: u32) -> bool {
 
 @compute @workgroup_size(WG_SIZE)
 fn attention_column_mass(@builtin(workgroup_id) wg: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
-    receive(wg, lane);
+    receive(of_whole(wg), lane);
 }

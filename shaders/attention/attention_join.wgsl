@@ -5,7 +5,9 @@ struct Params {
     batch: u32,
     heads: u32,
     seq_q: u32,
-    first_workgroup: u32,
+    first_workgroup_x: u32, // of a dispatch that is one of several
+    first_workgroup_y: u32,
+    first_workgroup_z: u32,
 }
 
 // A row that sees nothing of a part has the lowest finite number for its lse there.
@@ -19,8 +21,9 @@ const HEAD_VEC: u32 = HEAD_DIM / 4u;
 @group(0) @binding(3) var<storage, read_write> stats: array<f32>; // (1 or 2, batch, heads, seq_q): lse, entropy
 
 @compute @workgroup_size(WG_SIZE)
-fn attention_join(@builtin(workgroup_id) wg: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
-    let item = (wg.x + params.first_workgroup) * WG_SIZE + lane;
+fn attention_join(@builtin(workgroup_id) workgroup: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
+    let wg = of_whole(workgroup);
+    let item = wg.x * WG_SIZE + lane;
     let i = item / HEAD_VEC;
     let d = item % HEAD_VEC;
     if (i >= params.seq_q) {

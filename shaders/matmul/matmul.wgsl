@@ -11,7 +11,9 @@ struct Params {
     first_input: u32,
     y_columns: u32, // of a row of the results, and the product's first
     first_column: u32,
-    first_workgroup: u32,
+    first_workgroup_x: u32, // of a dispatch that is one of several
+    first_workgroup_y: u32,
+    first_workgroup_z: u32,
 }
 
 @group(0) @binding(0) var<storage, read> x: array<ElemPack>; // (m, x_inputs)
@@ -41,6 +43,7 @@ fn column_at(pack: u32) -> u32 {
 
 @compute @workgroup_size(WG_SIZE)
 fn matmul(@builtin(workgroup_id) wg: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
-    part = wg.z;
-    multiply(wg, lane);
+    let whole = of_whole(wg);
+    part = whole.z;
+    multiply(whole, lane);
 }

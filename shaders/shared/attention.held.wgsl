@@ -13,7 +13,7 @@ fn attend(wg: vec3<u32>, lane: u32) {
         values[n] = widen4(v[at]);
     }
     workgroupBarrier();
-    let row = (wg.x + params.first_workgroup) * WG_SIZE + lane;
+    let row = wg.x * WG_SIZE + lane;
     if (row >= params.seq_q * group) {
         return;
     }

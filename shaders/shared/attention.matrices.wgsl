@@ -24,7 +24,7 @@ fn attend(wg: vec3<u32>, lane: u32) {
     let place = Place(sequence_of(wg.z), wg.y, group);
     let out = Place(wg.z, wg.y, group);
     let rows = params.seq_q * group;
-    let row0 = (wg.x + params.first_workgroup) * MATRIX * WAVES;
+    let row0 = wg.x * MATRIX * WAVES;
     let last_row = min(row0 + MATRIX * WAVES, rows) - 1u;
     let row = min(row0 + share.row, last_row);
     let h = place.kv_head * group + row % group;

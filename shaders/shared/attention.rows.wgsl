@@ -3,7 +3,7 @@
 // the others, so a tile is read once a workgroup and no load stands between the products.
 fn attend(wg: vec3<u32>, lane: u32) {
     // Row r of an invocation lies WG_SIZE rows after its row r - 1.
-    let first = (wg.x + params.first_workgroup) * WG_SIZE * ROWS;
+    let first = wg.x * WG_SIZE * ROWS;
     let row0 = first + lane;
     let h = wg.y;
     let b = sequence_of(wg.z);

@@ -23,7 +23,9 @@ struct Params {
     grad_mass_at: u32,
     parts: u32, // of the keys; 1 where a workgroup passes over all of them
     part_keys: u32, // keys of a part; the last may have fewer
-    first_workgroup: u32,
+    first_workgroup_x: u32, // of a dispatch that is one of several
+    first_workgroup_y: u32,
+    first_workgroup_z: u32,
 }
 
 const HEAD_VEC: u32 = HEAD_DIM / 4u;

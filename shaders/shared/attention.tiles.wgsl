@@ -18,7 +18,7 @@ fn attend(wg: vec3<u32>, lane: u32) {
     let place = Place(sequence_of(wg.z), wg.y, group);
     let out = Place(wg.z, wg.y, group);
     let rows = params.seq_q * group;
-    let row0 = (wg.x + params.first_workgroup) * TILE;
+    let row0 = wg.x * TILE;
     let last_row = min(row0 + TILE, rows) - 1u;
     let keys = keys_of(mask_keys(row0 / group, last_row / group), wg.z);
     let end = keys.y;

@@ -14,7 +14,7 @@ fn attend_backward(wg: vec3<u32>, lane: u32) {
         }
     }
     workgroupBarrier();
-    let j = (wg.x + params.first_workgroup) * WG_SIZE + lane;
+    let j = wg.x * WG_SIZE + lane;
     if (j >= params.seq_kv) {
         return;
     }

@@ -25,7 +25,7 @@ fn attend_backward(wg: vec3<u32>, lane: u32) {
     let share = share_of(lane);
     let group = params.heads / params.kv_heads;
     let place = Place(wg.z, wg.y, group);
-    let first = (wg.x + params.first_workgroup) * MATRIX * WAVES;
+    let first = wg.x * MATRIX * WAVES;
     let last = min(first + MATRIX * WAVES, params.seq_kv) - 1u;
     let j = min(first + share.row, last);
     let end = key_end(place.b);

@@ -3,7 +3,7 @@
 // the gradient by the queries.
 fn attend_backward(wg: vec3<u32>, lane: u32) {
     let vectors = select(HEAD_VEC, params.head_vec, ROLLED);
-    let first = (wg.x + params.first_workgroup) * WG_SIZE * ROWS;
+    let first = wg.x * WG_SIZE * ROWS;
     let column0 = first + lane;
     let kv_head = wg.y;
     let b = wg.z;

@@ -19,7 +19,7 @@ fn attend_backward(wg: vec3<u32>, lane: u32) {
     let y = lane / SIDE;
     let group = params.heads / params.kv_heads;
     let place = Place(wg.z, wg.y, group);
-    let first = (wg.x + params.first_workgroup) * TILE;
+    let first = wg.x * TILE;
     let last = min(first + TILE, params.seq_kv) - 1u;
     let end = key_end(place.b);
     let seen_by = mask_rows(first, last) * group;

@@ -22,7 +22,7 @@ fn attend_backward(wg: vec3<u32>, lane: u32) {
     let group = params.heads / params.kv_heads;
     let place = Place(wg.z, wg.y, group);
     let rows = params.seq_q * group;
-    let row0 = (wg.x + params.first_workgroup) * MATRIX * WAVES;
+    let row0 = wg.x * MATRIX * WAVES;
     let last_row = min(row0 + MATRIX * WAVES, rows) - 1u;
     let row = min(row0 + share.row, last_row);
     let h = place.kv_head * group + row % group;

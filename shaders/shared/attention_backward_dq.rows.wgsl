@@ -5,7 +5,7 @@
 // the loops over the head there, and vectors are read twice, since an array in registers has no index but a constant.
 fn attend_backward(wg: vec3<u32>, lane: u32) {
     let vectors = select(HEAD_VEC, params.head_vec, ROLLED);
-    let first = (wg.x + params.first_workgroup) * WG_SIZE * ROWS;
+    let first = wg.x * WG_SIZE * ROWS;
     let row0 = first + lane;
     let h = wg.y;
     let b = wg.z;

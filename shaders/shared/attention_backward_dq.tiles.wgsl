@@ -21,7 +21,7 @@ fn attend_backward(wg: vec3<u32>, lane: u32) {
     let group = params.heads / params.kv_heads;
     let place = Place(wg.z, wg.y, group);
     let rows = params.seq_q * group;
-    let row0 = (wg.x + params.first_workgroup) * TILE;
+    let row0 = wg.x * TILE;
     let last_row = min(row0 + TILE, rows) - 1u;
     let keys = mask_keys(row0 / group, last_row / group);
     let end = min(keys.y, key_end(place.b));

@@ -1,7 +1,7 @@
 // One invocation owns ROWS keys and passes over the chosen rows of every chosen head, a tile of WG_SIZE at a time, which
 // the invocations read between them and hand round, as in the forward.
 fn receive(wg: vec3<u32>, lane: u32) {
-    let first = (wg.x + params.first_workgroup) * WG_SIZE * ROWS;
+    let first = wg.x * WG_SIZE * ROWS;
     let last = min(first + WG_SIZE * ROWS, params.seq_kv) - 1u;
     let column0 = first + lane;
     let b = wg.y;

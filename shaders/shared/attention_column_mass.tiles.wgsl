@@ -21,7 +21,7 @@ fn receive(wg: vec3<u32>, lane: u32) {
     let y = lane / SIDE;
     let group = params.heads / params.kv_heads;
     let b = wg.y;
-    let first = (wg.x + params.first_workgroup) * TILE;
+    let first = wg.x * TILE;
     let last = min(first + TILE, params.seq_kv) - 1u;
     let end = key_end(b);
     let rows = givers(first, last) * group;

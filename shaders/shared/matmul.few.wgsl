@@ -9,7 +9,7 @@ fn multiply(wg: vec3<u32>, lane: u32) {
     let sharer = select(lane / TILE_PACKS, lane % SHARERS, ALONG_INPUTS);
     let own = select(lane % TILE_PACKS, lane / SHARERS, ALONG_INPUTS);
     let pack0 = wg.x * TILE_PACKS;
-    let row0 = (wg.y + params.first_workgroup) * ROWS;
+    let row0 = wg.y * ROWS;
     var acc: array<Pack, ROWS>;
     let range = inputs_of_part();
     for (var i = range.x + sharer; i < range.y; i += SHARERS) {

@@ -17,7 +17,7 @@ var<workgroup> sums: array<f32, 4u * MATRIX * SUM_STRIDE>; // a matrix of each s
 fn multiply(wg: vec3<u32>, lane: u32) {
     let outputs = params.n / PACK;
     let wave = lane / LANES;
-    let row0 = (wg.y + params.first_workgroup) * TILE_M;
+    let row0 = wg.y * TILE_M;
     let pack0 = wg.x * (TILE_N / PACK);
     let wave_row = (wave / 2u) * SPAN * MATRIX;
     let wave_column = (wave % 2u) * SPAN * MATRIX;

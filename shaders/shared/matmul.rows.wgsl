@@ -4,7 +4,7 @@ fn multiply(wg: vec3<u32>, lane: u32) {
     let outputs = params.n / PACK;
     let pack0 = wg.x * TILE_PACKS;
     // Row r of an invocation lies WG_SIZE rows after row r - 1: stores of a workgroup stay close together.
-    let row0 = (wg.y + params.first_workgroup) * WG_SIZE * ROWS + lane;
+    let row0 = wg.y * WG_SIZE * ROWS + lane;
     var start: array<u32, ROWS>;
     for (var r = 0u; r < ROWS; r++) {
         start[r] = x_at(min(row0 + r * WG_SIZE, params.m - 1u), 0u);

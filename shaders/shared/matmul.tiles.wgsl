@@ -13,7 +13,7 @@ fn multiply(wg: vec3<u32>, lane: u32) {
     let outputs = params.n / PACK;
     let column = lane % SIDE;
     let y = lane / SIDE;
-    let row0 = (wg.y + params.first_workgroup) * TILE_M;
+    let row0 = wg.y * TILE_M;
     let pack0 = wg.x * TILE_N;
     var acc: array<array<Pack, TILE_PACKS>, ROWS>;
     let range = inputs_of_part();

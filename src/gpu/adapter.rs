@@ -1,9 +1,10 @@
 //! Finding adapters and saying why one is refused.
 
-use super::caps::Caps;
+use super::caps::{Caps, CoopMatrix};
 use super::context::SelfTest;
 use crate::{Error, Result};
 use std::fmt;
+use std::future::Future as _;
 
 /// Which adapter to take.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -93,13 +94,54 @@ fn refusal(adapter: &wgpu::Adapter, trust: SelfTest) -> Option<String> {
     if trust == SelfTest::Skip { None } else { known_unsound(&info) }
 }
 
+/// Shapes of cooperative matrices for a device with these features.
+pub(super) fn matrices(adapter: &wgpu::Adapter, features: wgpu::Features) -> Vec<CoopMatrix> {
+    if !features.contains(wgpu::Features::EXPERIMENTAL_COOPERATIVE_MATRIX) {
+        return Vec::new();
+    }
+    let shape = |p: wgpu::CooperativeMatrixProperties| CoopMatrix {
+        m: p.m_size,
+        n: p.n_size,
+        k: p.k_size,
+        input: format!("{:?}", p.ab_type).to_lowercase(),
+        accumulator: format!("{:?}", p.cr_type).to_lowercase(),
+    };
+    adapter.cooperative_matrix_properties().into_iter().map(shape).collect()
+}
+
+/// The same for a device whose adapter is not at hand: the machine's adapter of that name, driver and place tells.
+pub(super) fn matrices_of(device: &wgpu::Device) -> Vec<CoopMatrix> {
+    let features = device.features();
+    if !features.contains(wgpu::Features::EXPERIMENTAL_COOPERATIVE_MATRIX) {
+        return Vec::new();
+    }
+    let same = |info: &wgpu::AdapterInfo| {
+        let of = |i: &wgpu::AdapterInfo| {
+            (i.name.clone(), i.vendor, i.device, i.device_pci_bus_id.clone(), i.driver_info.clone(), i.backend)
+        };
+        of(info) == of(&device.adapter_info())
+    };
+    // Only native backends have the feature, and those answer at once.
+    let instance = instance();
+    let mut found = std::pin::pin!(instance.enumerate_adapters(wgpu::Backends::all()));
+    let mut now = std::task::Context::from_waker(std::task::Waker::noop());
+    match found.as_mut().poll(&mut now) {
+        std::task::Poll::Ready(adapters) => {
+            let own = adapters.iter().find(|adapter| same(&adapter.get_info()));
+            own.map(|adapter| matrices(adapter, features)).unwrap_or_default()
+        }
+        std::task::Poll::Pending => Vec::new(),
+    }
+}
+
 pub(super) async fn adapters(
     instance: &wgpu::Instance,
     trust: SelfTest,
 ) -> Vec<(wgpu::Adapter, AdapterReport)> {
     let found = instance.enumerate_adapters(wgpu::Backends::all()).await;
     let describe = |(index, adapter): (usize, wgpu::Adapter)| {
-        let caps = Caps::new(&adapter.get_info(), adapter.features(), &adapter.limits());
+        let mut caps = Caps::new(&adapter.get_info(), adapter.features(), &adapter.limits());
+        caps.coop = matrices(&adapter, adapter.features());
         let refused = refusal(&adapter, trust);
         (adapter, AdapterReport { index, caps, refused })
     };

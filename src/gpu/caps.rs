@@ -153,14 +153,15 @@ impl Caps {
         }
     }
 
-    /// Effective f32 rate in FLOP/s and memory rate in bytes/s assumed when cutting submissions: deliberately low,
-    /// since a submission cut too early costs microseconds and one cut too late trips a desktop's watchdog.
+    /// Effective f32 rate in FLOP/s and memory rate in bytes/s assumed when cutting submissions until finished ones have
+    /// shown more: deliberately low, since a submission cut too early costs microseconds and one cut too late trips a
+    /// desktop's watchdog.
     pub fn assumed_rates(&self) -> (f64, f64) {
         match self.class {
             AdapterClass::Software => (2e9, 1e9),
             AdapterClass::Integrated => (1e11, 1e10),
-            AdapterClass::Apple => (5e11, 3e10),
-            AdapterClass::Discrete => (1e12, 1e11),
+            AdapterClass::Apple => (1e12, 5e10),
+            AdapterClass::Discrete => (2.5e12, 1e11),
         }
     }
 }

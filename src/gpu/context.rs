@@ -1,15 +1,18 @@
 //! A device with everything that lives as long as it: pool, pipelines, recorder, errors.
 
 use super::adapter::{self, AdapterChoice};
-use super::caps::{Caps, CoopMatrix};
+use super::caps::Caps;
 use super::error_scope::PendingErrors;
 use super::memory::{Buffer, MemoryStats, Pool};
+use super::pace::Pace;
 use super::pipeline::{BindGroupKey, Pipeline, PipelineKey};
 use super::recorder::Recorder;
 use super::timing::{Timing, Timings};
 use crate::{Error, Result};
 use std::collections::HashMap;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 /// How much is asked of a driver before its numbers are trusted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
@@ -32,13 +35,16 @@ pub struct ContextOptions {
     pub adapter: AdapterChoice,
     /// Compile kernels with bounds checks, loop bounding and division checks. Slower; for hunting a defect.
     pub checked: bool,
-    /// Refuse allocations that would bring live memory above this many bytes.
+    /// Refuse allocations that would bring live memory above this many bytes, and keep no more than that for reuse.
     pub memory_budget: Option<u64>,
     /// What is asked of the driver when the context opens its device itself.
     pub self_test: SelfTest,
     /// Kernels that an earlier run compiled, from [`Context::compiled_kernels`]. Data that were damaged, or that belong to
     /// another device or driver, are left aside.
     pub compiled_kernels: Option<Vec<u8>>,
+    /// Floating-point operations and bytes a second by which work is cut into dispatches and submissions, instead of what
+    /// the class of the adapter lets expect and finished work has shown. Small numbers cut small work, for tests.
+    pub assumed_rates: Option<(f64, f64)>,
 }
 
 /// A device, its memory pool, its compiled kernels and its recorder. Cheap to clone; clones are the same context.
@@ -49,6 +55,8 @@ pub struct Context {
 
 #[derive(Debug)]
 pub(super) struct Inner {
+    /// No two contexts of a process have the same.
+    pub(super) id: u64,
     pub(super) device: wgpu::Device,
     pub(super) queue: wgpu::Queue,
     pub(super) caps: Caps,
@@ -62,6 +70,13 @@ pub(super) struct Inner {
     pub(super) recorder: Mutex<Recorder>,
     pub(super) errors: Mutex<PendingErrors>,
     pub(super) timings: Mutex<Timings>,
+    pub(super) pace: Mutex<Pace>,
+    /// Number of the last submission that is known to be finished.
+    pub(super) finished: Arc<AtomicU64>,
+    assumed_rates: Option<(f64, f64)>,
+    /// Where time is counted from; browsers have no clock that the standard library reads.
+    #[cfg(not(target_arch = "wasm32"))]
+    since: std::time::Instant,
     lost: Lost,
 }
 
@@ -81,18 +96,40 @@ impl Inner {
         }
     }
 
-    /// Lets the device tell that it is lost; it does so only when it is polled.
+    /// Lets the device tell that it is lost, and what it has finished; it does so only when it is polled.
     pub(super) fn look_for_loss(&self) {
         // An error here is a loss as well, and the callback has it.
         let _ = self.device.poll(wgpu::PollType::Poll);
+        if let Some(now) = self.now() {
+            lock(&self.pace).observe(now, self.finished.load(Ordering::Acquire));
+        }
+    }
+
+    /// Waits for the device, as long as a user would.
+    pub(super) fn wait_a_while(&self) {
+        let timeout = Some(Duration::from_secs(1));
+        let _ = self.device.poll(wgpu::PollType::Wait { submission_index: None, timeout });
     }
 
     /// What to report for an error of the API: on a lost device everything fails, and the loss is the reason. It is told
     /// once the queue is empty.
     pub(super) fn fault(&self, error: Error) -> Error {
-        let timeout = Some(std::time::Duration::from_secs(1));
-        let _ = self.device.poll(wgpu::PollType::Wait { submission_index: None, timeout });
+        self.wait_a_while();
         self.alive().err().unwrap_or(error)
+    }
+
+    /// Operations and bytes a second that are assumed of the device.
+    pub(super) fn rates(&self) -> (f64, f64) {
+        self.assumed_rates.unwrap_or_else(|| self.caps.assumed_rates())
+    }
+
+    /// Time since the context was made. None where rates were asked for: then nothing is learnt.
+    pub(super) fn now(&self) -> Option<Duration> {
+        #[cfg(not(target_arch = "wasm32"))]
+        let now = Some(self.since.elapsed());
+        #[cfg(target_arch = "wasm32")]
+        let now = None;
+        now.filter(|_| self.assumed_rates.is_none())
     }
 }
 
@@ -142,16 +179,7 @@ impl Context {
             .await
             .map_err(|e| Error::NoAdapter(format!("{}: {e}", adapter.get_info().name)))?;
         let mut caps = Caps::new(&adapter.get_info(), device.features(), &device.limits());
-        if coop {
-            let shape = |p: wgpu::CooperativeMatrixProperties| CoopMatrix {
-                m: p.m_size,
-                n: p.n_size,
-                k: p.k_size,
-                input: format!("{:?}", p.ab_type).to_lowercase(),
-                accumulator: format!("{:?}", p.cr_type).to_lowercase(),
-            };
-            caps.coop = adapter.cooperative_matrix_properties().into_iter().map(shape).collect();
-        }
+        caps.coop = adapter::matrices(&adapter, device.features());
         let context = Self::assemble(device, queue, caps, options);
         // A context that owns its device also owns its last-resort error handler, which by default would panic.
         let errors = Arc::downgrade(&context.inner);
@@ -165,6 +193,10 @@ impl Context {
 
     /// Works on an app's own device and queue, with the features and limits that the app asked for.
     ///
+    /// Several contexts may work on one device. Each has its own pool, kernels and recorder, so that their tensors stay
+    /// apart ([`Tensor::to_context`](crate::Tensor::to_context) copies between them); an app's buffer may be adopted by all
+    /// of them, and work on it happens in the order in which it was recorded.
+    ///
     /// The driver is taken as it is; [`Context::self_test`] asks it.
     ///
     /// The app keeps its handlers: the device-lost callback is the app's to set, and it tells foveal by
@@ -175,7 +207,8 @@ impl Context {
             let adapter = device.adapter_info().name;
             return Err(Error::Unsupported { what: "the app's device".into(), adapter, reason });
         }
-        let caps = Caps::new(&device.adapter_info(), device.features(), &limits);
+        let mut caps = Caps::new(&device.adapter_info(), device.features(), &limits);
+        caps.coop = adapter::matrices_of(&device);
         Ok(Self::assemble_unwatched(device, queue, caps, options, false, Lost::default()))
     }
 
@@ -208,9 +241,11 @@ impl Context {
         plan: bool,
         lost: Lost,
     ) -> Self {
+        static NEXT: AtomicU64 = AtomicU64::new(1);
         let mut pool = Pool::default();
         pool.budget = options.memory_budget;
         let inner = Inner {
+            id: NEXT.fetch_add(1, Ordering::Relaxed),
             cache: super::compiled::cache(&device, options.compiled_kernels.as_deref()),
             device,
             queue,
@@ -223,6 +258,11 @@ impl Context {
             recorder: Mutex::default(),
             errors: Mutex::default(),
             timings: Mutex::default(),
+            pace: Mutex::default(),
+            finished: Arc::default(),
+            assumed_rates: options.assumed_rates,
+            #[cfg(not(target_arch = "wasm32"))]
+            since: std::time::Instant::now(),
             lost,
         };
         Self { inner: Arc::new(inner) }
@@ -230,9 +270,16 @@ impl Context {
 
     /// Another context on this device, without a memory budget.
     pub(crate) fn sibling(&self) -> Self {
-        let Inner { device, queue, caps, checked, plan, lost, .. } = &*self.inner;
-        let options = ContextOptions { checked: *checked, ..ContextOptions::default() };
+        let Inner { device, queue, caps, checked, plan, lost, assumed_rates, .. } = &*self.inner;
+        let (checked, assumed_rates) = (*checked, *assumed_rates);
+        let options = ContextOptions { checked, assumed_rates, ..ContextOptions::default() };
         Self::assemble_unwatched(device.clone(), queue.clone(), caps.clone(), &options, *plan, lost.clone())
+    }
+
+    /// True for clones of one context. Tensors of different contexts do not meet in a kernel, also where the contexts share a
+    /// device: each has a pool and a recorder of its own.
+    pub fn same(&self, other: &Self) -> bool {
+        self.inner.id == other.inner.id
     }
 
     /// Tells the context that its device is gone; every later call returns [`Error::DeviceLost`].
@@ -267,7 +314,7 @@ impl Context {
 
     /// Sets or lifts the memory budget; see [`ContextOptions::memory_budget`].
     pub fn set_memory_budget(&self, bytes: Option<u64>) {
-        lock(&self.inner.pool).budget = bytes;
+        self.inner.set_budget(bytes);
     }
 
     /// Gives pooled buffers back to the device.

@@ -57,15 +57,20 @@ impl Scopes {
     }
 
     /// Closes the scopes. Native backends answer at once; in browsers the answer joins `pending`.
-    pub(super) fn pop(
+    pub(super) fn pop(self, pending: &mut PendingErrors) -> Option<Error> {
+        self.pop_then(pending, |error| error.map(describe))
+    }
+
+    /// The same, with `then` making what it will of the outcome once that is known.
+    pub(super) fn pop_then(
         self,
         pending: &mut PendingErrors,
-        describe: impl Fn(wgpu::Error) -> Error + Send + 'static,
+        then: impl FnOnce(Option<wgpu::Error>) -> Option<Error> + Send + 'static,
     ) -> Option<Error> {
         let (internal, memory, validation) = (self.internal.pop(), self.memory.pop(), self.validation.pop());
         let all = async move {
             let (i, m, v) = (internal.await, memory.await, validation.await);
-            m.or(v).or(i).map(describe)
+            then(m.or(v).or(i))
         };
         let mut all: ScopeFuture = Box::pin(all);
         match pin!(&mut all).poll(&mut TaskContext::from_waker(Waker::noop())) {
@@ -78,7 +83,7 @@ impl Scopes {
     }
 }
 
-/// An API error that is not about memory.
+/// An error of the API; who knows how much memory was asked for adds that.
 pub(super) fn describe(error: wgpu::Error) -> Error {
     match error {
         wgpu::Error::OutOfMemory { .. } => Error::OutOfMemory { requested: 0, live: 0, limit: None },

@@ -9,14 +9,18 @@ mod compiled;
 mod context;
 mod error_scope;
 mod memory;
+mod pace;
 mod pipeline;
 mod readback;
 mod recorder;
+mod submit;
 mod timing;
+mod track;
 
 pub use adapter::{AdapterChoice, AdapterReport, list_adapters};
 pub use caps::{AdapterClass, Caps, CoopMatrix};
 pub use context::{Context, ContextOptions, SelfTest};
+pub(crate) use memory::BufferWatch;
 pub use memory::{Buffer, MemoryStats};
 pub(crate) use pipeline::PipelineSource;
 pub use pipeline::{Access, PipelineKey};

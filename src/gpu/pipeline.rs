@@ -44,7 +44,6 @@ pub(crate) struct Pipeline {
     pub(super) label: String,
     pub(super) raw: wgpu::ComputePipeline,
     pub(super) layout: wgpu::BindGroupLayout,
-    pub(super) access: Vec<Access>,
     /// Parameters travel as immediates rather than through the uniform ring.
     pub(super) immediate: bool,
 }
@@ -107,23 +106,25 @@ impl Inner {
             module: &module,
             entry_point: Some(key.stem),
             compilation_options: wgpu::PipelineCompilationOptions {
-                zero_initialize_workgroup_memory: self.checked,
+                // With checks neither: what a kernel forgets to set shows.
+                zero_initialize_workgroup_memory: false,
                 ..Default::default()
             },
             cache: self.cache.as_ref(),
         });
         let variant = label.clone();
-        let failed =
-            scopes.pop(&mut lock(&self.errors), move |error| match super::error_scope::describe(error) {
+        let failed = scopes.pop_then(&mut lock(&self.errors), move |error| {
+            error.map(|error| match super::error_scope::describe(error) {
                 Error::Gpu(message) => {
                     let (location, message) = composed.locate(&message);
-                    Error::Shader { variant: variant.clone(), location, message }
+                    Error::Shader { variant, location, message }
                 }
                 other => other,
-            });
+            })
+        });
         match failed {
             Some(error) => Err(error),
-            None => Ok(Pipeline { key, label, raw, layout, access, immediate }),
+            None => Ok(Pipeline { key, label, raw, layout, immediate }),
         }
     }
 

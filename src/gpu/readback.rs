@@ -3,6 +3,8 @@
 use super::context::{Context, Inner, lock};
 use super::error_scope::Scopes;
 use super::memory::Buffer;
+use super::recorder::Binding;
+use super::track::Track;
 use crate::{Error, Result};
 use std::future::poll_fn;
 use std::sync::{Arc, Mutex};
@@ -113,7 +115,7 @@ pub(super) async fn map(inner: &Arc<Inner>, staging: &wgpu::Buffer, size: u64) -
     let callback = done.clone();
     let scopes = Scopes::push(&inner.device);
     staging.map_async(wgpu::MapMode::Read, 0..size, move |r| callback.deliver(r.map_err(|e| e.to_string())));
-    let failed = scopes.pop(&mut lock(&inner.errors), super::error_scope::describe);
+    let failed = scopes.pop(&mut lock(&inner.errors));
     if let Some(error) = failed {
         return Err(inner.fault(error));
     }
@@ -126,16 +128,32 @@ pub(super) async fn map(inner: &Arc<Inner>, staging: &wgpu::Buffer, size: u64) -
     lock(&inner.errors).take().map_or(Ok(bytes), Err)
 }
 
+/// Zeros in host memory, or an error where there is no room for them.
+fn zeros(size: u64) -> Result<Vec<u8>> {
+    let refuse = || Error::OutOfMemory { requested: size, live: 0, limit: None };
+    let size = usize::try_from(size).map_err(|_| refuse())?;
+    let mut bytes = Vec::new();
+    bytes.try_reserve_exact(size).map_err(|_| refuse())?;
+    bytes.resize(size, 0);
+    Ok(bytes)
+}
+
 impl Context {
-    /// Bytes of a buffer after all work recorded so far; offset and size in bytes, multiples of 4.
+    /// Bytes of a buffer of this context after all work recorded so far; offset and size in bytes, multiples of 4.
+    ///
+    /// # Errors
+    /// [`Error::Input`] for a range past the end or inside a word, and for an app's buffer without COPY_SRC;
+    /// [`Error::Lost`] where the bytes were never computed.
     pub async fn read(&self, buffer: &Buffer, offset: u64, size: u64) -> Result<Vec<u8>> {
         let inner = &self.inner;
         inner.alive()?;
+        let from = Binding { buffer, offset, size };
+        inner.check_copy("read", &from, wgpu::BufferUsages::COPY_SRC)?;
         if size == 0 {
             return Ok(Vec::new());
         }
         if inner.plan {
-            return Ok(vec![0; size as usize]);
+            return zeros(size);
         }
         let scopes = Scopes::push(&inner.device);
         let staging = inner.device.create_buffer(&wgpu::BufferDescriptor {
@@ -144,12 +162,16 @@ impl Context {
             usage: wgpu::BufferUsages::MAP_READ | wgpu::BufferUsages::COPY_DST,
             mapped_at_creation: false,
         });
-        let failed = scopes.pop(&mut lock(&inner.errors), super::error_scope::describe);
+        let failed = scopes.pop(&mut lock(&inner.errors));
         if let Some(error) = failed {
             return Err(inner.fault(error));
         }
-        inner.copy_raw(buffer.raw(), offset, &staging, 0, size)?;
+        let track = Arc::new(Track::default());
+        self.copy_out(from, &staging, track.clone())?;
         inner.submit()?;
-        map(inner, &staging, size).await
+        let bytes = map(inner, &staging, size).await?;
+        // Another thread may have handed the copy over, in a submission that failed.
+        track.require(&(0..size))?;
+        Ok(bytes)
     }
 }

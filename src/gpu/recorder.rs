@@ -1,11 +1,15 @@
-//! The one recorder: dispatches and copies in order, few passes, submissions short enough for a watchdog.
+//! The one recorder: dispatches and copies in order. What can be wrong with a command is found before it is recorded,
+//! since a submission that the API refuses takes everything in it along.
 
 use super::context::{Context, Inner, lock};
 use super::error_scope::Scopes;
 use super::memory::Buffer;
+use super::pace;
 use super::pipeline::{Access, Pipeline};
-use super::timing::Planned;
+use super::track::{self, Track, Use};
 use crate::{Error, Result};
+use std::collections::HashMap;
+use std::ops::Range;
 use std::sync::Arc;
 
 /// Part of a buffer, as a kernel sees it.
@@ -19,19 +23,34 @@ pub struct Binding<'a> {
     pub size: u64,
 }
 
+impl Binding<'_> {
+    fn bytes(&self) -> Range<u64> {
+        self.offset..self.offset.saturating_add(self.size)
+    }
+
+    fn used(&self, access: Access) -> Use {
+        let renews = access == Access::Write;
+        Use { track: self.buffer.0.track.clone(), bytes: self.bytes(), access, renews }
+    }
+}
+
 /// One dispatch to record.
 pub(crate) struct Dispatch<'a> {
     pub(crate) pipeline: Arc<Pipeline>,
+    /// What it does to each of its bindings.
+    pub(crate) access: &'a [Access],
     pub(crate) bindings: &'a [Binding<'a>],
     pub(crate) params: &'a [u8],
     pub(crate) workgroups: [u32; 3],
     /// Work of this dispatch: floating-point operations and bytes moved.
     pub(crate) flops: f64,
     pub(crate) bytes: f64,
+    /// The first of the dispatches that a kernel is cut into, or the only one.
+    pub(crate) first: bool,
 }
 
 #[derive(Debug)]
-enum Command {
+pub(super) enum Command {
     Dispatch {
         pipeline: Arc<Pipeline>,
         bind_group: wgpu::BindGroup,
@@ -47,29 +66,40 @@ enum Command {
         to_offset: u64,
         size: u64,
     },
+    Zero {
+        buffer: wgpu::Buffer,
+        offset: u64,
+        size: u64,
+    },
 }
 
 #[derive(Debug, Default)]
 pub(super) struct Recorder {
-    commands: Vec<Command>,
-    estimated_seconds: f64,
+    pub(super) commands: Vec<Command>,
+    /// Of each command, what it reads and writes.
+    pub(super) uses: Vec<Vec<Use>>,
+    /// Assumed and expected seconds of what is recorded.
+    pub(super) assumed: HashMap<&'static str, f64>,
+    pub(super) expected: f64,
     pub(super) dispatches: u64,
-    params_ring: Option<(wgpu::Buffer, wgpu::BindGroup, u64)>,
+    pub(super) params_ring: Option<(wgpu::Buffer, wgpu::BindGroup, u64)>,
 }
 
-/// A submission is closed after this much estimated work. Desktop watchdogs bite after about two seconds.
-const SUBMISSION_SECONDS: f64 = 0.25;
 /// Commands kept before they are handed over, so that the device starts while the host still records.
 const SUBMISSION_COMMANDS: usize = 256;
 /// Cached bind groups; past this the cache starts afresh.
 const BIND_GROUPS: usize = 8192;
 
+fn refuse<T>(what: &str, reason: impl Into<String>) -> Result<T> {
+    Err(Error::input(what, reason))
+}
+
 impl Context {
-    /// Into how many dispatches work of this size is cut so that each fits a submission.
-    pub(crate) fn cuts(&self, flops: f64, bytes: f64) -> u32 {
-        let (flop_rate, byte_rate) = self.inner.caps.assumed_rates();
-        let seconds = (flops / flop_rate).max(bytes / byte_rate);
-        (seconds / SUBMISSION_SECONDS).ceil().clamp(1.0, 65_535.0) as u32
+    /// Into how many dispatches a kernel's work is cut, so that each fits a submission and fills the device.
+    pub(crate) fn cuts(&self, kernel: &str, workgroups: u64, flops: f64, bytes: f64) -> u64 {
+        let assumed = pace::assumed(self.inner.rates(), [flops, bytes]);
+        let expected = lock(&self.inner.pace).expected(kernel, assumed);
+        pace::cuts(self.inner.caps.class, workgroups, expected)
     }
 
     /// For a dry run: refuses what the device would refuse, and compiles and records nothing.
@@ -95,49 +125,85 @@ impl Context {
         if dispatch.workgroups.contains(&0) {
             return Ok(());
         }
-        inner.check_dispatch(
-            &dispatch.pipeline.label,
-            &dispatch.pipeline.access,
-            dispatch.bindings,
-            dispatch.workgroups,
-        )?;
+        let pipeline = &dispatch.pipeline;
+        inner.check_dispatch(&pipeline.label, dispatch.access, dispatch.bindings, dispatch.workgroups)?;
+        let pairs = dispatch.bindings.iter().zip(dispatch.access);
+        let mut uses: Vec<Use> = pairs.map(|(binding, access)| binding.used(*access)).collect();
+        uses.iter_mut().for_each(|used| used.renews &= dispatch.first);
+        self.in_order(dispatch.bindings.iter().map(|b| b.buffer));
         let bind_group = inner.bind_group(dispatch)?;
-        let (flop_rate, byte_rate) = inner.caps.assumed_rates();
-        let mut recorder = lock(&inner.recorder);
-        recorder.dispatches += 1;
-        recorder.estimated_seconds += (dispatch.flops / flop_rate).max(dispatch.bytes / byte_rate);
-        recorder.commands.push(Command::Dispatch {
-            pipeline: dispatch.pipeline.clone(),
+        let kernel = pipeline.key.stem;
+        let assumed = pace::assumed(inner.rates(), [dispatch.flops, dispatch.bytes]);
+        let expected = lock(&inner.pace).expected(kernel, assumed);
+        let command = Command::Dispatch {
+            pipeline: pipeline.clone(),
             bind_group,
             params: dispatch.params.to_vec(),
             workgroups: dispatch.workgroups,
             flops: dispatch.flops,
             bytes: dispatch.bytes,
-        });
-        let full =
-            recorder.estimated_seconds > SUBMISSION_SECONDS || recorder.commands.len() >= SUBMISSION_COMMANDS;
-        drop(recorder);
+        };
+        let full = inner.record(command, uses, |recorder| {
+            recorder.dispatches += 1;
+            *recorder.assumed.entry(kernel).or_default() += assumed;
+            recorder.expected += expected;
+        })?;
         if full { inner.submit() } else { Ok(()) }
     }
 
-    /// Records a copy between buffers; offsets and size in bytes, multiples of 4.
+    /// Records a copy between buffers of this context; offsets and size in bytes, multiples of 4.
+    ///
+    /// # Errors
+    /// [`Error::Input`] for ranges past an end or inside a word, for a buffer copied onto itself, and for an app's buffer
+    /// without COPY_SRC or COPY_DST; [`Error::Lost`] where the source was never computed.
     pub fn copy(&self, from: Binding<'_>, to: Binding<'_>) -> Result<()> {
-        self.inner.copy_raw(
-            from.buffer.raw(),
-            from.offset,
-            to.buffer.raw(),
-            to.offset,
-            from.size.min(to.size),
-        )
-    }
-
-    /// Writes bytes into a buffer, in order with recorded work.
-    pub fn upload(&self, to: &Buffer, offset: u64, bytes: &[u8]) -> Result<()> {
-        // Work recorded earlier may still read what lies there now, so it goes first.
-        self.inner.submit()?;
-        if self.inner.plan {
+        let inner = &self.inner;
+        let size = from.size.min(to.size);
+        let (from, to) = (Binding { size, ..from }, Binding { size, ..to });
+        inner.check_copy("copy", &from, wgpu::BufferUsages::COPY_SRC)?;
+        inner.check_copy("copy", &to, wgpu::BufferUsages::COPY_DST)?;
+        if from.buffer.same(to.buffer) {
+            return refuse("copy", "source and destination share a buffer");
+        }
+        if size == 0 || inner.plan {
             return Ok(());
         }
+        self.in_order([from.buffer, to.buffer]);
+        let command = Command::Copy {
+            from: from.buffer.raw().clone(),
+            from_offset: from.offset,
+            to: to.buffer.raw().clone(),
+            to_offset: to.offset,
+            size,
+        };
+        inner.record(command, vec![from.used(Access::Read), to.used(Access::Write)], |_| ())?;
+        Ok(())
+    }
+
+    /// Records that these bytes become zero; offset and size are multiples of 4.
+    ///
+    /// # Errors
+    /// As for [`Context::copy`].
+    pub fn zero(&self, bytes: Binding<'_>) -> Result<()> {
+        let inner = &self.inner;
+        inner.check_copy("zero", &bytes, wgpu::BufferUsages::COPY_DST)?;
+        if bytes.size == 0 || inner.plan {
+            return Ok(());
+        }
+        self.in_order([bytes.buffer]);
+        let Binding { buffer, offset, size } = bytes;
+        let command = Command::Zero { buffer: buffer.raw().clone(), offset, size };
+        inner.record(command, vec![bytes.used(Access::Write)], |_| ())?;
+        Ok(())
+    }
+
+    /// Writes bytes into a buffer of this context, in order with recorded work; the rest of the last word becomes zero.
+    ///
+    /// # Errors
+    /// As for [`Context::copy`].
+    pub fn upload(&self, to: &Buffer, offset: u64, bytes: &[u8]) -> Result<()> {
+        let inner = &self.inner;
+        inner.alive()?;
         let padded;
         let bytes = if bytes.len().is_multiple_of(4) {
             bytes
@@ -145,28 +211,89 @@ impl Context {
             padded = [bytes, &[0, 0, 0][..4 - bytes.len() % 4]].concat();
             &padded
         };
-        let scopes = Scopes::push(&self.inner.device);
-        self.inner.queue.write_buffer(to.raw(), offset, bytes);
-        let failed = scopes.pop(&mut lock(&self.inner.errors), super::error_scope::describe);
-        failed.map_or(Ok(()), |error| Err(self.inner.fault(error)))
+        let place = Binding { buffer: to, offset, size: bytes.len() as u64 };
+        inner.check_copy("upload", &place, wgpu::BufferUsages::COPY_DST)?;
+        self.in_order([to]);
+        // Work recorded earlier may still read what lies there now, so it goes first.
+        inner.submit()?;
+        if inner.plan || bytes.is_empty() {
+            return Ok(());
+        }
+        let uses = vec![place.used(Access::Write)];
+        track::record(&uses);
+        let scopes = Scopes::push(&inner.device);
+        inner.queue.write_buffer(to.raw(), offset, bytes);
+        let failed = scopes.pop_then(&mut lock(&inner.errors), super::submit::settled(vec![uses]));
+        failed.map_or(Ok(()), |error| Err(inner.fault(error)))
+    }
+
+    /// Records a copy to where the host reads it, marked by `track`.
+    pub(super) fn copy_out(&self, from: Binding<'_>, to: &wgpu::Buffer, track: Arc<Track>) -> Result<()> {
+        self.inner.check_copy("read", &from, wgpu::BufferUsages::COPY_SRC)?;
+        self.in_order([from.buffer]);
+        let Binding { buffer, offset: from_offset, size } = from;
+        let to_host = Use { track, bytes: 0..size, access: Access::Write, renews: true };
+        let command =
+            Command::Copy { from: buffer.raw().clone(), from_offset, to: to.clone(), to_offset: 0, size };
+        self.inner.record(command, vec![from.used(Access::Read), to_host], |_| ())?;
+        Ok(())
+    }
+
+    /// Apps' buffers may be used by several contexts of one device, each of which records for itself: what another
+    /// recorded on one of these goes first.
+    pub(super) fn in_order<'a>(&self, buffers: impl IntoIterator<Item = &'a Buffer>) {
+        for buffer in buffers.into_iter().filter(|b| b.0.borrowed) {
+            if let Some(other) = buffer.0.track.recorded(&self.inner)
+                && let Err(error) = other.submit()
+            {
+                lock(&other.errors).push(error);
+            }
+        }
     }
 }
 
 impl Inner {
-    pub(super) fn copy_raw(
-        &self,
-        from: &wgpu::Buffer,
-        from_offset: u64,
-        to: &wgpu::Buffer,
-        to_offset: u64,
-        size: u64,
-    ) -> Result<()> {
+    /// Appends a command whose inputs are there. True where it is time to submit.
+    fn record(&self, command: Command, uses: Vec<Use>, also: impl FnOnce(&mut Recorder)) -> Result<bool> {
         self.alive()?;
-        if self.plan {
+        for used in uses.iter().filter(|u| u.access != Access::Write) {
+            used.track.require(&used.bytes)?;
+        }
+        track::record(&uses);
+        let mut recorder = lock(&self.recorder);
+        recorder.commands.push(command);
+        recorder.uses.push(uses);
+        also(&mut recorder);
+        Ok(recorder.expected > pace::SUBMISSION_SECONDS || recorder.commands.len() >= SUBMISSION_COMMANDS)
+    }
+
+    /// An error for a buffer of another context.
+    pub(super) fn own(&self, what: &str, buffer: &Buffer) -> Result<()> {
+        if buffer.0.context == self.id {
             return Ok(());
         }
-        let command = Command::Copy { from: from.clone(), from_offset, to: to.clone(), to_offset, size };
-        lock(&self.recorder).commands.push(command);
+        refuse(what, "the buffer belongs to another context; `Tensor::to_context` copies between contexts")
+    }
+
+    /// What the API would find wrong with a range that is copied, when it is too late.
+    pub(super) fn check_copy(
+        &self,
+        what: &str,
+        place: &Binding<'_>,
+        usage: wgpu::BufferUsages,
+    ) -> Result<()> {
+        let Binding { buffer, offset, size } = *place;
+        self.own(what, buffer)?;
+        if !offset.is_multiple_of(4) || !size.is_multiple_of(4) {
+            return refuse(what, format!("{size} bytes from byte {offset}: both are multiples of 4"));
+        }
+        if offset.checked_add(size).is_none_or(|end| end > buffer.size()) {
+            return refuse(what, format!("{size} bytes from byte {offset}, the buffer has {}", buffer.size()));
+        }
+        if !buffer.raw().usage().contains(usage) {
+            let name = if usage == wgpu::BufferUsages::COPY_SRC { "COPY_SRC" } else { "COPY_DST" };
+            return refuse(what, format!("the app's buffer was made without the usage {name}"));
+        }
         Ok(())
     }
 
@@ -187,6 +314,7 @@ impl Inner {
             );
         }
         for (i, b) in bindings.iter().enumerate() {
+            self.own(label, b.buffer)?;
             if b.size > self.caps.max_binding {
                 return unsupported(
                     format!("{label}: binding {i} of {} bytes", b.size),
@@ -197,6 +325,13 @@ impl Inner {
                 return unsupported(
                     format!("{label}: binding {i} at offset {}", b.offset),
                     format!("offsets are multiples of {}", self.caps.offset_alignment),
+                );
+            }
+            if b.offset.checked_add(b.size).is_none_or(|end| end > b.buffer.size()) {
+                let (size, offset, has) = (b.size, b.offset, b.buffer.size());
+                return refuse(
+                    label,
+                    format!("binding {i} of {size} bytes from byte {offset}, the buffer has {has}"),
                 );
             }
             let writes = access.get(i).is_some_and(|a| *a != Access::Read);
@@ -237,7 +372,7 @@ impl Inner {
             layout: &d.pipeline.layout,
             entries: &entries,
         });
-        let failed = scopes.pop(&mut lock(&self.errors), super::error_scope::describe);
+        let failed = scopes.pop(&mut lock(&self.errors));
         if let Some(error) = failed {
             // Asking for the loss of the device may call back into this context.
             drop(cache);
@@ -249,163 +384,4 @@ impl Inner {
         }
         Ok(group)
     }
-
-    /// Encodes and submits everything recorded. Returns the first error known by now.
-    pub(super) fn submit(&self) -> Result<()> {
-        self.look_for_loss();
-        self.alive()?;
-        let mut recorder = lock(&self.recorder);
-        let commands = std::mem::take(&mut recorder.commands);
-        recorder.estimated_seconds = 0.0;
-        if commands.is_empty() {
-            drop(recorder);
-            return lock(&self.errors).take().map_or(Ok(()), Err);
-        }
-        let scopes = Scopes::push(&self.device);
-        let offsets = self.write_params(&mut recorder, &commands);
-        let ring = recorder.params_ring.as_ref().map(|(_, group, _)| group.clone());
-        // The recorder stays locked until the queue has the work: two threads must not swap their order.
-        let mut encoder =
-            self.device.create_command_encoder(&wgpu::CommandEncoderDescriptor { label: Some("foveal") });
-        let mut timings = lock(&self.timings);
-        if timings.on {
-            self.encode_timed(&mut encoder, &commands, &offsets, ring.as_ref(), &mut timings);
-        } else {
-            encode(&mut encoder, &commands, &offsets, ring.as_ref());
-        }
-        drop(timings);
-        self.queue.submit([encoder.finish()]);
-        drop(recorder);
-        let mut errors = lock(&self.errors);
-        let failed = scopes.pop(&mut errors, super::error_scope::describe).or_else(|| errors.take());
-        drop(errors);
-        failed.map_or(Ok(()), |error| Err(self.fault(error)))
-    }
-
-    /// Writes the parameters of commands whose pipeline reads them from the uniform ring; one offset per command.
-    fn write_params(&self, recorder: &mut Recorder, commands: &[Command]) -> Vec<u32> {
-        let align = self.caps.uniform_alignment as usize;
-        let mut bytes = Vec::new();
-        let mut offsets = Vec::with_capacity(commands.len());
-        for command in commands {
-            offsets.push(bytes.len() as u32);
-            if let Command::Dispatch { pipeline, params, .. } = command
-                && !pipeline.immediate
-            {
-                bytes.extend_from_slice(params);
-                bytes.resize(bytes.len().next_multiple_of(align), 0);
-            }
-        }
-        if bytes.is_empty() {
-            return offsets;
-        }
-        // A binding reaches past its own parameters, so the buffer ends with one spare slot.
-        let needed = (bytes.len() + 256) as u64;
-        if recorder.params_ring.as_ref().is_none_or(|(_, _, size)| *size < needed) {
-            let size = needed.next_power_of_two();
-            let buffer = self.device.create_buffer(&wgpu::BufferDescriptor {
-                label: Some("params"),
-                size,
-                usage: wgpu::BufferUsages::UNIFORM | wgpu::BufferUsages::COPY_DST,
-                mapped_at_creation: false,
-            });
-            let group = self.device.create_bind_group(&wgpu::BindGroupDescriptor {
-                label: Some("params"),
-                layout: &self.params_layout(),
-                entries: &[wgpu::BindGroupEntry {
-                    binding: 0,
-                    resource: wgpu::BindingResource::Buffer(wgpu::BufferBinding {
-                        buffer: &buffer,
-                        offset: 0,
-                        size: std::num::NonZero::new(256),
-                    }),
-                }],
-            });
-            recorder.params_ring = Some((buffer, group, size));
-        }
-        if let Some((buffer, _, _)) = &recorder.params_ring {
-            self.queue.write_buffer(buffer, 0, &bytes);
-        }
-        offsets
-    }
-
-    fn encode_timed(
-        &self,
-        encoder: &mut wgpu::CommandEncoder,
-        commands: &[Command],
-        offsets: &[u32],
-        ring: Option<&wgpu::BindGroup>,
-        timings: &mut super::timing::Timings,
-    ) {
-        let labels: Vec<Planned> = commands
-            .iter()
-            .filter_map(|c| match c {
-                Command::Dispatch { pipeline, flops, bytes, .. } => {
-                    Some((pipeline.label.clone(), *flops, *bytes))
-                }
-                Command::Copy { .. } => None,
-            })
-            .collect();
-        let Some(batch) = timings.batch(&self.device, labels) else {
-            encode(encoder, commands, offsets, ring);
-            return;
-        };
-        let mut query = 0;
-        for (command, offset) in commands.iter().zip(offsets) {
-            match command {
-                Command::Copy { .. } => encode(encoder, std::slice::from_ref(command), &[0], ring),
-                Command::Dispatch { .. } => {
-                    let mut pass = encoder.begin_compute_pass(&wgpu::ComputePassDescriptor {
-                        label: None,
-                        timestamp_writes: Some(batch.writes(query)),
-                    });
-                    encode_dispatch(&mut pass, command, *offset, ring);
-                    query += 2;
-                }
-            }
-        }
-        batch.resolve(encoder);
-        timings.pending.push(batch);
-    }
-}
-
-fn encode(
-    encoder: &mut wgpu::CommandEncoder,
-    commands: &[Command],
-    offsets: &[u32],
-    ring: Option<&wgpu::BindGroup>,
-) {
-    let mut i = 0;
-    while let Some(command) = commands.get(i) {
-        if let Command::Copy { from, from_offset, to, to_offset, size } = command {
-            encoder.copy_buffer_to_buffer(from, *from_offset, to, *to_offset, *size);
-            i += 1;
-            continue;
-        }
-        let mut pass =
-            encoder.begin_compute_pass(&wgpu::ComputePassDescriptor { label: None, timestamp_writes: None });
-        while let Some(dispatch @ Command::Dispatch { .. }) = commands.get(i) {
-            encode_dispatch(&mut pass, dispatch, offsets.get(i).copied().unwrap_or(0), ring);
-            i += 1;
-        }
-    }
-}
-
-fn encode_dispatch(
-    pass: &mut wgpu::ComputePass<'_>,
-    command: &Command,
-    offset: u32,
-    ring: Option<&wgpu::BindGroup>,
-) {
-    let Command::Dispatch { pipeline, bind_group, params, workgroups: [x, y, z], .. } = command else {
-        return;
-    };
-    pass.set_pipeline(&pipeline.raw);
-    pass.set_bind_group(0, bind_group, &[]);
-    match ring {
-        Some(ring) if !pipeline.immediate => pass.set_bind_group(1, ring, &[offset]),
-        _ if params.is_empty() => {}
-        _ => pass.set_immediates(0, params),
-    }
-    pass.dispatch_workgroups(*x, *y, *z);
 }

@@ -186,20 +186,28 @@ pub struct Launch {
     pub params: Vec<u8>,
     /// Workgroups along x, y, z.
     pub workgroups: [u32; 3],
-    /// Axis along which a long dispatch may be cut, and the byte offset of the `u32` parameter that holds the number
-    /// of the first workgroup of a cut.
-    pub split: Option<(usize, usize)>,
+    /// How it may be dispatched in cuts, if so.
+    pub cut: Option<Cut>,
+}
+
+/// How a launch may be dispatched in cuts: where the work is long, or the workgroups are more than a device takes at a time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Cut {
+    /// Axis along which long work is cut.
+    pub axis: usize,
+    /// Byte offset of the three `u32` parameters that hold the first workgroup of a cut along x, y and z.
+    pub first_at: usize,
 }
 
 impl Launch {
     /// From a plain struct of parameters.
     pub fn new<P: bytemuck::Pod>(params: &P, workgroups: [u32; 3]) -> Self {
-        Self { params: bytemuck::bytes_of(params).to_vec(), workgroups, split: None }
+        Self { params: bytemuck::bytes_of(params).to_vec(), workgroups, cut: None }
     }
 
-    /// Allows cuts along an axis; see [`Launch::split`].
-    pub fn split(mut self, axis: usize, first_workgroup_at: usize) -> Self {
-        self.split = Some((axis, first_workgroup_at));
+    /// Allows cuts; see [`Cut`].
+    pub fn in_cuts(mut self, axis: usize, first_at: usize) -> Self {
+        self.cut = Some(Cut { axis, first_at });
         self
     }
 }

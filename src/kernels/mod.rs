@@ -18,7 +18,7 @@ pub mod token;
 pub mod trial;
 
 pub use contract::{
-    Element, Gradient, GradientLoss, Kernel, Launch, LinearLoss, Loss, Slot, Tolerance, Variant, Work, elems,
+    Cut, Element, Gradient, GradientLoss, Kernel, Launch, LinearLoss, Loss, Slot, Tolerance, Variant, Work, elems,
 };
 /// The generator that [`Kernel::inputs`] draws from.
 pub use rand_pcg::Pcg64;

@@ -1,6 +1,6 @@
 //! From a problem and its tensors to a recorded dispatch.
 
-use super::contract::{Element, Kernel, Variant};
+use super::contract::{Element, Kernel, Launch, Variant};
 use crate::gpu::{Access, Binding, Context, Dispatch, PipelineKey, PipelineSource};
 use crate::shader::{Composed, Source, compose};
 use crate::{Caps, Dtype, Error, Result, Tensor, wgsl};
@@ -82,7 +82,7 @@ fn start<K: Kernel>(
 ) -> Result<()> {
     kernel.check()?;
     let slots = kernel.slots();
-    check_tensors::<K>(&slots, variant, tensors)?;
+    check_tensors::<K>(context, &slots, variant, tensors)?;
     let launch = kernel.launch(context.caps(), variant);
     let access: Vec<Access> = slots.iter().map(|s| s.access).collect();
     let label = || format!("{} {}", K::STEM, variant.name());
@@ -105,45 +105,82 @@ fn start<K: Kernel>(
             })
         })?)
     };
-    // A view that starts at an odd place cannot be bound; what is only read is copied to where it can.
-    let align = context.caps().offset_alignment;
     let mut aligned = Vec::with_capacity(tensors.len());
     for (slot, tensor) in slots.iter().zip(tensors) {
-        let odd = slot.access == Access::Read && !tensor.binding().offset.is_multiple_of(align);
-        aligned.push(if odd { tensor.to_owned_copy()? } else { (*tensor).clone() });
+        aligned.push(bindable::<K>(context.caps(), slot, tensor)?);
     }
     let bindings: Vec<Binding<'_>> = aligned.iter().map(Tensor::binding).collect();
     let work = kernel.work();
-    let (mut params, mut workgroups) = (launch.params, launch.workgroups);
-    let (axis, first_at) = launch.split.unwrap_or((0, usize::MAX));
-    // None for an empty tensor.
-    let total = workgroups.get(axis).copied().unwrap_or(0);
-    let cuts = if launch.split.is_some() { context.cuts(work.flops, work.bytes).min(total) } else { 1 };
-    let step = total.div_ceil(cuts.max(1));
-    let mut first = 0;
-    while first < total {
-        let count = step.min(total - first);
-        if let Some(at) = params.get_mut(first_at..first_at.saturating_add(4)) {
-            at.copy_from_slice(&first.to_le_bytes());
+    let Launch { mut params, workgroups, cut } = launch;
+    let all: u64 = workgroups.iter().map(|&n| u64::from(n)).product();
+    let steps = match cut {
+        Some(cut) => {
+            let cuts = context.cuts(K::STEM, all, work.flops, work.bytes);
+            cut_steps(workgroups, cut.axis, cuts, context.caps().max_workgroups)
         }
-        if let Some(n) = workgroups.get_mut(axis) {
-            *n = count;
+        None => workgroups,
+    };
+    for first in first_workgroups(workgroups, steps) {
+        let counts: [u32; 3] = std::array::from_fn(|axis| steps[axis].min(workgroups[axis] - first[axis]));
+        if let Some(cut) = cut {
+            write_first(&mut params, cut.first_at, first);
         }
-        let share = f64::from(count) / f64::from(total);
+        let share = counts.iter().map(|&n| f64::from(n)).product::<f64>() / all as f64;
         match &pipeline {
             Some(pipeline) => context.dispatch(&Dispatch {
                 pipeline: pipeline.clone(),
+                access: &access,
                 bindings: &bindings,
                 params: &params,
-                workgroups,
+                workgroups: counts,
                 flops: work.flops * share,
                 bytes: work.bytes * share,
+                first: first == [0; 3],
             })?,
-            None => context.rehearse(&label(), &access, &bindings, workgroups)?,
+            None => context.rehearse(&label(), &access, &bindings, counts)?,
         }
-        first += count;
     }
     Ok(())
+}
+
+/// Workgroups of a cut along each axis: so many cuts along one, and along none more than a dispatch may have.
+fn cut_steps(workgroups: [u32; 3], axis: usize, cuts: u64, most: u32) -> [u32; 3] {
+    let mut steps = workgroups.map(|n| n.min(most.max(1)));
+    if let (Some(step), Some(&total)) = (steps.get_mut(axis), workgroups.get(axis)) {
+        let shortest = u64::from(total).div_ceil(cuts.clamp(1, u64::from(total.max(1))));
+        *step = (*step).min(shortest as u32);
+    }
+    steps
+}
+
+/// The first workgroup of every cut; none where there are no workgroups, as of an empty tensor.
+fn first_workgroups(workgroups: [u32; 3], steps: [u32; 3]) -> impl Iterator<Item = [u32; 3]> {
+    let along = move |axis: usize| (0..workgroups[axis]).step_by(steps[axis].max(1) as usize);
+    along(2).flat_map(move |z| along(1).flat_map(move |y| along(0).map(move |x| [x, y, z])))
+}
+
+fn write_first(params: &mut [u8], at: usize, first: [u32; 3]) {
+    if let Some(bytes) = params.get_mut(at..at.saturating_add(12)) {
+        bytes.copy_from_slice(bytemuck::bytes_of(&first));
+    }
+}
+
+/// The tensor, or for one that is only read and starts where no binding may, a copy of it that does not.
+fn bindable<K: Kernel>(caps: &Caps, slot: &super::Slot, tensor: &Tensor) -> Result<Tensor> {
+    let align = caps.offset_alignment;
+    let offset = tensor.binding().offset;
+    if slot.access != Access::Read || offset.is_multiple_of(align) {
+        return Ok(tensor.clone());
+    }
+    if !tensor.buffer().can_be_copied_from() {
+        let reason = format!(
+            "tensor `{}` begins at byte {offset} of an app's buffer: a multiple of {align} can be bound, and what lies \
+             elsewhere is copied first, for which the buffer needs the usage COPY_SRC",
+            slot.name
+        );
+        return Err(Error::problem(K::STEM, reason));
+    }
+    tensor.to_owned_copy()
 }
 
 /// The text of a variant as the device compiles it.
@@ -155,7 +192,12 @@ pub fn composed<K: Kernel>(caps: &Caps, variant: &Variant, params_bytes: usize) 
     compose(&variant.head(caps), &modules, K::SHADER)
 }
 
-fn check_tensors<K: Kernel>(slots: &[super::Slot], variant: &Variant, tensors: &[&Tensor]) -> Result<()> {
+fn check_tensors<K: Kernel>(
+    context: &Context,
+    slots: &[super::Slot],
+    variant: &Variant,
+    tensors: &[&Tensor],
+) -> Result<()> {
     if slots.len() != tensors.len() {
         return Err(Error::problem(
             K::STEM,
@@ -163,6 +205,9 @@ fn check_tensors<K: Kernel>(slots: &[super::Slot], variant: &Variant, tensors: &
         ));
     }
     for (slot, tensor) in slots.iter().zip(tensors) {
+        if !tensor.context().same(context) {
+            return Err(Error::Context { kernel: K::STEM, tensor: slot.name.into() });
+        }
         let shape = |axis: String, expected, found| {
             Err(Error::Shape { kernel: K::STEM, tensor: slot.name.into(), axis, expected, found })
         };
@@ -190,11 +235,11 @@ fn check_tensors<K: Kernel>(slots: &[super::Slot], variant: &Variant, tensors: &
 /// Splits a number of workgroups over x and y so that neither passes the device's limit; kernels read the linear
 /// number as `workgroup_id.y * num_workgroups.x + workgroup_id.x`.
 pub fn grid(workgroups: usize, caps: &Caps) -> [u32; 3] {
-    let n = workgroups as u32;
-    if n <= caps.max_workgroups {
-        [n, 1, 1]
+    let most = caps.max_workgroups.max(1) as usize;
+    if workgroups <= most {
+        [workgroups as u32, 1, 1]
     } else {
-        [caps.max_workgroups, n.div_ceil(caps.max_workgroups), 1]
+        [most as u32, u32::try_from(workgroups.div_ceil(most)).unwrap_or(u32::MAX), 1]
     }
 }
 
@@ -204,5 +249,37 @@ pub fn lanes(caps: &Caps) -> u32 {
     match caps.class {
         crate::gpu::AdapterClass::Software => caps.subgroup.map_or(8, |(lo, _)| lo),
         _ => 64,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn cuts_cover_every_workgroup_once_within_the_limit() {
+        for (workgroups, cuts, most) in
+            [([7, 1, 1], 3, 100), ([1, 70, 3], 5, 8), ([20, 9, 6], 1, 4), ([0, 4, 1], 2, 9), ([3, 1, 1], 99, 2)]
+        {
+            for axis in 0..3 {
+                let steps = cut_steps(workgroups, axis, cuts, most);
+                let mut found = Vec::new();
+                for first in first_workgroups(workgroups, steps) {
+                    let end: [u32; 3] = std::array::from_fn(|a| (first[a] + steps[a]).min(workgroups[a]));
+                    assert!((0..3).all(|a| end[a] - first[a] <= most));
+                    for z in first[2]..end[2] {
+                        for y in first[1]..end[1] {
+                            found.extend((first[0]..end[0]).map(|x| [x, y, z]));
+                        }
+                    }
+                }
+                let count = found.len();
+                found.sort_unstable();
+                found.dedup();
+                assert_eq!(count, found.len(), "one workgroup twice");
+                assert_eq!(count as u32, workgroups.iter().product::<u32>());
+            }
+        }
+        assert_eq!(cut_steps([6144, 12, 1], 0, 6, 65_535), [1024, 12, 1]);
     }
 }

@@ -32,11 +32,8 @@ impl Tensor {
     }
 
     fn bytes_of(shape: &Shape, dtype: Dtype) -> Result<u64> {
-        shape
-            .checked_len()
-            .and_then(|n| n.checked_mul(dtype.size()))
-            .map(|n| n as u64)
-            .ok_or_else(|| Error::input("tensor", format!("shape {shape} is too large")))
+        let bytes = shape.checked_len().and_then(|n| (n as u64).checked_mul(dtype.size() as u64));
+        bytes.ok_or_else(|| Error::input("tensor", format!("shape {shape} is too large")))
     }
 
     /// Uploads values.
@@ -55,12 +52,15 @@ impl Tensor {
         if shape.checked_len() != Some(values.len()) {
             return Err(Error::input("tensor", format!("{} values do not fill shape {shape}", values.len())));
         }
+        if dtype == Dtype::U32 {
+            return Err(Error::input("tensor", format!("floats cannot be stored as {dtype}")));
+        }
         let tensor = Self::empty(context, shape, dtype)?;
         if context.is_plan() {
             return Ok(tensor);
         }
         match dtype {
-            Dtype::F32 => context.upload(&tensor.buffer, 0, bytemuck::cast_slice(values))?,
+            Dtype::F32 | Dtype::U32 => context.upload(&tensor.buffer, 0, bytemuck::cast_slice(values))?,
             Dtype::F16 => {
                 let halves: Vec<half::f16> = values.iter().map(|&v| half::f16::from_f32(v)).collect();
                 context.upload(&tensor.buffer, 0, bytemuck::cast_slice(&halves))?;
@@ -69,7 +69,6 @@ impl Tensor {
                 let halves: Vec<half::bf16> = values.iter().map(|&v| half::bf16::from_f32(v)).collect();
                 context.upload(&tensor.buffer, 0, bytemuck::cast_slice(&halves))?;
             }
-            Dtype::U32 => return Err(Error::input("tensor", format!("floats cannot be stored as {dtype}"))),
         }
         Ok(tensor)
     }
@@ -90,12 +89,45 @@ impl Tensor {
         Self::from_f32(context, host.shape().clone(), host.data())
     }
 
-    /// Zeros.
+    /// Zeros in f32.
     pub fn zeros(context: &Context, shape: impl Into<Shape>) -> Result<Self> {
-        Self::from_host(context, &HostTensor::zeros(shape))
+        Self::zeros_as(context, shape, Dtype::F32)
     }
 
-    /// A tensor on an app's buffer; `offset` in bytes, a multiple of [`crate::Caps::offset_alignment`].
+    /// Zeros, made on the device.
+    pub fn zeros_as(context: &Context, shape: impl Into<Shape>, dtype: Dtype) -> Result<Self> {
+        let tensor = Self::empty(context, shape, dtype)?;
+        let size = tensor.bytes().next_multiple_of(4);
+        context.zero(Binding { buffer: &tensor.buffer, offset: 0, size })?;
+        Ok(tensor)
+    }
+
+    /// Uploads elements as they are stored, little-endian; bf16 and f16 are two bytes each.
+    ///
+    /// # Errors
+    /// [`Error::Input`] where the bytes do not fill the shape.
+    pub fn from_bytes(
+        context: &Context,
+        shape: impl Into<Shape>,
+        dtype: Dtype,
+        bytes: &[u8],
+    ) -> Result<Self> {
+        let shape = shape.into();
+        if Self::bytes_of(&shape, dtype)? != bytes.len() as u64 {
+            let reason = format!("{} bytes do not fill shape {shape} of {dtype}", bytes.len());
+            return Err(Error::input("tensor", reason));
+        }
+        let tensor = Self::empty(context, shape, dtype)?;
+        context.upload(&tensor.buffer, 0, bytes)?;
+        Ok(tensor)
+    }
+
+    /// A tensor on an app's buffer, from byte `offset` on. The buffer needs the usage STORAGE, COPY_DST to be written by the
+    /// host, and COPY_SRC to be read by it. Where `offset` is no multiple of [`crate::Caps::offset_alignment`], kernels read a
+    /// copy, which takes COPY_SRC too, and cannot write.
+    ///
+    /// # Errors
+    /// [`Error::Input`] where the tensor does not fit, begins inside an element, or the buffer lacks STORAGE.
     pub fn from_app_buffer(
         context: &Context,
         buffer: &wgpu::Buffer,
@@ -110,6 +142,9 @@ impl Tensor {
                 "app buffer",
                 format!("{shape} of {dtype} at byte {offset} does not fit in {} bytes", buffer.size()),
             ));
+        }
+        if !offset.is_multiple_of(dtype.size() as u64) {
+            return Err(Error::input("app buffer", format!("byte {offset} is inside an element of {dtype}")));
         }
         let buffer = context.adopt(buffer)?;
         Ok(Self { context: context.clone(), buffer, offset, shape, dtype, slack: 0 })
@@ -179,6 +214,18 @@ impl Tensor {
         Ok(Self { offset, shape: shape.into(), ..self.clone() })
     }
 
+    /// Number of commands that have written to its memory; see [`crate::autograd`].
+    pub(crate) fn version(&self) -> u64 {
+        self.buffer.version()
+    }
+
+    /// True where some of the elements of both lie at one place.
+    pub(crate) fn overlaps(&self, other: &Self) -> bool {
+        let ends = |t: &Self| (t.offset, t.offset + t.bytes());
+        let ((a, a_end), (b, b_end)) = (ends(self), ends(other));
+        self.buffer.same(&other.buffer) && a < b_end && b < a_end
+    }
+
     /// Bytes of the elements.
     pub(crate) fn bytes(&self) -> u64 {
         (self.len() * self.dtype.size()) as u64
@@ -206,8 +253,27 @@ impl Tensor {
         Ok(copy)
     }
 
-    /// Copies the values into another tensor of the same size and type.
+    /// The same values in another context, on its device or on this one's.
+    ///
+    /// # Errors
+    /// Those of a download and an upload.
+    pub async fn to_context(&self, context: &Context) -> Result<Self> {
+        if self.context.same(context) {
+            return self.to_owned_copy();
+        }
+        let bytes = self.to_bytes().await?;
+        Self::from_bytes(context, self.shape.clone(), self.dtype, &bytes)
+    }
+
+    /// Copies the values into another tensor of the same size and type, in the same context.
+    ///
+    /// # Errors
+    /// [`Error::Context`] for a tensor of another context, [`Error::Input`] for another size or type, memory that both
+    /// share, and an odd number of values of two bytes.
     pub fn copy_to(&self, to: &Self) -> Result<()> {
+        if !self.context.same(&to.context) {
+            return Err(Error::Context { kernel: "copy", tensor: "destination".into() });
+        }
         if self.len() != to.len() || self.dtype != to.dtype {
             return Err(Error::input(
                 "copy",
@@ -251,36 +317,73 @@ impl Tensor {
         self.context.upload(&self.buffer, self.offset, bytemuck::cast_slice(values))
     }
 
-    /// Downloads the values as f32.
-    pub async fn to_vec(&self) -> Result<Vec<f32>> {
-        let bytes = (self.len() * self.dtype.size()) as u64;
+    /// Downloads the elements as they are stored, little-endian.
+    ///
+    /// # Errors
+    /// [`Error::Lost`] where they were never computed; those of the device.
+    pub async fn to_bytes(&self) -> Result<Vec<u8>> {
+        let bytes = self.bytes();
+        if bytes == 0 {
+            return Ok(Vec::new());
+        }
         // Downloads are whole words; a view of f16 may start in the middle of one.
         let before = self.offset % 4;
-        let size = if bytes == 0 { 0 } else { (before + bytes).next_multiple_of(4) };
-        let raw = self.context.read(&self.buffer, self.offset - before, size).await?;
-        let raw = raw.get(before as usize..).unwrap_or_default();
+        let size = (before + bytes).next_multiple_of(4);
+        let mut raw = self.context.read(&self.buffer, self.offset - before, size).await?;
+        raw.truncate((before + bytes) as usize);
+        raw.drain(..before as usize);
+        Ok(raw)
+    }
+
+    /// Downloads the values as f32.
+    ///
+    /// # Errors
+    /// Those of [`Tensor::to_bytes`]; [`Error::Input`] where an index is one that f32 does not have: [`Tensor::to_u32`].
+    pub async fn to_vec(&self) -> Result<Vec<f32>> {
+        let raw = self.to_bytes().await?;
         Ok(match self.dtype {
-            Dtype::F32 => {
-                raw.chunks_exact(4).filter_map(|c| c.try_into().ok()).map(f32::from_le_bytes).collect()
+            Dtype::F32 => words(&raw).map(f32::from_le_bytes).collect(),
+            Dtype::U32 => {
+                let exact = |(at, word): (usize, [u8; 4])| {
+                    let index = u32::from_le_bytes(word);
+                    let value = index as f32;
+                    let reason = || format!("{index} at element {at} is no f32; `to_u32` downloads indices");
+                    if f64::from(value) == f64::from(index) {
+                        Ok(value)
+                    } else {
+                        Err(Error::input("indices", reason()))
+                    }
+                };
+                words(&raw).enumerate().map(exact).collect::<Result<_>>()?
             }
-            Dtype::U32 => raw
-                .chunks_exact(4)
-                .filter_map(|c| c.try_into().ok())
-                .map(|b| u32::from_le_bytes(b) as f32)
-                .collect(),
             Dtype::F16 | Dtype::Bf16 => {
                 let value = |b| match self.dtype {
                     Dtype::Bf16 => half::bf16::from_le_bytes(b).to_f32(),
                     _ => half::f16::from_le_bytes(b).to_f32(),
                 };
-                let halves = raw.chunks_exact(2).filter_map(|c| c.try_into().ok());
-                halves.map(value).take(self.len()).collect()
+                raw.chunks_exact(2).filter_map(|c| c.try_into().ok()).map(value).collect()
             }
         })
+    }
+
+    /// Downloads indices.
+    ///
+    /// # Errors
+    /// [`Error::Dtype`] for a tensor of floats; those of [`Tensor::to_bytes`].
+    pub async fn to_u32(&self) -> Result<Vec<u32>> {
+        if self.dtype != Dtype::U32 {
+            let (expected, found) = (Dtype::U32.to_string(), self.dtype.to_string());
+            return Err(Error::Dtype { kernel: "download", tensor: "indices".into(), expected, found });
+        }
+        Ok(words(&self.to_bytes().await?).map(u32::from_le_bytes).collect())
     }
 
     /// Downloads into host memory.
     pub async fn to_host(&self) -> Result<HostTensor> {
         HostTensor::new(self.shape.clone(), self.to_vec().await?)
     }
+}
+
+fn words(bytes: &[u8]) -> impl Iterator<Item = [u8; 4]> + '_ {
+    bytes.chunks_exact(4).filter_map(|c| c.try_into().ok())
 }

@@ -31,7 +31,7 @@ struct Params {
     batch: u32,
     heads: u32,
     seq_q: u32,
-    first_workgroup: u32,
+    first_workgroup: [u32; 3],
 }
 
 impl fmt::Display for AttentionJoin {
@@ -77,9 +77,9 @@ impl Kernel for AttentionJoin {
     fn launch(&self, _caps: &Caps, variant: &Variant) -> Launch {
         let OutputShape { batch, heads, seq_q, .. } = self.output;
         let [parts, batch, heads, seq_q] = [self.parts, batch, heads, seq_q].map(|n| n as u32);
-        let params = Params { parts, batch, heads, seq_q, first_workgroup: 0 };
+        let params = Params { parts, batch, heads, seq_q, first_workgroup: [0; 3] };
         Launch::new(&params, self.output.workgroups(variant))
-            .split(0, std::mem::offset_of!(Params, first_workgroup))
+            .in_cuts(0, std::mem::offset_of!(Params, first_workgroup))
     }
 
     fn reference(&self, inputs: &[Array]) -> Vec<Array> {

@@ -27,7 +27,7 @@ struct Params {
     batch: u32,
     heads: u32,
     seq_q: u32,
-    first_workgroup: u32,
+    first_workgroup: [u32; 3],
 }
 
 impl fmt::Display for AttentionMerge {
@@ -64,9 +64,9 @@ impl Kernel for AttentionMerge {
 
     fn launch(&self, _caps: &Caps, variant: &Variant) -> Launch {
         let [batch, heads, seq_q] = [self.0.batch, self.0.heads, self.0.seq_q].map(|n| n as u32);
-        let params = Params { batch, heads, seq_q, first_workgroup: 0 };
+        let params = Params { batch, heads, seq_q, first_workgroup: [0; 3] };
         Launch::new(&params, self.0.workgroups(variant))
-            .split(0, std::mem::offset_of!(Params, first_workgroup))
+            .in_cuts(0, std::mem::offset_of!(Params, first_workgroup))
     }
 
     fn reference(&self, inputs: &[Array]) -> Vec<Array> {

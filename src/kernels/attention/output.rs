@@ -1,6 +1,6 @@
 //! Results of the forward, and of parts that become one.
 
-use super::problem::{AttentionProblem, MASKED};
+use super::problem::{AttentionProblem, CUT, MASKED};
 use crate::gpu::Caps;
 use crate::kernels::{Variant, elems, inputs, lanes};
 use crate::tensor::Array;
@@ -92,7 +92,7 @@ impl OutputShape {
     }
 
     pub(super) fn variants(&self, caps: &Caps) -> Vec<Variant> {
-        let plain = |elem| Variant::new(elem, lanes(caps)).with("HEAD_DIM", self.head_dim);
+        let plain = |elem| Variant::new(elem, lanes(caps)).with("HEAD_DIM", self.head_dim).module(CUT);
         elems(caps, 4).into_iter().map(|elem| plain(elem).flag("ENTROPY", self.entropy)).collect()
     }
 

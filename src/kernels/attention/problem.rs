@@ -137,7 +137,7 @@ struct Params {
     grad_mass_at: u32,
     parts: u32,
     part_keys: u32,
-    first_workgroup: u32,
+    first_workgroup: [u32; 3],
 }
 
 /// Keys whose visibility a temporal mask's table sums up in one number; `BLOCK` of the mask's module.
@@ -146,6 +146,8 @@ const BLOCK: usize = 16;
 /// Constants that the gradient into the map depends on.
 pub(super) const MAP_GRAD_USES: [&str; 5] = ["GROUPS", "ENTROPY", "MASS_MEAN", "MASS_MAX", "UPSTREAM"];
 const SHARED: Source = wgsl!("shared/attention.shared.wgsl");
+/// Which workgroup of the whole one of a cut is.
+pub(super) const CUT: Source = wgsl!("shared/cut.wgsl");
 /// Gradients into the map; only backward kernels take it.
 pub(super) const MAP_GRAD: Source = wgsl!("shared/map_grad.wgsl");
 
@@ -299,6 +301,7 @@ impl AttentionProblem {
                 .flag("MASS_MAX", self.readout.mass == Some(Mass::Max))
                 .flag("UPSTREAM", self.upstream)
                 .module(SHARED)
+                .module(CUT)
                 .module(mask);
             variant.consts.retain(|(name, _)| ["WG_SIZE", "HEAD_DIM"].contains(name) || uses.contains(name));
             extra.iter().fold(variant, |v, &m| v.module(m))
@@ -353,12 +356,12 @@ impl AttentionProblem {
             grad_mass_at: grad_mass_at as u32,
             parts: parts as u32,
             part_keys: self.part_keys(parts) as u32,
-            first_workgroup: 0,
+            first_workgroup: [0; 3],
         };
         let rows = super::tiling::rows_of(variant);
         let groups = (items as u32).div_ceil(rows);
         Launch::new(&params, [groups, y as u32, (z * parts) as u32])
-            .split(0, std::mem::offset_of!(Params, first_workgroup))
+            .in_cuts(0, std::mem::offset_of!(Params, first_workgroup))
     }
 
     /// Multiply-adds of one product of queries and keys, counted as two operations, over what the mask leaves.

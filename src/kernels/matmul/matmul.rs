@@ -106,7 +106,7 @@ struct Params {
     first_input: u32,
     y_columns: u32,
     first_column: u32,
-    first_workgroup: u32,
+    first_workgroup: [u32; 3],
 }
 
 impl fmt::Display for Matmul {
@@ -250,7 +250,7 @@ impl Kernel for Matmul {
         let rows = self.layout == Layout::Rows;
         let variant = |tile: Tile, (elem, weight): (Dtype, Dtype)| {
             let mut variant = Variant::new(elem, tile.wg).weights(weight).module(pack_module(pack));
-            variant = variant.module(layout).module(epilogue);
+            variant = variant.module(wgsl!("shared/cut.wgsl")).module(layout).module(epilogue);
             match self.epilogue {
                 Epilogue::BiasGelu => variant = variant.module(wgsl!("shared/gelu.wgsl")),
                 Epilogue::BiasGeluErf => variant = variant.module(wgsl!("shared/gelu_erf.wgsl")),
@@ -330,7 +330,7 @@ impl Kernel for Matmul {
             first_input: first_input as u32,
             y_columns: columns as u32,
             first_column: first_column as u32,
-            first_workgroup: 0,
+            first_workgroup: [0; 3],
         };
         let [tile_m, tile_n] = if variant.matrices {
             let side = if variant.modules.contains(&MATRIX_16) { 16 } else { 8 };
@@ -344,7 +344,7 @@ impl Kernel for Matmul {
             }
         };
         let grid = [params.n.div_ceil(tile_n.max(1)), params.m.div_ceil(tile_m.max(1)), self.parts as u32];
-        Launch::new(&params, grid).split(1, std::mem::offset_of!(Params, first_workgroup))
+        Launch::new(&params, grid).in_cuts(1, std::mem::offset_of!(Params, first_workgroup))
     }
 
     fn reference(&self, inputs: &[Array]) -> Vec<Array> {

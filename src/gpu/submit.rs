@@ -1,0 +1,204 @@
+//! Hands recorded work to the device: few passes, parameters in one buffer or as immediates, and an account of what became
+//! of it.
+
+use super::context::{Inner, lock};
+use super::error_scope::{Scopes, describe};
+use super::recorder::{Command, Recorder};
+use super::timing::{Planned, Timings};
+use super::track::{self, Use};
+use crate::{Error, Result};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+/// For the outcome of API calls that make these uses of buffers: marks what was lost, and hands the error on.
+pub(super) fn settled(uses: Vec<Vec<Use>>) -> impl FnOnce(Option<wgpu::Error>) -> Option<Error> + Send {
+    move |error| {
+        let error = error.map(describe);
+        let fault: Option<Arc<str>> = error.as_ref().map(|error| error.to_string().into());
+        if fault.is_some() || track::any_losses() {
+            uses.iter().for_each(|uses| track::settle(uses, fault.as_ref()));
+        }
+        error
+    }
+}
+
+impl Inner {
+    /// Encodes and submits everything recorded. Returns the first error known by now.
+    pub(super) fn submit(&self) -> Result<()> {
+        self.look_for_loss();
+        self.alive()?;
+        let mut recorder = lock(&self.recorder);
+        let commands = std::mem::take(&mut recorder.commands);
+        let uses = std::mem::take(&mut recorder.uses);
+        let assumed = std::mem::take(&mut recorder.assumed);
+        recorder.expected = 0.0;
+        if commands.is_empty() {
+            drop(recorder);
+            return lock(&self.errors).take().map_or(Ok(()), Err);
+        }
+        let scopes = Scopes::push(&self.device);
+        let offsets = self.write_params(&mut recorder, &commands);
+        let ring = recorder.params_ring.as_ref().map(|(_, group, _)| group.clone());
+        let mut encoder =
+            self.device.create_command_encoder(&wgpu::CommandEncoderDescriptor { label: Some("foveal") });
+        let mut timings = lock(&self.timings);
+        if timings.on {
+            self.encode_timed(&mut encoder, &commands, &offsets, ring.as_ref(), &mut timings);
+        } else {
+            encode(&mut encoder, &commands, &offsets, ring.as_ref());
+        }
+        drop(timings);
+        self.queue.submit([encoder.finish()]);
+        if let Some(now) = self.now() {
+            let number = lock(&self.pace).submit(now, assumed);
+            let finished = self.finished.clone();
+            self.queue.on_submitted_work_done(move || {
+                finished.fetch_max(number, Ordering::AcqRel);
+            });
+        }
+        let mut errors = lock(&self.errors);
+        let failed = scopes.pop_then(&mut errors, settled(uses)).or_else(|| errors.take());
+        drop(errors);
+        // Locked until here: two threads must swap neither the order of their work nor that of its outcomes.
+        drop(recorder);
+        failed.map_or(Ok(()), |error| Err(self.fault(error)))
+    }
+
+    /// Writes the parameters of commands whose pipeline reads them from the uniform ring; one offset per command.
+    fn write_params(&self, recorder: &mut Recorder, commands: &[Command]) -> Vec<u32> {
+        let align = self.caps.uniform_alignment as usize;
+        let mut bytes = Vec::new();
+        let mut offsets = Vec::with_capacity(commands.len());
+        for command in commands {
+            offsets.push(bytes.len() as u32);
+            if let Command::Dispatch { pipeline, params, .. } = command
+                && !pipeline.immediate
+            {
+                bytes.extend_from_slice(params);
+                bytes.resize(bytes.len().next_multiple_of(align), 0);
+            }
+        }
+        if bytes.is_empty() {
+            return offsets;
+        }
+        // A binding reaches past its own parameters, so the buffer ends with one spare slot.
+        let needed = (bytes.len() + 256) as u64;
+        if recorder.params_ring.as_ref().is_none_or(|(_, _, size)| *size < needed) {
+            let size = needed.next_power_of_two();
+            let buffer = self.device.create_buffer(&wgpu::BufferDescriptor {
+                label: Some("params"),
+                size,
+                usage: wgpu::BufferUsages::UNIFORM | wgpu::BufferUsages::COPY_DST,
+                mapped_at_creation: false,
+            });
+            let group = self.device.create_bind_group(&wgpu::BindGroupDescriptor {
+                label: Some("params"),
+                layout: &self.params_layout(),
+                entries: &[wgpu::BindGroupEntry {
+                    binding: 0,
+                    resource: wgpu::BindingResource::Buffer(wgpu::BufferBinding {
+                        buffer: &buffer,
+                        offset: 0,
+                        size: std::num::NonZero::new(256),
+                    }),
+                }],
+            });
+            recorder.params_ring = Some((buffer, group, size));
+        }
+        if let Some((buffer, _, _)) = &recorder.params_ring {
+            self.queue.write_buffer(buffer, 0, &bytes);
+        }
+        offsets
+    }
+
+    fn encode_timed(
+        &self,
+        encoder: &mut wgpu::CommandEncoder,
+        commands: &[Command],
+        offsets: &[u32],
+        ring: Option<&wgpu::BindGroup>,
+        timings: &mut Timings,
+    ) {
+        let labels: Vec<Planned> = commands
+            .iter()
+            .filter_map(|c| match c {
+                Command::Dispatch { pipeline, flops, bytes, .. } => {
+                    Some((pipeline.label.clone(), *flops, *bytes))
+                }
+                Command::Copy { .. } | Command::Zero { .. } => None,
+            })
+            .collect();
+        let Some(batch) = timings.batch(&self.device, labels) else {
+            encode(encoder, commands, offsets, ring);
+            return;
+        };
+        let mut query = 0;
+        for (command, offset) in commands.iter().zip(offsets) {
+            match command {
+                Command::Copy { .. } | Command::Zero { .. } => {
+                    encode(encoder, std::slice::from_ref(command), &[0], ring);
+                }
+                Command::Dispatch { .. } => {
+                    let mut pass = encoder.begin_compute_pass(&wgpu::ComputePassDescriptor {
+                        label: None,
+                        timestamp_writes: Some(batch.writes(query)),
+                    });
+                    encode_dispatch(&mut pass, command, *offset, ring);
+                    query += 2;
+                }
+            }
+        }
+        batch.resolve(encoder);
+        timings.pending.push(batch);
+    }
+}
+
+fn encode(
+    encoder: &mut wgpu::CommandEncoder,
+    commands: &[Command],
+    offsets: &[u32],
+    ring: Option<&wgpu::BindGroup>,
+) {
+    let mut i = 0;
+    while let Some(command) = commands.get(i) {
+        match command {
+            Command::Copy { from, from_offset, to, to_offset, size } => {
+                encoder.copy_buffer_to_buffer(from, *from_offset, to, *to_offset, *size);
+                i += 1;
+            }
+            Command::Zero { buffer, offset, size } => {
+                encoder.clear_buffer(buffer, *offset, Some(*size));
+                i += 1;
+            }
+            Command::Dispatch { .. } => {
+                let mut pass = encoder.begin_compute_pass(&wgpu::ComputePassDescriptor {
+                    label: None,
+                    timestamp_writes: None,
+                });
+                while let Some(dispatch @ Command::Dispatch { .. }) = commands.get(i) {
+                    encode_dispatch(&mut pass, dispatch, offsets.get(i).copied().unwrap_or(0), ring);
+                    i += 1;
+                }
+            }
+        }
+    }
+}
+
+fn encode_dispatch(
+    pass: &mut wgpu::ComputePass<'_>,
+    command: &Command,
+    offset: u32,
+    ring: Option<&wgpu::BindGroup>,
+) {
+    let Command::Dispatch { pipeline, bind_group, params, workgroups: [x, y, z], .. } = command else {
+        return;
+    };
+    pass.set_pipeline(&pipeline.raw);
+    pass.set_bind_group(0, bind_group, &[]);
+    match ring {
+        Some(ring) if !pipeline.immediate => pass.set_bind_group(1, ring, &[offset]),
+        _ if params.is_empty() => {}
+        _ => pass.set_immediates(0, params),
+    }
+    pass.dispatch_workgroups(*x, *y, *z);
+}
