@@ -80,10 +80,10 @@ fn product(a: &Tensor, b: &Tensor) -> foveal::Result<Tensor> {
 /// `silu(gate) ⊙ up` on the tape. The gradient of a product is a product with the other factor.
 fn swiglu(tape: &mut Tape, gate: &Var, up: &Var) -> foveal::Result<Var> {
     let x = gate.tensor().clone();
-    let open = tape.apply(&[gate], silu(&x)?, move |dy| Ok(vec![Some(silu_backward(&x, dy)?)]));
+    let open = tape.apply(&[gate], silu(&x)?, move |dy| Ok(vec![Some(silu_backward(&x, dy)?)]))?;
     let (a, b) = (open.tensor().clone(), up.tensor().clone());
     let y = product(&a, &b)?;
-    Ok(tape.apply(&[&open, up], y, move |dy| Ok(vec![Some(product(dy, &b)?), Some(product(dy, &a)?)])))
+    tape.apply(&[&open, up], y, move |dy| Ok(vec![Some(product(dy, &b)?), Some(product(dy, &a)?)]))
 }
 
 /// Every case and variant against the reference.

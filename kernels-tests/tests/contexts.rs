@@ -39,8 +39,7 @@ fn adopt(context: &Context, buffer: &wgpu::Buffer, shape: &[usize]) -> Tensor {
 
 /// Leaves old numbers in the memory that the next tensors of this size get.
 fn leave_old_numbers(context: &Context) {
-    let old: Vec<Tensor> =
-        (0..8).map(|_| Tensor::from_f32(context, [64], &[777.0; 64]).unwrap()).collect();
+    let old: Vec<Tensor> = (0..8).map(|_| Tensor::from_f32(context, [64], &[777.0; 64]).unwrap()).collect();
     block_on(context.finish()).unwrap();
     drop(old);
 }
@@ -361,7 +360,10 @@ fn indices_come_back_as_they_are() {
     let x = Tensor::from_u32(&context, [5], &ids).unwrap();
     assert_eq!(block_on(x.to_u32()).unwrap(), ids);
     let rounded = block_on(x.to_vec());
-    assert!(matches!(&rounded, Err(Error::Input { reason, .. }) if reason.contains("16777217")), "{rounded:?}");
+    assert!(
+        matches!(&rounded, Err(Error::Input { reason, .. }) if reason.contains("16777217")),
+        "{rounded:?}"
+    );
     assert_eq!(download(&x.narrow(0, 3).unwrap()), [0.0, 7.0, 16_777_216.0]);
     let floats = Tensor::from_f32(&context, [2], &[1.0; 2]).unwrap();
     assert!(matches!(block_on(floats.to_u32()), Err(Error::Dtype { .. })));
@@ -420,9 +422,7 @@ fn work_of_more_workgroups_than_a_dispatch_may_have_is_cut() {
     let whole = plain_context().unwrap();
     let values = |n: usize| -> Vec<f32> { (0..n).map(|i| (i as f32 * 0.37).sin()).collect() };
     let run = |context: &Context| {
-        let t = |shape: &[usize]| {
-            Tensor::from_f32(context, shape, &values(shape.iter().product())).unwrap()
-        };
+        let t = |shape: &[usize]| Tensor::from_f32(context, shape, &values(shape.iter().product())).unwrap();
         // Rows, columns, heads and sequences beyond the limit.
         let shape =
             AttentionShape { batch: 17, heads: 34, kv_heads: 17, seq_q: 141, seq_kv: 137, head_dim: 4 };

@@ -270,7 +270,7 @@ fn an_op_of_ones_own_gives_a_gradient_to_each_input() {
     let run = |back: Vec<Option<Tensor>>| {
         let mut tape = Tape::record();
         let (a, b) = (tape.leaf(a.clone()), tape.leaf(b.clone()));
-        let y = tape.apply(&[&a, &b], b.tensor().clone(), move |_| Ok(back));
+        let y = tape.apply(&[&a, &b], b.tensor().clone(), move |_| Ok(back))?;
         let gradients = tape.backward(&[(&y, seed.clone())])?;
         Ok::<_, foveal::Error>((gradients.of(&a)?, gradients.of(&b)?))
     };

@@ -40,39 +40,50 @@ pub struct Attended {
 
 impl Tape {
     /// Attention with the reductions that the problem asks for.
+    ///
+    /// # Errors
+    /// Those of the kernels; [`Error::Tape`](crate::Error::Tape) for variables of another tape, and for a map that another call
+    /// has added to since: the variable that it returned stands for the sum.
     pub fn attend(&mut self, call: Attend<'_>) -> Result<Attended> {
         let Attend { problem, q, k, v, tables, columns } = call;
+        self.admit("attend", &[q, k, v])?;
+        let columns = columns.filter(|_| problem.readout.columns > 0);
+        if let Some(map) = columns {
+            self.admit("attend", &[map])?;
+            // Added to in place, so that also without a gradient a sum that went on elsewhere is an error.
+            map.unchanged("attend")?;
+        }
         let (fresh, replayed) = match &mut self.mode {
             Mode::Replay(kept) => (false, kept.pop_front()),
             _ => (true, None),
         };
         let out = match replayed {
             Some(KeptAttention { o, stats }) => AttentionOutput { o, stats },
-            None => attention(problem, &q.tensor, &k.tensor, &v.tensor, tables)?,
+            None => attention(problem, q.tensor(), k.tensor(), v.tensor(), tables)?,
         };
         let asked = problem.readout;
         let lse = out.lse()?;
-        if fresh
-            && asked.columns > 0
-            && let Some(map) = columns
-        {
-            attention_columns(problem, &q.tensor, &k.tensor, &lse, tables, &map.tensor)?;
+        if fresh && let Some(map) = columns {
+            attention_columns(problem, q.tensor(), k.tensor(), &lse, tables, map.tensor())?;
         }
         if let Mode::Keep(kept) = &mut self.mode {
             kept.push_back(KeptAttention { o: out.o.clone(), stats: out.stats.clone() });
         }
-        let wants = self.recording() && [q, k, v].iter().any(|x| x.requires_grad);
+        let saved = [q.tensor(), k.tensor(), v.tensor(), tables, &out.o, &out.stats];
+        self.note(&saved);
+        let wants = self.recording() && [q, k, v].iter().any(|x| x.requires_grad());
         let o = self.var(out.o.clone(), wants);
-        let columns_in = columns.filter(|_| asked.columns > 0);
-        let columns_out = columns_in.map(|map| self.var(map.tensor.clone(), wants || map.requires_grad));
+        let columns_out = columns
+            .map(|map| self.var(map.tensor().clone(), wants || (self.recording() && map.requires_grad())));
         let entropy = if asked.entropy { Some(self.var(out.entropy()?, wants)) } else { None };
         let mass = match asked.mass {
-            Some(_) => Some(attention_column_mass(problem, &q.tensor, &k.tensor, &lse, tables)?),
+            Some(_) => Some(attention_column_mass(problem, q.tensor(), k.tensor(), &lse, tables)?),
             None => None,
         };
         let mass = mass.map(|m| self.var(m, wants));
         let attended = Attended { o, columns: columns_out, entropy, mass };
-        if wants || attended.columns.as_ref().is_some_and(|c| c.requires_grad) {
+        if wants || attended.columns.as_ref().is_some_and(Var::requires_grad) {
+            let saved = [q.tensor(), k.tensor(), v.tensor(), tables, &out.o, &out.stats].map(Tensor::clone);
             let node = Node {
                 problem: problem.clone(),
                 q: q.clone(),
@@ -80,10 +91,10 @@ impl Tape {
                 v: v.clone(),
                 tables: tables.clone(),
                 out,
-                columns_in: columns_in.cloned(),
+                columns_in: columns.cloned(),
                 attended: attended.clone(),
             };
-            self.nodes.push(Box::new(move |gradients| node.backward(gradients)));
+            self.node("attend", &saved.each_ref(), move |gradients| node.backward(gradients));
         }
         Ok(attended)
     }
@@ -115,23 +126,23 @@ impl Node {
             gradients.add(before, d.clone())?;
         }
         let nothing = d_o.is_none() && d_columns.is_none() && d_entropy.is_none() && d_mass.is_none();
-        if nothing || ![&self.q, &self.k, &self.v].iter().any(|x| x.requires_grad) {
+        if nothing || ![&self.q, &self.k, &self.v].iter().any(|x| x.requires_grad()) {
             return Ok(());
         }
         let problem = AttentionProblem { upstream: d_o.is_some(), ..self.problem.clone() };
         let map_grads = self.map_grads(&problem, d_columns, d_entropy, d_mass)?;
-        let (q, k, v) = (&self.q.tensor, &self.k.tensor, &self.v.tensor);
+        let (q, k, v) = (self.q.tensor(), self.k.tensor(), self.v.tensor());
         // Where no gradient of the output flows in, any tensor of its shape may stand in its slot unread.
         let d_o = d_o.unwrap_or_else(|| q.clone());
         let (o, stats) = (&self.out.o, &self.out.stats);
         let stats = attention_backward_delta(&problem, q, k, o, &d_o, stats, &self.tables, &map_grads)?;
-        if self.q.requires_grad {
+        if self.q.requires_grad() {
             gradients.add(
                 &self.q,
                 attention_backward_dq(&problem, q, k, v, &d_o, &stats, &self.tables, &map_grads)?,
             )?;
         }
-        if self.k.requires_grad || self.v.requires_grad {
+        if self.k.requires_grad() || self.v.requires_grad() {
             let (dk, dv) = attention_backward_dkv(&problem, q, k, v, &d_o, &stats, &self.tables, &map_grads)?;
             gradients.add(&self.k, dk)?;
             gradients.add(&self.v, dv)?;
@@ -147,7 +158,7 @@ impl Node {
         entropy: Option<Tensor>,
         mass: Option<Tensor>,
     ) -> Result<Tensor> {
-        let context = self.q.tensor.context();
+        let context = self.q.tensor().context();
         let len = problem.map_grads_len();
         let all_given = (problem.readout.columns == 0 || columns.is_some())
             && (!problem.readout.entropy || entropy.is_some())
@@ -167,7 +178,8 @@ impl Node {
         let keys = problem.shape.batch * problem.shape.seq_kv;
         put(mass, mass_at, keys)?;
         if let (Some(Mass::Max), Some(forward)) = (problem.readout.mass, &self.attended.mass) {
-            let largest = forward.tensor.reshape([forward.tensor.len()])?.narrow(keys, keys)?;
+            let forward = forward.tensor();
+            let largest = forward.reshape([forward.len()])?.narrow(keys, keys)?;
             largest.copy_to(&packed.narrow(mass_at + keys, keys)?)?;
         }
         Ok(packed)

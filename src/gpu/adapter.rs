@@ -117,7 +117,14 @@ pub(super) fn matrices_of(device: &wgpu::Device) -> Vec<CoopMatrix> {
     }
     let same = |info: &wgpu::AdapterInfo| {
         let of = |i: &wgpu::AdapterInfo| {
-            (i.name.clone(), i.vendor, i.device, i.device_pci_bus_id.clone(), i.driver_info.clone(), i.backend)
+            (
+                i.name.clone(),
+                i.vendor,
+                i.device,
+                i.device_pci_bus_id.clone(),
+                i.driver_info.clone(),
+                i.backend,
+            )
         };
         of(info) == of(&device.adapter_info())
     };

@@ -4,7 +4,6 @@ use super::context::{Inner, lock};
 use super::track::{self, Track};
 use crate::{Error, Result};
 use std::collections::BTreeMap;
-use std::ops::Range;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Weak};
 
@@ -131,11 +130,6 @@ impl Buffer {
     /// The device can copy from it. Only an app's buffer may lack that.
     pub(crate) fn can_be_copied_from(&self) -> bool {
         self.0.raw.usage().contains(wgpu::BufferUsages::COPY_SRC)
-    }
-
-    /// An error where some of these bytes were never computed.
-    pub(crate) fn require(&self, bytes: &Range<u64>) -> Result<()> {
-        self.0.track.require(bytes)
     }
 
     /// A handle that does not keep it from the pool.

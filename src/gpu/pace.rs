@@ -86,7 +86,8 @@ impl Pace {
         }
         // What waits behind one that is still at work has not begun.
         self.running.iter_mut().skip(1).for_each(|waiting| waiting.since = now);
-        let Some(elapsed) = since.map(|since| now.saturating_sub(since)).filter(|e| *e >= LEAST_OBSERVED) else {
+        let Some(elapsed) = since.map(|since| now.saturating_sub(since)).filter(|e| *e >= LEAST_OBSERVED)
+        else {
             return;
         };
         let all: f64 = seconds.values().sum();

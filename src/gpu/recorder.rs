@@ -288,7 +288,10 @@ impl Inner {
             return refuse(what, format!("{size} bytes from byte {offset}: both are multiples of 4"));
         }
         if offset.checked_add(size).is_none_or(|end| end > buffer.size()) {
-            return refuse(what, format!("{size} bytes from byte {offset}, the buffer has {}", buffer.size()));
+            return refuse(
+                what,
+                format!("{size} bytes from byte {offset}, the buffer has {}", buffer.size()),
+            );
         }
         if !buffer.raw().usage().contains(usage) {
             let name = if usage == wgpu::BufferUsages::COPY_SRC { "COPY_SRC" } else { "COPY_DST" };

@@ -171,10 +171,8 @@ fn encode(
                 i += 1;
             }
             Command::Dispatch { .. } => {
-                let mut pass = encoder.begin_compute_pass(&wgpu::ComputePassDescriptor {
-                    label: None,
-                    timestamp_writes: None,
-                });
+                let mut pass = encoder
+                    .begin_compute_pass(&wgpu::ComputePassDescriptor { label: None, timestamp_writes: None });
                 while let Some(dispatch @ Command::Dispatch { .. }) = commands.get(i) {
                     encode_dispatch(&mut pass, dispatch, offsets.get(i).copied().unwrap_or(0), ring);
                     i += 1;

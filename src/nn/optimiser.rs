@@ -2,8 +2,9 @@
 //! accumulation.
 
 use super::Parameters;
+use crate::kernels::Kernel;
 use crate::kernels::elementwise::weighted_sum;
-use crate::kernels::optim::{AdamW, adamw, sum_of_squares};
+use crate::kernels::optim::{AdamW, AdamWStep, adamw, norm_of, sum_of_squares};
 use crate::{Dtype, Error, HostTensor, Result, Tensor};
 use std::collections::BTreeMap;
 
@@ -38,15 +39,24 @@ pub struct Accumulated {
 }
 
 impl Accumulated {
-    /// Adds a part's gradients.
+    /// Adds a part's gradients: all of them, or none where one does not fit.
+    ///
+    /// # Errors
+    /// [`Error::Input`] for a gradient of another size than the sum so far.
     pub fn add(&mut self, part: BTreeMap<String, Tensor>) -> Result<()> {
+        let mut sums = Vec::with_capacity(part.len());
         for (name, gradient) in part {
-            let sum = match self.sums.remove(&name) {
-                Some(before) => weighted_sum(&[(&before, 1.0), (&gradient, 1.0)])?,
+            let sum = match self.sums.get(&name) {
+                Some(before) if before.shape() != gradient.shape() => {
+                    let reason = format!("{}, the sum so far is {}", gradient.shape(), before.shape());
+                    return Err(Error::input(format!("gradient `{name}`"), reason));
+                }
+                Some(before) => weighted_sum(&[(before, 1.0), (&gradient, 1.0)])?,
                 None => gradient,
             };
-            self.sums.insert(name, sum);
+            sums.push((name, sum));
         }
+        self.sums.extend(sums);
         Ok(())
     }
 
@@ -55,7 +65,7 @@ impl Accumulated {
         self.sums.iter().map(|(name, g)| (name.as_str(), g))
     }
 
-    /// Euclidean norm over all of them.
+    /// Euclidean norm over all of them, whatever the size of their values.
     pub async fn norm(&self) -> Result<f64> {
         // One download for all: a wait for the device costs more than a copy of a few numbers.
         let partials: Vec<Tensor> = self.sums.values().map(sum_of_squares).collect::<Result<_>>()?;
@@ -63,27 +73,35 @@ impl Accumulated {
         let all = Tensor::empty(first.context(), [partials.iter().map(Tensor::len).sum()], Dtype::F32)?;
         let mut at = 0;
         for part in &partials {
-            part.copy_to(&all.narrow(at, part.len())?)?;
+            part.reshape([part.len()])?.copy_to(&all.narrow(at, part.len())?)?;
             at += part.len();
         }
-        Ok(all.to_vec().await?.into_iter().map(f64::from).sum::<f64>().sqrt())
+        Ok(norm_of(&all.to_vec().await?))
     }
 
     /// Scales all of them so that their norm is at most `limit`, as torch's `clip_grad_norm_` does; gives the norm from
     /// before.
     ///
     /// # Errors
-    /// [`Error::Input`] where the norm is not finite.
+    /// [`Error::Input`] where the norm is not finite, or the limit is negative or NaN; nothing is scaled then.
     pub async fn clip(&mut self, limit: f64) -> Result<f64> {
+        if limit.is_nan() || limit < 0.0 {
+            return Err(Error::input("clip", format!("a norm is not limited to {limit}: 0 and more can be")));
+        }
         let norm = self.norm().await?;
         if !norm.is_finite() {
             return Err(Error::input("gradient", format!("its norm is {norm}")));
         }
         let factor = limit / (norm + 1e-6);
         if factor < 1.0 {
-            for gradient in self.sums.values_mut() {
-                *gradient = weighted_sum(&[(gradient, factor as f32)])?;
-            }
+            // Of a factor that f32 does not hold, its root twice.
+            let (factor, times) = if factor < 1e-30 { (factor.sqrt(), 2) } else { (factor, 1) };
+            let scaled = |gradient: &Tensor| {
+                let once = weighted_sum(&[(gradient, factor as f32)])?;
+                if times == 1 { Ok(once) } else { weighted_sum(&[(&once, factor as f32)]) }
+            };
+            let scaled = self.sums.iter().map(|(name, g)| Ok((name.clone(), scaled(g)?)));
+            self.sums = scaled.collect::<Result<_>>()?;
         }
         Ok(norm)
     }
@@ -110,6 +128,10 @@ impl Optimiser {
 
     /// One step at a learning rate, in place; parameters that `decays` does not name do without weight decay, and those
     /// without a gradient stay as they are.
+    ///
+    /// # Errors
+    /// [`Error::Input`] for a gradient of an unknown parameter or of another size, [`Error::Problem`] for settings out of
+    /// range: then nothing has changed.
     pub fn step(
         &mut self,
         parameters: &Parameters,
@@ -117,18 +139,35 @@ impl Optimiser {
         rate: f64,
         decays: &dyn Fn(&str) -> bool,
     ) -> Result<()> {
-        self.steps += 1;
+        let step = self.steps.checked_add(1).ok_or_else(|| Error::input("optimiser", "too many steps"))?;
+        let mut moves = Vec::new();
         for (name, gradient) in gradients.iter() {
             let parameter = parameters.get(name)?;
-            if !self.moments.contains_key(name) {
-                let zeros = || Tensor::zeros(parameter.context(), parameter.shape().clone());
-                self.moments.insert(name.to_owned(), [zeros()?, zeros()?]);
+            if parameter.shape() != gradient.shape() || gradient.dtype() != parameter.dtype() {
+                let of = |t: &Tensor| format!("{} {}", t.shape(), t.dtype());
+                let reason = format!("{} for a parameter of {}", of(gradient), of(parameter));
+                return Err(Error::input(format!("gradient `{name}`"), reason));
             }
-            let Some([first, second]) = self.moments.get(name) else { continue };
+            if !gradient.context().same(parameter.context()) {
+                return Err(Error::Context { kernel: "optimiser", tensor: format!("gradient `{name}`") });
+            }
             let weight_decay = if decays(name) { self.settings.weight_decay } else { 0.0 };
             let settings = AdamW { lr: rate, weight_decay, ..self.settings };
-            adamw(parameter, gradient, first, second, &settings, self.steps)?;
+            AdamWStep { count: parameter.len(), settings, step }.check()?;
+            let moments = match self.moments.get(name) {
+                Some(both) => both.clone(),
+                None => {
+                    let zeros = || Tensor::zeros(parameter.context(), parameter.shape().clone());
+                    [zeros()?, zeros()?]
+                }
+            };
+            moves.push((name, parameter, gradient, moments, settings));
         }
+        for (name, parameter, gradient, [first, second], settings) in moves {
+            adamw(parameter, gradient, &first, &second, &settings, step)?;
+            self.moments.entry(name.to_owned()).or_insert([first, second]);
+        }
+        self.steps = step;
         Ok(())
     }
 
@@ -138,19 +177,28 @@ impl Optimiser {
     }
 
     /// Goes on from a checkpoint: steps taken, and both moments of a parameter by name.
+    ///
+    /// # Errors
+    /// [`Error::Input`] for moments of an unknown parameter or of another size: then nothing has changed.
     pub fn restore(
         &mut self,
         parameters: &Parameters,
         steps: u32,
         moments: impl IntoIterator<Item = (String, [HostTensor; 2])>,
     ) -> Result<()> {
-        self.steps = steps;
-        self.moments.clear();
-        for (name, [first, second]) in moments {
-            let context = parameters.get(&name)?.context();
-            let both = [Tensor::from_host(context, &first)?, Tensor::from_host(context, &second)?];
-            self.moments.insert(name, both);
+        let mut restored = BTreeMap::new();
+        for (name, both) in moments {
+            let parameter = parameters.get(&name)?;
+            if let Some(other) = both.iter().find(|moment| moment.shape() != parameter.shape()) {
+                let reason = format!("{} for a parameter of {}", other.shape(), parameter.shape());
+                return Err(Error::input(format!("moment of `{name}`"), reason));
+            }
+            let [first, second] =
+                both.each_ref().map(|moment| Tensor::from_host(parameter.context(), moment));
+            restored.insert(name, [first?, second?]);
         }
+        self.steps = steps;
+        self.moments = restored;
         Ok(())
     }
 }

@@ -219,13 +219,6 @@ impl Tensor {
         self.buffer.version()
     }
 
-    /// True where some of the elements of both lie at one place.
-    pub(crate) fn overlaps(&self, other: &Self) -> bool {
-        let ends = |t: &Self| (t.offset, t.offset + t.bytes());
-        let ((a, a_end), (b, b_end)) = (ends(self), ends(other));
-        self.buffer.same(&other.buffer) && a < b_end && b < a_end
-    }
-
     /// Bytes of the elements.
     pub(crate) fn bytes(&self) -> u64 {
         (self.len() * self.dtype.size()) as u64

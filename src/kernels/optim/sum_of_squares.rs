@@ -1,9 +1,14 @@
-//! `partials[b] = Σ x[i]²` over blocks of 4096 elements; the host adds the partials in f64.
+//! Sums of squares over blocks of 4096 elements; the host adds the partials in f64.
 //!
-//! Shapes: `x (n)`; `partials (⌈n / 4096⌉)`, f32. Memory written: `partials`. The same order of additions on every run.
-//! A square above 3.4e38 becomes infinite.
+//! A square of a large or small f32 is none, so a block has three sums: of elements below 2⁻⁵⁰ times 2¹⁰⁰, of those in the
+//! middle, and of those above 2⁵² times 2⁻⁷⁶. None of them overflows, and no normal number is lost.
+//!
+//! Shapes: `x (n)`; `partials (⌈n / 4096⌉, 3)`, f32: small, middle, large. Memory written: `partials`. The same order of
+//! additions on every run.
 //!
 //! Errors: no element or more than 2³².
+//!
+//! Source: Blue 1978, A portable Fortran program to find the Euclidean norm of a vector.
 
 use crate::gpu::{AdapterClass, Caps};
 use crate::kernels::{Gradient, Kernel, Launch, Slot, Tolerance, Variant, Work, grid, inputs, lanes, run};
@@ -15,6 +20,14 @@ use std::fmt;
 
 /// Elements of one partial sum: enough for 256 invocations to read 16 each.
 const BLOCK: usize = 4096;
+
+/// Elements below the first are small and above the second large.
+const BOUNDS: [f64; 2] = [1.0 / (1u64 << 50) as f64, (1u64 << 52) as f64];
+
+/// What small, middle and large elements are multiplied with.
+fn scales() -> [f64; 3] {
+    [100.0f64.exp2(), 1.0, (-76.0f64).exp2()]
+}
 
 /// Number of elements.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -60,7 +73,7 @@ impl Kernel for SumOfSquares {
     }
 
     fn slots(&self) -> Vec<Slot> {
-        vec![Slot::read("x", [self.count]).f32(), Slot::write("partials", [self.blocks()]).f32()]
+        vec![Slot::read("x", [self.count]).f32(), Slot::write("partials", [self.blocks(), 3]).f32()]
     }
 
     fn variants(&self, caps: &Caps) -> Vec<Variant> {
@@ -83,12 +96,31 @@ impl Kernel for SumOfSquares {
 
     fn reference(&self, inputs: &[Array]) -> Vec<Array> {
         let [x] = inputs else { return Vec::new() };
-        let data = x.data.chunks(BLOCK).map(|block| block.iter().map(|v| v * v).sum()).collect();
-        vec![Array { shape: [self.blocks()].into(), data }]
+        let mut partials = Array::zeros([self.blocks(), 3]);
+        for (block, sums) in x.data.chunks(BLOCK).zip(partials.data.chunks_exact_mut(3)) {
+            for &v in block {
+                // NaN belongs to the middle.
+                let class = if v.abs() < BOUNDS[0] {
+                    0
+                } else if v.abs() > BOUNDS[1] {
+                    2
+                } else {
+                    1
+                };
+                sums[class] += (v * scales()[class]).powi(2);
+            }
+        }
+        vec![partials]
     }
 
     fn inputs(&self, rng: &mut Pcg64) -> Vec<Array> {
-        vec![inputs::normal(rng, [self.count], 1.0)]
+        let mut x = inputs::normal(rng, [self.count], 1.0);
+        // Of every size that f32 has, in some of the blocks.
+        let sizes = [1e-37, 1e-25, 1e-16, 1e15, 1e17, 1e30, 3e38];
+        for (i, v) in x.data.iter_mut().enumerate().filter(|(i, _)| i / BLOCK % 2 == 1 || i % 97 == 36) {
+            *v = v.signum() * sizes[i % sizes.len()];
+        }
+        vec![x]
     }
 
     fn tolerance(&self, _elem: Dtype) -> Vec<Tolerance> {
@@ -117,17 +149,25 @@ impl Kernel for SumOfSquares {
     }
 }
 
-/// Partial sums of the squares of `x`, whatever its shape.
+/// Partial sums of the squares of `x`, whatever its shape; [`norm_of`] makes a norm of them.
 pub fn sum_of_squares(x: &Tensor) -> Result<Tensor> {
     let problem = SumOfSquares { count: x.len() };
     problem.check()?;
-    let partials = Tensor::empty(x.context(), [problem.blocks()], Dtype::F32)?;
+    let partials = Tensor::empty(x.context(), [problem.blocks(), 3], Dtype::F32)?;
     run(x.context(), &problem, &[&x.reshape([x.len()])?, &partials])?;
     Ok(partials)
 }
 
-/// Euclidean norm of `x`, whatever its shape.
+/// The Euclidean norm of all that these partial sums of squares are of, in f64, which holds the norm of any f32.
+pub fn norm_of(partials: &[f32]) -> f64 {
+    let mut sums = [0.0; 3];
+    for block in partials.chunks(3) {
+        sums.iter_mut().zip(block).for_each(|(sum, part)| *sum += f64::from(*part));
+    }
+    sums.iter().zip(scales()).map(|(sum, scale)| sum / scale / scale).sum::<f64>().sqrt()
+}
+
+/// Euclidean norm of `x`, whatever its shape and the size of its values.
 pub async fn norm(x: &Tensor) -> Result<f64> {
-    let partials = sum_of_squares(x)?.to_vec().await?;
-    Ok(partials.into_iter().map(f64::from).sum::<f64>().sqrt())
+    Ok(norm_of(&sum_of_squares(x)?.to_vec().await?))
 }
