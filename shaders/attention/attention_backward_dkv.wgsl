@@ -5,12 +5,34 @@
 @group(0) @binding(1) var<storage, read> k: array<Elem4>; // (batch, seq_kv, kv_heads, head_dim)
 @group(0) @binding(2) var<storage, read> v: array<Elem4>; // (batch, seq_kv, kv_heads, head_dim)
 @group(0) @binding(3) var<storage, read> d_o: array<Elem4>; // (batch, seq_q, heads, head_dim)
-@group(0) @binding(4) var<storage, read> stats: array<f32>; // (2, batch, heads, seq_q): lse, delta
+@group(0) @binding(4) var<storage, read> stats: array<f32>; // (3, batch, heads, seq_q): largest, log total, delta
 @group(0) @binding(5) var<storage, read> tables: array<f32>;
 @group(0) @binding(6) var<storage, read> map_grads: array<f32>;
 @group(0) @binding(7) var<storage, read_write> dkv: array<Elem4>; // (2, batch, seq_kv, kv_heads, head_dim): dk, dv
 
+// Stores vector d of the gradients by key j, with the strays among the queries from rows.x to rows.y that see it.
+fn store_gradients(place: Place, j: u32, d: u32, dk: vec4<f32>, dv: vec4<f32>, rows: vec2<u32>) {
+    var by_key = dk;
+    var by_value = dv;
+    if (j < key_end(place.b)) {
+        for (var i = rows.x; i < rows.y; i++) {
+            for (var h = place.kv_head * place.group; h < (place.kv_head + 1u) * place.group; h++) {
+                if (sees(place.b, h, i, j)) {
+                    let at = q_at(place.b, i, h) + d;
+                    by_key += strays_of(widen4(q[at]));
+                    if (UPSTREAM) {
+                        by_value += strays_of(widen4(d_o[at]));
+                    }
+                }
+            }
+        }
+    }
+    let at = kv_at(place.b, j, place.kv_head) + d;
+    dkv[at] = narrow4(by_key);
+    dkv[params.batch * params.seq_kv * params.kv_heads * HEAD_VEC + at] = narrow4(by_value);
+}
+
 @compute @workgroup_size(WG_SIZE)
-fn attention_backward_dkv(@builtin(workgroup_id) wg: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
-    attend_backward(of_whole(wg), lane);
+fn attention_backward_dkv(@builtin(workgroup_id) wg: vec3<u32>, invocation: Invocation) {
+    attend_backward(of_whole(wg), invocation);
 }

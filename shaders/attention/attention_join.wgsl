@@ -1,5 +1,5 @@
-// Attention over all keys from attention over each part of them: lse = ln Σ e^lse_part, o = Σ w_part o_part with
-// w = e^(lse_part - lse), and the entropy H = lse - Σ w_part (lse_part - H_part).
+// Attention over all keys from attention over each part of them. With a row's share w of a part, w = total_part / total of
+// e^largest_part total_part:  o = Σ w o_part,  H = Σ w (H_part - ln w).
 struct Params {
     parts: u32,
     batch: u32,
@@ -10,15 +10,14 @@ struct Params {
     first_workgroup_z: u32,
 }
 
-// A row that sees nothing of a part has the lowest finite number for its lse there.
-const LOWEST: f32 = -3.4028234663852886e38;
-const MASKED: f32 = -1.0e38;
 const HEAD_VEC: u32 = HEAD_DIM / 4u;
+// Parts of which one sum is taken.
+const BLOCK_PARTS: u32 = 128u;
 
 @group(0) @binding(0) var<storage, read> o_parts: array<Elem4>; // (parts, batch, seq_q, heads, head_dim)
-@group(0) @binding(1) var<storage, read> stats_parts: array<f32>; // (1 or 2, parts, batch, heads, seq_q): lse, entropy
+@group(0) @binding(1) var<storage, read> stats_parts: array<f32>; // (2 or 3, parts, batch, heads, seq_q): largest, log total, entropy
 @group(0) @binding(2) var<storage, read_write> o: array<Elem4>; // (batch, seq_q, heads, head_dim)
-@group(0) @binding(3) var<storage, read_write> stats: array<f32>; // (1 or 2, batch, heads, seq_q): lse, entropy
+@group(0) @binding(3) var<storage, read_write> stats: array<f32>; // (2 or 3, batch, heads, seq_q): largest, log total, entropy
 
 @compute @workgroup_size(WG_SIZE)
 fn attention_join(@builtin(workgroup_id) workgroup: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
@@ -32,32 +31,28 @@ fn attention_join(@builtin(workgroup_id) workgroup: vec3<u32>, @builtin(local_in
     let at = (wg.z * params.heads + wg.y) * params.seq_q + i;
     let vector = ((wg.z * params.seq_q + i) * params.heads + wg.y) * HEAD_VEC + d;
     let plane = params.batch * params.heads * params.seq_q;
-    var largest = LOWEST;
+    let planes = params.parts * plane;
+    var joined = Joined(LOWEST, 0.0, 0.0, vec4<f32>());
     for (var part = 0u; part < params.parts; part++) {
-        largest = max(largest, stats_parts[part * plane + at]);
+        joined.largest = max(joined.largest, stats_parts[part * plane + at]);
     }
-    var total = 0.0;
-    var mean = 0.0;
-    var sum = vec4<f32>();
-    for (var part = 0u; part < params.parts; part++) {
-        let lse = stats_parts[part * plane + at];
-        // A part in which the row sees nothing weighs nothing, also where it sees nothing in any.
-        let weight = select(0.0, exp(lse - largest), lse > MASKED);
-        total += weight;
-        sum += weight * widen4(o_parts[part * plane * HEAD_VEC + vector]);
-        if (ENTROPY) {
-            // The lowest number times zero would do, but its difference to an entropy may be infinite.
-            mean += select(0.0, weight * (lse - stats_parts[(params.parts + part) * plane + at]), weight > 0.0);
+    for (var first = 0u; first < params.parts; first += BLOCK_PARTS) {
+        var block = Joined(joined.largest, 0.0, 0.0, vec4<f32>());
+        for (var part = first; part < min(first + BLOCK_PARTS, params.parts); part++) {
+            let base = part * plane + at;
+            var entropy = 0.0;
+            if (ENTROPY) {
+                entropy = stats_parts[2u * planes + base];
+            }
+            let row = RowStats(stats_parts[base], stats_parts[planes + base]);
+            block = with_set(block, row, entropy, widen4(o_parts[part * plane * HEAD_VEC + vector]));
         }
+        joined.total += block.total;
+        joined.mean += block.mean;
+        joined.sum += block.sum;
     }
-    let seen = total > 0.0;
-    let inverse = select(0.0, 1.0 / total, seen);
-    o[vector] = narrow4(sum * inverse);
+    o[vector] = narrow4(joined.sum * inverse_of(joined));
     if (d == 0u) {
-        let lse = select(LOWEST, largest + log(total), seen);
-        stats[at] = lse;
-        if (ENTROPY) {
-            stats[plane + at] = select(0.0, lse - mean * inverse, seen);
-        }
+        store_joined(at, plane, joined);
     }
 }

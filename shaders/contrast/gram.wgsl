@@ -10,6 +10,8 @@ struct Params {
 @group(0) @binding(0) var<storage, read> x: array<ElemPack>; // (batch, rows, dim)
 @group(0) @binding(1) var<storage, read_write> y: array<f32>; // (batch, rows, rows)
 
+alias Term = Pack;
+
 @compute @workgroup_size(WG_SIZE)
 fn gram(
     @builtin(workgroup_id) wg: vec3<u32>,
@@ -21,10 +23,10 @@ fn gram(
         let b = at / (params.rows * params.rows);
         let i = (b * params.rows + at / params.rows % params.rows) * params.packs;
         let j = (b * params.rows + at % params.rows) * params.packs;
-        var sum = Pack(0.0);
+        var sum: Cascade;
         for (var c = 0u; c < params.packs; c++) {
-            sum += widen(x[i + c]) * widen(x[j + c]);
+            sum = with_term(sum, widen(x[i + c]) * widen(x[j + c]));
         }
-        y[at] = pack_sum(sum);
+        y[at] = pack_sum(sum_of(sum));
     }
 }

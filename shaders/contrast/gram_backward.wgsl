@@ -11,6 +11,8 @@ struct Params {
 @group(0) @binding(1) var<storage, read> dy: array<f32>; // (batch, rows, rows)
 @group(0) @binding(2) var<storage, read_write> dx: array<ElemPack>; // (batch, rows, dim)
 
+alias Term = Pack;
+
 @compute @workgroup_size(WG_SIZE)
 fn gram_backward(
     @builtin(workgroup_id) wg: vec3<u32>,
@@ -23,11 +25,11 @@ fn gram_backward(
         let b = row / params.rows;
         let i = row % params.rows;
         let plane = b * params.rows * params.rows;
-        var sum = Pack(0.0);
+        var sum: Cascade;
         for (var j = 0u; j < params.rows; j++) {
             let d = dy[plane + i * params.rows + j] + dy[plane + j * params.rows + i];
-            sum += d * widen(x[(b * params.rows + j) * params.packs + at % params.packs]);
+            sum = with_term(sum, d * widen(x[(b * params.rows + j) * params.packs + at % params.packs]));
         }
-        dx[at] = narrow(sum);
+        dx[at] = narrow(sum_of(sum));
     }
 }

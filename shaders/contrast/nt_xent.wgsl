@@ -13,6 +13,13 @@ struct Params {
 @group(0) @binding(2) var<storage, read> negatives: array<f32>; // (rows, rows)
 @group(0) @binding(3) var<storage, read_write> loss: array<f32>; // (batch, rows, rows)
 
+alias Term = f32;
+
+// Above 0. What is no number counts, so that it is seen.
+fn counts(weight: f32) -> bool {
+    return !(weight <= 0.0);
+}
+
 @compute @workgroup_size(WG_SIZE)
 fn nt_xent(
     @builtin(workgroup_id) wg: vec3<u32>,
@@ -24,23 +31,25 @@ fn nt_xent(
     if (at < params.batch * plane) {
         let weight = positives[at % plane];
         var value = 0.0;
-        if (weight > 0.0) {
+        if (counts(weight)) {
             let first = at / params.rows * params.rows;
             let anchor = at % plane / params.rows * params.rows;
             let own = similarity[at];
             // Relative to the largest term, so that none overflows.
             var largest = own;
             for (var n = 0u; n < params.rows; n++) {
-                if (negatives[anchor + n] > 0.0) {
+                if (counts(negatives[anchor + n])) {
                     largest = max(largest, similarity[first + n]);
                 }
             }
-            var others = 0.0;
+            var sum: Cascade;
             for (var n = 0u; n < params.rows; n++) {
-                if (negatives[anchor + n] > 0.0) {
-                    others += negatives[anchor + n] * exp((similarity[first + n] - largest) * params.sharpness);
+                if (counts(negatives[anchor + n])) {
+                    let near = exp((similarity[first + n] - largest) * params.sharpness);
+                    sum = with_term(sum, negatives[anchor + n] * near);
                 }
             }
+            let others = sum_of(sum);
             let near = exp((own - largest) * params.sharpness);
             value = weight * (log(near + others) - (own - largest) * params.sharpness);
         }

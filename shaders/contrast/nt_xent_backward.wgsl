@@ -15,6 +15,13 @@ struct Params {
 @group(0) @binding(3) var<storage, read> upstream: array<f32>; // (batch)
 @group(0) @binding(4) var<storage, read_write> d_similarity: array<f32>; // (batch, rows, rows)
 
+alias Term = f32;
+
+// Above 0. What is no number counts, so that it is seen.
+fn counts(weight: f32) -> bool {
+    return !(weight <= 0.0);
+}
+
 @compute @workgroup_size(WG_SIZE)
 fn nt_xent_backward(
     @builtin(workgroup_id) wg: vec3<u32>,
@@ -28,28 +35,30 @@ fn nt_xent_backward(
         // Relative to the largest term of the anchor's, so that none overflows.
         var largest = -3.4e38;
         for (var c = 0u; c < params.rows; c++) {
-            if (negatives[anchor + c] > 0.0 || positives[anchor + c] > 0.0) {
+            if (counts(negatives[anchor + c]) || counts(positives[anchor + c])) {
                 largest = max(largest, similarity[first + c]);
             }
         }
-        var others = 0.0;
+        var sum: Cascade;
         for (var c = 0u; c < params.rows; c++) {
-            if (negatives[anchor + c] > 0.0) {
-                others += negatives[anchor + c] * exp((similarity[first + c] - largest) * params.sharpness);
+            if (counts(negatives[anchor + c])) {
+                sum = with_term(sum, negatives[anchor + c] * exp((similarity[first + c] - largest) * params.sharpness));
             }
         }
+        let others = sum_of(sum);
         let scale = upstream[at / params.rows] * params.sharpness;
         // Σ_p w_p / Z_p; without negatives nobody reads it, and a positive far below would make it infinite.
-        var share = 0.0;
+        var shares: Cascade;
         for (var c = 0u; c < params.rows; c++) {
-            if (positives[anchor + c] > 0.0 && others > 0.0) {
+            if (counts(positives[anchor + c]) && counts(others)) {
                 let near = exp((similarity[first + c] - largest) * params.sharpness);
-                share += positives[anchor + c] / (near + others);
+                shares = with_term(shares, positives[anchor + c] / (near + others));
             }
         }
+        let share = sum_of(shares);
         for (var c = 0u; c < params.rows; c++) {
             var d = 0.0;
-            if (others > 0.0 && (negatives[anchor + c] > 0.0 || positives[anchor + c] > 0.0)) {
+            if (counts(others) && (counts(negatives[anchor + c]) || counts(positives[anchor + c]))) {
                 let near = exp((similarity[first + c] - largest) * params.sharpness);
                 d = negatives[anchor + c] * near * share - positives[anchor + c] * others / (near + others);
             }

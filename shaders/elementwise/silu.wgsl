@@ -8,11 +8,6 @@ struct Params {
 @group(0) @binding(0) var<storage, read> x: array<ElemPack>; // (n)
 @group(0) @binding(1) var<storage, read_write> y: array<ElemPack>; // (n)
 
-// Logistic function; the clamp keeps exp finite, beyond it the result is 0 or 1 to the last bit.
-fn logistic(v: Pack) -> Pack {
-    return 1.0 / (1.0 + exp(-clamp(v, Pack(-80.0), Pack(80.0))));
-}
-
 @compute @workgroup_size(WG_SIZE)
 fn silu(
     @builtin(workgroup_id) wg: vec3<u32>,
@@ -23,7 +18,8 @@ fn silu(
     for (var step = 0u; step < STEPS; step++) {
         let i = first + step * WG_SIZE;
         if (i < params.packs) {
-            let v = widen(x[i]);
+            // Below -100 the value is 0, however far.
+            let v = at_least(widen(x[i]), -100.0);
             y[i] = narrow(v * logistic(v));
         }
     }

@@ -9,11 +9,6 @@ struct Params {
 @group(0) @binding(1) var<storage, read> dy: array<ElemPack>; // (n)
 @group(0) @binding(2) var<storage, read_write> dx: array<ElemPack>; // (n)
 
-// Logistic function; the clamp keeps exp finite, beyond it the result is 0 or 1 to the last bit.
-fn logistic(v: Pack) -> Pack {
-    return 1.0 / (1.0 + exp(-clamp(v, Pack(-80.0), Pack(80.0))));
-}
-
 @compute @workgroup_size(WG_SIZE)
 fn silu_backward(
     @builtin(workgroup_id) wg: vec3<u32>,
@@ -24,7 +19,8 @@ fn silu_backward(
     for (var step = 0u; step < STEPS; step++) {
         let i = first + step * WG_SIZE;
         if (i < params.packs) {
-            let v = widen(x[i]);
+            // Beyond 80 the slope is 0 or 1 to the last bit.
+            let v = between(widen(x[i]), -80.0, 80.0);
             let s = logistic(v);
             dx[i] = narrow(widen(dy[i]) * s * (1.0 + v * (1.0 - s)));
         }

@@ -1,6 +1,7 @@
 // y = epilogue(x · op(w)), op(w) = wᵀ for a weight (n, k), w for a weight (k, n).
 //
-// How a workgroup shares the work, `multiply`, is a module.
+// How a workgroup shares the work, `multiply`, is a module. A sum over many inputs is one of blocks of BLOCK packs, where BLOCK
+// is above 0: many equal terms, added one by one to a large sum, lose the same digit each time.
 struct Params {
     m: u32,
     n: u32,
@@ -18,11 +19,8 @@ struct Params {
 
 @group(0) @binding(0) var<storage, read> x: array<ElemPack>; // (m, x_inputs)
 
-// The part of the inner size that the workgroup passes over, and of the results: (parts, m, n).
-var<private> part: u32;
-
-// From pack x to pack y of the inner size.
-fn inputs_of_part() -> vec2<u32> {
+// From pack x to pack y of the inner size: those of a part.
+fn inputs_of_part(part: u32) -> vec2<u32> {
     let first = part * params.part_inputs;
     return min(vec2<u32>(first, first + params.part_inputs), vec2<u32>(params.k)) / PACK;
 }
@@ -42,8 +40,6 @@ fn column_at(pack: u32) -> u32 {
 }
 
 @compute @workgroup_size(WG_SIZE)
-fn matmul(@builtin(workgroup_id) wg: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
-    let whole = of_whole(wg);
-    part = whole.z;
-    multiply(whole, lane);
+fn matmul(@builtin(workgroup_id) wg: vec3<u32>, invocation: Invocation) {
+    multiply(of_whole(wg), invocation);
 }

@@ -24,9 +24,8 @@ fn branch_norm(
     if (row < params.rows) {
         let first = row * params.packs;
         let m = row_moments(first, lane);
-        let r = inverseSqrt(m.variance + params.eps);
         for (var i = lane; i < params.packs; i += WG_SIZE) {
-            let xhat = (widen(x[first + i]) - m.pivot - m.mean) * r;
+            let xhat = normed(m, widen(x[first + i]));
             y[first + i] = narrow(widen(residual[first + i]) + xhat * scale[i] + shift[i]);
         }
     }

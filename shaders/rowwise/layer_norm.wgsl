@@ -25,9 +25,8 @@ fn layer_norm(
         let first = row * params.packs;
         let at = row / params.rows_per_group * params.packs;
         let m = row_moments(first, lane);
-        let r = inverseSqrt(m.variance + params.eps);
         for (var i = lane; i < params.packs; i += WG_SIZE) {
-            let xhat = (widen(x[first + i]) - m.pivot - m.mean) * r;
+            let xhat = normed(m, widen(x[first + i]));
             y[first + i] = narrow(xhat * (scale[at + i] + params.unit) + shift[at + i]);
         }
     }

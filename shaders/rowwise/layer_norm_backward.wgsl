@@ -26,22 +26,25 @@ fn layer_norm_backward(
         let first = row * params.packs;
         let at = row / params.rows_per_group * params.packs;
         let m = row_moments(first, lane);
-        let r = inverseSqrt(m.variance + params.eps);
         var g_sum = Pack(0.0);
         var gx_sum = Pack(0.0);
-        for (var i = lane; i < params.packs; i += WG_SIZE) {
-            let xhat = (widen(x[first + i]) - m.pivot - m.mean) * r;
-            let g = widen(dy[first + i]) * (scale[at + i] + params.unit);
-            g_sum += g;
-            gx_sum += g * xhat;
+        for (var start = lane; start < params.packs; start += WG_SIZE * BLOCK) {
+            var g_block = Pack(0.0);
+            var gx_block = Pack(0.0);
+            for (var i = start; i < min(start + WG_SIZE * BLOCK, params.packs); i += WG_SIZE) {
+                let g = widen(dy[first + i]) * (scale[at + i] + params.unit);
+                g_block += g;
+                gx_block += g * normed(m, widen(x[first + i]));
+            }
+            g_sum += g_block;
+            gx_sum += gx_block;
         }
         let cols = f32(params.packs * PACK);
         let g_mean = reduce_sum(pack_sum(g_sum), lane) / cols;
         let gx_mean = reduce_sum(pack_sum(gx_sum), lane) / cols;
         for (var i = lane; i < params.packs; i += WG_SIZE) {
-            let xhat = (widen(x[first + i]) - m.pivot - m.mean) * r;
             let g = widen(dy[first + i]) * (scale[at + i] + params.unit);
-            dx[first + i] = narrow((g - g_mean - xhat * gx_mean) * r);
+            dx[first + i] = narrow((g - g_mean - normed(m, widen(x[first + i])) * gx_mean) * m.inverse * m.unit);
         }
     }
 }

@@ -26,16 +26,10 @@ fn rms_norm(
     let row = wg.y * wgs.x + wg.x;
     if (row < params.rows) {
         let first = row * params.packs;
-        var squares = Pack(0.0);
-        for (var i = lane; i < params.packs; i += WG_SIZE) {
-            let v = widen(x[first + i]);
-            squares += v * v;
-        }
-        let mean = reduce_sum(pack_sum(squares), lane) / f32(params.packs * PACK);
-        let r = inverseSqrt(mean + params.eps);
+        let m = row_magnitude(first, lane);
         let place = rope_place(row);
         for (var i = lane; i < params.packs; i += WG_SIZE) {
-            y[first + i] = narrow(rope(widen(x[first + i]) * r * weight[i], place, i));
+            y[first + i] = narrow(rope(normed(m, widen(x[first + i])) * weight[i], place, i));
         }
     }
 }

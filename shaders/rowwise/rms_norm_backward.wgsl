@@ -1,5 +1,5 @@
-// dx = r weight g - x r³ / cols Σ(weight g x), r = 1 / sqrt(mean(x²) + eps), over each row; g is dy turned back by the
-// token's angle.
+// dx = r (weight g - xhat mean(weight g xhat)), xhat = r x, r = 1 / sqrt(mean(x²) + eps), over each row; g is dy turned back
+// by the token's angle.
 //
 // One workgroup a row.
 struct Params {
@@ -28,19 +28,19 @@ fn rms_norm_backward(
     if (row < params.rows) {
         let first = row * params.packs;
         let place = rope_place(row);
-        var squares = Pack(0.0);
+        let m = row_magnitude(first, lane);
         var products = Pack(0.0);
-        for (var i = lane; i < params.packs; i += WG_SIZE) {
-            let v = widen(x[first + i]);
-            squares += v * v;
-            products += v * weight[i] * rope_back(widen(dy[first + i]), place, i);
+        for (var start = lane; start < params.packs; start += WG_SIZE * BLOCK) {
+            var block = Pack(0.0);
+            for (var i = start; i < min(start + WG_SIZE * BLOCK, params.packs); i += WG_SIZE) {
+                block += normed(m, widen(x[first + i])) * weight[i] * rope_back(widen(dy[first + i]), place, i);
+            }
+            products += block;
         }
-        let cols = f32(params.packs * PACK);
-        let r = inverseSqrt(reduce_sum(pack_sum(squares), lane) / cols + params.eps);
-        let along = reduce_sum(pack_sum(products), lane) * r * r / cols;
+        let along = reduce_sum(pack_sum(products), lane) / f32(params.packs * PACK);
         for (var i = lane; i < params.packs; i += WG_SIZE) {
             let g = weight[i] * rope_back(widen(dy[first + i]), place, i);
-            dx[first + i] = narrow((g - widen(x[first + i]) * along) * r);
+            dx[first + i] = narrow((g - normed(m, widen(x[first + i])) * along) * m.inverse * m.unit);
         }
     }
 }

@@ -1,4 +1,5 @@
-// y = exp(scale (x - max(x))) / Σ exp(scale (x - max(x))) over each row; a row with nothing above MASKED gives zeros.
+// y = exp(scale (x - max(x))) / Σ exp(scale (x - max(x))) over each row; a row with nothing above MASKED gives zeros, and one
+// with something that is no number is no number throughout.
 //
 // One workgroup a row, online: running maximum and sum in one pass, the quotient in a second.
 struct Params {
@@ -11,10 +12,18 @@ struct Params {
 @group(0) @binding(1) var<storage, read_write> y: array<ElemPack>; // (rows, cols)
 
 const MASKED: f32 = -3.4e38;
+// Packs of which an invocation takes one sum: many terms that are alike, added one by one, lose the same digit each time.
+const BLOCK: u32 = 128u;
 
-// Masked values and -inf become one finite number, so that differences stay numbers.
+// Masked values and -inf become one finite number, so that differences stay numbers. What is no number stays none.
 fn value(at: u32) -> Pack {
-    return max(widen(x[at]), Pack(MASKED));
+    let v = widen(x[at]);
+    return select(v, Pack(MASKED), v < Pack(MASKED));
+}
+
+// The share of a value before the sum of all is known.
+fn weight(v: Pack, peak: Pack) -> Pack {
+    return select(exp(params.scale * (v - peak)), Pack(0.0), v <= Pack(MASKED));
 }
 
 @compute @workgroup_size(WG_SIZE)
@@ -28,17 +37,22 @@ fn softmax(
         let first = row * params.packs;
         var peak = Pack(MASKED);
         var total = Pack(0.0);
-        for (var i = lane; i < params.packs; i += WG_SIZE) {
-            let v = value(first + i);
-            let higher = max(peak, v);
-            total = total * exp(params.scale * (peak - higher)) + exp(params.scale * (v - higher));
-            peak = higher;
+        for (var start = lane; start < params.packs; start += WG_SIZE * BLOCK) {
+            var block = Pack(0.0);
+            let before = peak;
+            for (var i = start; i < min(start + WG_SIZE * BLOCK, params.packs); i += WG_SIZE) {
+                let v = value(first + i);
+                let higher = max(peak, v);
+                block = block * exp(params.scale * (peak - higher)) + weight(v, higher);
+                peak = higher;
+            }
+            total = total * exp(params.scale * (before - peak)) + block;
         }
         let row_peak = reduce_max(pack_max(peak), lane);
         let row_total = reduce_sum(pack_sum(total * exp(params.scale * (peak - row_peak))), lane);
-        let share = select(0.0, 1.0 / row_total, row_peak > MASKED);
+        let share = select(1.0 / row_total, 0.0, row_total == 0.0);
         for (var i = lane; i < params.packs; i += WG_SIZE) {
-            y[first + i] = narrow(exp(params.scale * (value(first + i) - row_peak)) * share);
+            y[first + i] = narrow(weight(value(first + i), Pack(row_peak)) * share);
         }
     }
 }

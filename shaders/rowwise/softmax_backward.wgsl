@@ -11,6 +11,9 @@ struct Params {
 @group(0) @binding(1) var<storage, read> dy: array<ElemPack>; // (rows, cols)
 @group(0) @binding(2) var<storage, read_write> dx: array<ElemPack>; // (rows, cols)
 
+// Packs of which an invocation takes one sum: many terms that are alike, added one by one, lose the same digit each time.
+const BLOCK: u32 = 128u;
+
 @compute @workgroup_size(WG_SIZE)
 fn softmax_backward(
     @builtin(workgroup_id) wg: vec3<u32>,
@@ -21,8 +24,12 @@ fn softmax_backward(
     if (row < params.rows) {
         let first = row * params.packs;
         var products = Pack(0.0);
-        for (var i = lane; i < params.packs; i += WG_SIZE) {
-            products += widen(y[first + i]) * widen(dy[first + i]);
+        for (var start = lane; start < params.packs; start += WG_SIZE * BLOCK) {
+            var block = Pack(0.0);
+            for (var i = start; i < min(start + WG_SIZE * BLOCK, params.packs); i += WG_SIZE) {
+                block += widen(y[first + i]) * widen(dy[first + i]);
+            }
+            products += block;
         }
         let delta = reduce_sum(pack_sum(products), lane);
         for (var i = lane; i < params.packs; i += WG_SIZE) {

@@ -3,11 +3,18 @@
 // few the queries are.
 const OWN: u32 = (ROWS * HEAD_VEC + WG_SIZE - 1u) / WG_SIZE; // vectors of results that an invocation owns
 const SHARERS: u32 = WG_SIZE / ROWS; // invocations that share the softmax of a row
+// Tiles of which one sum is taken, where there are many, LONG.
+const BLOCK_TILES: u32 = 64u;
 
 var<workgroup> queries: array<vec4<f32>, ROWS * HEAD_VEC>;
 var<workgroup> scores: array<f32, ROWS * WG_SIZE>; // of a tile; then probabilities up to the factor exp(largest)
 var<workgroup> parts: array<f32, WG_SIZE>; // of what the sharers of a row reduce
 var<workgroup> factors: array<f32, ROWS>; // by which the results of a row are scaled
+var<workgroup> seen: array<u32, WG_SIZE>; // of a tile's keys, a bit for each row that sees it
+
+fn is_seen(row: u32, t: u32) -> bool {
+    return (seen[t] & (1u << row)) != 0u;
+}
 
 fn row_max(value: f32, lane: u32, row: u32) -> f32 {
     parts[lane] = value;
@@ -30,7 +37,8 @@ fn row_sum(value: f32, lane: u32, row: u32) -> f32 {
     return result;
 }
 
-fn attend(wg: vec3<u32>, lane: u32) {
+fn attend(wg: vec3<u32>, invocation: Invocation) {
+    let lane = invocation.lane;
     let group = params.heads / params.kv_heads;
     let place = Place(sequence_of(wg.z), wg.y, group);
     let out = Place(wg.z, wg.y, group);
@@ -41,12 +49,16 @@ fn attend(wg: vec3<u32>, lane: u32) {
         let at = query_at(place, min(n / HEAD_VEC, rows - 1u));
         queries[n] = widen4(q[at + n % HEAD_VEC]) * params.scale;
     }
-    let keys = keys_of(mask_keys(0u, params.seq_q - 1u), wg.z);
+    let keys = keys_of(0u, params.seq_q - 1u, wg.z);
     let end = keys.y;
     var acc: array<vec4<f32>, OWN>;
+    var acc_before: array<vec4<f32>, OWN>; // of earlier blocks
     var largest = LOWEST;
     var total = 0.0;
-    var weighted = 0.0;
+    var total_before = 0.0;
+    var weighted = 0.0; // Σ p · (score - largest)
+    var weighted_before = 0.0;
+    var tiles = 0u;
     for (var j0 = keys.x; j0 < end; j0 += WG_SIZE) {
         if (mask_hides(0u, params.seq_q - 1u, j0, min(j0 + WG_SIZE, end) - 1u)) {
             continue;
@@ -61,70 +73,90 @@ fn attend(wg: vec3<u32>, lane: u32) {
                 score[r] += dot(queries[r * HEAD_VEC + d], key);
             }
         }
+        var seen_by = 0u; // a bit for each row
         for (var r = 0u; r < ROWS; r++) {
             let here = min(r, rows - 1u);
             let bias = mask_bias(place.b, place.kv_head * group + here % group, here / group, j);
-            scores[r * WG_SIZE + lane] = select(score[r] + bias, LOWEST, bias <= MASKED || j0 + lane >= end);
+            let absent = bias <= MASKED || j0 + lane >= end;
+            seen_by |= select(1u << r, 0u, absent);
+            scores[r * WG_SIZE + lane] = score[r] + select(bias, 0.0, absent);
         }
+        seen[lane] = seen_by;
         workgroupBarrier();
         var new_max = largest;
         for (var n = 0u; n < ROWS; n++) {
-            new_max = max(new_max, scores[first + n * SHARERS]);
+            let present = is_seen(row, lane % SHARERS + n * SHARERS);
+            new_max = max(new_max, select(LOWEST, scores[first + n * SHARERS], present));
         }
         new_max = row_max(new_max, lane, row);
-        let shrink = exp(largest - new_max);
+        // At most 200 nats: further apart one of both counts for nothing, and 0 times infinity would be NaN.
+        let fall = max(largest - new_max, -200.0);
+        let shrink = exp(fall);
         largest = new_max;
+        if (ENTROPY) {
+            weighted = shrink * (weighted + fall * total);
+        }
         total *= shrink;
-        weighted *= shrink;
+        if (LONG) {
+            if (ENTROPY) {
+                weighted_before = shrink * (weighted_before + fall * total_before);
+            }
+            total_before *= shrink;
+        }
         if (lane % SHARERS == 0u) {
             factors[row] = shrink;
         }
         for (var n = 0u; n < ROWS; n++) {
-            let s = scores[first + n * SHARERS];
-            let p = select(exp(s - new_max), 0.0, s <= MASKED);
+            let away = scores[first + n * SHARERS] - new_max;
+            let p = select(0.0, exp(away), is_seen(row, lane % SHARERS + n * SHARERS));
             total += p;
             if (ENTROPY) {
-                weighted += select(p * s, 0.0, s <= MASKED);
+                weighted += p * max(away, -200.0);
             }
             scores[first + n * SHARERS] = p;
         }
         workgroupBarrier();
         for (var own = 0u; own < OWN; own++) {
             let n = min(lane + own * WG_SIZE, ROWS * HEAD_VEC - 1u);
-            var sum = acc[own] * factors[n / HEAD_VEC];
+            let r = n / HEAD_VEC;
+            var sum = vec4<f32>();
             for (var t = 0u; t < WG_SIZE; t++) {
                 let at = kv_at(place.b, min(j0 + t, end - 1u), place.kv_head) + n % HEAD_VEC;
-                sum += scores[n / HEAD_VEC * WG_SIZE + t] * widen4(v[at]);
+                // What a row does not see must not matter, whatever it holds.
+                sum += select(vec4<f32>(), scores[r * WG_SIZE + t] * widen4(v[at]), is_seen(r, t));
             }
-            acc[own] = sum;
+            acc[own] = acc[own] * factors[r] + sum;
+            if (LONG) {
+                acc_before[own] *= factors[r];
+            }
+        }
+        tiles++;
+        if (LONG && tiles % BLOCK_TILES == 0u) {
+            total_before += total;
+            total = 0.0;
+            weighted_before += weighted;
+            weighted = 0.0;
+            for (var own = 0u; own < OWN; own++) {
+                acc_before[own] += acc[own];
+                acc[own] = vec4<f32>();
+            }
         }
     }
-    total = row_sum(total, lane, row);
+    total = row_sum(total_before + total, lane, row);
     if (ENTROPY) {
-        weighted = row_sum(weighted, lane, row);
+        weighted = row_sum(weighted_before + weighted, lane, row);
     }
-    // A row that sees no key gives 0 and the lowest lse.
-    let seen = total > 0.0;
-    let inverse = select(0.0, 1.0 / total, seen);
     workgroupBarrier();
-    if (lane % SHARERS == 0u) {
-        factors[row] = inverse;
-        if (row < rows) {
-            let lse = select(LOWEST, largest + log(total), seen);
-            let at = row_at(out.b, place.kv_head * group + row % group, row / group);
-            stats[at] = lse;
-            if (ENTROPY) {
-                let entropy = select(0.0, lse - weighted * inverse, seen);
-                stats[second_plane() + at] = entropy;
-            }
-        }
+    if (lane % SHARERS == 0u && row < rows) {
+        let at = row_at(out.b, place.kv_head * group + row % group, row / group);
+        factors[row] = store_row(at, largest, total, weighted);
     }
     workgroupBarrier();
     for (var own = 0u; own < OWN; own++) {
         let n = lane + own * WG_SIZE;
         if (n < rows * HEAD_VEC) {
             let r = n / HEAD_VEC;
-            o[query_at(out, r) + n % HEAD_VEC] = narrow4(acc[own] * factors[r]);
+            o[query_at(out, r) + n % HEAD_VEC] = narrow4((acc_before[own] + acc[own]) * factors[r]);
         }
     }
 }

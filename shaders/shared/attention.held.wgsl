@@ -3,7 +3,8 @@
 var<workgroup> keys: array<vec4<f32>, HELD * HEAD_VEC>;
 var<workgroup> values: array<vec4<f32>, HELD * HEAD_VEC>;
 
-fn attend(wg: vec3<u32>, lane: u32) {
+fn attend(wg: vec3<u32>, invocation: Invocation) {
+    let lane = invocation.lane;
     let group = params.heads / params.kv_heads;
     let place = Place(sequence_of(wg.z), wg.y, group);
     let out = Place(wg.z, wg.y, group);
@@ -27,38 +28,33 @@ fn attend(wg: vec3<u32>, lane: u32) {
             p[j] += dot(query, keys[j * HEAD_VEC + d]);
         }
     }
-    let range = keys_of(mask_keys(i, i), wg.z);
+    let range = keys_of(i, i, wg.z);
+    var seen: array<bool, HELD>;
     var largest = LOWEST;
     for (var j = 0u; j < HELD; j++) {
         let bias = mask_bias(place.b, h, i, j);
-        p[j] = select(p[j] + bias, LOWEST, bias <= MASKED || j < range.x || j >= range.y);
-        largest = max(largest, p[j]);
+        seen[j] = bias > MASKED && j >= range.x && j < range.y;
+        p[j] += select(0.0, bias, seen[j]);
+        largest = max(largest, select(LOWEST, p[j], seen[j]));
     }
     var total = 0.0;
-    var weighted = 0.0;
+    var weighted = 0.0; // Σ p · (score - largest)
     for (var j = 0u; j < HELD; j++) {
-        let s = p[j];
-        p[j] = select(exp(s - largest), 0.0, s <= MASKED);
+        let away = p[j] - largest;
+        p[j] = select(0.0, exp(away), seen[j]);
         total += p[j];
         if (ENTROPY) {
-            weighted += select(p[j] * s, 0.0, s <= MASKED);
+            weighted += p[j] * max(away, -200.0);
         }
     }
-    // A row that sees no key gives 0 and the lowest lse.
-    let seen = total > 0.0;
-    let inverse = select(0.0, 1.0 / total, seen);
+    let inverse = store_row(row_at(out.b, h, i), largest, total, weighted);
     let o0 = query_at(out, row);
     for (var d = 0u; d < params.head_vec; d++) {
         var sum = vec4<f32>();
         for (var j = 0u; j < HELD; j++) {
-            sum += p[j] * values[j * HEAD_VEC + d];
+            // What a row does not see must not matter, whatever it holds.
+            sum += select(vec4<f32>(), p[j] * values[j * HEAD_VEC + d], seen[j]);
         }
         o[o0 + d] = narrow4(sum * inverse);
-    }
-    let lse = select(LOWEST, largest + log(total), seen);
-    let at = row_at(out.b, h, i);
-    stats[at] = lse;
-    if (ENTROPY) {
-        stats[second_plane() + at] = select(0.0, lse - weighted * inverse, seen);
     }
 }

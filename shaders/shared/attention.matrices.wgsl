@@ -3,8 +3,10 @@
 //
 // A matrix of results cannot be scaled row by row, so the softmax's state stays outside: probabilities are taken
 // relative to a reference of each row, and only where a row's maximum has outgrown its reference by SLACK do results go
-// through workgroup memory to be scaled. Until then probabilities are up to exp(SLACK), which f16 holds.
-const SLACK: f32 = 8.0;
+// through workgroup memory to be scaled. Until then probabilities are up to exp(SLACK), and LIFT times as much in f16, which
+// holds 30,266; what many small ones have together would be lost in numbers below 6e-5, so they are lifted above them.
+const SLACK: f32 = 2.0;
+const LIFT: f32 = 4096.0;
 const STAGES: u32 = 1u;
 
 fn operand(which: u32, place: Place, row: u32, d: u32) -> Elem4 {
@@ -18,110 +20,130 @@ fn operand(which: u32, place: Place, row: u32, d: u32) -> Elem4 {
     return v[at];
 }
 
-fn attend(wg: vec3<u32>, lane: u32) {
-    let share = share_of(lane);
+fn attend(wg: vec3<u32>, invocation: Invocation) {
+    let lane = invocation.lane;
+    let share = share_of(invocation);
     let group = params.heads / params.kv_heads;
     let place = Place(sequence_of(wg.z), wg.y, group);
     let out = Place(wg.z, wg.y, group);
     let rows = params.seq_q * group;
-    let row0 = wg.x * MATRIX * WAVES;
-    let last_row = min(row0 + MATRIX * WAVES, rows) - 1u;
+    let row0 = wg.x * OWNED;
+    let last_row = min(row0 + OWNED, rows) - 1u;
     let row = min(row0 + share.row, last_row);
     let h = place.kv_head * group + row % group;
-    let keys = keys_of(mask_keys(row0 / group, last_row / group), wg.z);
+    let keys = keys_of(row0 / group, last_row / group, wg.z);
     let end = keys.y;
     var query: array<Left, PARTS>;
     for (var d = 0u; d < PARTS; d++) {
         stage_own(0u, place, row0, last_row, d, lane);
-        query[d] = coopLoadT<Left>(&staged[lane / LANES * MATRIX * OWN_STRIDE], OWN_STRIDE);
+        if (share.owns) {
+            query[d] = coopLoadT<Left>(&staged[share.wave_own], OWN_STRIDE);
+        }
     }
     var acc: array<Sum, PARTS>;
     var reference = LOWEST;
     var total = 0.0;
-    var weighted = 0.0;
+    var total_before = 0.0;
+    var weighted = 0.0; // Σ p · (score - reference)
+    var weighted_before = 0.0;
+    var tiles = 0u;
     for (var j0 = keys.x; j0 < end; j0 += TILE) {
         if (mask_hides(row0 / group, last_row / group, j0, min(j0 + TILE, end) - 1u)) {
             continue;
         }
         workgroupBarrier();
-        stage_tile(1u, 0u, place, j0, end - 1u, lane);
+        stage_tile(1u, 0u, place, j0, end - 1u, lane, true);
         workgroupBarrier();
-        for (var c = 0u; c < 2u; c++) {
-            var product = Sum();
-            for (var d = 0u; d < PARTS; d++) {
-                let key = coopLoad<Right>(&staged[c * MATRIX * KEY_STRIDE + d * MATRIX], KEY_STRIDE);
-                product = coopMultiplyAdd(query[d], key, product);
+        if (share.owns) {
+            for (var c = 0u; c < SPAN; c++) {
+                var product = Sum();
+                for (var d = 0u; d < PARTS; d++) {
+                    let base = c * MATRIX * KEY_STRIDE + d * (MATRIX / 4u);
+                    product = coopMultiplyAdd(query[d], coopLoad<Right>(&staged[base], KEY_STRIDE), product);
+                }
+                coopStoreT(product, &scores[share.wave_scores + c * (MATRIX / 4u)], SCORE_STRIDE);
             }
-            coopStoreT(product, &scores[share.wave_scores + c * MATRIX], SCORE_STRIDE);
         }
         workgroupBarrier();
         // Values take the place of the keys while the softmax is at work.
-        stage_tile(2u, 0u, place, j0, end - 1u, lane);
-        var score: array<f32, SHARE>;
+        stage_tile(2u, 0u, place, j0, end - 1u, lane, false);
+        var score: array<vec4<f32>, SHARE>;
+        var hidden: array<vec4<bool>, SHARE>;
         var largest = LOWEST;
         for (var t = 0u; t < SHARE; t++) {
-            let at = share.part * SHARE + t;
-            let j = j0 + at;
-            let bias = mask_bias(place.b, h, row / group, min(j, end - 1u));
-            let s = scores[share.score_at + at] * params.scale + bias;
-            score[t] = select(s, LOWEST, bias <= MASKED || j >= end);
-            largest = max(largest, score[t]);
+            score[t] = scores[share.score_at + t] * params.scale;
+            for (var c = 0u; c < 4u; c++) {
+                let j = j0 + (share.part * SHARE + t) * 4u + c;
+                let bias = mask_bias(place.b, h, row / group, min(j, end - 1u));
+                hidden[t][c] = bias <= MASKED || j >= end;
+                score[t][c] += select(bias, 0.0, hidden[t][c]);
+            }
+            largest = max(largest, largest_of(select(score[t], vec4<f32>(LOWEST), hidden[t])));
         }
         largest = row_max(largest);
-        if (anyone(largest > reference + SLACK || (reference <= MASKED && largest > MASKED), lane)) {
+        let outgrown = largest > reference + SLACK || (reference <= LOWEST && largest > LOWEST);
+        if (anyone(u32(outgrown), lane) != 0u) {
             let renewed = max(reference, largest);
-            let shrink = exp(reference - renewed);
+            // At most 200 nats: further apart one of both counts for nothing, and 0 times infinity would be NaN.
+            let fall = max(reference - renewed, -200.0);
+            let shrink = exp(fall);
             reference = renewed;
+            if (ENTROPY) {
+                weighted = shrink * (weighted + fall * total);
+                weighted_before = shrink * (weighted_before + fall * total_before);
+            }
             total *= shrink;
-            weighted *= shrink;
+            total_before *= shrink;
             for (var d = 0u; d < PARTS; d++) {
                 acc[d] = scaled(acc[d], share, shrink);
             }
         }
         for (var t = 0u; t < SHARE; t++) {
-            let s = score[t];
-            let p = select(exp(s - reference), 0.0, s <= MASKED);
-            total += p;
+            let away = score[t] - reference;
+            let p = select(exp(away), vec4<f32>(), hidden[t]);
+            total += total_of(p);
             if (ENTROPY) {
-                weighted += select(p * s, 0.0, s <= MASKED);
+                weighted += total_of(p * max(away, vec4<f32>(-200.0)));
             }
-            weights[share.weight_at + share.part * SHARE + t] = f16(p);
+            weights[share.weight_at + t] = narrow4(p * LIFT);
         }
         workgroupBarrier();
-        for (var c = 0u; c < 2u; c++) {
-            let weight = coopLoadT<Left>(&weights[share.wave_weights + c * MATRIX], WEIGHT_STRIDE);
-            for (var d = 0u; d < PARTS; d++) {
-                let value = coopLoadT<Right>(&staged[c * MATRIX * KEY_STRIDE + d * MATRIX], KEY_STRIDE);
-                acc[d] = coopMultiplyAdd(weight, value, acc[d]);
+        if (share.owns) {
+            for (var c = 0u; c < SPAN; c++) {
+                let weight = coopLoadT<Left>(&weights[share.wave_weights + c * (MATRIX / 4u)], WEIGHT_STRIDE);
+                for (var d = 0u; d < PARTS; d++) {
+                    let base = c * MATRIX * KEY_STRIDE + d * (MATRIX / 4u);
+                    acc[d] = coopMultiplyAdd(weight, coopLoadT<Right>(&staged[base], KEY_STRIDE), acc[d]);
+                }
             }
         }
+        tiles++;
+        if (tiles % BLOCK_TILES == 0u) {
+            total_before += total;
+            total = 0.0;
+            weighted_before += weighted;
+            weighted = 0.0;
+        }
     }
-    total = row_sum(total);
+    total = row_sum(total_before + total);
     if (ENTROPY) {
-        weighted = row_sum(weighted);
+        weighted = row_sum(weighted_before + weighted);
     }
-    // A row that sees no key gives 0 and the lowest lse.
-    let seen = total > 0.0;
-    let inverse = select(0.0, 1.0 / total, seen);
+    let met = met_strays();
     let there = row0 + share.row < rows;
+    var inverse = select(1.0 / total, 0.0, total == 0.0);
+    if (there && share.part == 0u) {
+        inverse = store_row(row_at(out.b, h, row / group), reference, total, weighted);
+    }
     let q0 = query_at(out, row);
     for (var d = 0u; d < PARTS; d++) {
-        workgroupBarrier();
-        coopStoreT(acc[d], &scores[share.wave_scores], SCORE_STRIDE);
-        workgroupBarrier();
+        show(acc[d], share);
         for (var t = share.part; t < MATRIX / 4u; t += SHARERS) {
             if (there) {
-                o[q0 + d * (MATRIX / 4u) + t] = narrow4(result4(share, t) * inverse);
+                let vector = d * (MATRIX / 4u) + t;
+                let result = shown(share, t) * (inverse / LIFT);
+                o[q0 + vector] = narrow4(result + seen_strays(place.b, h, row / group, place.kv_head, vector, met));
             }
-        }
-    }
-    if (there && share.part == 0u) {
-        let lse = select(LOWEST, reference + log(total), seen);
-        let at = row_at(out.b, h, row / group);
-        stats[at] = lse;
-        if (ENTROPY) {
-            let entropy = select(0.0, lse - weighted * inverse, seen);
-            stats[second_plane() + at] = entropy;
         }
     }
 }

@@ -2,7 +2,7 @@
 // group. It passes over the keys once, TILE at a time, with a running softmax; tiles that the mask hides are left out.
 fn operand(which: u32, place: Place, row: u32, d: u32) -> vec4<f32> {
     if (which == 0u) {
-        return widen4(q[query_at(place, row) + d]);
+        return widen4(q[query_at(place, row) + d]) * params.scale;
     }
     let at = kv_at(place.b, row, place.kv_head) + d;
     if (which == 1u) {
@@ -11,7 +11,8 @@ fn operand(which: u32, place: Place, row: u32, d: u32) -> vec4<f32> {
     return widen4(v[at]);
 }
 
-fn attend(wg: vec3<u32>, lane: u32) {
+fn attend(wg: vec3<u32>, invocation: Invocation) {
+    let lane = invocation.lane;
     let x = lane % SIDE;
     let y = lane / SIDE;
     let group = params.heads / params.kv_heads;
@@ -20,12 +21,17 @@ fn attend(wg: vec3<u32>, lane: u32) {
     let rows = params.seq_q * group;
     let row0 = wg.x * TILE;
     let last_row = min(row0 + TILE, rows) - 1u;
-    let keys = keys_of(mask_keys(row0 / group, last_row / group), wg.z);
+    let keys = keys_of(row0 / group, last_row / group, wg.z);
     let end = keys.y;
     var acc: array<array<vec4<f32>, COLUMNS>, 4>;
+    var acc_before: array<array<vec4<f32>, COLUMNS>, 4>; // of earlier blocks
     var largest = vec4<f32>(LOWEST);
     var total = vec4<f32>();
-    var weighted = vec4<f32>();
+    var total_before = vec4<f32>();
+    var weighted = vec4<f32>(); // Σ p · (score - largest)
+    var weighted_before = vec4<f32>();
+    var tiles = 0u;
+    expect_no_strays(lane);
     for (var j0 = keys.x; j0 < end; j0 += TILE) {
         if (mask_hides(row0 / group, last_row / group, j0, min(j0 + TILE, end) - 1u)) {
             continue;
@@ -39,36 +45,49 @@ fn attend(wg: vec3<u32>, lane: u32) {
             multiply_sides(&score, x, y);
         }
         var largest_here = vec4<f32>(LOWEST);
+        var hidden: array<vec4<bool>, 4>;
         for (var r = 0u; r < 4u; r++) {
             let row = min(row0 + y + r * SIDE, last_row);
             let h = place.kv_head * group + row % group;
             for (var c = 0u; c < 4u; c++) {
                 let j = j0 + x + c * SIDE;
                 let bias = mask_bias(place.b, h, row / group, min(j, end - 1u));
-                let s = select(score[r][c] * params.scale + bias, LOWEST, bias <= MASKED || j >= end);
-                score[r][c] = s;
-                largest_here[r] = max(largest_here[r], s);
+                hidden[r][c] = bias <= MASKED || j >= end;
+                score[r][c] += select(bias, 0.0, hidden[r][c]);
+                largest_here[r] = max(largest_here[r], select(score[r][c], LOWEST, hidden[r][c]));
             }
         }
         let new_max = max(largest, row_max(largest_here, x, y));
-        let shrink = exp(largest - new_max);
+        // At most 200 nats: further apart one of both counts for nothing, and 0 times infinity would be NaN.
+        let fall = max(largest - new_max, vec4<f32>(-200.0));
+        let shrink = exp(fall);
         largest = new_max;
+        if (ENTROPY) {
+            weighted = shrink * (weighted + fall * total);
+        }
         total *= shrink;
-        weighted *= shrink;
+        if (LONG) {
+            if (ENTROPY) {
+                weighted_before = shrink * (weighted_before + fall * total_before);
+            }
+            total_before *= shrink;
+        }
         // From here on `score` holds probabilities up to the factor exp(largest).
         for (var r = 0u; r < 4u; r++) {
             for (var n = 0u; n < COLUMNS; n++) {
                 acc[r][n] *= shrink[r];
-            }
-            for (var c = 0u; c < 4u; c++) {
-                let s = score[r][c];
-                let p = select(exp(s - new_max[r]), 0.0, s <= MASKED);
-                total[r] += p;
-                if (ENTROPY) {
-                    weighted[r] += select(p * s, 0.0, s <= MASKED);
+                if (LONG) {
+                    acc_before[r][n] *= shrink[r];
                 }
-                score[r][c] = p;
             }
+            var away = score[r] - new_max[r];
+            let p = select(exp(away), vec4<f32>(), hidden[r]);
+            total[r] += (p.x + p.y) + (p.z + p.w);
+            if (ENTROPY) {
+                let part = p * max(away, vec4<f32>(-200.0));
+                weighted[r] += (part.x + part.y) + (part.z + part.w);
+            }
+            score[r] = p;
         }
         for (var c = 0u; c < 4u; c++) {
             workgroupBarrier();
@@ -77,31 +96,36 @@ fn attend(wg: vec3<u32>, lane: u32) {
             workgroupBarrier();
             multiply_rows(&acc, x, y);
         }
+        tiles++;
+        if (LONG && tiles % BLOCK_TILES == 0u) {
+            close_block(&acc_before, &acc);
+            total_before += total;
+            total = vec4<f32>();
+            weighted_before += weighted;
+            weighted = vec4<f32>();
+        }
     }
-    total = row_sum(total, x, y);
+    total = row_sum(total_before + total, x, y);
     if (ENTROPY) {
-        weighted = row_sum(weighted, x, y);
+        weighted = row_sum(weighted_before + weighted, x, y);
     }
+    let met = met_strays();
     for (var r = 0u; r < 4u; r++) {
         let row = row0 + y + r * SIDE;
         if (row < rows) {
-            // A row that sees no key gives 0 and the lowest lse.
-            let seen = total[r] > 0.0;
-            let inverse = select(0.0, 1.0 / total[r], seen);
+            let h = place.kv_head * group + row % group;
+            let at = row_at(out.b, h, row / group);
+            // One of the invocations that share the row stores its statistics; all need the factor.
+            var inverse = select(1.0 / total[r], 0.0, total[r] == 0.0);
+            if (x == 0u) {
+                inverse = store_row(at, largest[r], total[r], weighted[r]);
+            }
             let q0 = query_at(out, row);
             for (var n = 0u; n < COLUMNS; n++) {
                 let d = x + n * SIDE;
                 if (d < HEAD_VEC) {
-                    o[q0 + d] = narrow4(acc[r][n] * inverse);
-                }
-            }
-            if (x == 0u) {
-                let lse = select(LOWEST, largest[r] + log(total[r]), seen);
-                let at = row_at(out.b, place.kv_head * group + row % group, row / group);
-                stats[at] = lse;
-                if (ENTROPY) {
-                    let entropy = select(0.0, lse - weighted[r] * inverse, seen);
-                    stats[second_plane() + at] = entropy;
+                    let result = (acc_before[r][n] + acc[r][n]) * inverse;
+                    o[q0 + d] = narrow4(result + seen_strays(place.b, h, row / group, place.kv_head, d, met));
                 }
             }
         }

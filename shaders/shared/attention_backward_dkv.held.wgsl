@@ -3,7 +3,8 @@
 var<workgroup> queries: array<vec4<f32>, HELD * HEAD_VEC>;
 var<workgroup> upstream: array<vec4<f32>, HELD * HEAD_VEC>;
 
-fn attend_backward(wg: vec3<u32>, lane: u32) {
+fn attend_backward(wg: vec3<u32>, invocation: Invocation) {
+    let lane = invocation.lane;
     let group = params.heads / params.kv_heads;
     let place = Place(wg.z, wg.y, group);
     for (var n = lane; n < HELD * HEAD_VEC; n += WG_SIZE) {
@@ -22,7 +23,7 @@ fn attend_backward(wg: vec3<u32>, lane: u32) {
     var p: array<f32, HELD>; // scores first
     var ds: array<f32, HELD>; // gradients upon p first
     for (var d = 0u; d < params.head_vec; d++) {
-        let key = widen4(k[k0 + d]);
+        let key = widen4(k[k0 + d]) * params.scale;
         for (var r = 0u; r < HELD; r++) {
             p[r] += dot(key, queries[r * HEAD_VEC + d]);
         }
@@ -34,31 +35,30 @@ fn attend_backward(wg: vec3<u32>, lane: u32) {
         }
     }
     let end = key_end(place.b);
-    let rows = mask_rows(j, j) * group;
-    let plane = params.batch * params.heads * params.seq_q;
+    let rows = mask_rows(place.b, j, j) * group;
+    var seen: array<bool, HELD>;
     for (var r = 0u; r < HELD; r++) {
         let i = r / group;
         let h = place.kv_head * group + r % group;
         let at = row_at(place.b, h, i);
-        let lse = stats[at];
+        let row_stats = stats_of(at);
         let bias = mask_bias(place.b, h, i, j);
-        let log_p = p[r] * params.scale + bias - lse;
-        let upon_p = ds[r] + map_grad(place.b, h, i, j, log_p) - stats[plane + at];
-        let seen = j < end && r >= rows.x && r < rows.y && bias > MASKED && lse > MASKED;
-        p[r] = select(0.0, exp(log_p), seen);
-        ds[r] = select(0.0, p[r] * upon_p, seen) * params.scale;
+        let log_p = log_probability(p[r] + bias, row_stats);
+        let upon_p = ds[r] + map_grad(place.b, h, i, j, log_p) - delta_of(at);
+        seen[r] = j < end && r >= rows.x && r < rows.y && bias > MASKED && !is_empty(row_stats);
+        p[r] = exp(log_p);
+        ds[r] = p[r] * upon_p * params.scale;
     }
-    let second = params.batch * params.seq_kv * params.kv_heads * HEAD_VEC;
     for (var d = 0u; d < params.head_vec; d++) {
         var dk = vec4<f32>();
         var dv = vec4<f32>();
         for (var r = 0u; r < HELD; r++) {
-            dk += ds[r] * queries[r * HEAD_VEC + d];
+            // What does not see the key must not matter, whatever it holds.
+            dk += select(vec4<f32>(), ds[r] * queries[r * HEAD_VEC + d], seen[r]);
             if (UPSTREAM) {
-                dv += p[r] * upstream[r * HEAD_VEC + d];
+                dv += select(vec4<f32>(), p[r] * upstream[r * HEAD_VEC + d], seen[r]);
             }
         }
-        dkv[k0 + d] = narrow4(dk);
-        dkv[second + k0 + d] = narrow4(dv);
+        store_gradients(place, j, d, dk, dv, NO_STRAYS);
     }
 }

@@ -1,10 +1,10 @@
 // Products by cooperative matrices: a workgroup owns keys, and passes over the rows of all query heads that share them.
 // Rows of a matrix are keys, its columns rows of queries.
 const STAGES: u32 = 2u; // queries and gradients of outputs
-// Probabilities of many keys are small: with this factor f16 holds them down to 2^-24 / LIFT as normal numbers would.
-const LIFT: f32 = 4096.0;
+// Probabilities of many keys are small: with this factor f16 holds 1.5e-8 as it holds 6e-5.
+const LIFT_P: f32 = 4096.0;
 
-var<workgroup> row_stats: array<vec2<f32>, TILE>; // lse and delta of the tile's rows
+var<workgroup> tile_stats: array<vec4<f32>, TILE>; // of the tile's rows: largest, log total, delta
 
 fn operand(which: u32, place: Place, row: u32, d: u32) -> Elem4 {
     if (which < 2u) {
@@ -21,25 +21,28 @@ fn operand(which: u32, place: Place, row: u32, d: u32) -> Elem4 {
     return d_o[at];
 }
 
-fn attend_backward(wg: vec3<u32>, lane: u32) {
-    let share = share_of(lane);
+fn attend_backward(wg: vec3<u32>, invocation: Invocation) {
+    let lane = invocation.lane;
+    let share = share_of(invocation);
     let group = params.heads / params.kv_heads;
     let place = Place(wg.z, wg.y, group);
-    let first = wg.x * MATRIX * WAVES;
-    let last = min(first + MATRIX * WAVES, params.seq_kv) - 1u;
+    let first = wg.x * OWNED;
+    let last = min(first + OWNED, params.seq_kv) - 1u;
     let j = min(first + share.row, last);
     let end = key_end(place.b);
-    let seen_by = mask_rows(first, last) * group;
-    let plane = params.batch * params.heads * params.seq_q;
-    let own_at = lane / LANES * MATRIX * OWN_STRIDE;
+    let seen_by = mask_rows(place.b, first, last) * group;
     var key: array<Left, PARTS>;
     var value: array<Left, PARTS>;
     for (var d = 0u; d < PARTS; d++) {
         stage_own(0u, place, first, last, d, lane);
-        key[d] = coopLoadT<Left>(&staged[own_at], OWN_STRIDE);
+        if (share.owns) {
+            key[d] = coopLoadT<Left>(&staged[share.wave_own], OWN_STRIDE);
+        }
         if (UPSTREAM) {
             stage_own(1u, place, first, last, d, lane);
-            value[d] = coopLoadT<Left>(&staged[own_at], OWN_STRIDE);
+            if (share.owns) {
+                value[d] = coopLoadT<Left>(&staged[share.wave_own], OWN_STRIDE);
+            }
         }
     }
     var dk: array<Sum, PARTS>;
@@ -51,106 +54,127 @@ fn attend_backward(wg: vec3<u32>, lane: u32) {
             continue;
         }
         workgroupBarrier();
-        stage_tile(2u, 0u, place, row0, last_row, lane);
+        var met = stage_tile(2u, 0u, place, row0, last_row, lane, true);
         if (UPSTREAM) {
-            stage_tile(3u, 1u, place, row0, last_row, lane);
+            let met_too = stage_tile(3u, 1u, place, row0, last_row, lane, true);
+            met = met || met_too;
         }
         for (var n = lane; n < TILE; n += WG_SIZE) {
             let row = min(row0 + n, last_row);
-            let at = row_at(place.b, place.kv_head * group + row % group, row / group);
-            row_stats[n] = vec2<f32>(stats[at], stats[plane + at]);
+            let base = row_at(place.b, place.kv_head * group + row % group, row / group);
+            let of_row = stats_of(base);
+            tile_stats[n] = vec4<f32>(of_row.largest, of_row.log_total, delta_of(base), 0.0);
         }
         workgroupBarrier();
-        var ds: array<f32, SHARE>; // gradients upon p first
+        var ds: array<vec4<f32>, SHARE>; // gradients upon p first
         if (UPSTREAM) {
-            for (var c = 0u; c < 2u; c++) {
-                var product = Sum();
-                for (var d = 0u; d < PARTS; d++) {
-                    let at = (TILE + c * MATRIX) * KEY_STRIDE + d * MATRIX;
-                    product = coopMultiplyAdd(value[d], coopLoad<Right>(&staged[at], KEY_STRIDE), product);
+            if (share.owns) {
+                for (var c = 0u; c < SPAN; c++) {
+                    var product = Sum();
+                    for (var d = 0u; d < PARTS; d++) {
+                        let base = (TILE + c * MATRIX) * KEY_STRIDE + d * (MATRIX / 4u);
+                        product = coopMultiplyAdd(value[d], coopLoad<Right>(&staged[base], KEY_STRIDE), product);
+                    }
+                    coopStoreT(product, &scores[share.wave_scores + c * (MATRIX / 4u)], SCORE_STRIDE);
                 }
-                coopStoreT(product, &scores[share.wave_scores + c * MATRIX], SCORE_STRIDE);
             }
             workgroupBarrier();
             for (var t = 0u; t < SHARE; t++) {
-                ds[t] = scores[share.score_at + share.part * SHARE + t];
+                ds[t] = scores[share.score_at + t];
             }
             workgroupBarrier();
         }
-        for (var c = 0u; c < 2u; c++) {
-            var product = Sum();
-            for (var d = 0u; d < PARTS; d++) {
-                let query = coopLoad<Right>(&staged[c * MATRIX * KEY_STRIDE + d * MATRIX], KEY_STRIDE);
-                product = coopMultiplyAdd(key[d], query, product);
+        if (share.owns) {
+            for (var c = 0u; c < SPAN; c++) {
+                var product = Sum();
+                for (var d = 0u; d < PARTS; d++) {
+                    let base = c * MATRIX * KEY_STRIDE + d * (MATRIX / 4u);
+                    product = coopMultiplyAdd(key[d], coopLoad<Right>(&staged[base], KEY_STRIDE), product);
+                }
+                coopStoreT(product, &scores[share.wave_scores + c * (MATRIX / 4u)], SCORE_STRIDE);
             }
-            coopStoreT(product, &scores[share.wave_scores + c * MATRIX], SCORE_STRIDE);
         }
         workgroupBarrier();
         var largest = 0.0;
         for (var t = 0u; t < SHARE; t++) {
-            let column = share.part * SHARE + t;
-            let row = min(row0 + column, last_row);
-            let i = row / group;
-            let h = place.kv_head * group + row % group;
-            let lse = row_stats[column].x;
-            let bias = mask_bias(place.b, h, i, j);
-            let log_p = scores[share.score_at + column] * params.scale + bias - lse;
-            let upon_p = ds[t] + map_grad(place.b, h, i, j, log_p) - row_stats[column].y;
-            let seen = first + share.row < end && row0 + column <= last_row && bias > MASKED && lse > MASKED;
-            let p = select(0.0, exp(log_p), seen);
-            ds[t] = select(0.0, p * upon_p, seen) * params.scale;
-            largest = max(largest, abs(ds[t]));
-            weights[share.weight_at + column] = f16(p * LIFT);
+            let score = scores[share.score_at + t] * params.scale;
+            var p4: vec4<f32>;
+            for (var c = 0u; c < 4u; c++) {
+                let column = (share.part * SHARE + t) * 4u + c;
+                let row = min(row0 + column, last_row);
+                let i = row / group;
+                let h = place.kv_head * group + row % group;
+                let of_row = tile_stats[column];
+                let row_stats = RowStats(of_row.x, of_row.y);
+                let bias = mask_bias(place.b, h, i, j);
+                let log_p = log_probability(score[c] + bias, row_stats);
+                let upon_p = ds[t][c] + map_grad(place.b, h, i, j, log_p) - of_row.z;
+                let there = first + share.row < end && row0 + column <= last_row;
+                let seen = there && bias > MASKED && !is_empty(row_stats);
+                p4[c] = select(0.0, exp(log_p), seen);
+                ds[t][c] = select(0.0, p4[c] * upon_p, seen) * params.scale;
+            }
+            largest = max(largest, largest_of(abs(ds[t])));
+            weights[share.weight_at + t] = narrow4(p4 * LIFT_P);
         }
-        if (UPSTREAM) {
+        largest = row_max(largest);
+        let flags = anyone(u32(outgrown(largest, reference)) | (u32(met) << 1u), lane);
+        if ((flags & 2u) != 0u) {
+            clean_tile(0u, lane);
+            if (UPSTREAM) {
+                clean_tile(1u, lane);
+            }
             workgroupBarrier();
-            for (var c = 0u; c < 2u; c++) {
-                let weight = coopLoadT<Left>(&weights[share.wave_weights + c * MATRIX], WEIGHT_STRIDE);
+        }
+        if (UPSTREAM && share.owns) {
+            for (var c = 0u; c < SPAN; c++) {
+                let weight = coopLoadT<Left>(&weights[share.wave_weights + c * (MATRIX / 4u)], WEIGHT_STRIDE);
                 for (var d = 0u; d < PARTS; d++) {
-                    let at = (TILE + c * MATRIX) * KEY_STRIDE + d * MATRIX;
-                    dv[d] = coopMultiplyAdd(weight, coopLoadT<Right>(&staged[at], KEY_STRIDE), dv[d]);
+                    let base = (TILE + c * MATRIX) * KEY_STRIDE + d * (MATRIX / 4u);
+                    dv[d] = coopMultiplyAdd(weight, coopLoadT<Right>(&staged[base], KEY_STRIDE), dv[d]);
                 }
             }
         }
-        largest = row_max(largest);
-        if (anyone(outgrown(largest, reference), lane)) {
+        if ((flags & 1u) != 0u) {
             let renewed = max(reference, power_of_two(largest));
             for (var d = 0u; d < PARTS; d++) {
                 dk[d] = scaled(dk[d], share, reference * inverse_of(renewed));
             }
             reference = renewed;
         }
-        let inverse = inverse_of(reference);
+        // Nobody reads the probabilities any more.
+        workgroupBarrier();
+        let lift = inverse_of(reference) * LIFT;
         for (var t = 0u; t < SHARE; t++) {
-            weights[share.weight_at + share.part * SHARE + t] = f16(ds[t] * inverse);
+            weights[share.weight_at + t] = narrow4(ds[t] * lift);
         }
         workgroupBarrier();
-        for (var c = 0u; c < 2u; c++) {
-            let weight = coopLoadT<Left>(&weights[share.wave_weights + c * MATRIX], WEIGHT_STRIDE);
-            for (var d = 0u; d < PARTS; d++) {
-                let query = coopLoadT<Right>(&staged[c * MATRIX * KEY_STRIDE + d * MATRIX], KEY_STRIDE);
-                dk[d] = coopMultiplyAdd(weight, query, dk[d]);
+        if (share.owns) {
+            for (var c = 0u; c < SPAN; c++) {
+                let weight = coopLoadT<Left>(&weights[share.wave_weights + c * (MATRIX / 4u)], WEIGHT_STRIDE);
+                for (var d = 0u; d < PARTS; d++) {
+                    let base = c * MATRIX * KEY_STRIDE + d * (MATRIX / 4u);
+                    dk[d] = coopMultiplyAdd(weight, coopLoadT<Right>(&staged[base], KEY_STRIDE), dk[d]);
+                }
             }
         }
     }
-    let second = params.batch * params.seq_kv * params.kv_heads * HEAD_VEC;
+    // Rows of all heads that share the key head: the queries of those with strays.
+    let met = met_strays();
+    let met_rows = vec2<u32>(met.x / group, (met.y + group - 1u) / group);
     let there = first + share.row < params.seq_kv;
-    let k0 = kv_at(place.b, j, place.kv_head);
     for (var d = 0u; d < PARTS; d++) {
-        workgroupBarrier();
-        coopStoreT(dk[d], &scores[share.wave_scores], SCORE_STRIDE);
-        workgroupBarrier();
-        for (var t = share.part; t < MATRIX / 4u; t += SHARERS) {
-            if (there) {
-                dkv[k0 + d * (MATRIX / 4u) + t] = narrow4(result4(share, t) * reference);
-            }
+        show(dk[d], share);
+        var by_key: array<vec4<f32>, (MATRIX / 4u + SHARERS - 1u) / SHARERS>;
+        for (var n = 0u; n < (MATRIX / 4u + SHARERS - 1u) / SHARERS; n++) {
+            by_key[n] = shown(share, min(share.part + n * SHARERS, MATRIX / 4u - 1u)) * (reference / LIFT);
         }
-        workgroupBarrier();
-        coopStoreT(dv[d], &scores[share.wave_scores], SCORE_STRIDE);
-        workgroupBarrier();
-        for (var t = share.part; t < MATRIX / 4u; t += SHARERS) {
-            if (there) {
-                dkv[second + k0 + d * (MATRIX / 4u) + t] = narrow4(result4(share, t) * (1.0 / LIFT));
+        show(dv[d], share);
+        for (var n = 0u; n < (MATRIX / 4u + SHARERS - 1u) / SHARERS; n++) {
+            let t = share.part + n * SHARERS;
+            if (there && t < MATRIX / 4u) {
+                let by_value = shown(share, t) * (1.0 / LIFT_P);
+                store_gradients(place, j, d * (MATRIX / 4u) + t, by_key[n], by_value, met_rows);
             }
         }
     }

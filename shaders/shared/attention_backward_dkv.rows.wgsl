@@ -1,7 +1,12 @@
 // One invocation owns ROWS keys of one key head and passes over the queries that may see them, a tile of
 // WG_SIZE at a time, which the invocations read between them and hand round, as in the forward; wide heads, ROLLED, as in
 // the gradient by the queries.
-fn attend_backward(wg: vec3<u32>, lane: u32) {
+//
+// Sums are taken of a tile, of BLOCK_TILES tiles, and where there are many rows, LONG, of those, as in the forward.
+const BLOCK_TILES: u32 = 256u;
+
+fn attend_backward(wg: vec3<u32>, invocation: Invocation) {
+    let lane = invocation.lane;
     let vectors = select(HEAD_VEC, params.head_vec, ROLLED);
     let first = wg.x * WG_SIZE * ROWS;
     let column0 = first + lane;
@@ -12,6 +17,9 @@ fn attend_backward(wg: vec3<u32>, lane: u32) {
     var value: array<array<vec4<f32>, HEAD_VEC>, ROWS>;
     var dk: array<array<vec4<f32>, HEAD_VEC>, ROWS>;
     var dv: array<array<vec4<f32>, HEAD_VEC>, ROWS>;
+    var dk_before: array<array<vec4<f32>, HEAD_VEC>, ROWS>; // of earlier blocks
+    var dv_before: array<array<vec4<f32>, HEAD_VEC>, ROWS>;
+    var tiles = 0u;
     for (var r = 0u; r < ROWS; r++) {
         let k0 = kv_at(b, min(column0 + r * WG_SIZE, params.seq_kv - 1u), kv_head);
         for (var d = 0u; d < vectors; d++) {
@@ -20,15 +28,16 @@ fn attend_backward(wg: vec3<u32>, lane: u32) {
         }
     }
     let last = min(first + WG_SIZE * ROWS, params.seq_kv) - 1u;
-    let rows = mask_rows(first, last);
+    let rows = mask_rows(b, first, last);
     let group_size = params.heads / params.kv_heads;
-    let plane = params.batch * params.heads * params.seq_q;
+    var stray_rows = NO_STRAYS;
     for (var h = kv_head * group_size; h < (kv_head + 1u) * group_size; h++) {
         for (var i0 = rows.x; i0 < rows.y; i0 += WG_SIZE) {
             if (mask_hides(i0, min(i0 + WG_SIZE, rows.y) - 1u, first, last)) {
                 continue;
             }
-            let mine = q_at(b, min(i0 + lane, rows.y - 1u), h);
+            let own = min(i0 + lane, rows.y - 1u);
+            let mine = q_at(b, own, h);
             // Vectors of the invocation's own query of the tile.
             var q_tile: array<vec4<f32>, HEAD_VEC>;
             var d_o_tile: array<vec4<f32>, HEAD_VEC>;
@@ -64,18 +73,19 @@ fn attend_backward(wg: vec3<u32>, lane: u32) {
             for (var t = 0u; t < WG_SIZE; t++) {
                 let i = min(i0 + t, rows.y - 1u);
                 let at = row_at(b, h, i);
-                let lse = stats[at];
-                let delta = stats[plane + at];
+                let row_stats = stats_of(at);
+                let delta = delta_of(at);
                 for (var r = 0u; r < ROWS; r++) {
                     let j = min(column0 + r * WG_SIZE, params.seq_kv - 1u);
                     let bias = mask_bias(b, h, i, j);
-                    let log_p = p[r][t] + bias - lse;
+                    let log_p = log_probability(p[r][t] + bias, row_stats);
                     let upon_p = ds[r][t] + map_grad(b, h, i, j, log_p) - delta;
-                    let seen = j < end && i0 + t < rows.y && bias > MASKED && lse > MASKED;
+                    let seen = j < end && i0 + t < rows.y && bias > MASKED && !is_empty(row_stats);
                     p[r][t] = select(0.0, exp(log_p), seen);
                     ds[r][t] = select(0.0, p[r][t] * upon_p, seen) * params.scale;
                 }
             }
+            var met = false;
             for (var d = 0u; d < vectors; d++) {
                 var q_d: vec4<f32>;
                 if (ROLLED) {
@@ -83,6 +93,8 @@ fn attend_backward(wg: vec3<u32>, lane: u32) {
                 } else {
                     q_d = q_tile[d];
                 }
+                met = met || any(strays(q_d));
+                q_d = without_strays(q_d);
                 var dk_sum: array<vec4<f32>, ROWS>;
                 for (var t = 0u; t < WG_SIZE; t++) {
                     let query = subgroupShuffle(q_d, t);
@@ -102,6 +114,8 @@ fn attend_backward(wg: vec3<u32>, lane: u32) {
                     } else {
                         d_o_d = d_o_tile[d];
                     }
+                    met = met || any(strays(d_o_d));
+                    d_o_d = without_strays(d_o_d);
                     var dv_sum: array<vec4<f32>, ROWS>;
                     for (var t = 0u; t < WG_SIZE; t++) {
                         let upstream = subgroupShuffle(d_o_d, t);
@@ -114,16 +128,29 @@ fn attend_backward(wg: vec3<u32>, lane: u32) {
                     }
                 }
             }
+            if (met) {
+                stray_rows = vec2<u32>(min(stray_rows.x, own), max(stray_rows.y, own + 1u));
+            }
+            tiles++;
+            if (LONG && tiles % BLOCK_TILES == 0u) {
+                for (var r = 0u; r < ROWS; r++) {
+                    for (var d = 0u; d < vectors; d++) {
+                        dk_before[r][d] += dk[r][d];
+                        dk[r][d] = vec4<f32>();
+                        dv_before[r][d] += dv[r][d];
+                        dv[r][d] = vec4<f32>();
+                    }
+                }
+            }
         }
     }
+    let met_rows = vec2<u32>(subgroupMin(stray_rows.x), subgroupMax(stray_rows.y));
     for (var r = 0u; r < ROWS; r++) {
         let column = column0 + r * WG_SIZE;
         if (column < params.seq_kv) {
-            let k0 = kv_at(b, column, kv_head);
-            let second = params.batch * params.seq_kv * params.kv_heads * HEAD_VEC;
+            let place = Place(b, kv_head, group_size);
             for (var d = 0u; d < vectors; d++) {
-                dkv[k0 + d] = narrow4(dk[r][d]);
-                dkv[second + k0 + d] = narrow4(dv[r][d]);
+                store_gradients(place, column, d, dk_before[r][d] + dk[r][d], dv_before[r][d] + dv[r][d], met_rows);
             }
         }
     }

@@ -3,7 +3,7 @@ fn operand(which: u32, place: Place, row: u32, d: u32) -> vec4<f32> {
     if (which < 2u) {
         let at = kv_at(place.b, row, place.kv_head) + d;
         if (which == 0u) {
-            return widen4(k[at]);
+            return widen4(k[at]) * params.scale;
         }
         return widen4(v[at]);
     }
@@ -14,7 +14,8 @@ fn operand(which: u32, place: Place, row: u32, d: u32) -> vec4<f32> {
     return widen4(d_o[at]);
 }
 
-fn attend_backward(wg: vec3<u32>, lane: u32) {
+fn attend_backward(wg: vec3<u32>, invocation: Invocation) {
+    let lane = invocation.lane;
     let x = lane % SIDE;
     let y = lane / SIDE;
     let group = params.heads / params.kv_heads;
@@ -22,10 +23,13 @@ fn attend_backward(wg: vec3<u32>, lane: u32) {
     let first = wg.x * TILE;
     let last = min(first + TILE, params.seq_kv) - 1u;
     let end = key_end(place.b);
-    let seen_by = mask_rows(first, last) * group;
-    let plane = params.batch * params.heads * params.seq_q;
+    let seen_by = mask_rows(place.b, first, last) * group;
     var dk: array<array<vec4<f32>, COLUMNS>, 4>;
     var dv: array<array<vec4<f32>, COLUMNS>, 4>;
+    var dk_before: array<array<vec4<f32>, COLUMNS>, 4>; // of earlier blocks
+    var dv_before: array<array<vec4<f32>, COLUMNS>, 4>;
+    var tiles = 0u;
+    expect_no_strays(lane);
     for (var row0 = seen_by.x; row0 < seen_by.y; row0 += TILE) {
         let last_row = min(row0 + TILE, seen_by.y) - 1u;
         if (first >= end || mask_hides(row0 / group, last_row / group, first, last)) {
@@ -52,14 +56,14 @@ fn attend_backward(wg: vec3<u32>, lane: u32) {
             let i = row / group;
             let h = place.kv_head * group + row % group;
             let at = row_at(place.b, h, i);
-            let lse = stats[at];
-            let delta = stats[plane + at];
+            let row_stats = stats_of(at);
+            let delta = delta_of(at);
             for (var r = 0u; r < 4u; r++) {
                 let j = min(first + y + r * SIDE, last);
                 let bias = mask_bias(place.b, h, i, j);
-                let log_p = p[r][c] * params.scale + bias - lse;
+                let log_p = log_probability(p[r][c] + bias, row_stats);
                 let upon_p = ds[r][c] + map_grad(place.b, h, i, j, log_p) - delta;
-                let seen = j < end && row0 + x + c * SIDE <= last_row && bias > MASKED && lse > MASKED;
+                let seen = j < end && row0 + x + c * SIDE <= last_row && bias > MASKED && !is_empty(row_stats);
                 p[r][c] = select(0.0, exp(log_p), seen);
                 ds[r][c] = select(0.0, p[r][c] * upon_p, seen) * params.scale;
             }
@@ -78,17 +82,22 @@ fn attend_backward(wg: vec3<u32>, lane: u32) {
                 multiply_rows(&dv, x, y);
             }
         }
+        tiles++;
+        if (LONG && tiles % BLOCK_TILES == 0u) {
+            close_block(&dk_before, &dk);
+            close_block(&dv_before, &dv);
+        }
     }
-    let second = params.batch * params.seq_kv * params.kv_heads * HEAD_VEC;
+    // Rows of all heads that share the key head: the queries of those with strays.
+    let met = met_strays();
+    let met_rows = vec2<u32>(met.x / group, (met.y + group - 1u) / group);
     for (var r = 0u; r < 4u; r++) {
         let column = first + y + r * SIDE;
         if (column < params.seq_kv) {
-            let k0 = kv_at(place.b, column, place.kv_head);
             for (var n = 0u; n < COLUMNS; n++) {
                 let d = x + n * SIDE;
                 if (d < HEAD_VEC) {
-                    dkv[k0 + d] = narrow4(dk[r][n]);
-                    dkv[second + k0 + d] = narrow4(dv[r][n]);
+                    store_gradients(place, column, d, dk_before[r][n] + dk[r][n], dv_before[r][n] + dv[r][n], met_rows);
                 }
             }
         }

@@ -3,7 +3,8 @@
 var<workgroup> keys: array<vec4<f32>, HELD * HEAD_VEC>;
 var<workgroup> values: array<vec4<f32>, HELD * HEAD_VEC>;
 
-fn attend_backward(wg: vec3<u32>, lane: u32) {
+fn attend_backward(wg: vec3<u32>, invocation: Invocation) {
+    let lane = invocation.lane;
     let group = params.heads / params.kv_heads;
     let place = Place(wg.z, wg.y, group);
     for (var n = lane; n < HELD * HEAD_VEC; n += WG_SIZE) {
@@ -22,7 +23,7 @@ fn attend_backward(wg: vec3<u32>, lane: u32) {
     var score: array<f32, HELD>;
     var ds: array<f32, HELD>; // gradients upon p first
     for (var d = 0u; d < params.head_vec; d++) {
-        let query = widen4(q[q0 + d]);
+        let query = widen4(q[q0 + d]) * params.scale;
         for (var j = 0u; j < HELD; j++) {
             score[j] += dot(query, keys[j * HEAD_VEC + d]);
         }
@@ -33,22 +34,24 @@ fn attend_backward(wg: vec3<u32>, lane: u32) {
             }
         }
     }
-    let range = mask_keys(i, i);
+    let range = mask_keys(place.b, i, i);
     let end = min(range.y, key_end(place.b));
     let at = row_at(place.b, h, i);
-    let lse = stats[at];
-    let delta = stats[params.batch * params.heads * params.seq_q + at];
+    let row_stats = stats_of(at);
+    let delta = delta_of(at);
+    var seen: array<bool, HELD>;
     for (var j = 0u; j < HELD; j++) {
         let bias = mask_bias(place.b, h, i, j);
-        let log_p = score[j] * params.scale + bias - lse;
+        let log_p = log_probability(score[j] + bias, row_stats);
         let upon_p = ds[j] + map_grad(place.b, h, i, j, log_p) - delta;
-        let seen = bias > MASKED && lse > MASKED && j >= range.x && j < end;
-        ds[j] = select(0.0, exp(log_p) * upon_p, seen) * params.scale;
+        seen[j] = bias > MASKED && !is_empty(row_stats) && j >= range.x && j < end;
+        ds[j] = exp(log_p) * upon_p * params.scale;
     }
     for (var d = 0u; d < params.head_vec; d++) {
         var sum = vec4<f32>();
         for (var j = 0u; j < HELD; j++) {
-            sum += ds[j] * keys[j * HEAD_VEC + d];
+            // What a row does not see must not matter, whatever it holds.
+            sum += select(vec4<f32>(), ds[j] * keys[j * HEAD_VEC + d], seen[j]);
         }
         dq[q0 + d] = narrow4(sum);
     }

@@ -3,7 +3,12 @@
 //
 // Of wide heads, ROLLED, the code of a tile passes a CPU's instruction cache where a driver unrolls it: a parameter bounds
 // the loops over the head there, and vectors are read twice, since an array in registers has no index but a constant.
-fn attend_backward(wg: vec3<u32>, lane: u32) {
+//
+// Sums are taken of a tile, of BLOCK_TILES tiles, and where there are many keys, LONG, of those, as in the forward.
+const BLOCK_TILES: u32 = 256u;
+
+fn attend_backward(wg: vec3<u32>, invocation: Invocation) {
+    let lane = invocation.lane;
     let vectors = select(HEAD_VEC, params.head_vec, ROLLED);
     let first = wg.x * WG_SIZE * ROWS;
     let row0 = first + lane;
@@ -13,14 +18,15 @@ fn attend_backward(wg: vec3<u32>, lane: u32) {
     var query: array<array<vec4<f32>, HEAD_VEC>, ROWS>;
     var upstream: array<array<vec4<f32>, HEAD_VEC>, ROWS>;
     var acc: array<array<vec4<f32>, HEAD_VEC>, ROWS>;
-    var lse: array<f32, ROWS>;
+    var acc_before: array<array<vec4<f32>, HEAD_VEC>, ROWS>; // of earlier blocks
+    var row_stats: array<RowStats, ROWS>;
     var delta: array<f32, ROWS>;
     for (var r = 0u; r < ROWS; r++) {
         let i = min(row0 + r * WG_SIZE, params.seq_q - 1u);
         let q0 = q_at(b, i, h);
         let at = row_at(b, h, i);
-        lse[r] = stats[at];
-        delta[r] = stats[params.batch * params.heads * params.seq_q + at];
+        row_stats[r] = stats_of(at);
+        delta[r] = delta_of(at);
         for (var d = 0u; d < vectors; d++) {
             query[r][d] = widen4(q[q0 + d]) * params.scale;
             if (UPSTREAM) {
@@ -29,13 +35,16 @@ fn attend_backward(wg: vec3<u32>, lane: u32) {
         }
     }
     let last = min(first + WG_SIZE * ROWS, params.seq_q) - 1u;
-    let keys = mask_keys(first, last);
+    let keys = mask_keys(b, first, last);
     let end = min(keys.y, key_end(b));
+    var stray_keys = NO_STRAYS;
+    var tiles = 0u;
     for (var j0 = keys.x; j0 < end; j0 += WG_SIZE) {
         if (mask_hides(first, last, j0, min(j0 + WG_SIZE, end) - 1u)) {
             continue;
         }
-        let mine = kv_at(b, min(j0 + lane, end - 1u), kv_head);
+        let own = min(j0 + lane, end - 1u);
+        let mine = kv_at(b, own, kv_head);
         var k_tile: array<vec4<f32>, HEAD_VEC>; // of the invocation's own key of the tile
         var ds: array<array<f32, WG_SIZE>, ROWS>; // scores first
         var dp: array<array<f32, WG_SIZE>, ROWS>;
@@ -65,12 +74,13 @@ fn attend_backward(wg: vec3<u32>, lane: u32) {
             for (var t = 0u; t < WG_SIZE; t++) {
                 let j = min(j0 + t, end - 1u);
                 let bias = mask_bias(b, h, i, j);
-                let log_p = ds[r][t] + bias - lse[r];
+                let log_p = log_probability(ds[r][t] + bias, row_stats[r]);
                 let upon_p = dp[r][t] + map_grad(b, h, i, j, log_p) - delta[r];
-                let seen = bias > MASKED && lse[r] > MASKED && j0 + t < end;
+                let seen = bias > MASKED && !is_empty(row_stats[r]) && j0 + t < end;
                 ds[r][t] = select(0.0, exp(log_p) * upon_p, seen) * params.scale;
             }
         }
+        var met = false;
         for (var d = 0u; d < vectors; d++) {
             var k_d: vec4<f32>;
             if (ROLLED) {
@@ -78,6 +88,8 @@ fn attend_backward(wg: vec3<u32>, lane: u32) {
             } else {
                 k_d = k_tile[d];
             }
+            met = met || any(strays(k_d));
+            k_d = without_strays(k_d);
             var sum: array<vec4<f32>, ROWS>;
             for (var t = 0u; t < WG_SIZE; t++) {
                 let key = subgroupShuffle(k_d, t);
@@ -89,13 +101,27 @@ fn attend_backward(wg: vec3<u32>, lane: u32) {
                 acc[r][d] += sum[r];
             }
         }
+        if (met) {
+            stray_keys = vec2<u32>(min(stray_keys.x, own), max(stray_keys.y, own + 1u));
+        }
+        tiles++;
+        if (LONG && tiles % BLOCK_TILES == 0u) {
+            for (var r = 0u; r < ROWS; r++) {
+                for (var d = 0u; d < vectors; d++) {
+                    acc_before[r][d] += acc[r][d];
+                    acc[r][d] = vec4<f32>();
+                }
+            }
+        }
     }
+    let met_keys = vec2<u32>(subgroupMin(stray_keys.x), subgroupMax(stray_keys.y));
     for (var r = 0u; r < ROWS; r++) {
         let row = row0 + r * WG_SIZE;
         if (row < params.seq_q) {
             let q0 = q_at(b, row, h);
             for (var d = 0u; d < vectors; d++) {
-                dq[q0 + d] = narrow4(acc[r][d]);
+                let result = acc_before[r][d] + acc[r][d];
+                dq[q0 + d] = narrow4(result + seen_strays(b, h, row, kv_head, d, met_keys));
             }
         }
     }

@@ -4,7 +4,7 @@ fn operand(which: u32, place: Place, row: u32, d: u32) -> vec4<f32> {
     if (which < 2u) {
         let at = query_at(place, row) + d;
         if (which == 0u) {
-            return widen4(q[at]);
+            return widen4(q[at]) * params.scale;
         }
         return widen4(d_o[at]);
     }
@@ -15,7 +15,8 @@ fn operand(which: u32, place: Place, row: u32, d: u32) -> vec4<f32> {
     return widen4(v[at]);
 }
 
-fn attend_backward(wg: vec3<u32>, lane: u32) {
+fn attend_backward(wg: vec3<u32>, invocation: Invocation) {
+    let lane = invocation.lane;
     let x = lane % SIDE;
     let y = lane / SIDE;
     let group = params.heads / params.kv_heads;
@@ -23,16 +24,19 @@ fn attend_backward(wg: vec3<u32>, lane: u32) {
     let rows = params.seq_q * group;
     let row0 = wg.x * TILE;
     let last_row = min(row0 + TILE, rows) - 1u;
-    let keys = mask_keys(row0 / group, last_row / group);
+    let keys = mask_keys(place.b, row0 / group, last_row / group);
     let end = min(keys.y, key_end(place.b));
     var acc: array<array<vec4<f32>, COLUMNS>, 4>;
-    var lse: vec4<f32>;
+    var acc_before: array<array<vec4<f32>, COLUMNS>, 4>; // of earlier blocks
+    var row_stats: array<RowStats, 4>;
     var delta: vec4<f32>;
+    var tiles = 0u;
+    expect_no_strays(lane);
     for (var r = 0u; r < 4u; r++) {
         let row = min(row0 + y + r * SIDE, last_row);
         let at = row_at(place.b, place.kv_head * group + row % group, row / group);
-        lse[r] = stats[at];
-        delta[r] = stats[params.batch * params.heads * params.seq_q + at];
+        row_stats[r] = stats_of(at);
+        delta[r] = delta_of(at);
     }
     for (var j0 = keys.x; j0 < end; j0 += TILE) {
         if (mask_hides(row0 / group, last_row / group, j0, min(j0 + TILE, end) - 1u)) {
@@ -61,9 +65,9 @@ fn attend_backward(wg: vec3<u32>, lane: u32) {
             for (var c = 0u; c < 4u; c++) {
                 let j = min(j0 + x + c * SIDE, end - 1u);
                 let bias = mask_bias(place.b, h, i, j);
-                let log_p = ds[r][c] * params.scale + bias - lse[r];
+                let log_p = log_probability(ds[r][c] + bias, row_stats[r]);
                 let upon_p = dp[r][c] + map_grad(place.b, h, i, j, log_p) - delta[r];
-                let seen = bias > MASKED && lse[r] > MASKED && j0 + x + c * SIDE < end;
+                let seen = bias > MASKED && !is_empty(row_stats[r]) && j0 + x + c * SIDE < end;
                 ds[r][c] = select(0.0, exp(log_p) * upon_p, seen) * params.scale;
             }
         }
@@ -74,15 +78,22 @@ fn attend_backward(wg: vec3<u32>, lane: u32) {
             workgroupBarrier();
             multiply_rows(&acc, x, y);
         }
+        tiles++;
+        if (LONG && tiles % BLOCK_TILES == 0u) {
+            close_block(&acc_before, &acc);
+        }
     }
+    let met = met_strays();
     for (var r = 0u; r < 4u; r++) {
         let row = row0 + y + r * SIDE;
         if (row < rows) {
+            let h = place.kv_head * group + row % group;
             let q0 = query_at(place, row);
             for (var n = 0u; n < COLUMNS; n++) {
                 let d = x + n * SIDE;
                 if (d < HEAD_VEC) {
-                    dq[q0 + d] = narrow4(acc[r][n]);
+                    let result = acc_before[r][n] + acc[r][n];
+                    dq[q0 + d] = narrow4(result + seen_strays(place.b, h, row / group, place.kv_head, d, met));
                 }
             }
         }

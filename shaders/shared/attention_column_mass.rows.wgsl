@@ -1,15 +1,16 @@
 // One invocation owns ROWS keys and passes over the chosen rows of every chosen head, a tile of WG_SIZE at a time, which
 // the invocations read between them and hand round, as in the forward.
-fn receive(wg: vec3<u32>, lane: u32) {
+fn receive(wg: vec3<u32>, invocation: Invocation) {
+    let lane = invocation.lane;
     let first = wg.x * WG_SIZE * ROWS;
     let last = min(first + WG_SIZE * ROWS, params.seq_kv) - 1u;
     let column0 = first + lane;
     let b = wg.y;
     let end = key_end(b);
-    let rows = givers(first, last);
+    let rows = givers(b, first, last);
     var received: array<Received, ROWS>;
     for (var r = 0u; r < ROWS; r++) {
-        received[r] = NOTHING;
+        received[r] = nothing();
     }
     for (var h = 0u; h < params.heads; h++) {
         if (tables[params.heads_at + h] == 0.0) {
@@ -39,12 +40,24 @@ fn receive(wg: vec3<u32>, lane: u32) {
                     }
                 }
             }
-            for (var t = 0u; t < WG_SIZE; t++) {
-                if (i0 + t <= last_row) {
-                    for (var r = 0u; r < ROWS; r++) {
-                        let j = min(column0 + r * WG_SIZE, params.seq_kv - 1u);
-                        received[r] = receive_from(received[r], b, h, i0 + t, j, score[r][t], j < end);
+            for (var r = 0u; r < ROWS; r++) {
+                let j = min(column0 + r * WG_SIZE, params.seq_kv - 1u);
+                var sum = 0.0;
+                for (var t = 0u; t < WG_SIZE; t++) {
+                    let i = min(i0 + t, last_row);
+                    let weight = weight_of(h, i);
+                    let chosen = i0 + t <= last_row && weight != 0.0;
+                    let entry = entry_of(b, h, i, j, score[r][t], j < end);
+                    if (MASS_MAX) {
+                        if (chosen) {
+                            received[r] = with_entry(received[r], entry, h * params.seq_q + i);
+                        }
+                    } else {
+                        sum += select(0.0, weight * entry, chosen);
                     }
+                }
+                if (!MASS_MAX) {
+                    received[r] = with_sum(received[r], sum);
                 }
             }
         }

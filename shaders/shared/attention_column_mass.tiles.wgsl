@@ -2,7 +2,7 @@
 // head together, TILE at a time.
 fn operand(which: u32, place: Place, row: u32, d: u32) -> vec4<f32> {
     if (which == 0u) {
-        return widen4(k[kv_at(place.b, row, place.kv_head) + d]);
+        return widen4(k[kv_at(place.b, row, place.kv_head) + d]) * params.scale;
     }
     return widen4(q[query_at(place, row) + d]);
 }
@@ -16,7 +16,8 @@ fn any_head(place: Place) -> bool {
     return false;
 }
 
-fn receive(wg: vec3<u32>, lane: u32) {
+fn receive(wg: vec3<u32>, invocation: Invocation) {
+    let lane = invocation.lane;
     let x = lane % SIDE;
     let y = lane / SIDE;
     let group = params.heads / params.kv_heads;
@@ -24,10 +25,10 @@ fn receive(wg: vec3<u32>, lane: u32) {
     let first = wg.x * TILE;
     let last = min(first + TILE, params.seq_kv) - 1u;
     let end = key_end(b);
-    let rows = givers(first, last) * group;
+    let rows = givers(b, first, last) * group;
     var received: array<Received, 4>;
     for (var r = 0u; r < 4u; r++) {
-        received[r] = NOTHING;
+        received[r] = nothing();
     }
     for (var kv_head = 0u; kv_head < params.kv_heads; kv_head++) {
         let place = Place(b, kv_head, group);
@@ -47,41 +48,59 @@ fn receive(wg: vec3<u32>, lane: u32) {
                 workgroupBarrier();
                 multiply_sides(&score, x, y);
             }
+            var sums = vec4<f32>();
             for (var c = 0u; c < 4u; c++) {
                 let row = row0 + x + c * SIDE;
-                if (row <= last_row) {
-                    let h = kv_head * group + row % group;
-                    for (var r = 0u; r < 4u; r++) {
-                        let j = min(first + y + r * SIDE, last);
-                        let s = score[r][c] * params.scale;
-                        received[r] = receive_from(received[r], b, h, row / group, j, s, j < end);
+                let i = min(row, last_row) / group;
+                let h = kv_head * group + min(row, last_row) % group;
+                let weight = weight_of(h, i);
+                let chosen = row <= last_row && weight != 0.0;
+                for (var r = 0u; r < 4u; r++) {
+                    let j = min(first + y + r * SIDE, last);
+                    let entry = entry_of(b, h, i, j, score[r][c], j < end);
+                    if (MASS_MAX) {
+                        if (chosen) {
+                            received[r] = with_entry(received[r], entry, h * params.seq_q + i);
+                        }
+                    } else {
+                        sums[r] += select(0.0, weight * entry, chosen);
                     }
+                }
+            }
+            if (!MASS_MAX) {
+                for (var r = 0u; r < 4u; r++) {
+                    received[r] = with_sum(received[r], sums[r]);
                 }
             }
         }
     }
     // What the invocations of a row of the tile received, together.
-    var part: vec4<f32>;
-    for (var r = 0u; r < 4u; r++) {
-        part[r] = received[r].mass;
-    }
     workgroupBarrier();
     if (MASS_MAX) {
+        var part: vec4<f32>;
+        for (var r = 0u; r < 4u; r++) {
+            part[r] = received[r].mass;
+        }
         // An index is below 2^24, which an f32 holds exactly.
         var index: vec4<f32>;
         let largest = row_max(part, x, y);
         for (var r = 0u; r < 4u; r++) {
-            index[r] = select(f32(NOTHING.largest), f32(received[r].largest), part[r] == largest[r]);
+            index[r] = select(f32(NOBODY), f32(received[r].largest), part[r] == largest[r]);
         }
         workgroupBarrier();
         index = -row_max(-index, x, y);
         for (var r = 0u; r < 4u; r++) {
-            received[r] = Received(largest[r], select(u32(index[r]), NOTHING.largest, index[r] > 16777216.0));
+            received[r].mass = largest[r];
+            received[r].largest = select(u32(index[r]), NOBODY, index[r] > 16777216.0);
         }
     } else {
+        var part: vec4<f32>;
+        for (var r = 0u; r < 4u; r++) {
+            part[r] = sum_of(received[r].sum);
+        }
         part = row_sum(part, x, y);
         for (var r = 0u; r < 4u; r++) {
-            received[r].mass = part[r];
+            received[r].sum = Cascade(part[r], 0.0, 0.0, 0u);
         }
     }
     for (var r = 0u; r < 4u; r++) {

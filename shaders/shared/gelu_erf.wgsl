@@ -20,11 +20,12 @@ fn gelu_gate(x: Pack) -> Pack {
 }
 
 fn gelu_value(x: Pack) -> Pack {
-    // Beyond 20 the gate is 0 or 1 to the last bit, and the square of a large value may overflow.
-    return x * gelu_gate(clamp(x, Pack(-20.0), Pack(20.0)));
+    // Beyond 20 the gate is 0 or 1 to the last bit, and the square of a large value may overflow; below -20 the value is 0,
+    // however far.
+    return at_least(x, -20.0) * gelu_gate(between(x, -20.0, 20.0));
 }
 
 fn gelu_slope(x: Pack) -> Pack {
-    let v = clamp(x, Pack(-20.0), Pack(20.0));
+    let v = between(x, -20.0, 20.0);
     return gelu_gate(v) + v * 0.39894228040143268 * exp(-0.5 * v * v);
 }

@@ -4,22 +4,32 @@ const SHARERS: u32 = WG_SIZE / TILE_PACKS;
 
 var<workgroup> sums: array<Pack, ROWS * WG_SIZE>; // (ROWS, TILE_PACKS, SHARERS)
 
-fn multiply(wg: vec3<u32>, lane: u32) {
+fn multiply(wg: vec3<u32>, invocation: Invocation) {
+    let lane = invocation.lane;
     // Neighbouring invocations read neighbouring weights.
     let sharer = select(lane / TILE_PACKS, lane % SHARERS, ALONG_INPUTS);
     let own = select(lane % TILE_PACKS, lane / SHARERS, ALONG_INPUTS);
     let pack0 = wg.x * TILE_PACKS;
     let row0 = wg.y * ROWS;
     var acc: array<Pack, ROWS>;
-    let range = inputs_of_part();
+    var acc_before: array<Pack, ROWS>; // of earlier blocks
+    let range = inputs_of_part(wg.z);
+    var packs = 0u;
     for (var i = range.x + sharer; i < range.y; i += SHARERS) {
         let block = weight_block(weight_tile(i, pack0 + own, lane), 0u);
         for (var r = 0u; r < ROWS; r++) {
             acc[r] += product(widen(x[x_at(min(row0 + r, params.m - 1u), i)]), block);
         }
+        packs++;
+        if (BLOCK > 0u && packs % max(BLOCK, 1u) == 0u) {
+            for (var r = 0u; r < ROWS; r++) {
+                acc_before[r] += acc[r];
+                acc[r] = Pack();
+            }
+        }
     }
     for (var r = 0u; r < ROWS; r++) {
-        sums[r * WG_SIZE + own * SHARERS + sharer] = acc[r];
+        sums[r * WG_SIZE + own * SHARERS + sharer] = acc_before[r] + acc[r];
     }
     workgroupBarrier();
     for (var at = lane; at < ROWS * TILE_PACKS; at += WG_SIZE) {
@@ -30,7 +40,7 @@ fn multiply(wg: vec3<u32>, lane: u32) {
             total += sums[at * SHARERS + s];
         }
         if (row < params.m && pack < params.n / PACK) {
-            store(row, pack, total);
+            store(wg.z, row, pack, total);
         }
     }
 }

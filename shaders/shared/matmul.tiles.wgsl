@@ -8,21 +8,22 @@ const PARTS: u32 = 2u;
 var<workgroup> left: array<vec4<f32>, PARTS * TILE_M>; // (PARTS, TILE_M)
 var<workgroup> right: array<vec4<f32>, PARTS * PACK * TILE_N>; // (PARTS, PACK, TILE_N): vectors of a block
 
-fn multiply(wg: vec3<u32>, lane: u32) {
-    let inputs = params.k / PACK;
+fn multiply(wg: vec3<u32>, invocation: Invocation) {
+    let lane = invocation.lane;
     let outputs = params.n / PACK;
     let column = lane % SIDE;
     let y = lane / SIDE;
     let row0 = wg.y * TILE_M;
     let pack0 = wg.x * TILE_N;
     var acc: array<array<Pack, TILE_PACKS>, ROWS>;
-    let range = inputs_of_part();
+    var acc_before: array<array<Pack, TILE_PACKS>, ROWS>; // of earlier blocks
+    let range = inputs_of_part(wg.z);
     for (var i = range.x; i < range.y; i += PARTS) {
         workgroupBarrier();
+        // Past the inner size both factors are zero: zero times what lies there might be none.
         for (var at = lane; at < PARTS * TILE_M; at += WG_SIZE) {
             let d = at % PARTS;
             let row = min(row0 + at / PARTS, params.m - 1u);
-            // Past the inner size one factor is zero and the other anything finite.
             var value = Pack();
             if (i + d < range.y) {
                 value = widen(x[x_at(row, i + d)]);
@@ -31,8 +32,10 @@ fn multiply(wg: vec3<u32>, lane: u32) {
         }
         for (var at = lane; at < PARTS * PACK * TILE_N; at += WG_SIZE) {
             let place = weight_order(at); // part, vector of the tile
-            let from_part = min(i + place.x, inputs - 1u);
-            let value = widen_weight4(w[weight_at(from_part, pack0, place.y)]);
+            var value = vec4<f32>();
+            if (i + place.x < range.y) {
+                value = widen_weight4(w[weight_at(i + place.x, pack0, place.y)]);
+            }
             right[(place.x * PACK + place.y % PACK) * TILE_N + place.y / PACK] = value;
         }
         workgroupBarrier();
@@ -49,13 +52,21 @@ fn multiply(wg: vec3<u32>, lane: u32) {
                 }
             }
         }
+        if (BLOCK > 0u && (i + PARTS - range.x) % max(BLOCK, 1u) == 0u) {
+            for (var r = 0u; r < ROWS; r++) {
+                for (var c = 0u; c < TILE_PACKS; c++) {
+                    acc_before[r][c] += acc[r][c];
+                    acc[r][c] = Pack();
+                }
+            }
+        }
     }
     for (var r = 0u; r < ROWS; r++) {
         for (var c = 0u; c < TILE_PACKS; c++) {
             let row = row0 + y + r * SIDE;
             let pack = pack0 + column + c * SIDE;
             if (row < params.m && pack < outputs) {
-                store(row, pack, acc[r][c]);
+                store(wg.z, row, pack, acc_before[r][c] + acc[r][c]);
             }
         }
     }

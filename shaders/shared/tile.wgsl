@@ -6,11 +6,16 @@ const TILE: u32 = 4u * SIDE;
 const PARTS: u32 = 4u;
 // Vectors of a result's row that an invocation owns: x, x + SIDE, …
 const COLUMNS: u32 = (HEAD_VEC + SIDE - 1u) / SIDE;
+// Tiles of which one sum is taken, where there are many, LONG.
+const BLOCK_TILES: u32 = 16u;
 
 // Left and right operand of a product of rows by rows, (2, PARTS, TILE); or SIDE whole rows of one operand.
 var<workgroup> stage: array<vec4<f32>, max(2u * PARTS * TILE, SIDE * HEAD_VEC)>;
 // Four rows' numbers of every invocation.
 var<workgroup> shared_rows: array<vec4<f32>, SIDE * SIDE>;
+// Rows among which strays were met.
+var<workgroup> stray_first: atomic<u32>;
+var<workgroup> stray_end: atomic<u32>;
 
 // Vectors d0 to d0 + PARTS of TILE rows from `first`; rows after `last` repeat it.
 fn stage_side(which: u32, side: u32, place: Place, first: u32, last: u32, d0: u32, lane: u32) {
@@ -25,11 +30,31 @@ fn stage_side(which: u32, side: u32, place: Place, first: u32, last: u32, d0: u3
     }
 }
 
-// SIDE whole rows from `first`; rows after `last` repeat it.
+// Before anything is staged by `stage_rows`, with a barrier between.
+fn expect_no_strays(lane: u32) {
+    if (lane == 0u) {
+        atomicStore(&stray_first, NO_STRAYS.x);
+        atomicStore(&stray_end, NO_STRAYS.y);
+    }
+}
+
+// SIDE whole rows from `first`, strays taken for 0; rows after `last` repeat it.
 fn stage_rows(which: u32, place: Place, first: u32, last: u32, lane: u32) {
     for (var n = lane; n < SIDE * HEAD_VEC; n += WG_SIZE) {
-        stage[n] = operand(which, place, min(first + n / HEAD_VEC, last), n % HEAD_VEC);
+        let row = min(first + n / HEAD_VEC, last);
+        let value = operand(which, place, row, n % HEAD_VEC);
+        stage[n] = without_strays(value);
+        if (any(strays(value))) {
+            atomicMin(&stray_first, row);
+            atomicMax(&stray_end, row + 1u);
+        }
     }
+}
+
+// Rows among which strays were met, for all invocations.
+fn met_strays() -> vec2<u32> {
+    workgroupBarrier();
+    return vec2<u32>(atomicLoad(&stray_first), atomicLoad(&stray_end));
 }
 
 // result[r][c] += left row · right row over the staged vectors.
@@ -56,6 +81,19 @@ fn multiply_rows(result: ptr<function, array<array<vec4<f32>, COLUMNS>, 4>>, x: 
             for (var r = 0u; r < 4u; r++) {
                 (*result)[r][n] += weight[r] * value;
             }
+        }
+    }
+}
+
+// before += result, which begins anew.
+fn close_block(
+    before: ptr<function, array<array<vec4<f32>, COLUMNS>, 4>>,
+    result: ptr<function, array<array<vec4<f32>, COLUMNS>, 4>>,
+) {
+    for (var r = 0u; r < 4u; r++) {
+        for (var n = 0u; n < COLUMNS; n++) {
+            (*before)[r][n] += (*result)[r][n];
+            (*result)[r][n] = vec4<f32>();
         }
     }
 }

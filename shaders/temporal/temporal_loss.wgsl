@@ -15,6 +15,8 @@ const EPS_VARIANCE: f32 = 1e-6;
 const EPS_SIGNAL: f32 = 1e-8;
 const TERMS: u32 = 6u;
 
+alias Term = f32;
+
 struct Params {
     groups: u32,
     frames: u32,
@@ -91,27 +93,29 @@ struct Pearson {
 fn pearson(base: u32) -> Pearson {
     let first = base + params.first;
     let n = f32(params.count);
-    var mean_signal = 0.0;
+    var signals: Cascade;
     // Taken from the first value, so that the mean of a constant mask is that constant exactly.
-    var mean_shift = 0.0;
+    var shifts: Cascade;
     for (var row = first; row < first + params.count; row++) {
-        mean_signal += signal[row] / n;
-        mean_shift += (masks[row] - masks[first]) / n;
+        signals = with_term(signals, signal[row] / n);
+        shifts = with_term(shifts, (masks[row] - masks[first]) / n);
     }
-    let mean_mask = masks[first] + mean_shift;
-    var covariance = 0.0;
-    var variance_signal = 0.0;
-    var variance_mask = 0.0;
+    let mean_signal = sum_of(signals);
+    let mean_mask = masks[first] + sum_of(shifts);
+    var covariance: Cascade;
+    var variance_signal: Cascade;
+    var variance_mask: Cascade;
     for (var row = first; row < first + params.count; row++) {
         let a = signal[row] - mean_signal;
         let m = masks[row] - mean_mask;
-        covariance += a * m / n;
-        variance_signal += a * a / n;
-        variance_mask += m * m / n;
+        covariance = with_term(covariance, a * m / n);
+        variance_signal = with_term(variance_signal, a * a / n);
+        variance_mask = with_term(variance_mask, m * m / n);
     }
-    let sigma_signal = sqrt(variance_signal + EPS_VARIANCE);
-    let sigma_mask = sqrt(variance_mask + EPS_VARIANCE);
-    return Pearson(covariance / (sigma_signal * sigma_mask), mean_signal, mean_mask, sigma_signal, sigma_mask);
+    let sigma_signal = sqrt(sum_of(variance_signal) + EPS_VARIANCE);
+    let sigma_mask = sqrt(sum_of(variance_mask) + EPS_VARIANCE);
+    let r = sum_of(covariance) / (sigma_signal * sigma_mask);
+    return Pearson(r, mean_signal, mean_mask, sigma_signal, sigma_mask);
 }
 
 fn in_correlation(row: u32, base: u32) -> bool {
@@ -166,16 +170,17 @@ fn flatness_of(base: u32) -> Flatness {
     }
     let first = base + params.first;
     let n = f32(params.count);
-    var mean = 0.0;
+    var means: Cascade;
     for (var row = first; row < first + params.count; row++) {
-        mean += mean_at(row) / n;
+        means = with_term(means, mean_at(row) / n);
     }
-    var value = 0.0;
+    let mean = sum_of(means);
+    var value: Cascade;
     for (var row = first; row < first + params.count; row++) {
         let deviation = (mean_at(row) - mean) / (mean + EPS_SIGNAL);
-        value += deviation * deviation / n;
+        value = with_term(value, deviation * deviation / n);
     }
-    return Flatness(value, mean, params.flatness);
+    return Flatness(sum_of(value), mean, params.flatness);
 }
 
 // ∂(w_f flatness) / ∂s at a frame.
@@ -211,25 +216,25 @@ fn temporal_loss(
         c = pearson(base);
     }
 
-    var on_sum = 0.0;
-    var off_sum = 0.0;
-    var on_entropy = 0.0;
+    var on_sum: Cascade;
+    var off_sum: Cascade;
+    var on_entropy: Cascade;
     var on = 0.0;
     var off = 0.0;
     for (var row = base; row < end; row++) {
         if (is_on(row)) {
             on += 1.0;
-            on_sum += sums[row];
-            on_entropy += entropies[row];
+            on_sum = with_term(on_sum, sums[row]);
+            on_entropy = with_term(on_entropy, entropies[row]);
         } else if (is_off(row)) {
             off += 1.0;
-            off_sum += sums[row];
+            off_sum = with_term(off_sum, sums[row]);
         }
     }
-    let positive = side_of(on_sum, on);
-    let negative = side_of(off_sum, off);
+    let positive = side_of(sum_of(on_sum), on);
+    let negative = side_of(sum_of(off_sum), off);
     let on_divisor = max(divisor(on), 1.0);
-    let entropy = on_entropy / on_divisor;
+    let entropy = sum_of(on_entropy) / on_divisor;
     let flatness = flatness_of(base);
 
     let at = group * TERMS;
@@ -242,13 +247,15 @@ fn temporal_loss(
         + params.entropy * entropy + params.flatness * flatness.value;
 
     // Through the range: a lower minimum or a higher maximum moves every frame's signal.
-    var slopes = 0.0;
-    var weighted = 0.0;
+    var slope_sum: Cascade;
+    var weighted_sum: Cascade;
     for (var row = base; row < end; row++) {
         let slope = correlation_slope(row, base, c);
-        slopes += slope;
-        weighted += slope * signal[row];
+        slope_sum = with_term(slope_sum, slope);
+        weighted_sum = with_term(weighted_sum, slope * signal[row]);
     }
+    let slopes = sum_of(slope_sum);
+    let weighted = sum_of(weighted_sum);
     for (var row = base; row < end; row++) {
         var by_mean = correlation_slope(row, base, c) / width + flatness_slope(row, base, flatness);
         if (sums[row] == range.high) {

@@ -3,6 +3,8 @@
 //
 // One workgroup reduces one frame of one group.
 const EPS: f32 = 1e-10;
+// Elements of which an invocation takes one sum: many that are alike, added one by one, lose the same digit each time.
+const BLOCK: u32 = 128u;
 
 struct Params {
     rows: u32, // groups × frames
@@ -26,18 +28,28 @@ fn temporal_signal(
     let tokens = select(0u, params.tokens, row < params.rows);
 
     var sum = 0.0;
-    for (var i = lid.x; i < tokens; i += WG_SIZE) {
-        sum += map[first + i];
+    for (var start = lid.x; start < tokens; start += WG_SIZE * BLOCK) {
+        var block = 0.0;
+        for (var i = start; i < min(start + WG_SIZE * BLOCK, tokens); i += WG_SIZE) {
+            block += map[first + i];
+        }
+        sum += block;
     }
     sum = reduce_sum(sum, lid.x);
 
     var entropy = 0.0;
     var slope = 0.0;
-    for (var i = lid.x; i < tokens; i += WG_SIZE) {
-        let p = map[first + i] / (sum + EPS);
-        let log_p = log(p + EPS);
-        entropy -= p * log_p;
-        slope += p * (log_p + p / (p + EPS));
+    for (var start = lid.x; start < tokens; start += WG_SIZE * BLOCK) {
+        var entropy_block = 0.0;
+        var slope_block = 0.0;
+        for (var i = start; i < min(start + WG_SIZE * BLOCK, tokens); i += WG_SIZE) {
+            let p = map[first + i] / (sum + EPS);
+            let log_p = log(p + EPS);
+            entropy_block -= p * log_p;
+            slope_block += p * (log_p + p / (p + EPS));
+        }
+        entropy += entropy_block;
+        slope += slope_block;
     }
     entropy = reduce_sum(entropy, lid.x);
     slope = reduce_sum(slope, lid.x);

@@ -14,6 +14,8 @@ struct Params {
 @group(0) @binding(3) var<storage, read> weight: array<f32>; // (terms)
 @group(0) @binding(4) var<storage, read_write> y: array<ElemPack>; // (rows_out, cols)
 
+alias Term = Pack;
+
 @compute @workgroup_size(WG_SIZE)
 fn sum_rows(
     @builtin(workgroup_id) wg: vec3<u32>,
@@ -24,11 +26,11 @@ fn sum_rows(
     if (i < params.rows_out * params.packs) {
         let out = i / params.packs;
         let last = min(start[out + 1u], params.terms);
-        var sum = Pack(0.0);
+        var sum: Cascade;
         for (var e = start[out]; e < last; e++) {
             let source = min(row[e], params.rows_in - 1u);
-            sum += weight[e] * widen(x[source * params.packs + i % params.packs]);
+            sum = with_term(sum, weight[e] * widen(x[source * params.packs + i % params.packs]));
         }
-        y[i] = narrow(sum);
+        y[i] = narrow(sum_of(sum));
     }
 }

@@ -62,9 +62,8 @@ impl Tape {
             None => attention(problem, q.tensor(), k.tensor(), v.tensor(), tables)?,
         };
         let asked = problem.readout;
-        let lse = out.lse()?;
         if fresh && let Some(map) = columns {
-            attention_columns(problem, q.tensor(), k.tensor(), &lse, tables, map.tensor())?;
+            attention_columns(problem, q.tensor(), k.tensor(), &out.stats, tables, map.tensor())?;
         }
         if let Mode::Keep(kept) = &mut self.mode {
             kept.push_back(KeptAttention { o: out.o.clone(), stats: out.stats.clone() });
@@ -77,7 +76,7 @@ impl Tape {
             .map(|map| self.var(map.tensor().clone(), wants || (self.recording() && map.requires_grad())));
         let entropy = if asked.entropy { Some(self.var(out.entropy()?, wants)) } else { None };
         let mass = match asked.mass {
-            Some(_) => Some(attention_column_mass(problem, q.tensor(), k.tensor(), &lse, tables)?),
+            Some(_) => Some(attention_column_mass(problem, q.tensor(), k.tensor(), &out.stats, tables)?),
             None => None,
         };
         let mass = mass.map(|m| self.var(m, wants));

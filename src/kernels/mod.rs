@@ -18,8 +18,12 @@ pub mod token;
 pub mod trial;
 
 pub use contract::{
-    Cut, Element, Gradient, GradientLoss, Kernel, Launch, LinearLoss, Loss, Slot, Tolerance, Variant, Work, elems,
+    Cut, Element, Gradient, GradientLoss, Kernel, Launch, LinearLoss, Loss, Slot, Tolerance, Variant, Work,
+    elems,
 };
 /// The generator that [`Kernel::inputs`] draws from.
 pub use rand_pcg::Pcg64;
+/// Sums of many terms, for kernels of several families.
+pub(crate) const CASCADE: crate::shader::Source = crate::wgsl!("shared/cascade.wgsl");
+
 pub use run::{composed, grid, lanes, run, run_composed, run_variant};

@@ -258,9 +258,13 @@ mod tests {
 
     #[test]
     fn cuts_cover_every_workgroup_once_within_the_limit() {
-        for (workgroups, cuts, most) in
-            [([7, 1, 1], 3, 100), ([1, 70, 3], 5, 8), ([20, 9, 6], 1, 4), ([0, 4, 1], 2, 9), ([3, 1, 1], 99, 2)]
-        {
+        for (workgroups, cuts, most) in [
+            ([7, 1, 1], 3, 100),
+            ([1, 70, 3], 5, 8),
+            ([20, 9, 6], 1, 4),
+            ([0, 4, 1], 2, 9),
+            ([3, 1, 1], 99, 2),
+        ] {
             for axis in 0..3 {
                 let steps = cut_steps(workgroups, axis, cuts, most);
                 let mut found = Vec::new();

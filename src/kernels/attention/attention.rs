@@ -1,17 +1,22 @@
 //! `o = softmax(scale · q kᵀ + mask) v`, with the log-sum-exp of each row and, where asked, its entropy.
 //!
 //! Shapes: `q`, `o` `(batch, seq_q, heads, head_dim)`; `k`, `v` `(batch, seq_kv, kv_heads, head_dim)`; `stats`
-//! `(1 or 2, batch, heads, seq_q)` f32: lse in nats, entropy in nats. Memory written: `o` and `stats`, nothing of
-//! size `seq_q × seq_kv`. A row that sees no key gives `o = 0`, entropy 0 and the lowest finite lse.
+//! `(2 or 3, batch, heads, seq_q)` f32: a row's largest score, `ln Σ exp(score − largest)`, and its entropy in nats. The first
+//! two, whose sum is the log-sum-exp, stay apart so that probabilities are right however large scores are. Memory written:
+//! `o` and `stats`, nothing of size `seq_q × seq_kv`. A row that sees no key gives `o = 0`, entropy 0, and for its largest
+//! score the lowest finite number; what it or a key that it does not see holds, NaN and infinities too, does not matter.
+//!
+//! Errors of results: scores are rounded to f32, so probabilities to `exp(±ε)` of themselves with `ε` about `10⁻⁷ Σ|q k|`; they
+//! are at most 1, and sum to 1 within that. Sums lose below 1e-5 however many keys there are.
 //!
 //! Few queries over many keys leave most of a GPU idle: there the keys are cut into `parts`, each with results of its
-//! own, `o` `(parts, batch, seq_q, heads, head_dim)` and `stats` `(1 or 2, parts, batch, heads, seq_q)`, which
+//! own, `o` `(parts, batch, seq_q, heads, head_dim)` and `stats` `(2 or 3, parts, batch, heads, seq_q)`, which
 //! `attention_join` makes one.
 //!
-//! Source: Milakov & Gimelshein 2018 (running softmax); entropy as `lse − Σ p · score`.
+//! Source: Milakov & Gimelshein 2018 (running softmax); entropy as `log total − Σ p · (score − largest)`.
 
 use super::cases;
-use super::problem::{AttentionProblem, AttentionShape};
+use super::problem::{AttentionProblem, AttentionShape, STRAY};
 use super::reference;
 use super::tiling::{Matrices, Tiling};
 use crate::gpu::Caps;
@@ -34,6 +39,7 @@ const TILING: Tiling = Tiling {
     few: Some(wgsl!("shared/attention.few.wgsl")),
     held: Some(wgsl!("shared/attention.held.wgsl")),
     own_keys: false,
+    sums_long: true,
 };
 
 /// The forward kernel of a problem.
@@ -84,10 +90,10 @@ impl Kernel for Attention {
         let AttentionShape { batch, heads, seq_q, head_dim, .. } = self.problem.shape;
         let elements = [batch, heads, seq_q, head_dim].iter().try_fold(self.parts, |n, &d| n.checked_mul(d));
         let addressed = elements.is_some_and(|n| (1..u32::MAX as usize).contains(&n));
-        if !addressed || batch.saturating_mul(self.parts) > 65_535 {
+        if !addressed {
             return Err(Error::problem(
                 Self::STEM,
-                format!("{self}: at least one part; of all parts at most 65535 sequences and 2^32 elements"),
+                format!("{self}: at least one part; of all parts below 2^32 elements"),
             ));
         }
         Ok(())
@@ -107,7 +113,7 @@ impl Kernel for Attention {
     }
 
     fn variants(&self, caps: &Caps) -> Vec<Variant> {
-        self.problem.tiled(caps, &TILING, &["ENTROPY"], &[])
+        self.problem.tiled(caps, &TILING, &["ENTROPY"], &[STRAY])
     }
 
     fn launch(&self, _caps: &Caps, variant: &Variant) -> Launch {

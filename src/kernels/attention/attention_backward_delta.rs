@@ -1,4 +1,4 @@
-//! `delta[b, h, i] = Σ_j p · dp = Σ_d do · o + Σ_j p · map_grad`, written beside a copy of the lse.
+//! `delta[b, h, i] = Σ_j p · dp = Σ_d do · o + Σ_j p · map_grad`, written beside a copy of the row's largest score and log total.
 //!
 //! `map_grads` packs the gradients of the reductions: columns `(batch, groups, seq_q)`, entropy
 //! `(batch, heads, seq_q)`, mass `(batch, seq_kv)` (for a maximum followed by the index the forward gave). The entropy
@@ -10,7 +10,7 @@ use super::cases;
 use super::problem::{AttentionProblem, MAP_GRAD, MAP_GRAD_USES};
 use super::reference::{self, Upstream};
 use crate::gpu::{Access, Caps};
-use crate::kernels::{Gradient, Kernel, Launch, Slot, Tolerance, Variant, Work, run};
+use crate::kernels::{CASCADE, Gradient, Kernel, Launch, Slot, Tolerance, Variant, Work, run};
 use crate::shader::Source;
 use crate::tensor::Array;
 use crate::{Dtype, Result, Tensor, wgsl};
@@ -48,12 +48,12 @@ impl Kernel for AttentionBackwardDelta {
             p.slot_stats("forward_stats", p.planes()),
             p.slot_tables(),
             p.slot_map_grads(),
-            Slot { access: Access::Write, ..p.slot_stats("stats", 2) },
+            Slot { access: Access::Write, ..p.slot_stats("stats", 3) },
         ]
     }
 
     fn variants(&self, caps: &Caps) -> Vec<Variant> {
-        self.0.variants(caps, &MAP_GRAD_USES, &[MAP_GRAD])
+        self.0.variants(caps, &MAP_GRAD_USES, &[MAP_GRAD, CASCADE])
     }
 
     fn launch(&self, _caps: &Caps, variant: &Variant) -> Launch {
@@ -75,8 +75,11 @@ impl Kernel for AttentionBackwardDelta {
             for at in 0..plane {
                 let (b, h, i) = (at / (s.heads * s.seq_q), at / s.seq_q % s.heads, at % s.seq_q);
                 let from = ((b * s.seq_q + i) * s.heads + h) * s.head_dim;
-                stats.data[plane + at] +=
-                    (0..s.head_dim).map(|d| o.data[from + d] * d_o.data[from + d]).sum::<f64>();
+                // A row that sees nothing has no share, whatever the gradient of its output holds.
+                if stats.data[at] > f64::from(f32::MIN) || stats.data[plane + at] != 0.0 {
+                    stats.data[2 * plane + at] +=
+                        (0..s.head_dim).map(|d| o.data[from + d] * d_o.data[from + d]).sum::<f64>();
+                }
             }
         }
         vec![stats]
@@ -111,7 +114,7 @@ impl Kernel for AttentionBackwardDelta {
     }
 }
 
-/// lse and delta of each row, `(2, batch, heads, seq_q)`. `forward` and `stats` are what the forward returned;
+/// Largest score, log total and delta of each row, `(3, batch, heads, seq_q)`. `forward` and `stats` are what the forward returned;
 /// where the problem has no upstream gradient of the output, `d_o` and `o` may be any tensors of their shape.
 pub fn attention_backward_delta(
     problem: &AttentionProblem,
@@ -124,7 +127,7 @@ pub fn attention_backward_delta(
     map_grads: &Tensor,
 ) -> Result<Tensor> {
     let s = &problem.shape;
-    let out = Tensor::empty(q.context(), [2, s.batch, s.heads, s.seq_q], Dtype::F32)?;
+    let out = Tensor::empty(q.context(), [3, s.batch, s.heads, s.seq_q], Dtype::F32)?;
     run(
         q.context(),
         &AttentionBackwardDelta(problem.clone()),

@@ -4,7 +4,7 @@
 //! invocation owns a key, so the result does not depend on the order of workgroups.
 
 use super::cases;
-use super::problem::{AttentionProblem, MAP_GRAD, MAP_GRAD_USES};
+use super::problem::{AttentionProblem, MAP_GRAD, MAP_GRAD_USES, ROW_STATS, STRAY};
 use super::reference::{self, Upstream};
 use super::tiling::{Matrices, Tiling};
 use crate::gpu::Caps;
@@ -29,6 +29,7 @@ const TILING: Tiling = Tiling {
     few: None,
     held: Some(wgsl!("shared/attention_backward_dkv.held.wgsl")),
     own_keys: true,
+    sums_long: true,
 };
 
 /// Gradient of attention by its keys and values.
@@ -58,7 +59,7 @@ impl Kernel for AttentionBackwardDkv {
             p.slot_kv("k"),
             p.slot_kv("v"),
             p.slot_q("d_o"),
-            p.slot_stats("stats", 2),
+            p.slot_stats("stats", 3),
             p.slot_tables(),
             p.slot_map_grads(),
             Slot::write("dkv", [2, p.shape.batch, p.shape.seq_kv, p.shape.kv_heads, p.shape.head_dim]),
@@ -66,7 +67,7 @@ impl Kernel for AttentionBackwardDkv {
     }
 
     fn variants(&self, caps: &Caps) -> Vec<Variant> {
-        self.0.tiled(caps, &TILING, &MAP_GRAD_USES, &[MAP_GRAD])
+        self.0.tiled(caps, &TILING, &MAP_GRAD_USES, &[MAP_GRAD, STRAY, ROW_STATS])
     }
 
     fn launch(&self, _caps: &Caps, variant: &Variant) -> Launch {

@@ -1,10 +1,10 @@
 //! `dq = scale · Σ_j ds k`, `ds = p · (dp − delta)`, `dp = do · v + map_grad`.
 //!
 //! Alone it is the whole backward of cross-attention to a fixed text: keys and values need no gradient there.
-//! Shapes: as in `attention`; `stats (2, batch, heads, seq_q)` f32 from `attention_backward_delta`; `dq` like `q`.
+//! Shapes: as in `attention`; `stats (3, batch, heads, seq_q)` f32 from `attention_backward_delta`; `dq` like `q`.
 
 use super::cases;
-use super::problem::{AttentionProblem, MAP_GRAD, MAP_GRAD_USES};
+use super::problem::{AttentionProblem, MAP_GRAD, MAP_GRAD_USES, ROW_STATS, STRAY};
 use super::reference::{self, Upstream};
 use super::tiling::{Matrices, Tiling};
 use crate::gpu::{Access, Caps};
@@ -29,6 +29,7 @@ const TILING: Tiling = Tiling {
     few: None,
     held: Some(wgsl!("shared/attention_backward_dq.held.wgsl")),
     own_keys: false,
+    sums_long: true,
 };
 
 /// Gradient of attention by its queries.
@@ -58,7 +59,7 @@ impl Kernel for AttentionBackwardDq {
             p.slot_kv("k"),
             p.slot_kv("v"),
             p.slot_q("d_o"),
-            p.slot_stats("stats", 2),
+            p.slot_stats("stats", 3),
             p.slot_tables(),
             p.slot_map_grads(),
             Slot { access: Access::Write, ..p.slot_q("dq") },
@@ -66,7 +67,7 @@ impl Kernel for AttentionBackwardDq {
     }
 
     fn variants(&self, caps: &Caps) -> Vec<Variant> {
-        self.0.tiled(caps, &TILING, &MAP_GRAD_USES, &[MAP_GRAD])
+        self.0.tiled(caps, &TILING, &MAP_GRAD_USES, &[MAP_GRAD, STRAY, ROW_STATS])
     }
 
     fn launch(&self, _caps: &Caps, variant: &Variant) -> Launch {

@@ -7,11 +7,12 @@
 //! rows and heads).
 
 use super::cases;
-use super::problem::{AttentionProblem, Mass, Readout};
+use super::output::softmax_stats;
+use super::problem::{AttentionProblem, Mass, Readout, STRAY};
 use super::reference;
 use super::tiling::Tiling;
 use crate::gpu::Caps;
-use crate::kernels::{Gradient, Kernel, Launch, Slot, Tolerance, Variant, Work, run};
+use crate::kernels::{CASCADE, Gradient, Kernel, Launch, Slot, Tolerance, Variant, Work, run};
 use crate::shader::Source;
 use crate::tensor::Array;
 use crate::{Dtype, Result, Tensor, wgsl};
@@ -29,6 +30,7 @@ const TILING: Tiling = Tiling {
     few: None,
     held: None,
     own_keys: true,
+    sums_long: false,
 };
 
 /// How much attention each key receives.
@@ -62,14 +64,14 @@ impl Kernel for AttentionColumnMass {
         vec![
             p.slot_q("q"),
             p.slot_kv("k"),
-            Slot::read("lse", [s.batch, s.heads, s.seq_q]).f32(),
+            p.slot_stats("stats", 2),
             p.slot_tables(),
             Slot::write("mass", [planes, s.batch, s.seq_kv]).f32(),
         ]
     }
 
     fn variants(&self, caps: &Caps) -> Vec<Variant> {
-        self.0.tiled(caps, &TILING, &["MASS_MAX"], &[])
+        self.0.tiled(caps, &TILING, &["MASS_MAX"], &[STRAY, CASCADE])
     }
 
     fn launch(&self, _caps: &Caps, variant: &Variant) -> Launch {
@@ -78,16 +80,16 @@ impl Kernel for AttentionColumnMass {
     }
 
     fn reference(&self, inputs: &[Array]) -> Vec<Array> {
-        let [q, k, _lse, tables] = inputs else { return Vec::new() };
+        let [q, k, _stats, tables] = inputs else { return Vec::new() };
         vec![reference::forward(&self.0, q, k, k, tables).mass]
     }
 
     fn inputs(&self, rng: &mut Pcg64) -> Vec<Array> {
         let i = cases::inputs_for(&self.0, rng);
         let s = &self.0.shape;
-        let lse = reference::forward(&self.0, &i.q, &i.k, &i.v, &i.tables).stats;
-        let lse = Array::from_fn([s.batch, s.heads, s.seq_q], |at| lse.data[at]);
-        vec![i.q, i.k, lse, i.tables]
+        let stats = reference::forward(&self.0, &i.q, &i.k, &i.v, &i.tables).stats;
+        let stats = Array::from_fn([2, s.batch, s.heads, s.seq_q], |at| stats.data[at]);
+        vec![i.q, i.k, stats, i.tables]
     }
 
     fn tolerance(&self, _elem: Dtype) -> Vec<Tolerance> {
@@ -120,16 +122,17 @@ impl Kernel for AttentionColumnMass {
     }
 }
 
-/// Mass of each key, `(1, batch, seq_kv)`, or `(2, batch, seq_kv)` for a maximum with its index.
+/// Mass of each key, `(1, batch, seq_kv)`, or `(2, batch, seq_kv)` for a maximum with its index; `stats` is what the forward
+/// returned.
 pub fn attention_column_mass(
     problem: &AttentionProblem,
     q: &Tensor,
     k: &Tensor,
-    lse: &Tensor,
+    stats: &Tensor,
     tables: &Tensor,
 ) -> Result<Tensor> {
     let planes = if problem.readout.mass == Some(Mass::Max) { 2 } else { 1 };
     let mass = Tensor::empty(q.context(), [planes, problem.shape.batch, problem.shape.seq_kv], Dtype::F32)?;
-    run(q.context(), &AttentionColumnMass(problem.clone()), &[q, k, lse, tables, &mass])?;
+    run(q.context(), &AttentionColumnMass(problem.clone()), &[q, k, &softmax_stats(stats)?, tables, &mass])?;
     Ok(mass)
 }

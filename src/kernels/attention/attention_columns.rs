@@ -1,12 +1,13 @@
-//! `map[b, g, i] += column_factor · Σ_h Σ_j weight[g, j] · p[b, h, i, j]` with `p = exp(score − lse)`.
+//! `map[b, g, i] += column_factor · Σ_h Σ_j weight[g, j] · p[b, h, i, j]` with `p = exp(score − largest − log total)`.
 //!
-//! Shapes: `q (batch, seq_q, heads, head_dim)`, `k (batch, seq_kv, kv_heads, head_dim)`, `lse (batch, heads, seq_q)` f32,
+//! Shapes: `q (batch, seq_q, heads, head_dim)`, `k (batch, seq_kv, kv_heads, head_dim)`, `stats (2, batch, heads, seq_q)` f32,
 //! `map (batch, groups, seq_q)` f32, added to, so that layers accumulate. Only keys of some group cost anything:
 //! `O(seq_q · heads · head_dim · selected keys)`.
 //!
 //! Source: TempoControl eq. 2 (temporal attention signal) before its spatial reduction.
 
 use super::cases;
+use super::output::softmax_stats;
 use super::problem::{AttentionProblem, Readout};
 use super::reference;
 use crate::gpu::Caps;
@@ -48,7 +49,7 @@ impl Kernel for AttentionColumns {
         vec![
             p.slot_q("q"),
             p.slot_kv("k"),
-            Slot::read("lse", [s.batch, s.heads, s.seq_q]).f32(),
+            p.slot_stats("stats", 2),
             p.slot_tables(),
             Slot::update("map", [s.batch, p.readout.columns, s.seq_q]).f32(),
         ]
@@ -64,7 +65,7 @@ impl Kernel for AttentionColumns {
     }
 
     fn reference(&self, inputs: &[Array]) -> Vec<Array> {
-        let [q, k, _lse, tables, before] = inputs else { return Vec::new() };
+        let [q, k, _stats, tables, before] = inputs else { return Vec::new() };
         let p = &self.0;
         let s = &p.shape;
         let mut map = before.clone();
@@ -73,7 +74,8 @@ impl Kernel for AttentionColumns {
             for g in 0..p.readout.columns {
                 let at = (b * p.readout.columns + g) * s.seq_q + i;
                 let weight = |j: usize| tables.data[columns_at + g * s.seq_kv + j];
-                let sum: f64 = row.p.iter().enumerate().map(|(j, p)| p * weight(j)).sum();
+                let chosen = row.p.iter().enumerate().filter(|(j, _)| weight(*j) != 0.0);
+                let sum: f64 = chosen.map(|(j, p)| p * weight(j)).sum();
                 map.data[at] += f64::from(p.column_factor) * sum;
             }
         });
@@ -83,10 +85,10 @@ impl Kernel for AttentionColumns {
     fn inputs(&self, rng: &mut Pcg64) -> Vec<Array> {
         let i = cases::inputs_for(&self.0, rng);
         let s = &self.0.shape;
-        let lse = reference::forward(&self.0, &i.q, &i.k, &i.v, &i.tables).stats;
-        let lse = Array::from_fn([s.batch, s.heads, s.seq_q], |at| lse.data[at]);
+        let stats = reference::forward(&self.0, &i.q, &i.k, &i.v, &i.tables).stats;
+        let stats = Array::from_fn([2, s.batch, s.heads, s.seq_q], |at| stats.data[at]);
         let map = crate::kernels::inputs::tame(rng, [s.batch, self.0.readout.columns, s.seq_q], 0.1);
-        vec![i.q, i.k, lse, i.tables, map]
+        vec![i.q, i.k, stats, i.tables, map]
     }
 
     fn tolerance(&self, _elem: Dtype) -> Vec<Tolerance> {
@@ -121,14 +123,14 @@ impl Kernel for AttentionColumns {
     }
 }
 
-/// Adds the columns of this layer to `map (batch, groups, seq_q)`.
+/// Adds the columns of this layer to `map (batch, groups, seq_q)`; `stats` is what the forward returned.
 pub fn attention_columns(
     problem: &AttentionProblem,
     q: &Tensor,
     k: &Tensor,
-    lse: &Tensor,
+    stats: &Tensor,
     tables: &Tensor,
     map: &Tensor,
 ) -> Result<()> {
-    run(q.context(), &AttentionColumns(problem.clone()), &[q, k, lse, tables, map])
+    run(q.context(), &AttentionColumns(problem.clone()), &[q, k, &softmax_stats(stats)?, tables, map])
 }

@@ -1,7 +1,7 @@
 //! Attention over all keys from attention over parts of them that one dispatch left side by side.
 //!
-//! Shapes: `o_parts` `(parts, batch, seq_q, heads, head_dim)`, `stats_parts` `(1 or 2, parts, batch, heads, seq_q)` f32, lse
-//! and entropy in nats; `o` and `stats` the same without `parts`. `attention_merge` is for results in buffers of their own.
+//! Shapes: `o_parts` `(parts, batch, seq_q, heads, head_dim)`, `stats_parts` `(2 or 3, parts, batch, heads, seq_q)` f32 as
+//! `attention` leaves them; `o` and `stats` the same without `parts`. `attention_merge` is for results in buffers of their own.
 //!
 //! Source: Dao et al. 2023 (flash decoding), from Milakov & Gimelshein 2018.
 
@@ -145,7 +145,7 @@ pub fn attention_join(o: &Tensor, stats: &Tensor) -> Result<AttentionOutput> {
     let (&[parts, batch, seq_q, heads, head_dim], &[planes, ..]) = (o.dims(), stats.dims()) else {
         return Err(Error::problem(AttentionJoin::STEM, format!("o {} is not results of parts", o.shape())));
     };
-    let output = OutputShape { batch, heads, seq_q, head_dim, entropy: planes == 2 };
+    let output = OutputShape { batch, heads, seq_q, head_dim, entropy: planes == 3 };
     let kernel = AttentionJoin { parts, output };
     kernel.check()?;
     let [of_o, of_stats] = output.dims();

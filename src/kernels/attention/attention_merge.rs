@@ -1,7 +1,7 @@
 //! Attention over two sets of keys from attention over each, as if one softmax had passed over both.
 //!
-//! Shapes: both `o` and the result `(batch, seq_q, heads, head_dim)`; `stats` `(1 or 2, batch, heads, seq_q)` f32, lse and
-//! entropy in nats. For keys that lie in several buffers (a ring of past frames and a condition), and for a few queries
+//! Shapes: both `o` and the result `(batch, seq_q, heads, head_dim)`; `stats` `(2 or 3, batch, heads, seq_q)` f32 as
+//! `attention` leaves them. For keys that lie in several buffers (a ring of past frames and a condition), and for a few queries
 //! over many keys, which are more parallel in parts. The backward needs nothing new: with the merged `o` and `stats`,
 //! `attention_backward_delta`, `_dq` and `_dkv` of each part give its share of the gradient.
 //!
@@ -107,20 +107,28 @@ impl Kernel for AttentionMerge {
 /// # Errors
 /// [`Error::Shape`] where a part differs in shape from the first, [`Error::Problem`] where there is none.
 pub fn attention_merge(parts: &[AttentionOutput]) -> Result<AttentionOutput> {
-    let [first, rest @ ..] = parts else {
+    let [first, ..] = parts else {
         return Err(Error::problem(AttentionMerge::STEM, "there is nothing to merge"));
     };
     let (&[batch, seq_q, heads, head_dim], &[planes, ..]) = (first.o.dims(), first.stats.dims()) else {
         return Err(Error::problem(AttentionMerge::STEM, format!("o {} is not a result", first.o.shape())));
     };
-    let kernel = AttentionMerge(OutputShape { batch, heads, seq_q, head_dim, entropy: planes == 2 });
+    let kernel = AttentionMerge(OutputShape { batch, heads, seq_q, head_dim, entropy: planes == 3 });
     let context = first.o.context();
-    let mut merged = first.clone();
-    for part in rest {
+    let both = |a: &AttentionOutput, b: &AttentionOutput| {
         let o = Tensor::empty(context, first.o.shape().clone(), first.o.dtype())?;
         let stats = Tensor::empty(context, first.stats.shape().clone(), Dtype::F32)?;
-        run(context, &kernel, &[&merged.o, &merged.stats, &part.o, &part.stats, &o, &stats])?;
-        merged = AttentionOutput { o, stats };
+        run(context, &kernel, &[&a.o, &a.stats, &b.o, &b.stats, &o, &stats])?;
+        Ok(AttentionOutput { o, stats })
+    };
+    // Neighbours, then neighbouring pairs: a result is rounded as often as the number of parts has digits.
+    let mut parts = parts.to_vec();
+    while parts.len() > 1 {
+        let pair = |pair: &[AttentionOutput]| match pair {
+            [a, b] => both(a, b),
+            alone => alone.first().cloned().ok_or_else(|| Error::problem(AttentionMerge::STEM, "no part")),
+        };
+        parts = parts.chunks(2).map(pair).collect::<Result<_>>()?;
     }
-    Ok(merged)
+    parts.pop().ok_or_else(|| Error::problem(AttentionMerge::STEM, "there is nothing to merge"))
 }

@@ -184,9 +184,10 @@ fn tables_for(p: &AttentionProblem, rng: &mut Pcg64) -> Array {
     let AttentionShape { batch, heads, seq_q, seq_kv, .. } = p.shape;
     let [lengths, mask, blocks, columns, rows, head_weights, end] = p.layout();
     let mut t = inputs::tame(rng, [p.tables_len()], 1.0);
-    for (b, length) in t.data[lengths..mask].iter_mut().enumerate() {
+    for (b, halves) in t.data[lengths..mask].chunks_exact_mut(2).enumerate() {
         // The last sequence of a batch sees nothing.
-        *length = if b + 1 == batch { 0.0 } else { rng.random_range(1..=seq_kv) as f64 };
+        let length = if b + 1 == batch { 0 } else { rng.random_range(1..=seq_kv) };
+        (halves[0], halves[1]) = ((length >> 16) as f64, (length & 0xffff) as f64);
     }
     if let Mask::Temporal { .. } = p.mask {
         for (at, bias) in t.data[mask..blocks].iter_mut().enumerate() {

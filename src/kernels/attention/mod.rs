@@ -29,4 +29,6 @@ pub use attention_join::{AttentionJoin, attention_join};
 pub use attention_merge::{AttentionMerge, attention_merge};
 pub use output::{AttentionOutput, OutputShape};
 pub use parts::attention;
-pub use problem::{AttentionProblem, AttentionShape, MASKED, Mask, Mass, Readout, Tables, relative_bias};
+pub use problem::{
+    AttentionProblem, AttentionShape, MASKED, Mask, Mass, Positions, Readout, Tables, relative_bias,
+};

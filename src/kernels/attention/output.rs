@@ -1,34 +1,48 @@
 //! Results of the forward, and of parts that become one.
 
-use super::problem::{AttentionProblem, CUT, MASKED};
+use super::problem::{AttentionProblem, CUT, SOFTMAX_ROW};
+use super::reference::largest_of;
 use crate::gpu::Caps;
+use crate::kernels::elementwise::weighted_sum;
 use crate::kernels::{Variant, elems, inputs, lanes};
+use crate::shader::Source;
 use crate::tensor::Array;
-use crate::{Dtype, Error, Result, Tensor};
+use crate::{Dtype, Error, Result, Tensor, wgsl};
 use rand_pcg::Pcg64;
 use std::fmt;
+
+/// A row's attention over several sets of keys from its attention over each.
+const JOIN: Source = wgsl!("shared/join.wgsl");
 
 /// What the forward returns.
 #[derive(Debug, Clone)]
 pub struct AttentionOutput {
     /// `(batch, seq_q, heads, head_dim)`
     pub o: Tensor,
-    /// `(1 or 2, batch, heads, seq_q)` f32: lse, then entropy where asked.
+    /// `(2 or 3, batch, heads, seq_q)` f32: a row's largest score, `ln Σ exp(score − largest)`, then its entropy where asked.
     pub stats: Tensor,
 }
 
 impl AttentionOutput {
-    /// Log-sum-exp of each row `(batch, heads, seq_q)`, nats.
-    pub fn lse(&self) -> Result<Tensor> {
+    fn plane(&self, n: usize) -> Result<Tensor> {
         let dims = self.stats.dims().get(1..).unwrap_or_default().to_vec();
-        self.stats.narrow(0, 1)?.reshape(dims)
+        self.stats.narrow(n, 1)?.reshape(dims)
+    }
+
+    /// Log-sum-exp of each row `(batch, heads, seq_q)`, nats; the lowest finite number where nothing is seen.
+    pub fn lse(&self) -> Result<Tensor> {
+        weighted_sum(&[(&self.plane(0)?, 1.0), (&self.plane(1)?, 1.0)])
     }
 
     /// Entropy of each row `(batch, heads, seq_q)`, nats; an error when it was not asked for.
     pub fn entropy(&self) -> Result<Tensor> {
-        let dims = self.stats.dims().get(1..).unwrap_or_default().to_vec();
-        self.stats.narrow(1, 1)?.to_owned_copy()?.reshape(dims)
+        self.plane(2)?.to_owned_copy()
     }
+}
+
+/// Of the forward's statistics, what probabilities are computed from.
+pub(super) fn softmax_stats(stats: &Tensor) -> Result<Tensor> {
+    if stats.dims().first() == Some(&2) { Ok(stats.clone()) } else { stats.narrow(0, 2) }
 }
 
 /// Sizes of the forward's results.
@@ -64,7 +78,7 @@ impl OutputShape {
     /// Shapes of `o` and `stats`.
     pub(super) fn dims(&self) -> [Vec<usize>; 2] {
         let Self { batch, heads, seq_q, head_dim, entropy } = *self;
-        [vec![batch, seq_q, heads, head_dim], vec![1 + usize::from(entropy), batch, heads, seq_q]]
+        [vec![batch, seq_q, heads, head_dim], vec![2 + usize::from(entropy), batch, heads, seq_q]]
     }
 
     /// Rows of all heads.
@@ -76,7 +90,7 @@ impl OutputShape {
         let Self { batch, heads, seq_q, head_dim, .. } = *self;
         let elements = [heads, seq_q, head_dim, parts].iter().try_fold(batch, |n, &d| n.checked_mul(d));
         let sizes_fit = elements.is_some_and(|n| (1..u32::MAX as usize).contains(&n));
-        if !sizes_fit || heads > 65_535 || batch > 65_535 {
+        if !sizes_fit {
             return Err(Error::problem(
                 kernel,
                 format!("{self}, {parts} parts: every size is at least 1, all together below 2^32"),
@@ -92,7 +106,11 @@ impl OutputShape {
     }
 
     pub(super) fn variants(&self, caps: &Caps) -> Vec<Variant> {
-        let plain = |elem| Variant::new(elem, lanes(caps)).with("HEAD_DIM", self.head_dim).module(CUT);
+        let modules = [CUT, SOFTMAX_ROW, JOIN];
+        let plain = |elem| {
+            let variant = Variant::new(elem, lanes(caps)).with("HEAD_DIM", self.head_dim);
+            modules.into_iter().fold(variant, Variant::module)
+        };
         elems(caps, 4).into_iter().map(|elem| plain(elem).flag("ENTROPY", self.entropy)).collect()
     }
 
@@ -102,14 +120,19 @@ impl OutputShape {
         [items.div_ceil(variant.number("WG_SIZE").max(1)), self.heads as u32, self.batch as u32]
     }
 
-    /// Results of one part: rows that see nothing of it, every `hidden`-th; lse and entropy of a few nats.
+    /// Results of one part: rows that see nothing of it, every `hidden`-th, whose result is anything; largest scores, log
+    /// totals and entropies of a few nats.
     pub(super) fn inputs(&self, hidden: usize, rng: &mut Pcg64) -> [Array; 2] {
         let [o, stats] = self.dims();
         let stats = inputs::tame(rng, stats, 2.0);
-        let lowest = |at: usize| at < self.plane() && at.is_multiple_of(hidden);
-        let stats = Array::from_fn(stats.shape.clone(), |at| match lowest(at) {
-            true => f64::from(f32::MIN),
-            false => Dtype::F32.round(stats.data[at].abs()),
+        let plane = self.plane();
+        let stats = Array::from_fn(stats.shape.clone(), |at| {
+            match (at / plane, (at % plane).is_multiple_of(hidden)) {
+                (0, true) => f64::from(f32::MIN),
+                (_, true) => 0.0,
+                (0, false) => Dtype::F32.round(stats.data[at]),
+                (_, false) => Dtype::F32.round(stats.data[at].abs()),
+            }
         });
         [inputs::tame(rng, o, 1.0), stats]
     }
@@ -121,22 +144,26 @@ impl OutputShape {
         let [mut o, mut stats] = self.dims().map(Array::zeros);
         for at in 0..plane {
             let (b, h, i) = (at / (heads * seq_q), at / seq_q % heads, at % seq_q);
-            let lses = || parts.iter().map(|[_, stats]| stats[at]);
-            if lses().all(|lse| lse <= MASKED) {
+            let seen = |stats: &[f64]| !(stats[at] <= f64::from(f32::MIN) && stats[plane + at] == 0.0);
+            let sets: Vec<_> = parts.iter().filter(|[_, stats]| seen(stats)).collect();
+            if sets.is_empty() {
                 stats.data[at] = f64::from(f32::MIN);
                 continue;
             }
-            let lse = lses().map(f64::exp).sum::<f64>().ln();
-            stats.data[at] = lse;
+            let largest = largest_of(sets.iter().map(|[_, stats]| stats[at]));
+            let log_share = |stats: &[f64]| stats[at] - largest + stats[plane + at];
+            let log_total = sets.iter().map(|[_, stats]| log_share(stats).exp()).sum::<f64>().ln();
+            (stats.data[at], stats.data[plane + at]) = (largest, log_total);
             let from = ((b * seq_q + i) * heads + h) * head_dim;
-            let mut mean = 0.0;
-            for [of_part, stats] in parts.iter().filter(|[_, stats]| stats[at] > MASKED) {
-                let weight = (stats[at] - lse).exp();
+            let mut entropy = 0.0;
+            for [of_part, stats] in sets {
+                let log_weight = log_share(stats) - log_total;
+                let weight = log_weight.exp();
                 (from..from + head_dim).for_each(|d| o.data[d] += weight * of_part[d]);
-                mean += stats.get(plane + at).map_or(0.0, |entropy| weight * (stats[at] - entropy));
+                entropy += stats.get(2 * plane + at).map_or(0.0, |e| weight * (e - log_weight));
             }
             if self.entropy {
-                stats.data[plane + at] = lse - mean;
+                stats.data[2 * plane + at] = entropy;
             }
         }
         vec![o, stats]

@@ -32,9 +32,9 @@ pub enum Mask {
     /// All of them.
     #[default]
     None,
-    /// Those up to its own position; the last query is aligned with the last key.
+    /// Those up to its own position; see [`AttentionProblem::positions`].
     Causal,
-    /// `left` before and `right` after its own position, aligned likewise.
+    /// `left` before and `right` after its own position.
     Window {
         /// Keys before.
         left: usize,
@@ -48,6 +48,15 @@ pub enum Mask {
     },
     /// A table `(heads, seq_q + seq_kv - 1)` of biases by head and distance `key - query` (T5).
     Relative,
+}
+
+/// Where queries and keys stand, for masks that compare positions.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+pub struct Positions {
+    /// Position of the first query.
+    pub first_query: usize,
+    /// Position of the first key.
+    pub first_key: usize,
 }
 
 /// How column mass is reduced over the chosen rows and heads.
@@ -81,6 +90,10 @@ pub struct AttentionProblem {
     pub mask: Mask,
     /// Each sequence has its own number of keys, in `tables`.
     pub key_lengths: bool,
+    /// Where queries and keys stand, for [`Mask::Causal`] and [`Mask::Window`]: a cache whose capacity is not its length, or
+    /// a part of a sequence. Without it the last query stands at the last key of its own sequence, by the key lengths where
+    /// there are some.
+    pub positions: Option<Positions>,
     /// Reductions.
     pub readout: Readout,
     /// Factor on accumulated columns: `1 / (heads · layers)` for a mean over both.
@@ -95,6 +108,9 @@ impl fmt::Display for AttentionProblem {
         write!(f, "b={batch},h={heads}/{kv_heads},q={seq_q},kv={seq_kv},d={head_dim},mask={:?}", self.mask)?;
         if self.key_lengths {
             write!(f, ",key_lengths")?;
+        }
+        if let Some(Positions { first_query, first_key }) = self.positions {
+            write!(f, ",from={first_query}/{first_key}")?;
         }
         if self.readout.columns > 0 {
             write!(f, ",columns={}", self.readout.columns)?;
@@ -129,9 +145,11 @@ struct Params {
     columns_at: u32,
     rows_at: u32,
     heads_at: u32,
-    left: u32,
-    right: u32,
+    left: i32,
+    right: i32,
     tokens_per_frame: u32,
+    shift: i32,
+    aligned: u32,
     column_factor: f32,
     grad_entropy_at: u32,
     grad_mass_at: u32,
@@ -140,12 +158,21 @@ struct Params {
     first_workgroup: [u32; 3],
 }
 
+/// Positions and windows beyond this are all the same to a sequence, and four of them fit an i32.
+const FAR: usize = 1 << 29;
+
 /// Keys whose visibility a temporal mask's table sums up in one number; `BLOCK` of the mask's module.
 const BLOCK: usize = 16;
 
 /// Constants that the gradient into the map depends on.
 pub(super) const MAP_GRAD_USES: [&str; 5] = ["GROUPS", "ENTROPY", "MASS_MEAN", "MASS_MAX", "UPSTREAM"];
 const SHARED: Source = wgsl!("shared/attention.shared.wgsl");
+/// How probabilities come from scores.
+pub(super) const SOFTMAX_ROW: Source = wgsl!("shared/softmax_row.wgsl");
+/// What rows do not see must not matter.
+pub(super) const STRAY: Source = wgsl!("shared/stray.wgsl");
+/// The statistics of a row for the backward.
+pub(super) const ROW_STATS: Source = wgsl!("shared/row_stats.wgsl");
 /// Which workgroup of the whole one of a cut is.
 pub(super) const CUT: Source = wgsl!("shared/cut.wgsl");
 /// Gradients into the map; only backward kernels take it.
@@ -161,6 +188,7 @@ impl AttentionProblem {
             scale,
             mask: Mask::None,
             key_lengths: false,
+            positions: None,
             readout: Readout::default(),
             column_factor,
             upstream: true,
@@ -188,11 +216,22 @@ impl AttentionProblem {
         if !fits(seq_q, heads) || !fits(seq_kv, kv_heads) {
             return refuse(format!("{self}: tensors of 2^32 elements and more are not addressed"));
         }
-        if heads > 65_535 || batch > 65_535 {
-            return refuse(format!("{self}: at most 65535 heads and sequences in one call"));
-        }
         if let Mask::Temporal { tokens_per_frame: 0 } = self.mask {
             return refuse("a temporal mask needs tokens_per_frame of at least 1".into());
+        }
+        let compares = matches!(self.mask, Mask::Causal | Mask::Window { .. });
+        if compares && seq_q.saturating_add(seq_kv) >= FAR {
+            return refuse(format!(
+                "{seq_q} queries and {seq_kv} keys: below {FAR} together under a mask by position"
+            ));
+        }
+        if self.positions.is_some() && !compares {
+            return refuse(format!("{self}: positions are for causal masks and windows"));
+        }
+        for (name, factor) in [("scale", self.scale), ("column_factor", self.column_factor)] {
+            if !factor.is_finite() {
+                return refuse(format!("{name} is {factor}; it is finite"));
+            }
         }
         if self.readout.columns > 64 {
             return refuse(format!("{} token groups: at most 64", self.readout.columns));
@@ -215,7 +254,7 @@ impl AttentionProblem {
     /// Offsets of the parts of `tables`, and its length: key lengths, mask, blocks, columns, rows, heads, end.
     pub(super) fn layout(&self) -> [usize; 7] {
         let AttentionShape { batch, heads, seq_q, seq_kv, .. } = self.shape;
-        let lengths = if self.key_lengths { batch } else { 0 };
+        let lengths = if self.key_lengths { 2 * batch } else { 0 };
         let mask = match self.mask {
             Mask::Temporal { .. } => self.frames() * seq_kv,
             Mask::Relative => heads * (seq_q + seq_kv - 1),
@@ -254,9 +293,9 @@ impl AttentionProblem {
         self.map_grads_offsets()[2].max(1)
     }
 
-    /// Planes of the forward's `stats`: lse, and entropy where asked.
+    /// Planes of the forward's `stats`: largest score, log total, and entropy where asked.
     pub fn planes(&self) -> usize {
-        1 + usize::from(self.readout.entropy)
+        2 + usize::from(self.readout.entropy)
     }
 
     pub(super) fn slot_q(&self, name: &'static str) -> Slot {
@@ -301,6 +340,7 @@ impl AttentionProblem {
                 .flag("MASS_MAX", self.readout.mass == Some(Mass::Max))
                 .flag("UPSTREAM", self.upstream)
                 .module(SHARED)
+                .module(SOFTMAX_ROW)
                 .module(CUT)
                 .module(mask);
             variant.consts.retain(|(name, _)| ["WG_SIZE", "HEAD_DIM"].contains(name) || uses.contains(name));
@@ -325,13 +365,18 @@ impl AttentionProblem {
         let s = &self.shape;
         let [_, mask_at, blocks_at, columns_at, rows_at, heads_at, _] = self.layout();
         let [grad_entropy_at, grad_mass_at, _] = self.map_grads_offsets();
+        let far = |n: usize| n.min(FAR) as i64;
         let (left, right) = match self.mask {
-            // Beyond the sequence more is the same, and i32 stays in range.
-            Mask::Window { left, right } => (left.min(1 << 30), right.min(1 << 30)),
+            Mask::Window { left, right } => (far(left), far(right)),
             _ => (0, 0),
         };
+        // A window reaches as far before the shift as after it, however far the shift itself is beyond the sequence.
+        let true_shift = self.positions.map_or(0, |p| far_apart(p.first_query, p.first_key));
+        let shift = true_shift.clamp(-far(FAR), far(FAR));
+        let [left, right] = [left + shift - true_shift, right + true_shift - shift]
+            .map(|n| n.clamp(-far(FAR), far(FAR)) as i32);
         let tokens_per_frame = match self.mask {
-            Mask::Temporal { tokens_per_frame } => tokens_per_frame,
+            Mask::Temporal { tokens_per_frame } => tokens_per_frame.min(s.seq_q),
             _ => 1,
         };
         let params = Params {
@@ -348,9 +393,11 @@ impl AttentionProblem {
             columns_at: columns_at as u32,
             rows_at: rows_at as u32,
             heads_at: heads_at as u32,
-            left: left as u32,
-            right: right as u32,
+            left,
+            right,
             tokens_per_frame: tokens_per_frame as u32,
+            shift: shift as i32,
+            aligned: u32::from(self.positions.is_none()),
             column_factor: self.column_factor,
             grad_entropy_at: grad_entropy_at as u32,
             grad_mass_at: grad_mass_at as u32,
@@ -369,7 +416,7 @@ impl AttentionProblem {
         let s = &self.shape;
         let keys = match self.mask {
             Mask::Causal => (s.seq_kv as f64 - (s.seq_q as f64 - 1.0) / 2.0).max(1.0),
-            Mask::Window { left, right } => ((left + right + 1) as f64).min(s.seq_kv as f64),
+            Mask::Window { left, right } => (left as f64 + right as f64 + 1.0).min(s.seq_kv as f64),
             _ => s.seq_kv as f64,
         };
         2.0 * (s.batch * s.heads * s.seq_q * s.head_dim) as f64 * keys
@@ -381,6 +428,12 @@ impl AttentionProblem {
         let kv = s.batch * s.seq_kv * s.kv_heads * s.head_dim;
         4.0 * (q_like * q + kv_like * kv) as f64
     }
+}
+
+/// `a − b`, as far as it fits.
+fn far_apart(a: usize, b: usize) -> i64 {
+    let distance = i64::try_from(a.abs_diff(b)).unwrap_or(i64::MAX / 4).min(i64::MAX / 4);
+    if a >= b { distance } else { -distance }
 }
 
 /// For each frame of a temporal mask `(frames, seq_kv)` and each block of keys, 1 where the frame sees some key of it.
@@ -412,38 +465,53 @@ impl Tables<'_> {
     }
 
     /// What [`Self::upload`] uploads, for whoever keeps tensors in a way of their own.
+    ///
+    /// # Errors
+    /// [`Error::Shape`] for a part of another length, [`Error::Input`] for a sequence with more keys than there are, and
+    /// [`Error::NonFinite`] for weights that are not finite and biases that are NaN or +∞.
     pub fn packed(&self, problem: &AttentionProblem) -> Result<Vec<f32>> {
         problem.check("attention")?;
         let at = problem.layout();
-        let lengths: Vec<f32> = self.key_lengths.iter().map(|&n| n as f32).collect();
+        let seq_kv = problem.shape.seq_kv;
+        if let Some((sequence, length)) =
+            self.key_lengths.iter().enumerate().find(|(_, n)| **n as usize > seq_kv)
+        {
+            let reason = format!("sequence {sequence} has {length} keys, there are {seq_kv}");
+            return Err(Error::input("tables.key_lengths", reason));
+        }
+        // An f32 does not hold every length; it does hold both halves of one.
+        let lengths: Vec<f32> =
+            self.key_lengths.iter().flat_map(|&n| [(n >> 16) as f32, (n & 0xffff) as f32]).collect();
         let mask: Vec<f64> = self.mask.iter().map(|&b| b.into()).collect();
         let frames = if problem.frames() > 0 { &mask[..] } else { &[] };
-        let blocks: Vec<f32> = blocks(frames, problem.shape.seq_kv).into_iter().map(|b| b as f32).collect();
+        let blocks: Vec<f32> = blocks(frames, seq_kv).into_iter().map(|b| b as f32).collect();
         let parts = [
-            ("key_lengths", &lengths[..]),
-            ("mask", self.mask),
-            ("blocks", &blocks),
-            ("columns", self.columns),
-            ("rows", self.rows),
-            ("heads", self.heads),
+            ("key_lengths", &lengths[..], 2),
+            ("mask", self.mask, 1),
+            ("blocks", &blocks, 1),
+            ("columns", self.columns, 1),
+            ("rows", self.rows, 1),
+            ("heads", self.heads, 1),
         ];
         let mut all = Vec::with_capacity(problem.tables_len());
-        for (i, (name, part)) in parts.into_iter().enumerate() {
+        for (i, (name, part, each)) in parts.into_iter().enumerate() {
             let expected = at[i + 1] - at[i];
             if part.len() != expected {
                 return Err(Error::Shape {
                     kernel: "attention",
                     tensor: format!("tables.{name}"),
                     axis: "0".into(),
-                    expected,
-                    found: part.len(),
+                    expected: expected / each,
+                    found: part.len() / each,
                 });
             }
-            if let Some(index) = part.iter().position(|v| v.is_nan()) {
+            // −∞ hides a key; nothing else that is not finite means anything.
+            let allowed = |v: f32| v.is_finite() || (name == "mask" && v == f32::NEG_INFINITY);
+            if let Some(index) = part.iter().position(|v| !allowed(*v)) {
                 return Err(Error::NonFinite { what: format!("tables.{name}"), index });
             }
-            // WGSL has no infinities: the largest finite numbers stand for them.
-            all.extend(part.iter().map(|v| v.clamp(f32::MIN, f32::MAX)));
+            // WGSL has no infinities: the lowest finite number stands for it.
+            all.extend(part.iter().map(|v| v.max(f32::MIN)));
         }
         all.resize(problem.tables_len(), 0.0);
         Ok(all)

@@ -1,6 +1,6 @@
 //! The formulas of the family in f64. Maps are computed row by row, as in the kernels; clarity before speed.
 
-use super::problem::{AttentionProblem, AttentionShape, MASKED, Mask, Mass};
+use super::problem::{AttentionProblem, AttentionShape, MASKED, Mask, Mass, Positions};
 use crate::tensor::Array;
 use std::ops::Range;
 
@@ -14,15 +14,20 @@ fn row_scores(
     let AttentionShape { heads, kv_heads, seq_q, seq_kv, head_dim, .. } = p.shape;
     let kv_head = h / (heads / kv_heads);
     let [lengths_at, mask_at, ..] = p.layout();
-    let end = if p.key_lengths { (tables.data[lengths_at + b] as usize).min(seq_kv) } else { seq_kv };
-    let position = (i + seq_kv) as i64 - seq_q as i64;
+    let half = |n: usize| tables.data[lengths_at + 2 * b + n] as usize;
+    let end = if p.key_lengths { ((half(0) << 16) + half(1)).min(seq_kv) } else { seq_kv };
+    // Where query i stands among the keys.
+    let position = match p.positions {
+        None => (i + end) as i128 - seq_q as i128,
+        Some(Positions { first_query, first_key }) => i as i128 + first_query as i128 - first_key as i128,
+    };
     let bias = |j: usize| -> f64 {
-        let away = j as i64 - position;
+        let away = j as i128 - position;
         let hidden = |seen: bool| if seen { 0.0 } else { f64::from(f32::MIN) };
         match p.mask {
             Mask::None => 0.0,
             Mask::Causal => hidden(away <= 0),
-            Mask::Window { left, right } => hidden(away >= -(left as i64) && away <= right as i64),
+            Mask::Window { left, right } => hidden(away >= -(left as i128) && away <= right as i128),
             Mask::Temporal { tokens_per_frame } => tables.data[mask_at + i / tokens_per_frame * seq_kv + j],
             Mask::Relative => tables.data[mask_at + h * (seq_q + seq_kv - 1) + j + seq_q - 1 - i],
         }
@@ -39,31 +44,46 @@ fn row_scores(
     (0..seq_kv).map(score).collect()
 }
 
-/// One row of the map with its log-sum-exp.
+/// One row of the map.
 pub(super) struct Row {
-    pub(super) lse: f64,
+    /// The largest score; [`f32::MIN`] where nothing is seen.
+    pub(super) largest: f64,
+    /// ln Σ exp(score − largest); 0 where nothing is seen.
+    pub(super) log_total: f64,
+    /// 0 where the key is not seen.
     pub(super) p: Vec<f64>,
     /// ln p, 0 where the key is not seen.
     pub(super) log_p: Vec<f64>,
+    pub(super) seen: Vec<bool>,
 }
 
 impl Row {
     pub(super) fn entropy(&self) -> f64 {
-        -self.p.iter().zip(&self.log_p).map(|(p, l)| p * l).sum::<f64>()
+        // What has no probability has no share.
+        -self.p.iter().zip(&self.log_p).map(|(p, l)| if *p == 0.0 { 0.0 } else { p * l }).sum::<f64>()
     }
+}
+
+/// The largest of some numbers; NaN where one of them is.
+pub(super) fn largest_of(values: impl Iterator<Item = f64>) -> f64 {
+    values.fold(
+        f64::NEG_INFINITY,
+        |largest, v| if v.is_nan() || largest.is_nan() { f64::NAN } else { largest.max(v) },
+    )
 }
 
 fn row(p: &AttentionProblem, keys: &Range<usize>, inputs: [&Array; 3], at: (usize, usize, usize)) -> Row {
     let scores = row_scores(p, keys, inputs, at);
-    let largest = scores.iter().flatten().copied().fold(f64::NEG_INFINITY, f64::max);
-    if largest == f64::NEG_INFINITY {
+    let seen: Vec<bool> = scores.iter().map(Option::is_some).collect();
+    if !seen.contains(&true) {
         let zeros = vec![0.0; scores.len()];
-        return Row { lse: f64::from(f32::MIN), p: zeros.clone(), log_p: zeros };
+        return Row { largest: f64::from(f32::MIN), log_total: 0.0, p: zeros.clone(), log_p: zeros, seen };
     }
-    let lse = largest + scores.iter().flatten().map(|s| (s - largest).exp()).sum::<f64>().ln();
-    let log_p: Vec<f64> = scores.iter().map(|s| s.map_or(0.0, |s| s - lse)).collect();
-    let probabilities = scores.iter().map(|s| s.map_or(0.0, |s| (s - lse).exp())).collect();
-    Row { lse, p: probabilities, log_p }
+    let largest = largest_of(scores.iter().flatten().copied());
+    let log_total = scores.iter().flatten().map(|s| (s - largest).exp()).sum::<f64>().ln();
+    let log_p: Vec<f64> = scores.iter().map(|s| s.map_or(0.0, |s| s - largest - log_total)).collect();
+    let p = log_p.iter().zip(&seen).map(|(l, seen)| if *seen { l.exp() } else { 0.0 }).collect();
+    Row { largest, log_total, p, log_p, seen }
 }
 
 /// Calls `f` for every row of the map.
@@ -125,11 +145,15 @@ pub(super) fn forward_of(
         let kv_head = h / (heads / kv_heads);
         for (j, &prob) in row.p.iter().enumerate() {
             let v0 = ((b * seq_kv + j) * kv_heads + kv_head) * head_dim;
-            for d in 0..head_dim {
+            // What is not seen does not matter, whatever it holds.
+            for d in (0..head_dim).filter(|_| row.seen[j]) {
                 o.data[((b * seq_q + i) * heads + h) * head_dim + d] += prob * v.data[v0 + d];
             }
             for g in 0..groups {
                 let weight = tables.data[columns_at + g * seq_kv + j];
+                if weight == 0.0 {
+                    continue;
+                }
                 columns.data[(b * groups + g) * seq_q + i] += f64::from(p.column_factor) * weight * prob;
             }
             let Some(reduce) = p.readout.mass else { continue };
@@ -141,7 +165,7 @@ pub(super) fn forward_of(
             match reduce {
                 Mass::Mean => mass.data[at] += rw * hw * prob,
                 Mass::Max => {
-                    if !any[at] || prob > mass.data[at] {
+                    if !any[at] || prob > mass.data[at] || (prob.is_nan() && !mass.data[at].is_nan()) {
                         mass.data[at] = prob;
                         mass.data[batch * seq_kv + at] = (h * seq_q + i) as f64;
                         any[at] = true;
@@ -150,9 +174,11 @@ pub(super) fn forward_of(
             }
         }
         let at = (b * heads + h) * seq_q + i;
-        stats.data[at] = row.lse;
+        let plane = batch * heads * seq_q;
+        stats.data[at] = row.largest;
+        stats.data[plane + at] = row.log_total;
         if p.readout.entropy {
-            stats.data[batch * heads * seq_q + at] = row.entropy();
+            stats.data[2 * plane + at] = row.entropy();
         }
     });
     Forward { o, stats, columns, mass }
@@ -180,7 +206,7 @@ impl Upstream<'_> {
             loss += product(g, &f.columns.data);
         }
         if p.readout.entropy {
-            loss += product(&g[entropy_at..], &f.stats.data[batch * heads * seq_q..]);
+            loss += product(&g[entropy_at..], &f.stats.data[2 * batch * heads * seq_q..]);
         }
         if p.readout.mass.is_some() {
             loss += product(&g[mass_at..mass_at + batch * seq_kv], &f.mass.data);
@@ -241,7 +267,7 @@ pub(super) fn backward(
     let AttentionShape { batch, heads, kv_heads, seq_q, seq_kv, head_dim } = p.shape;
     let mut dq = Array::zeros(q.shape.clone());
     let mut dkv = Array::zeros([2, batch, seq_kv, kv_heads, head_dim]);
-    let mut stats = Array::zeros([2, batch, heads, seq_q]);
+    let mut stats = Array::zeros([3, batch, heads, seq_q]);
     let plane = k.len();
     rows(p, q, k, tables, |(b, h, i), row| {
         let kv_head = h / (heads / kv_heads);
@@ -254,12 +280,15 @@ pub(super) fn backward(
                 dot + up.map_grad(p, tables, (b, h, i), j, row.log_p[j])
             })
             .collect();
-        let delta: f64 = dp.iter().zip(&row.p).map(|(d, p)| d * p).sum();
-        let at = (b * heads + h) * seq_q + i;
-        stats.data[at] = row.lse;
-        stats.data[batch * heads * seq_q + at] = delta;
-        for (j, dp) in dp.iter().enumerate() {
-            let ds = row.p[j] * (dp - delta) * f64::from(p.scale);
+        // What is not seen does not matter, whatever it holds.
+        let seen = || (0..seq_kv).filter(|&j| row.seen[j]);
+        let delta: f64 = seen().map(|j| dp[j] * row.p[j]).sum();
+        let (at, rows) = ((b * heads + h) * seq_q + i, batch * heads * seq_q);
+        stats.data[at] = row.largest;
+        stats.data[rows + at] = row.log_total;
+        stats.data[2 * rows + at] = delta;
+        for j in seen() {
+            let ds = row.p[j] * (dp[j] - delta) * f64::from(p.scale);
             for d in 0..head_dim {
                 dq.data[q0 + d] += ds * k.data[at_kv(j) + d];
                 dkv.data[at_kv(j) + d] += ds * q.data[q0 + d];

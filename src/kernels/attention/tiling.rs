@@ -6,6 +6,9 @@ use crate::kernels::{Launch, Variant};
 use crate::shader::Source;
 use crate::{Dtype, wgsl};
 
+/// Which invocation runs, and for cooperative matrices in which subgroup.
+const INVOCATION: Source = wgsl!("shared/invocation.wgsl");
+const INVOCATION_IN_SUBGROUP: Source = wgsl!("shared/invocation.subgroups.wgsl");
 const TILE: Source = wgsl!("shared/tile.wgsl");
 const TILE_MATRICES: Source = wgsl!("shared/tile_matrices.wgsl");
 const MATRIX_16: Source = wgsl!("shared/matrix.16.wgsl");
@@ -33,6 +36,8 @@ pub(super) struct Tiling {
     pub(super) held: Option<Source>,
     /// Whether the rows are keys rather than queries.
     pub(super) own_keys: bool,
+    /// Whether results are vectors, of which many sums are kept apart by the constant LONG.
+    pub(super) sums_long: bool,
 }
 
 /// A way by cooperative matrices.
@@ -42,6 +47,10 @@ pub(super) struct Matrices {
     /// Tiles that it stages at a time.
     pub(super) stages: u32,
 }
+
+/// Keys, or rows for what owns keys, beyond which sums are taken of blocks. What a sum over this many loses is below 1e-5,
+/// and results in registers once more cost a GPU some of its occupancy.
+const LONG: usize = 1024;
 
 /// Vectors of a head up to which its loops are better unrolled.
 const NARROW: usize = 16;
@@ -77,7 +86,13 @@ impl AttentionProblem {
         let vectors = (self.shape.head_dim / 4).max(1);
         let software = caps.class == AdapterClass::Software;
         let owned = if how.own_keys { self.shape.seq_kv } else { self.shape.seq_q };
-        let plain = self.variants(caps, uses, extra);
+        let s = &self.shape;
+        let met = if how.own_keys { s.seq_q * (s.heads / s.kv_heads) } else { s.seq_kv };
+        let mut bare = self.variants(caps, uses, extra);
+        if how.sums_long {
+            bare = bare.into_iter().map(|variant| variant.flag("LONG", met > LONG)).collect();
+        }
+        let plain: Vec<Variant> = bare.iter().map(|variant| variant.clone().module(INVOCATION)).collect();
         let few = plain.iter().filter_map(|variant| self.by_few(how.few?, variant, software));
         let held = plain.iter().filter_map(|variant| self.by_held(caps, how, variant));
         let side = if software || vectors > 32 { 8 } else { 16 };
@@ -105,7 +120,7 @@ impl AttentionProblem {
             })
         });
         let matrices =
-            plain.iter().filter_map(|variant| self.by_matrices(caps, how.matrices.as_ref()?, variant));
+            bare.iter().filter_map(|variant| self.by_matrices(caps, how.matrices.as_ref()?, variant));
         // A CPU's cooperative matrices are no faster than its vectors.
         if software {
             let instead = own_rows.is_none();
@@ -134,26 +149,33 @@ impl AttentionProblem {
         Some(plain.clone().workgroup(workgroup).with("HELD", held).module(module))
     }
 
-    /// The variant by cooperative matrices: four subgroups of one known size, f16, heads of whole matrices.
+    /// The variant by cooperative matrices: as many invocations as four of the largest subgroups have, whatever size they
+    /// turn out to have; f16, heads of whole matrices.
     fn by_matrices(&self, caps: &Caps, how: &Matrices, plain: &Variant) -> Option<Variant> {
         const WAVES: u32 = 4;
+        const TILE_ROWS: u32 = 32;
         let side = caps.matrix()?;
-        let (lanes, _) = caps.subgroup.filter(|(low, high)| low == high)?;
+        let (_, lanes) = caps.subgroup?;
         let width = self.shape.head_dim as u32;
-        // Tiles, scores, weights, statistics of a tile's rows and flags, as the modules lay them out.
-        let tile = 2 * side;
-        let staged = 2 * (how.stages * tile * (width + 8)).max(WAVES * side * (side + 8));
-        let memory = staged + WAVES * side * (4 * (tile + 4) + 2 * (tile + 8)) + 8 * tile + 8;
+        let (workgroup, owned, tile) = (WAVES * lanes, WAVES * side, TILE_ROWS / 4);
+        // Tiles, scores, weights, statistics of a tile's rows and a few words, in bytes, as the modules lay them out.
+        let staged = 8 * (how.stages * TILE_ROWS * (width / 4 + 2)).max(owned * (side / 4 + 2));
+        let memory = staged + owned * (16 * (tile + 1) + 8 * (tile + 2)) + 16 * TILE_ROWS + 16;
         let fits = plain.elem == Dtype::F16
             && width.is_multiple_of(side)
-            && lanes.is_multiple_of(side)
-            && lanes <= side * tile
-            && WAVES * lanes <= caps.max_invocations
+            && workgroup.is_multiple_of(owned)
+            && tile.is_multiple_of(workgroup / owned)
+            && workgroup <= caps.max_invocations
             && memory <= caps.workgroup_memory;
         let shape = if side == 16 { MATRIX_16 } else { MATRIX_8 };
         let variant = || {
-            let waves = plain.clone().workgroup(WAVES * lanes).with("WAVES", WAVES as usize);
-            how.modules.iter().fold(waves.module(shape).module(TILE_MATRICES), |v, &module| v.module(module))
+            let waves = plain.clone().workgroup(workgroup).with("WAVES", WAVES as usize);
+            let modules =
+                [INVOCATION_IN_SUBGROUP, shape, TILE_MATRICES].into_iter().chain(how.modules.iter().copied());
+            let mut variant = modules.fold(waves, Variant::module);
+            // Sums of products are the device's to round, f16 after all.
+            variant.consts.retain(|(name, _)| *name != "LONG");
+            variant
         };
         fits.then(|| Variant { matrices: true, subgroup: true, ..variant() })
     }

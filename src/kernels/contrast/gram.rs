@@ -9,7 +9,7 @@ use super::{check_sizes, sizes};
 use crate::gpu::Caps;
 use crate::kernels::rowwise::{pack, pack_module};
 use crate::kernels::{
-    Gradient, Kernel, Launch, Slot, Tolerance, Variant, Work, elems, grid, inputs, lanes, run,
+    CASCADE, Gradient, Kernel, Launch, Slot, Tolerance, Variant, Work, elems, grid, inputs, lanes, run,
 };
 use crate::shader::Source;
 use crate::tensor::Array;
@@ -59,7 +59,7 @@ impl Kernel for Gram {
 
     fn variants(&self, caps: &Caps) -> Vec<Variant> {
         let pack = pack(self.dim);
-        let of = |elem| Variant::new(elem, lanes(caps)).module(pack_module(pack));
+        let of = |elem| Variant::new(elem, lanes(caps)).module(pack_module(pack)).module(CASCADE);
         elems(caps, pack).into_iter().map(of).collect()
     }
 

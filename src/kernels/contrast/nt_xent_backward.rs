@@ -9,7 +9,9 @@
 
 use super::{check_sizes, check_temperature, pair_losses, sizes};
 use crate::gpu::Caps;
-use crate::kernels::{Gradient, Kernel, Launch, Slot, Tolerance, Variant, Work, grid, inputs, lanes, run};
+use crate::kernels::{
+    CASCADE, Gradient, Kernel, Launch, Slot, Tolerance, Variant, Work, grid, inputs, lanes, run,
+};
 use crate::shader::Source;
 use crate::tensor::Array;
 use crate::{Dtype, Result, Tensor, wgsl};
@@ -65,7 +67,7 @@ impl Kernel for NtXentBackward {
     }
 
     fn variants(&self, caps: &Caps) -> Vec<Variant> {
-        vec![Variant::new(Dtype::F32, lanes(caps))]
+        vec![Variant::new(Dtype::F32, lanes(caps)).module(CASCADE)]
     }
 
     fn launch(&self, caps: &Caps, variant: &Variant) -> Launch {

@@ -4,7 +4,7 @@
 //!
 //! Errors: more than 2³¹ elements in one dispatch (the wrapper cuts larger tensors); `gate` and `x` of different shapes.
 
-use super::{GELU, add_tails, check_len, each, gelu_of, groups_for, map2, pack, variant};
+use super::{BETWEEN, GELU, add_tails, check_len, each, gelu_of, groups_for, map2, pack, variant};
 use crate::gpu::Caps;
 use crate::kernels::{Gradient, Kernel, Launch, Slot, Tolerance, Variant, Work, elems, inputs};
 use crate::shader::Source;
@@ -47,7 +47,10 @@ impl Kernel for Geglu {
     }
 
     fn variants(&self, caps: &Caps) -> Vec<Variant> {
-        elems(caps, pack(self.n)).into_iter().map(|elem| variant(caps, elem, self.n).module(GELU)).collect()
+        elems(caps, pack(self.n))
+            .into_iter()
+            .map(|elem| variant(caps, elem, self.n).module(BETWEEN).module(GELU))
+            .collect()
     }
 
     fn launch(&self, caps: &Caps, variant: &Variant) -> Launch {

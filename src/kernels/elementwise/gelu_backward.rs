@@ -4,7 +4,9 @@
 //!
 //! Errors: more than 2³¹ elements in one dispatch (the wrapper cuts larger tensors); `x` and `dy` of different shapes.
 
-use super::{GELU, add_tails, check_len, each, gelu_of, gelu_slope, groups_for, map2, pack, variant};
+use super::{
+    BETWEEN, GELU, add_tails, check_len, each, gelu_of, gelu_slope, groups_for, map2, pack, variant,
+};
 use crate::gpu::Caps;
 use crate::kernels::{Gradient, Kernel, Launch, Slot, Tolerance, Variant, Work, elems, inputs};
 use crate::shader::Source;
@@ -47,7 +49,10 @@ impl Kernel for GeluBackward {
     }
 
     fn variants(&self, caps: &Caps) -> Vec<Variant> {
-        elems(caps, pack(self.n)).into_iter().map(|elem| variant(caps, elem, self.n).module(GELU)).collect()
+        elems(caps, pack(self.n))
+            .into_iter()
+            .map(|elem| variant(caps, elem, self.n).module(BETWEEN).module(GELU))
+            .collect()
     }
 
     fn launch(&self, caps: &Caps, variant: &Variant) -> Launch {

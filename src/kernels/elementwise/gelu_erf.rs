@@ -4,7 +4,7 @@
 //!
 //! Errors: more than 2³¹ elements in one dispatch (the wrapper cuts larger tensors).
 
-use super::{GELU_ERF, add_tails, check_len, each, gelu_erf_of, groups_for, map, pack, variant};
+use super::{BETWEEN, GELU_ERF, add_tails, check_len, each, gelu_erf_of, groups_for, map, pack, variant};
 use crate::gpu::Caps;
 use crate::kernels::{Gradient, Kernel, Launch, Slot, Tolerance, Variant, Work, elems, inputs};
 use crate::shader::Source;
@@ -49,7 +49,7 @@ impl Kernel for GeluErf {
     fn variants(&self, caps: &Caps) -> Vec<Variant> {
         elems(caps, pack(self.n))
             .into_iter()
-            .map(|elem| variant(caps, elem, self.n).module(GELU_ERF))
+            .map(|elem| variant(caps, elem, self.n).module(BETWEEN).module(GELU_ERF))
             .collect()
     }
 

@@ -5,7 +5,8 @@
 //! Errors: more than 2³¹ elements in one dispatch (the wrapper cuts larger tensors); `x` and `dy` of different shapes.
 
 use super::{
-    GELU_ERF, add_tails, check_len, each, gelu_erf_of, gelu_erf_slope, groups_for, map2, pack, variant,
+    BETWEEN, GELU_ERF, add_tails, check_len, each, gelu_erf_of, gelu_erf_slope, groups_for, map2, pack,
+    variant,
 };
 use crate::gpu::Caps;
 use crate::kernels::{Gradient, Kernel, Launch, Slot, Tolerance, Variant, Work, elems, inputs};
@@ -51,7 +52,7 @@ impl Kernel for GeluErfBackward {
     fn variants(&self, caps: &Caps) -> Vec<Variant> {
         elems(caps, pack(self.n))
             .into_iter()
-            .map(|elem| variant(caps, elem, self.n).module(GELU_ERF))
+            .map(|elem| variant(caps, elem, self.n).module(BETWEEN).module(GELU_ERF))
             .collect()
     }
 

@@ -39,6 +39,8 @@ use crate::shader::Source;
 use crate::tensor::Array;
 use crate::{Dtype, Error, Result, Tensor, wgsl};
 
+const BETWEEN: Source = wgsl!("shared/between.wgsl");
+const LOGISTIC: Source = wgsl!("shared/logistic.wgsl");
 const GELU: Source = wgsl!("shared/gelu.wgsl");
 const GELU_ERF: Source = wgsl!("shared/gelu_erf.wgsl");
 

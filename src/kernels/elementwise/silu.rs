@@ -4,7 +4,7 @@
 //!
 //! Errors: more than 2³¹ elements in one dispatch (the wrapper cuts larger tensors).
 
-use super::{add_tails, check_len, each, groups_for, logistic, map, pack, variant};
+use super::{BETWEEN, LOGISTIC, add_tails, check_len, each, groups_for, logistic, map, pack, variant};
 use crate::gpu::Caps;
 use crate::kernels::{Gradient, Kernel, Launch, Slot, Tolerance, Variant, Work, elems, inputs};
 use crate::shader::Source;
@@ -47,7 +47,8 @@ impl Kernel for Silu {
     }
 
     fn variants(&self, caps: &Caps) -> Vec<Variant> {
-        elems(caps, pack(self.n)).into_iter().map(|elem| variant(caps, elem, self.n)).collect()
+        let of = |elem| variant(caps, elem, self.n).module(BETWEEN).module(LOGISTIC);
+        elems(caps, pack(self.n)).into_iter().map(of).collect()
     }
 
     fn launch(&self, caps: &Caps, variant: &Variant) -> Launch {

@@ -18,7 +18,7 @@
 //! Errors: sizes of zero or above 2³², a number of groups that does not divide the rows, a piece that is none.
 
 use super::tile::{Sharing, Tile};
-use crate::gpu::{Access, Caps};
+use crate::gpu::{Access, AdapterClass, Caps};
 use crate::kernels::elementwise::{gelu_erf_of, gelu_of};
 use crate::kernels::rowwise::pack_module;
 use crate::kernels::{Gradient, Kernel, Launch, Slot, Tolerance, Variant, Work, elems, inputs};
@@ -33,6 +33,7 @@ const MATRIX_16: Source = wgsl!("shared/matrix.16.wgsl");
 const MATRIX_8: Source = wgsl!("shared/matrix.8.wgsl");
 /// Inputs of a part are a multiple of this, the most that a way to share the work takes at a time.
 const PART_STEP: usize = 32;
+const BETWEEN: Source = wgsl!("shared/between.wgsl");
 const FEW_ROWS: Source = wgsl!("shared/matmul.few.wgsl");
 
 /// How the weight lies in memory.
@@ -145,6 +146,19 @@ impl Matmul {
         }
     }
 
+    /// Packs of inputs of which an invocation takes one sum; 0 where all of them are one.
+    fn block(&self, caps: &Caps, tile: &Tile) -> usize {
+        // A GPU pays for a second sum with registers, and real models end below 8,192 inputs or little above; what a sum of
+        // 2,048 equal terms loses is 2e-5. A CPU has the second sum in memory, where it costs next to nothing.
+        let (most, block) = if caps.class == AdapterClass::Software { (256, 256) } else { (2240, 1024) };
+        let sharers = match tile.sharing {
+            Sharing::Few => (tile.wg as usize / tile.columns.div_ceil(self.pack()).max(1)).max(1),
+            _ => 1,
+        };
+        let packs = (self.part_inputs() / self.pack()).div_ceil(sharers);
+        if packs > most { block } else { 0 }
+    }
+
     pub(super) fn groups(&self) -> usize {
         match self.epilogue {
             Epilogue::BiasGateResidual { groups } => groups,
@@ -251,9 +265,15 @@ impl Kernel for Matmul {
         let variant = |tile: Tile, (elem, weight): (Dtype, Dtype)| {
             let mut variant = Variant::new(elem, tile.wg).weights(weight).module(pack_module(pack));
             variant = variant.module(wgsl!("shared/cut.wgsl")).module(layout).module(epilogue);
+            variant = variant.module(match tile.sharing {
+                Sharing::Matrices(_) => wgsl!("shared/invocation.subgroups.wgsl"),
+                _ => wgsl!("shared/invocation.wgsl"),
+            });
             match self.epilogue {
-                Epilogue::BiasGelu => variant = variant.module(wgsl!("shared/gelu.wgsl")),
-                Epilogue::BiasGeluErf => variant = variant.module(wgsl!("shared/gelu_erf.wgsl")),
+                Epilogue::BiasGelu => variant = variant.module(BETWEEN).module(wgsl!("shared/gelu.wgsl")),
+                Epilogue::BiasGeluErf => {
+                    variant = variant.module(BETWEEN).module(wgsl!("shared/gelu_erf.wgsl"))
+                }
                 _ => {}
             }
             if let Sharing::Matrices(side) = tile.sharing {
@@ -265,9 +285,10 @@ impl Kernel for Matmul {
                 };
                 let variant = variant.module(wgsl!("shared/weight_store.float.wgsl")).module(shape);
                 let variant = variant.module(reading).module(wgsl!("shared/matmul.matrices.wgsl"));
-                return Variant { matrices: true, ..variant };
+                return Variant { matrices: true, subgroup: true, ..variant };
             }
             variant = variant.with("ROWS", tile.rows).with("TILE_PACKS", tile.columns.div_ceil(pack));
+            variant = variant.with("BLOCK", self.block(caps, &tile));
             if let Sharing::Tiles(side) = tile.sharing {
                 let order = if rows {
                     wgsl!("shared/weight_order.rows.wgsl")

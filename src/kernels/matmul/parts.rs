@@ -12,17 +12,23 @@ const ROWS_APART: usize = 128;
 
 impl Matmul {
     /// The same product with as many parts as give a GPU a workgroup for each of its cores; one where there are enough
-    /// without, where an epilogue follows, or where parts would be so short that adding them costs what they save.
+    /// without, where an epilogue follows, or where parts would be so short that adding them costs what they save. Of very
+    /// many inputs several on every device, since sums of fewer lose less.
     pub fn for_device(self, caps: &Caps, elem: Dtype) -> Result<Self> {
         const WORKGROUPS: usize = 128;
         const INPUTS: usize = 512;
+        const MOST_INPUTS: usize = 1 << 18;
         self.check()?;
-        let gpu = caps.class != AdapterClass::Software;
-        if !gpu || self.epilogue != Epilogue::None || self.piece.is_some() || self.k < 2 * INPUTS {
+        if self.epilogue != Epilogue::None || self.piece.is_some() || self.k < 2 * INPUTS {
             return Ok(self);
         }
-        let workgroups = self.workgroups(caps, elem).max(1);
-        let parts = WORKGROUPS.div_ceil(workgroups).min(self.k / INPUTS).max(1);
+        let long = self.k.div_ceil(MOST_INPUTS);
+        let parts = if caps.class == AdapterClass::Software {
+            long
+        } else {
+            let workgroups = self.workgroups(caps, elem).max(1);
+            WORKGROUPS.div_ceil(workgroups).min(self.k / INPUTS).max(long).max(1)
+        };
         let in_parts = Self { parts, ..self.clone() };
         let held = in_parts.check().is_ok() && (4 * parts * self.m * self.n) as u64 <= caps.max_binding;
         Ok(if held { in_parts } else { self })

@@ -92,14 +92,14 @@ impl Matmul {
         together.into_iter().chain([by_side(8, 4, 4)]).chain(self.by_matrices(caps)).collect()
     }
 
-    /// Four subgroups of one known size, two by two, each of four by four matrices.
+    /// Four subgroups, two by two, each of four by four matrices; as many invocations as four of the largest subgroups have.
     fn by_matrices(&self, caps: &Caps) -> Option<Tile> {
         let side = caps.matrix()?;
-        let (lanes, _) = caps.subgroup.filter(|(low, high)| low == high)?;
+        let (_, lanes) = caps.subgroup?;
         let tile = 8 * side;
-        // As the module lays them out: both factors with the longer rows of the two layouts, and a sum a subgroup.
-        let factors = 2 * tile * (2 * side + 8) + 2 * (tile * (2 * side + 8)).max(2 * side * (tile + 8));
-        let memory = factors + 16 * side * (side + 4);
+        // As the module lays them out, in bytes: both factors with the longer rows of the two layouts, and a sum a subgroup.
+        let factors = 8 * (tile * (side / 2 + 2) + (tile * (side / 2 + 2)).max(2 * side * (tile / 4 + 2)));
+        let memory = factors + 16 * 4 * side * (side / 4 + 1);
         let fits = 4 * lanes <= caps.max_invocations && memory <= caps.workgroup_memory;
         let tile = tile as usize;
         fits.then_some(Tile { wg: 4 * lanes, rows: tile, columns: tile, sharing: Sharing::Matrices(side) })

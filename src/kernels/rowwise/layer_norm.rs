@@ -7,7 +7,7 @@
 //! Errors: no columns, 2³² elements or more, groups that do not divide the rows, `eps` not above zero.
 
 use super::{
-    MOMENTS, add_offsets, check_groups, check_positive, check_size, moments, pack, parts, row_variants,
+    MOMENTS, add_offsets, check_groups, check_positive, check_size, moments, norm_variants, pack, parts,
     rows_of, vectors,
 };
 use crate::gpu::Caps;
@@ -74,7 +74,7 @@ impl Kernel for LayerNorm {
     }
 
     fn variants(&self, caps: &Caps) -> Vec<Variant> {
-        row_variants(caps, self.cols, pack(self.cols)).into_iter().map(|v| v.module(MOMENTS)).collect()
+        norm_variants(caps, self.cols, pack(self.cols), MOMENTS)
     }
 
     fn launch(&self, caps: &Caps, _variant: &Variant) -> Launch {

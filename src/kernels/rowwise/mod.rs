@@ -25,7 +25,7 @@ use super::contract::{Variant, elems};
 use crate::gpu::{AdapterClass, Caps};
 use crate::shader::Source;
 use crate::tensor::Array;
-use crate::{Error, HostTensor, Result, Tensor, wgsl};
+use crate::{Dtype, Error, HostTensor, Result, Tensor, wgsl};
 
 /// Rotary position over (frame, height, width), for rows that are tokens in that order.
 ///
@@ -156,7 +156,10 @@ pub fn rope_table(positions: usize, head_dim: usize, theta: f64) -> HostTensor {
 
 const REDUCE_WORKGROUP: Source = wgsl!("shared/reduce.workgroup.wgsl");
 const REDUCE_SUBGROUP: Source = wgsl!("shared/reduce.subgroup.wgsl");
+/// What norms are made of: the unit in which a row is squared, and its moments or its mean square.
+const ROW_UNIT: Source = wgsl!("shared/row_unit.wgsl");
 const MOMENTS: Source = wgsl!("shared/moments.wgsl");
+const MEAN_SQUARE: Source = wgsl!("shared/mean_square.wgsl");
 
 /// Elements an invocation takes at a time: four where rows allow it.
 pub(super) fn pack(cols: usize) -> usize {
@@ -186,6 +189,15 @@ fn row_variants(caps: &Caps, cols: usize, pack: usize) -> Vec<Variant> {
         both.into_iter().flatten().map(|v| v.module(pack_module(pack)))
     };
     elems(caps, pack).into_iter().flat_map(of_elem).collect()
+}
+
+/// The variants of a norm: rows by their moments, or by their mean square.
+fn norm_variants(caps: &Caps, cols: usize, pack: usize, of_rows: Source) -> Vec<Variant> {
+    let norm = |v: Variant| {
+        let narrow = v.elem == Dtype::F16;
+        v.flag("NARROW", narrow).module(ROW_UNIT).module(of_rows)
+    };
+    row_variants(caps, cols, pack).into_iter().map(norm).collect()
 }
 
 fn check_size(stem: &'static str, rows: usize, cols: usize) -> Result<()> {

@@ -8,7 +8,10 @@
 //! Errors: no columns, 2³² elements or more, `eps` not above zero, heads that do not make the columns, odd
 //! `head_dim`, a table too short for the grid.
 
-use super::{Rope, RopeAt, check_positive, check_size, pack, parts, reciprocal_rms, row_variants, rows_of};
+use super::{
+    MEAN_SQUARE, Rope, RopeAt, check_positive, check_size, norm_variants, pack, parts, reciprocal_rms,
+    rows_of,
+};
 use crate::gpu::Caps;
 use crate::kernels::{Gradient, Kernel, Launch, Slot, Tolerance, Variant, Work, grid, inputs, run};
 use crate::shader::Source;
@@ -91,7 +94,7 @@ impl Kernel for RmsNorm {
             None => v.module(wgsl!("shared/rope.none.wgsl")),
             Some(_) => v.with("ROPE_BINDING", 3).module(wgsl!("shared/rope.three_axes.wgsl")),
         };
-        row_variants(caps, self.cols, self.pack()).into_iter().map(rope).collect()
+        norm_variants(caps, self.cols, self.pack(), MEAN_SQUARE).into_iter().map(rope).collect()
     }
 
     fn launch(&self, caps: &Caps, _variant: &Variant) -> Launch {

@@ -7,7 +7,8 @@
 //! Errors: those of [`rms_norm`](super::rms_norm()).
 
 use super::{
-    Rope, RopeAt, check_positive, check_size, dot, pack, parts, reciprocal_rms, row_variants, rows_of,
+    MEAN_SQUARE, Rope, RopeAt, check_positive, check_size, dot, norm_variants, pack, parts, reciprocal_rms,
+    rows_of,
 };
 use crate::gpu::Caps;
 use crate::kernels::{Gradient, Kernel, Launch, Slot, Tolerance, Variant, Work, grid, inputs, run};
@@ -92,7 +93,7 @@ impl Kernel for RmsNormBackward {
             None => v.module(wgsl!("shared/rope.none.wgsl")),
             Some(_) => v.with("ROPE_BINDING", 4).module(wgsl!("shared/rope.three_axes.wgsl")),
         };
-        row_variants(caps, self.cols, self.pack()).into_iter().map(rope).collect()
+        norm_variants(caps, self.cols, self.pack(), MEAN_SQUARE).into_iter().map(rope).collect()
     }
 
     fn launch(&self, caps: &Caps, _variant: &Variant) -> Launch {

@@ -23,7 +23,9 @@
 
 use super::{Magnitude, Normalisation, TemporalObjective, TemporalWeights, check_sizes};
 use crate::gpu::Caps;
-use crate::kernels::{Gradient, Kernel, Launch, Slot, Tolerance, Variant, Work, grid, inputs, lanes};
+use crate::kernels::{
+    CASCADE, Gradient, Kernel, Launch, Slot, Tolerance, Variant, Work, grid, inputs, lanes,
+};
 use crate::shader::Source;
 use crate::tensor::Array;
 use crate::{Dtype, Error, Result, wgsl};
@@ -222,7 +224,8 @@ impl Kernel for TemporalLoss {
     fn variants(&self, caps: &Caps) -> Vec<Variant> {
         let paper = self.objective.normalisation == Normalisation::Paper;
         let log_ratio = self.objective.magnitude == Magnitude::LogRatio;
-        vec![Variant::new(Dtype::F32, lanes(caps)).flag("PAPER", paper).flag("LOG_RATIO", log_ratio)]
+        let plain = Variant::new(Dtype::F32, lanes(caps)).module(CASCADE);
+        vec![plain.flag("PAPER", paper).flag("LOG_RATIO", log_ratio)]
     }
 
     fn launch(&self, caps: &Caps, variant: &Variant) -> Launch {
