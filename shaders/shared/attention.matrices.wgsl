@@ -36,7 +36,7 @@ fn attend(wg: vec3<u32>, invocation: Invocation) {
     var query: array<Left, PARTS>;
     for (var d = 0u; d < PARTS; d++) {
         stage_own(0u, place, row0, last_row, d, lane);
-        if (share.owns) {
+        for (var w = share.wave; w < WAVES; w += WAVES) {
             query[d] = coopLoadT<Left>(&staged[share.wave_own], OWN_STRIDE);
         }
     }
@@ -54,7 +54,7 @@ fn attend(wg: vec3<u32>, invocation: Invocation) {
         workgroupBarrier();
         stage_tile(1u, 0u, place, j0, end - 1u, lane, true);
         workgroupBarrier();
-        if (share.owns) {
+        for (var w = share.wave; w < WAVES; w += WAVES) {
             for (var c = 0u; c < SPAN; c++) {
                 var product = Sum();
                 for (var d = 0u; d < PARTS; d++) {
@@ -108,7 +108,7 @@ fn attend(wg: vec3<u32>, invocation: Invocation) {
             weights[share.weight_at + t] = narrow4(p * LIFT);
         }
         workgroupBarrier();
-        if (share.owns) {
+        for (var w = share.wave; w < WAVES; w += WAVES) {
             for (var c = 0u; c < SPAN; c++) {
                 let weight = coopLoadT<Left>(&weights[share.wave_weights + c * (MATRIX / 4u)], WEIGHT_STRIDE);
                 for (var d = 0u; d < PARTS; d++) {

@@ -35,12 +35,12 @@ fn attend_backward(wg: vec3<u32>, invocation: Invocation) {
     var value: array<Left, PARTS>;
     for (var d = 0u; d < PARTS; d++) {
         stage_own(0u, place, first, last, d, lane);
-        if (share.owns) {
+        for (var w = share.wave; w < WAVES; w += WAVES) {
             key[d] = coopLoadT<Left>(&staged[share.wave_own], OWN_STRIDE);
         }
         if (UPSTREAM) {
             stage_own(1u, place, first, last, d, lane);
-            if (share.owns) {
+            for (var w = share.wave; w < WAVES; w += WAVES) {
                 value[d] = coopLoadT<Left>(&staged[share.wave_own], OWN_STRIDE);
             }
         }
@@ -68,7 +68,7 @@ fn attend_backward(wg: vec3<u32>, invocation: Invocation) {
         workgroupBarrier();
         var ds: array<vec4<f32>, SHARE>; // gradients upon p first
         if (UPSTREAM) {
-            if (share.owns) {
+            for (var w = share.wave; w < WAVES; w += WAVES) {
                 for (var c = 0u; c < SPAN; c++) {
                     var product = Sum();
                     for (var d = 0u; d < PARTS; d++) {
@@ -84,7 +84,7 @@ fn attend_backward(wg: vec3<u32>, invocation: Invocation) {
             }
             workgroupBarrier();
         }
-        if (share.owns) {
+        for (var w = share.wave; w < WAVES; w += WAVES) {
             for (var c = 0u; c < SPAN; c++) {
                 var product = Sum();
                 for (var d = 0u; d < PARTS; d++) {
@@ -126,7 +126,7 @@ fn attend_backward(wg: vec3<u32>, invocation: Invocation) {
             }
             workgroupBarrier();
         }
-        if (UPSTREAM && share.owns) {
+        for (var w = share.wave; UPSTREAM && w < WAVES; w += WAVES) {
             for (var c = 0u; c < SPAN; c++) {
                 let weight = coopLoadT<Left>(&weights[share.wave_weights + c * (MATRIX / 4u)], WEIGHT_STRIDE);
                 for (var d = 0u; d < PARTS; d++) {
@@ -149,7 +149,7 @@ fn attend_backward(wg: vec3<u32>, invocation: Invocation) {
             weights[share.weight_at + t] = narrow4(ds[t] * lift);
         }
         workgroupBarrier();
-        if (share.owns) {
+        for (var w = share.wave; w < WAVES; w += WAVES) {
             for (var c = 0u; c < SPAN; c++) {
                 let weight = coopLoadT<Left>(&weights[share.wave_weights + c * (MATRIX / 4u)], WEIGHT_STRIDE);
                 for (var d = 0u; d < PARTS; d++) {

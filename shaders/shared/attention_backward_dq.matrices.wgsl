@@ -34,12 +34,12 @@ fn attend_backward(wg: vec3<u32>, invocation: Invocation) {
     var upstream: array<Left, PARTS>;
     for (var d = 0u; d < PARTS; d++) {
         stage_own(0u, place, row0, last_row, d, lane);
-        if (share.owns) {
+        for (var w = share.wave; w < WAVES; w += WAVES) {
             query[d] = coopLoadT<Left>(&staged[share.wave_own], OWN_STRIDE);
         }
         if (UPSTREAM) {
             stage_own(1u, place, row0, last_row, d, lane);
-            if (share.owns) {
+            for (var w = share.wave; w < WAVES; w += WAVES) {
                 upstream[d] = coopLoadT<Left>(&staged[share.wave_own], OWN_STRIDE);
             }
         }
@@ -57,7 +57,7 @@ fn attend_backward(wg: vec3<u32>, invocation: Invocation) {
             workgroupBarrier();
             stage_tile(3u, 0u, place, j0, end - 1u, lane, true);
             workgroupBarrier();
-            if (share.owns) {
+            for (var w = share.wave; w < WAVES; w += WAVES) {
                 for (var c = 0u; c < SPAN; c++) {
                     var product = Sum();
                     for (var d = 0u; d < PARTS; d++) {
@@ -75,7 +75,7 @@ fn attend_backward(wg: vec3<u32>, invocation: Invocation) {
         workgroupBarrier();
         let met = stage_tile(2u, 0u, place, j0, end - 1u, lane, true);
         workgroupBarrier();
-        if (share.owns) {
+        for (var w = share.wave; w < WAVES; w += WAVES) {
             for (var c = 0u; c < SPAN; c++) {
                 var product = Sum();
                 for (var d = 0u; d < PARTS; d++) {
@@ -117,7 +117,7 @@ fn attend_backward(wg: vec3<u32>, invocation: Invocation) {
             weights[share.weight_at + t] = narrow4(ds[t] * lift);
         }
         workgroupBarrier();
-        if (share.owns) {
+        for (var w = share.wave; w < WAVES; w += WAVES) {
             for (var c = 0u; c < SPAN; c++) {
                 let weight = coopLoadT<Left>(&weights[share.wave_weights + c * (MATRIX / 4u)], WEIGHT_STRIDE);
                 for (var d = 0u; d < PARTS; d++) {

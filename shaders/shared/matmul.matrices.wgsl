@@ -1,7 +1,8 @@
 // Products by cooperative matrices, f16 factors and f32 sums. The first four subgroups of a workgroup, two by two, compute a
 // tile of TILE_M rows by TILE_N columns, each SPAN × SPAN matrices of it; both factors pass through workgroup memory, DEPTH of
 // the inner size at a time. A workgroup has at least four subgroups, whatever their size; those beyond help with everything
-// but products. All of that memory is vectors, since a matrix is read and written at multiples of 16 bytes.
+// but products (a loop of one round or none, as in tile_matrices.wgsl). All of that memory is vectors, since a matrix is read and
+// written at multiples of 16 bytes.
 const SPAN: u32 = 4u;
 const TILE_M: u32 = 2u * SPAN * MATRIX;
 const TILE_N: u32 = TILE_M;
@@ -16,7 +17,6 @@ var<workgroup> sums: array<vec4<f32>, 4u * MATRIX * SUM_STRIDE>; // a matrix of 
 
 fn multiply(wg: vec3<u32>, invocation: Invocation) {
     let lane = invocation.lane;
-    let owns = invocation.wave < 4u;
     let wave = min(invocation.wave, 3u);
     let outputs = params.n / PACK;
     let row0 = wg.y * TILE_M;
@@ -41,7 +41,7 @@ fn multiply(wg: vec3<u32>, invocation: Invocation) {
             stage_weight(at, i, range.y, pack0);
         }
         workgroupBarrier();
-        if (owns) {
+        for (var w = invocation.wave; w < 4u; w += 4u) {
             for (var d = 0u; d < DEPTH; d += MATRIX) {
                 var factor: array<Right, SPAN>;
                 for (var c = 0u; c < SPAN; c++) {
@@ -60,7 +60,7 @@ fn multiply(wg: vec3<u32>, invocation: Invocation) {
     for (var r = 0u; r < SPAN; r++) {
         for (var c = 0u; c < SPAN; c++) {
             workgroupBarrier();
-            if (owns) {
+            for (var w = invocation.wave; w < 4u; w += 4u) {
                 coopStoreT(acc[r][c], &sums[wave * MATRIX * SUM_STRIDE], SUM_STRIDE);
             }
             workgroupBarrier();

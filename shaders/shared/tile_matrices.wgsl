@@ -5,6 +5,9 @@
 // Numbers between two products go through workgroup memory, since a matrix's layout over the invocations is not known:
 // neighbouring invocations, SHARERS of them, share a row whichever subgroup owns it. All of that memory is vectors, since a
 // matrix is read and written at multiples of 16 bytes.
+//
+// What only those that own rows do stands in a loop over the rows of their subgroup, of one round or none: naga takes arguments
+// and variables for values that may differ within a subgroup, and refuses products under an `if` of them.
 const TILE: u32 = 32u;
 const SPAN: u32 = TILE / MATRIX; // matrices along a tile
 const PARTS: u32 = HEAD_DIM / MATRIX; // matrices along a head
@@ -36,7 +39,7 @@ struct Share {
     part: u32,
     score_at: u32,
     weight_at: u32,
-    owns: bool, // its subgroup owns rows, and multiplies
+    wave: u32, // its subgroup: owns rows, and multiplies, if below WAVES
     wave_own: u32, // where those begin in `staged`, `scores` and `weights`
     wave_scores: u32,
     wave_weights: u32,
@@ -57,7 +60,7 @@ fn share_of(invocation: Invocation) -> Share {
         part,
         row * SCORE_STRIDE + part * SHARE,
         row * WEIGHT_STRIDE + part * SHARE,
-        invocation.wave < WAVES,
+        invocation.wave,
         own * OWN_STRIDE,
         own * SCORE_STRIDE,
         own * WEIGHT_STRIDE,
@@ -142,7 +145,7 @@ fn anyone(flags: u32, lane: u32) -> u32 {
 fn scaled(matrix: Sum, share: Share, factor: f32) -> Sum {
     var result = matrix;
     workgroupBarrier();
-    if (share.owns) {
+    for (var w = share.wave; w < WAVES; w += WAVES) {
         coopStoreT(matrix, &scores[share.wave_scores], SCORE_STRIDE);
     }
     workgroupBarrier();
@@ -150,7 +153,7 @@ fn scaled(matrix: Sum, share: Share, factor: f32) -> Sum {
         scores[share.row * SCORE_STRIDE + t] *= factor;
     }
     workgroupBarrier();
-    if (share.owns) {
+    for (var w = share.wave; w < WAVES; w += WAVES) {
         result = coopLoadT<Sum>(&scores[share.wave_scores], SCORE_STRIDE);
     }
     return result;
@@ -159,7 +162,7 @@ fn scaled(matrix: Sum, share: Share, factor: f32) -> Sum {
 // Puts a matrix of results where the invocations that share its rows find them.
 fn show(matrix: Sum, share: Share) {
     workgroupBarrier();
-    if (share.owns) {
+    for (var w = share.wave; w < WAVES; w += WAVES) {
         coopStoreT(matrix, &scores[share.wave_scores], SCORE_STRIDE);
     }
     workgroupBarrier();
