@@ -100,10 +100,19 @@ fn run(args: &Args) -> Result<(), Box<dyn Error>> {
 }
 
 impl Args {
+    fn steps(&self, pipeline: &TextToVideo) -> usize {
+        self.steps.unwrap_or(pipeline.defaults().steps)
+    }
+
+    /// Of the modes that are named after it.
+    fn guidance(&self, pipeline: &TextToVideo) -> Guidance {
+        self.tuning.guidance(self.steps(pipeline))
+    }
+
     fn request(&self, pipeline: &TextToVideo, task: &Task) -> Result<ClipRequest> {
         let mut request = pipeline.request(&task.prompt);
         request.seed = task.seed.wrapping_add(self.seed_offset);
-        request.steps = self.steps.unwrap_or(request.steps);
+        request.steps = self.steps(pipeline);
         for object in task.timed(self.words)?.into_iter().filter_map(|o| task.objects.get(o)) {
             let curve = TimingCurve::new(object.curve.clone())?;
             let phrase = object.phrase.clone();
@@ -121,12 +130,12 @@ impl Args {
             ("model", json!(session.model)),
             ("adapter", json!(session.pipeline.context().caps().to_string())),
             ("precision", json!(session.pipeline.transformer().precision().to_string())),
-            ("steps", json!(self.steps.unwrap_or(defaults.steps))),
+            ("steps", json!(self.steps(&session.pipeline))),
             ("guidance_scale", json!(defaults.guidance_scale)),
             ("shift", json!(defaults.shift)),
             ("seed_offset", json!(self.seed_offset)),
             ("words", json!(format!("{:?}", self.words).to_lowercase())),
-            ("default", json!(format!("{:?}", self.tuning.guidance()))),
+            ("default", json!(format!("{:?}", self.guidance(&session.pipeline)))),
             ("released", json!(format!("{:?}", Guidance::released()))),
             ("mask", json!(format!("{:?}", self.tuning.mask()))),
         ];
@@ -159,7 +168,7 @@ fn evaluate(args: &Args, session: &Session, tasks: &[Task]) -> Result<(), Box<dy
     for (index, task) in tasks.iter().enumerate() {
         for (column, &mode) in args.modes.iter().enumerate().filter(|(_, mode)| !record.has(index, **mode)) {
             let mut request = args.request(pipeline, task)?;
-            mode.apply(&mut request, &args.tuning.guidance(), args.tuning.mask());
+            mode.apply(&mut request, &args.guidance(pipeline), args.tuning.mask());
             jobs.push((index, task, column, mode, request));
         }
     }
@@ -196,7 +205,7 @@ fn evaluate(args: &Args, session: &Session, tasks: &[Task]) -> Result<(), Box<dy
 }
 
 fn follow_edits(args: &Args, session: &Session, tasks: &[Task]) -> Result<(), Box<dyn Error>> {
-    let guidance = args.tuning.guidance();
+    let guidance = args.guidance(&session.pipeline);
     let mut jobs = Vec::new();
     for task in tasks {
         let request = args.request(&session.pipeline, task)?;

@@ -19,7 +19,7 @@ use foveal::pipelines::temporal_control::{Event, Guidance, TemporalMask};
 use foveal::pipelines::text_to_video::ClipRequest;
 use shared::detector::Object;
 use shared::film;
-use shared::mode::Mode;
+use shared::mode::{Mode, fitted};
 use shared::progress::Progress;
 use shared::session::{Place, Session, end};
 use std::error::Error;
@@ -137,7 +137,8 @@ fn run(args: &Args) -> Result<(), Box<dyn Error>> {
     let words = shown(&plan, &plain, &session, &asked);
 
     let mut steered = plain.clone();
-    let settings = args.mode.guidance(&Guidance::default()).unwrap_or_default();
+    let default = fitted(Guidance::default(), plain.steps);
+    let settings = args.mode.guidance(&default, plain.steps).unwrap_or(default);
     Mode::Uncontrolled.apply(&mut plain, &settings, TemporalMask::default());
     args.mode.apply(&mut steered, &settings, TemporalMask::default());
 
@@ -160,7 +161,7 @@ fn run(args: &Args) -> Result<(), Box<dyn Error>> {
             film::shoot(pipeline, request, &mut progress, &mut |event: &Event<'_>| heat.observe(event))?;
         let [frames, height, width] = request.size;
         let grid = pipeline.transformer().config().grid(frames, height, width)?;
-        let heat = pollster::block_on(heat.finish(settings.steps.clone(), grid[2]))?;
+        let heat = pollster::block_on(heat.finish(&settings.steps, grid[2]))?;
         let reports = detector.map(|d| d.read(&film.frames, &asked)).unwrap_or_default();
         progress.say(&format!("{name}: made in {:.1} s", film.seconds));
         Ok(Take { film, heat, reports })

@@ -110,8 +110,8 @@ pub(crate) fn describe(guidance: &Guidance) -> String {
     let Guidance { steps, updates, threshold, stop_when, objective, update, after_edit, .. } = guidance;
     let w = objective.weights;
     format!(
-        "after steps {}..{}, at most {updates} updates each until correlation {threshold} ({stop_when:?}); {update:?}; \
+        "after steps {steps}, at most {updates} updates each until correlation {threshold} ({stop_when:?}); {update:?}; \
          {after_edit:?}; weights: correlation {}, magnitude {} ({:?}), entropy {}, flatness {}",
-        steps.start, steps.end, w.correlation, w.magnitude, objective.magnitude, w.entropy, w.flatness
+        w.correlation, w.magnitude, objective.magnitude, w.entropy, w.flatness
     )
 }
