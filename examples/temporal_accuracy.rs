@@ -2,10 +2,11 @@
 //!
 //! `cargo run --release --example temporal_accuracy -- --modes uncontrolled,default --resume out/accuracy.json`
 //!
-//! A frame is right when the target is present exactly if it is wanted *and* the frame is clean, so that painting the
-//! whole frame in the target's colour scores nothing. Every mode starts from the same noise. Settings are chosen on
-//! `--set tuning` and reported on `--set evaluation`. `--pass-through` measures something else: how much of an edit of
-//! the latent is left in the finished clip, by what the solver's corrector does about it.
+//! A frame is right when it is clean and shows the target once if it is wanted, and nothing of it if it is not, so that
+//! neither painting the whole frame in the target's colour nor drawing it twice scores anything. Every mode starts from
+//! the same noise. Settings are chosen on `--set tuning` and reported on `--set evaluation`. `--pass-through` measures
+//! something else: how much of an edit of the latent is left in the finished clip, by what the solver's corrector does
+//! about it.
 
 #[path = "support/accuracy/mod.rs"]
 mod accuracy;
@@ -24,10 +25,11 @@ use foveal::pipelines::curve::TimingCurve;
 use foveal::pipelines::temporal_control::Guidance;
 use foveal::pipelines::text_to_video::{ClipRequest, TextToVideo, TimedWord};
 use serde_json::{Map, Value, json};
+use shared::detector::{Detector, RULE};
+use shared::film;
 use shared::mode::Mode;
 use shared::progress::Progress;
 use shared::session::{Place, Session, end, in_repository};
-use shared::{detector::Detector, film};
 use std::error::Error;
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -134,6 +136,7 @@ impl Args {
             ("guidance_scale", json!(defaults.guidance_scale)),
             ("shift", json!(defaults.shift)),
             ("seed_offset", json!(self.seed_offset)),
+            ("detector", json!(RULE)),
             ("words", json!(format!("{:?}", self.words).to_lowercase())),
             ("default", json!(format!("{:?}", self.guidance(&session.pipeline)))),
             ("released", json!(format!("{:?}", Guidance::released()))),

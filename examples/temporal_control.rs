@@ -10,14 +10,14 @@ mod demo;
 mod shared;
 
 use clap::Parser;
-use demo::clips::{Demo, Take, Word, describe};
+use demo::clips::{Demo, Shown, Take, Word, describe};
 use demo::heat::HeatRecorder;
 use demo::{page, pictures, plot};
 use foveal::pipelines::curve::chart;
 use foveal::pipelines::plan::{CurveSource, Plan, PlanWord};
 use foveal::pipelines::temporal_control::{Event, Guidance, TemporalMask};
 use foveal::pipelines::text_to_video::ClipRequest;
-use shared::detector::Object;
+use shared::detector::{Object, RULE};
 use shared::film;
 use shared::mode::{Mode, fitted};
 use shared::progress::Progress;
@@ -204,6 +204,7 @@ fn facts(session: &Session, args: &Args, request: &ClipRequest) -> Vec<(&'static
         ("denoising steps", format!("{}, {:?}, shift {}", request.steps, request.solver, request.shift)),
         ("guidance scale", request.guidance_scale.to_string()),
         ("clip", format!("{frames} frames of {height} × {width}, {} a second", pipeline.defaults().fps)),
+        ("detector", if session.detector.is_some() { RULE } else { "none" }.into()),
         ("model", format!("{}, {}", session.model, pipeline.transformer().precision())),
         ("adapter", format!("{} ({}, {})", caps.adapter, caps.class, caps.backend)),
         ("driver", caps.driver.clone()),
@@ -214,9 +215,10 @@ fn summary(demo: &Demo) {
     for (group, word) in demo.words.iter().enumerate() {
         for (name, take) in [("uncontrolled", &demo.before), ("controlled", &demo.after)] {
             let seen: String = (0..word.curve.len())
-                .map(|f| match take.present(word, f) {
-                    Some(true) => '#',
-                    Some(false) => '.',
+                .map(|f| match take.shown(word, f) {
+                    Some(Shown::Once) => '#',
+                    Some(Shown::Wrongly) => '!',
+                    Some(Shown::No) => '.',
                     None => '?',
                 })
                 .collect();
@@ -226,6 +228,9 @@ fn summary(demo: &Demo) {
             let reached =
                 take.film.reached().get(group).map_or_else(String::new, |c| format!(", correlation {c:.2}"));
             println!("{name}: {} [{seen}]{right}{reached}, {:.1} s", word.phrase, take.film.seconds);
+            for (frame, flaw, _) in take.flaws(word) {
+                println!("  frame {frame} is not right: {flaw}");
+            }
         }
     }
 }
