@@ -2,10 +2,11 @@
 //!
 //! `cargo run --release --example temporal_accuracy -- --modes uncontrolled,default --resume out/accuracy.json`
 //!
-//! A frame is right when the target is present exactly if it is wanted *and* the frame is clean, so that painting the
-//! whole frame in the target's colour scores nothing. Every mode starts from the same noise. Settings are chosen on
-//! `--set tuning` and reported on `--set evaluation`. `--pass-through` measures something else: how much of an edit of
-//! the latent is left in the finished clip, by what the solver's corrector does about it.
+//! A frame is right when it is clean and shows the target once if it is wanted, and nothing of it if it is not, so that
+//! neither painting the whole frame in the target's colour nor drawing it twice scores anything. Every mode starts from
+//! the same noise. Settings are chosen on `--set tuning` and reported on `--set evaluation`. `--pass-through` measures
+//! something else: how much of an edit of the latent is left in the finished clip, by what the solver's corrector does
+//! about it.
 
 #[path = "support/accuracy/mod.rs"]
 mod accuracy;
@@ -24,10 +25,11 @@ use foveal::pipelines::curve::TimingCurve;
 use foveal::pipelines::temporal_control::Guidance;
 use foveal::pipelines::text_to_video::{ClipRequest, TextToVideo, TimedWord};
 use serde_json::{Map, Value, json};
+use shared::detector::{Detector, RULE};
+use shared::film;
 use shared::mode::Mode;
 use shared::progress::Progress;
 use shared::session::{Place, Session, end, in_repository};
-use shared::{detector::Detector, film};
 use std::error::Error;
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -100,10 +102,19 @@ fn run(args: &Args) -> Result<(), Box<dyn Error>> {
 }
 
 impl Args {
+    fn steps(&self, pipeline: &TextToVideo) -> usize {
+        self.steps.unwrap_or(pipeline.defaults().steps)
+    }
+
+    /// Of the modes that are named after it.
+    fn guidance(&self, pipeline: &TextToVideo) -> Guidance {
+        self.tuning.guidance(self.steps(pipeline))
+    }
+
     fn request(&self, pipeline: &TextToVideo, task: &Task) -> Result<ClipRequest> {
         let mut request = pipeline.request(&task.prompt);
         request.seed = task.seed.wrapping_add(self.seed_offset);
-        request.steps = self.steps.unwrap_or(request.steps);
+        request.steps = self.steps(pipeline);
         for object in task.timed(self.words)?.into_iter().filter_map(|o| task.objects.get(o)) {
             let curve = TimingCurve::new(object.curve.clone())?;
             let phrase = object.phrase.clone();
@@ -121,12 +132,13 @@ impl Args {
             ("model", json!(session.model)),
             ("adapter", json!(session.pipeline.context().caps().to_string())),
             ("precision", json!(session.pipeline.transformer().precision().to_string())),
-            ("steps", json!(self.steps.unwrap_or(defaults.steps))),
+            ("steps", json!(self.steps(&session.pipeline))),
             ("guidance_scale", json!(defaults.guidance_scale)),
             ("shift", json!(defaults.shift)),
             ("seed_offset", json!(self.seed_offset)),
+            ("detector", json!(RULE)),
             ("words", json!(format!("{:?}", self.words).to_lowercase())),
-            ("default", json!(format!("{:?}", self.tuning.guidance()))),
+            ("default", json!(format!("{:?}", self.guidance(&session.pipeline)))),
             ("released", json!(format!("{:?}", Guidance::released()))),
             ("mask", json!(format!("{:?}", self.tuning.mask()))),
         ];
@@ -159,7 +171,7 @@ fn evaluate(args: &Args, session: &Session, tasks: &[Task]) -> Result<(), Box<dy
     for (index, task) in tasks.iter().enumerate() {
         for (column, &mode) in args.modes.iter().enumerate().filter(|(_, mode)| !record.has(index, **mode)) {
             let mut request = args.request(pipeline, task)?;
-            mode.apply(&mut request, &args.tuning.guidance(), args.tuning.mask());
+            mode.apply(&mut request, &args.guidance(pipeline), args.tuning.mask());
             jobs.push((index, task, column, mode, request));
         }
     }
@@ -196,7 +208,7 @@ fn evaluate(args: &Args, session: &Session, tasks: &[Task]) -> Result<(), Box<dy
 }
 
 fn follow_edits(args: &Args, session: &Session, tasks: &[Task]) -> Result<(), Box<dyn Error>> {
-    let guidance = args.tuning.guidance();
+    let guidance = args.guidance(&session.pipeline);
     let mut jobs = Vec::new();
     for task in tasks {
         let request = args.request(&session.pipeline, task)?;

@@ -10,16 +10,16 @@ mod demo;
 mod shared;
 
 use clap::Parser;
-use demo::clips::{Demo, Take, Word, describe};
+use demo::clips::{Demo, Shown, Take, Word, describe};
 use demo::heat::HeatRecorder;
 use demo::{page, pictures, plot};
 use foveal::pipelines::curve::chart;
 use foveal::pipelines::plan::{CurveSource, Plan, PlanWord};
 use foveal::pipelines::temporal_control::{Event, Guidance, TemporalMask};
 use foveal::pipelines::text_to_video::ClipRequest;
-use shared::detector::Object;
+use shared::detector::{Object, RULE};
 use shared::film;
-use shared::mode::Mode;
+use shared::mode::{Mode, fitted};
 use shared::progress::Progress;
 use shared::session::{Place, Session, end};
 use std::error::Error;
@@ -137,7 +137,8 @@ fn run(args: &Args) -> Result<(), Box<dyn Error>> {
     let words = shown(&plan, &plain, &session, &asked);
 
     let mut steered = plain.clone();
-    let settings = args.mode.guidance(&Guidance::default()).unwrap_or_default();
+    let default = fitted(Guidance::default(), plain.steps);
+    let settings = args.mode.guidance(&default, plain.steps).unwrap_or(default);
     Mode::Uncontrolled.apply(&mut plain, &settings, TemporalMask::default());
     args.mode.apply(&mut steered, &settings, TemporalMask::default());
 
@@ -160,7 +161,7 @@ fn run(args: &Args) -> Result<(), Box<dyn Error>> {
             film::shoot(pipeline, request, &mut progress, &mut |event: &Event<'_>| heat.observe(event))?;
         let [frames, height, width] = request.size;
         let grid = pipeline.transformer().config().grid(frames, height, width)?;
-        let heat = pollster::block_on(heat.finish(settings.steps.clone(), grid[2]))?;
+        let heat = pollster::block_on(heat.finish(&settings.steps, grid[2]))?;
         let reports = detector.map(|d| d.read(&film.frames, &asked)).unwrap_or_default();
         progress.say(&format!("{name}: made in {:.1} s", film.seconds));
         Ok(Take { film, heat, reports })
@@ -203,6 +204,7 @@ fn facts(session: &Session, args: &Args, request: &ClipRequest) -> Vec<(&'static
         ("denoising steps", format!("{}, {:?}, shift {}", request.steps, request.solver, request.shift)),
         ("guidance scale", request.guidance_scale.to_string()),
         ("clip", format!("{frames} frames of {height} × {width}, {} a second", pipeline.defaults().fps)),
+        ("detector", if session.detector.is_some() { RULE } else { "none" }.into()),
         ("model", format!("{}, {}", session.model, pipeline.transformer().precision())),
         ("adapter", format!("{} ({}, {})", caps.adapter, caps.class, caps.backend)),
         ("driver", caps.driver.clone()),
@@ -213,9 +215,10 @@ fn summary(demo: &Demo) {
     for (group, word) in demo.words.iter().enumerate() {
         for (name, take) in [("uncontrolled", &demo.before), ("controlled", &demo.after)] {
             let seen: String = (0..word.curve.len())
-                .map(|f| match take.present(word, f) {
-                    Some(true) => '#',
-                    Some(false) => '.',
+                .map(|f| match take.shown(word, f) {
+                    Some(Shown::Once) => '#',
+                    Some(Shown::Wrongly) => '!',
+                    Some(Shown::No) => '.',
                     None => '?',
                 })
                 .collect();
@@ -225,6 +228,9 @@ fn summary(demo: &Demo) {
             let reached =
                 take.film.reached().get(group).map_or_else(String::new, |c| format!(", correlation {c:.2}"));
             println!("{name}: {} [{seen}]{right}{reached}, {:.1} s", word.phrase, take.film.seconds);
+            for (frame, flaw, _) in take.flaws(word) {
+                println!("  frame {frame} is not right: {flaw}");
+            }
         }
     }
 }

@@ -106,12 +106,12 @@ fn run(args: &Args) -> Result<()> {
     let sampler = Sampler::new(Schedule::new(SigmaGrid::Wan, 1, 3.0)?, Solver::UniPc);
     let curve = TimingCurve::new((0..grid[0]).map(|f| f as f32 / grid[0] as f32).collect())?;
     let guidance = Guidance {
-        steps: 0..1,
+        steps: [0].into_iter().collect(),
+        // Which here is the only one.
+        after_last_step: true,
         updates: 1,
         threshold: f32::INFINITY,
         check_before: false,
-        // Also after the last step, which here is the only one.
-        unused_work: true,
         ..Guidance::default()
     };
     let control = Control {

@@ -16,6 +16,7 @@ use foveal::pipelines::audio_mask::{AudioMaskOptions, audio_mask, audio_mask_in_
 use foveal::pipelines::curve::{TimeAxis, TimingCurve};
 use foveal::pipelines::plan::{Plan, PlanFormat};
 use foveal::pipelines::sentiment::data::Dataset;
+use foveal::pipelines::temporal_control::GuidedSteps;
 use foveal::pipelines::text_to_video::ClipDefaults;
 use foveal::weights::{ConfigFile, WeightStore};
 use foveal::{Error, Result};
@@ -34,6 +35,7 @@ pub const PARSERS: &[(&str, Driver)] = &[
     ("config", config),
     ("tokenizer", tokenizer),
     ("curve", curve),
+    ("guided_steps", guided_steps),
     ("prompt", prompt),
     ("golden_case", golden_case),
     ("plan", plan),
@@ -229,6 +231,25 @@ pub fn curve(data: &[u8]) {
                 assert!(matches!(error, Error::Input { .. }), "{error:?}");
                 assert!(error.to_string().len() < 4096, "a message of {} bytes", error.to_string().len());
             }
+        }
+    }
+}
+
+/// Denoising steps as they are typed: what is accepted is read again as it is written.
+pub fn guided_steps(data: &[u8]) {
+    let Ok(text) = std::str::from_utf8(data) else { return };
+    match text.parse::<GuidedSteps>() {
+        Ok(steps) => {
+            assert!(
+                steps.iter().is_sorted_by(|a, b| a < b) && steps.iter().all(|step| step < 1000),
+                "{text:?}"
+            );
+            let again = steps.to_string().parse::<GuidedSteps>().unwrap_or_else(|e| panic!("{e}"));
+            assert_eq!(again, steps, "{text:?}");
+        }
+        Err(error) => {
+            assert!(matches!(error, Error::Input { .. }), "{error:?}");
+            assert!(error.to_string().len() < 4096, "a message of {} bytes", error.to_string().len());
         }
     }
 }

@@ -52,7 +52,12 @@ fn steered() -> Control {
     let curve = TimingCurve::new(vec![0.0, 0.5, 1.0]).unwrap();
     Control {
         groups: vec![TimedTokens { tokens: vec![2], curve }],
-        guidance: Some(Guidance { steps: 0..2, updates: 1, threshold: 2.0, ..Guidance::default() }),
+        guidance: Some(Guidance {
+            steps: (0..2).collect(),
+            updates: 1,
+            threshold: 2.0,
+            ..Guidance::default()
+        }),
         mask: None,
     }
 }
@@ -324,7 +329,7 @@ fn a_request_is_refused_by_what_is_wrong_with_it() {
     let refused = |change: &dyn Fn(&mut foveal::pipelines::text_to_video::ClipRequest), named: &str| {
         let mut request = pipeline.request("a red square and a blue cross");
         request.steps = 2;
-        request.guidance = Some(Guidance::default());
+        request.guidance = Some(Guidance { steps: (0..2).collect(), ..Guidance::default() });
         request.words = vec![word("red square", on())];
         change(&mut request);
         let mut stepped = false;
@@ -349,6 +354,10 @@ fn a_request_is_refused_by_what_is_wrong_with_it() {
     );
     refused(&|r| r.prompt = String::new(), "does not contain it; it has: no words");
     refused(&|r| r.steps = 0, "steps");
+    refused(
+        &|r| r.guidance = Some(Guidance::released()),
+        "guided steps 2..11: there are none: the run has 2 denoising steps",
+    );
     refused(&|r| r.shift = f64::NAN, "shift");
     refused(&|r| r.guidance_scale = f32::NAN, "guidance_scale");
     refused(&|r| r.size = [0, 16, 16], "frames");

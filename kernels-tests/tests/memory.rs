@@ -12,7 +12,9 @@ use foveal::pipelines::curve::TimingCurve;
 use foveal::pipelines::memory_plan::{PlanRequest, memory_plan};
 use foveal::pipelines::sampling::noise;
 use foveal::pipelines::schedule::{Schedule, SigmaGrid};
-use foveal::pipelines::temporal_control::{Control, Event, Guidance, Prompts, TimedTokens, sample};
+use foveal::pipelines::temporal_control::{
+    Control, Event, Guidance, GuidedSteps, Prompts, TimedTokens, sample,
+};
 use foveal::pipelines::unipc::{Sampler, Solver};
 use foveal::weights::WeightStore;
 use foveal::{AdapterChoice, Context, ContextOptions, HostTensor, Tensor};
@@ -127,15 +129,15 @@ struct Levers {
 
 const PLAIN: Levers = Levers { precision: Precision::F32, keep: Keep::Attention, rows_at_a_time: None };
 
-fn control(keep: Keep) -> Control {
+fn control(keep: Keep, steps: &GuidedSteps) -> Control {
     let curve = TimingCurve::new(vec![0.0, 1.0, 1.0]).unwrap();
     // Never satisfied, so that every update is made.
-    let guidance = Guidance { keep, threshold: 2.0, steps: 0..2, updates: 2, ..Guidance::default() };
+    let guidance = Guidance { keep, threshold: 2.0, steps: steps.clone(), updates: 2, ..Guidance::default() };
     Control { groups: vec![TimedTokens { tokens: vec![1, 2], curve }], guidance: Some(guidance), mask: None }
 }
 
-/// A guided run of three steps: the clip, and the most bytes that were in use.
-fn guided_run(s: Sizes, levers: Levers) -> (Vec<f32>, u64) {
+/// A guided run: the clip, and the most bytes that were in use.
+fn guided_run(s: Sizes, levers: Levers, steps: usize, guided: &GuidedSteps) -> (Vec<f32>, u64) {
     let context = pollster::block_on(Context::new(ContextOptions::default())).unwrap();
     let wan = random_wan(&context, config(s), levers.precision, |_, _| ());
     let encoded = HostTensor::zeros([s.text_len, 24]);
@@ -146,9 +148,9 @@ fn guided_run(s: Sizes, levers: Levers) -> (Vec<f32>, u64) {
         scale: 6.0,
         rows_at_a_time: levers.rows_at_a_time,
     };
-    let sampler = Sampler::new(Schedule::new(SigmaGrid::Wan, 3, 3.0).unwrap(), Solver::UniPc);
+    let sampler = Sampler::new(Schedule::new(SigmaGrid::Wan, steps, 3.0).unwrap(), Solver::UniPc);
     let latent = noise(1, [4, FRAMES, 2 * s.side, 2 * s.side]);
-    let control = control(levers.keep);
+    let control = control(levers.keep, guided);
     let mut go_on = |_: &Event<'_>| ControlFlow::Continue(());
     context.reset_peak();
     let clip = sample(&wan, &latent, prompts, &sampler, Some(&control), &mut go_on);
@@ -156,14 +158,14 @@ fn guided_run(s: Sizes, levers: Levers) -> (Vec<f32>, u64) {
     (clip, context.memory().peak)
 }
 
-fn planned(s: Sizes, levers: Levers) -> u64 {
+fn planned(s: Sizes, levers: Levers, guided: &GuidedSteps) -> u64 {
     let request = PlanRequest {
         transformer: config(s),
         text_encoder: None,
         precision: levers.precision,
         size: [FRAMES, 2 * s.side, 2 * s.side],
         guidance_scale: 6.0,
-        control: Some(control(levers.keep)),
+        control: Some(control(levers.keep, guided)),
         rows_at_a_time: levers.rows_at_a_time,
     };
     let caps = pollster::block_on(Context::new(ContextOptions::default())).unwrap().caps().clone();
@@ -203,20 +205,31 @@ fn a_text_encoder_is_planned_by_encoding() {
 #[test]
 fn a_plan_agrees_with_the_accounting_and_levers_change_no_result() {
     let s = Sizes { text_len: 64, ..BASE };
-    let (clip, plain) = guided_run(s, PLAIN);
+    let steps = (0..2).collect();
+    let (clip, plain) = guided_run(s, PLAIN, 3, &steps);
     let others = [
         Levers { keep: Keep::Nothing, ..PLAIN },
         Levers { rows_at_a_time: Some(100), ..PLAIN },
         Levers { precision: Precision::BF16, keep: Keep::Nothing, rows_at_a_time: Some(128) },
     ];
     for levers in [PLAIN].into_iter().chain(others) {
-        let (found, peak) = guided_run(s, levers);
-        let plan = planned(s, levers);
+        let (found, peak) = guided_run(s, levers, 3, &steps);
+        let plan = planned(s, levers, &steps);
         assert_eq!(plan, peak, "{levers:?}: bytes planned, and in use at the peak");
         if levers.precision == Precision::F32 {
             assert_eq!(found, clip, "{levers:?} changes the clip");
         }
         assert!(peak <= plain, "{levers:?} needs {peak} bytes, {plain} without it");
+    }
+}
+
+#[test]
+fn a_plan_holds_for_any_set_of_steps() {
+    let s = Sizes { text_len: 64, ..BASE };
+    for steps in ["none", "0", "1", "4", "0,3", "1,2,4", "0..5"] {
+        let steps = steps.parse().unwrap();
+        let (_, peak) = guided_run(s, PLAIN, 6, &steps);
+        assert_eq!(planned(s, PLAIN, &steps), peak, "{steps}: bytes planned, and in use at the peak");
     }
 }
 

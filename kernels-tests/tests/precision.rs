@@ -20,7 +20,7 @@ fn clip(context: &Context, precision: Precision) -> Vec<f32> {
     request.steps = 4;
     let curve = TimingCurve::parse("4..8", &pipeline.time_axis().unwrap()).unwrap();
     request.words.push(TimedWord { phrase: "red square".into(), occurrence: Default::default(), curve });
-    request.guidance = Some(Guidance { steps: 0..2, updates: 2, ..Guidance::default() });
+    request.guidance = Some(Guidance { steps: (0..2).collect(), updates: 2, ..Guidance::default() });
     pollster::block_on(pipeline.generate(&request, &mut |_| ControlFlow::Continue(())))
         .unwrap()
         .data()

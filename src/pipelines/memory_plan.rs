@@ -5,7 +5,7 @@
 //! other programs hold.
 
 use super::schedule::{Schedule, SigmaGrid};
-use super::temporal_control::{Control, Event, Guidance, Prompts, sample};
+use super::temporal_control::{Control, Event, Guidance, GuidedSteps, Prompts, sample};
 use super::unipc::{Sampler, Solver};
 use crate::autograd::Tape;
 use crate::gpu::{Caps, Context, ContextOptions};
@@ -124,7 +124,8 @@ pub async fn memory_plan(request: &PlanRequest, caps: Caps) -> Result<MemoryPlan
 
     let latent = HostTensor::zeros([config.in_dim, *frames, *height, *width]);
     let control = request.control.clone().map(short);
-    if let Some((control, guidance)) = control.as_ref().and_then(|c| Some((c, c.guidance.as_ref()?))) {
+    let guided = control.as_ref().and_then(|c| Some((c, c.guidance.as_ref()?)));
+    if let Some((control, guidance)) = guided.filter(|(_, g)| !g.steps.is_empty()) {
         let groups = control.groups.len();
         let weights = vec![0.0; groups * config.text_len];
         let capture = Capture { weights, groups, layer_divisor: config.num_layers as f32, map_only: true };
@@ -159,7 +160,7 @@ pub async fn memory_plan(request: &PlanRequest, caps: Caps) -> Result<MemoryPlan
 /// decides by its numbers is decided for the most memory.
 fn short(control: Control) -> Control {
     let most = |g: Guidance| Guidance {
-        steps: 0..2,
+        steps: few(&g.steps),
         updates: g.updates.min(2),
         threshold: f32::INFINITY,
         check_before: false,
@@ -167,4 +168,15 @@ fn short(control: Control) -> Control {
     };
     let guidance = control.guidance.map(most);
     Control { guidance, ..control }
+}
+
+/// Steps that cost as much as the dearest of these: the sampler remembers less at the first step than at any later one, and
+/// a step that is guided right after another finds the latent of that one still being looked at.
+fn few(steps: &GuidedSteps) -> GuidedSteps {
+    let neighbours = steps.iter().zip(steps.iter().skip(1)).any(|(step, next)| next - step == 1);
+    if neighbours {
+        (0..2).collect()
+    } else {
+        steps.iter().last().map(|step| step.min(1)).into_iter().collect()
+    }
 }

@@ -47,7 +47,8 @@ pub(crate) fn requests(request: &ClipRequest, guidance: &Guidance, steps: &[usiz
     let edited = |step: &usize| {
         let with = |size: f32, rule: AfterEdit| {
             let guidance = Guidance {
-                steps: *step..step + 1,
+                steps: [*step].into_iter().collect(),
+                after_last_step: false,
                 updates: 1,
                 // Out of reach, so that the edit is made whatever the attention is.
                 threshold: f32::INFINITY,
@@ -83,6 +84,11 @@ pub(crate) fn carried(request: &ClipRequest, step: usize, rule: AfterEdit) -> Re
     Ok(latent)
 }
 
+/// The one step that a request of [`requests`] guides.
+fn edited_step(request: &ClipRequest) -> usize {
+    request.guidance.as_ref().and_then(|g| g.steps.iter().next()).unwrap_or(0)
+}
+
 /// Makes the clips of [`requests`] and compares them in pairs.
 pub(crate) fn measure(
     pipeline: &TextToVideo,
@@ -93,7 +99,7 @@ pub(crate) fn measure(
     let mut rows = Vec::new();
     let (pairs, _) = requests.as_chunks::<2>();
     for (index, [without, with]) in pairs.iter().enumerate() {
-        let step = with.guidance.as_ref().map_or(0, |g| g.steps.start);
+        let step = edited_step(with);
         let name = format!("prompt {} step {step}", prompt + 1);
         let (rest, _) = clip(pipeline, without, &name, progress)?;
         let (moved, edit) = clip(pipeline, with, &name, progress)?;
@@ -136,7 +142,7 @@ fn clip(
     progress: &mut Progress,
 ) -> Result<(HostTensor, Vec<f32>)> {
     progress.begin(name, request);
-    let at = request.guidance.as_ref().map_or(0, |g| g.steps.start);
+    let at = edited_step(request);
     let (mut before, mut after): (Option<Tensor>, Option<Tensor>) = (None, None);
     let mut failure = None;
     let mut keep = |slot: &mut Option<Tensor>, latent: &Tensor| match latent.to_owned_copy() {

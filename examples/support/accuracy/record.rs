@@ -36,8 +36,7 @@ impl Record {
             None => Err(Error::file(path, format!("there are no {name}: it is no result of an evaluation"))),
         };
         let (settings, modes) = (part(&mut file, "settings")?, part(&mut file, "modes")?);
-        let scores: Vec<Score> = serde_json::from_value(part(&mut file, "clips")?)
-            .map_err(|e| Error::file(path, format!("clips: {e}")))?;
+        let clips = part(&mut file, "clips")?;
         let mut differences = Vec::new();
         let none = Map::new();
         let settings = settings.as_object().unwrap_or(&none);
@@ -57,6 +56,8 @@ impl Record {
         if !differences.is_empty() {
             return refuse(format!("it was measured with other settings: {}", differences.join("; ")));
         }
+        let scores: Vec<Score> =
+            serde_json::from_value(clips).map_err(|e| Error::file(path, format!("clips: {e}")))?;
         for score in &scores {
             let same = |task: &Task| {
                 let curve = task.objects.iter().find(|o| o.phrase == task.target).map(|o| &o.curve);

@@ -2,7 +2,7 @@
 
 use super::prompts::Task;
 use super::stats::mean;
-use crate::shared::detector::{FrameReport, WANTED};
+use crate::shared::detector::{Flaw, FrameReport, WANTED};
 use crate::shared::film::Reading;
 use crate::shared::mode::Mode;
 use foveal::Result;
@@ -36,11 +36,17 @@ pub(crate) struct Score {
     pub(crate) all_present: f64,
     /// Over objects and frames in which one is present: it has its shape.
     pub(crate) shape_right: Option<f64>,
+    /// Over objects and frames in which something of one is there: it is one object, neither drawn twice nor a part.
+    pub(crate) one_object: Option<f64>,
+    /// Frames in which the target is drawn twice or torn.
+    pub(crate) doubled: usize,
     /// Of the target's attention with its curve, at the last reading.
     pub(crate) correlation: Option<f64>,
     pub(crate) seconds: f64,
     /// Pixels of each object's colour by frame.
     pub(crate) pixels: Vec<Vec<usize>>,
+    /// Pixels of each piece of them.
+    pub(crate) pieces: Vec<Vec<Vec<usize>>>,
     pub(crate) readings: Vec<Reading>,
 }
 
@@ -62,8 +68,11 @@ impl Score {
         let right = |object: usize| -> Vec<bool> {
             reports.iter().zip(curve(object)).map(|(report, wanted)| report.right(object, *wanted)).collect()
         };
-        let shapes = |object: usize| -> Vec<bool> {
-            reports.iter().filter_map(|r| r.objects.get(object)?.shape_right).collect()
+        let sightings = |object: usize| reports.iter().filter_map(move |r| r.objects.get(object));
+        let shapes =
+            |object: usize| -> Vec<bool> { sightings(object).filter_map(|s| s.shape_right).collect() };
+        let whole = |object: usize| -> Vec<bool> {
+            sightings(object).filter(|s| s.seen()).map(|s| s.flaw.is_none()).collect()
         };
         let ours = right(target);
         let of = |wanted: bool| -> Vec<bool> {
@@ -72,7 +81,7 @@ impl Score {
         };
         let objects = 0..task.objects.len();
         let others: Vec<bool> = objects.clone().filter(|o| *o != target).flat_map(right).collect();
-        let ever = |o: usize| reports.iter().any(|r| r.objects.get(o).is_some_and(|s| s.present));
+        let ever = |o: usize| sightings(o).any(|s| s.present);
         let shaped = share(&shapes(target)).is_none_or(|s| s > 0.5);
         Ok(Self {
             mode,
@@ -90,11 +99,12 @@ impl Score {
             clean: share(&reports.iter().map(|r| r.clean).collect::<Vec<_>>()).unwrap_or(0.0),
             all_present: f64::from(u8::from(objects.clone().all(ever))),
             shape_right: share(&objects.clone().flat_map(shapes).collect::<Vec<_>>()),
+            one_object: share(&objects.clone().flat_map(whole).collect::<Vec<_>>()),
+            doubled: sightings(target).filter(|s| s.flaw == Some(Flaw::Doubled)).count(),
             correlation: reached.map(f64::from),
             seconds,
-            pixels: objects
-                .map(|o| reports.iter().map(|r| r.objects.get(o).map_or(0, |s| s.pixels)).collect())
-                .collect(),
+            pixels: objects.clone().map(|o| sightings(o).map(|s| s.pixels).collect()).collect(),
+            pieces: objects.map(|o| sightings(o).map(|s| s.pieces.clone()).collect()).collect(),
             readings,
         })
     }
@@ -103,14 +113,18 @@ impl Score {
     pub(crate) fn line(&self) -> String {
         let shown = |v: Option<f64>| v.map_or_else(|| "   -".into(), |v| format!("{v:.2}"));
         format!(
-            "{:<13} {:>2} {:<36} accuracy {:.3} clean {:.2} correlation {} {:.1} s",
+            "{:<13} {:>2} {:<36} accuracy {:.3} clean {:.2} correlation {} {:.1} s{}",
             self.mode.name(),
             self.index,
             self.prompt,
             self.accuracy,
             self.clean,
             shown(self.correlation),
-            self.seconds
+            self.seconds,
+            match self.doubled {
+                0 => String::new(),
+                frames => format!(", drawn twice or torn in {frames} of {} frames", self.right.len()),
+            }
         )
     }
 }

@@ -77,9 +77,15 @@ fn real_clips_have_full_marks_for_their_own_timing() {
     assert_eq!(clips.len(), 24);
     for (frames, shown) in &clips {
         let found = score(frames, shown);
-        let columns =
-            [found.accuracy, found.exact, found.clean, found.all_present, found.shape_right.unwrap()];
-        assert_eq!(columns, [1.0; 5], "{shown:?}: {found:?}");
+        let columns = [
+            found.accuracy,
+            found.exact,
+            found.clean,
+            found.all_present,
+            found.shape_right.unwrap(),
+            found.one_object.unwrap(),
+        ];
+        assert_eq!((columns, found.doubled), ([1.0; 6], 0), "{shown:?}: {found:?}");
         assert!(found.presence == Some(1.0) && found.absence.is_none_or(|a| a == 1.0));
         assert!(found.others.is_none_or(|o| o == 1.0) && found.others.is_some() == (shown.len() == 2));
     }
@@ -133,6 +139,30 @@ fn a_full_frame_of_the_colour_has_no_marks() {
             (timed.presence, timed.absence, timed.clean, timed.exact),
             (Some(0.0), Some(1.0), 0.5, 0.0)
         );
+    }
+}
+
+#[test]
+fn an_object_that_is_drawn_twice_has_no_marks_where_it_is() {
+    for phrase in OBJECTS {
+        let (frames, shown) =
+            real_clips().into_iter().find(|(_, s)| s.len() == 1 && s[0].0 == phrase).unwrap();
+        let curve = shown[0].1.clone();
+        // Each frame over itself, half a frame aside: the second object may be cut by the edge.
+        let twice = |frame: &Vec<u8>| -> Vec<u8> {
+            let (pixels, _) = frame.as_chunks::<3>();
+            let aside = |i: usize| pixels[i / SIDE * SIDE + (i + SIDE / 2) % SIDE];
+            (0..pixels.len()).flat_map(|i| if pixels[i] == [0; 3] { aside(i) } else { pixels[i] }).collect()
+        };
+        let found = score(&frames.iter().map(twice).collect::<Vec<_>>(), &shown);
+        let on = curve.iter().filter(|v| **v == 1.0).count();
+        assert_eq!((found.presence, found.one_object, found.doubled), (Some(0.0), Some(0.0), on), "{phrase}");
+        assert_eq!(found.accuracy, 1.0 - on as f64 / 8.0);
+        assert!(found.line().contains(&format!("drawn twice or torn in {on} of 8 frames")));
+        // Where it is not wanted it is no better.
+        let never =
+            score(&frames.iter().map(twice).collect::<Vec<_>>(), &[(phrase.to_owned(), vec![0.0; 8])]);
+        assert_eq!(never.absence, Some(1.0 - on as f64 / 8.0));
     }
 }
 

@@ -7,12 +7,13 @@ use serde_json::{Map, Value, json};
 
 type Column = (&'static str, fn(&Score) -> Option<f64>);
 
-const COLUMNS: [Column; 9] = [
+const COLUMNS: [Column; 10] = [
     ("accuracy", |s| Some(s.accuracy)),
     ("presence", |s| s.presence),
     ("absence", |s| s.absence),
     ("exact clips", |s| Some(s.exact)),
     ("clean frames", |s| Some(s.clean)),
+    ("one object", |s| s.one_object),
     ("shape right", |s| s.shape_right),
     ("all objects present", |s| Some(s.all_present)),
     ("others", |s| s.others),

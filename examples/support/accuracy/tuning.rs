@@ -1,16 +1,17 @@
 //! Changes to the settings that an evaluation compares.
 
+use crate::shared::mode::fitted;
 use clap::ValueEnum;
-use foveal::pipelines::temporal_control::{Guidance, TemporalMask, Update};
+use foveal::pipelines::temporal_control::{Guidance, GuidedSteps, TemporalMask, Update};
 use foveal::pipelines::unipc::AfterEdit;
 
 /// Changes to the default gradient and mask, for choosing them.
 #[derive(Debug, Default, clap::Args)]
 #[command(next_help_heading = "Settings of the modes default, mask and mask+default")]
 pub(crate) struct Tuning {
-    /// Denoising steps that are steered, from the first.
-    #[arg(long)]
-    steps_guided: Option<usize>,
+    /// Denoising steps that are guided: 0..5, 1,2,4 or both; none
+    #[arg(long, allow_hyphen_values = true)]
+    guided_steps: Option<GuidedSteps>,
     /// Most updates after each of them.
     #[arg(long)]
     updates: Option<usize>,
@@ -54,10 +55,10 @@ enum After {
 }
 
 impl Tuning {
-    /// The default gradient with the changes.
-    pub(crate) fn guidance(&self) -> Guidance {
-        let mut g = Guidance::default();
-        g.steps = 0..self.steps_guided.unwrap_or(g.steps.end);
+    /// The default gradient with the changes, for a run of `steps`.
+    pub(crate) fn guidance(&self, steps: usize) -> Guidance {
+        let mut g = fitted(Guidance::default(), steps);
+        g.steps = self.guided_steps.clone().unwrap_or(g.steps);
         g.updates = self.updates.unwrap_or(g.updates);
         g.threshold = self.threshold.unwrap_or(g.threshold);
         if let Some(size) = self.size {

@@ -1,7 +1,7 @@
 //! Everything the demonstration knows when both clips are made, and its form as JSON.
 
 use super::heat::HeatMaps;
-use crate::shared::detector::{Detector, FrameReport, Object};
+use crate::shared::detector::{Detector, Flaw, FrameReport, Object, Sighting};
 use crate::shared::film::Film;
 use foveal::pipelines::temporal_control::Guidance;
 use serde_json::{Value, json};
@@ -42,15 +42,44 @@ pub(crate) struct Demo {
     pub(crate) facts: Vec<(&'static str, String)>,
 }
 
+/// How a word is shown in a frame.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Shown {
+    /// Nothing of it.
+    No,
+    /// As one object.
+    Once,
+    /// Otherwise: twice, torn, in part, or on a frame without background.
+    Wrongly,
+}
+
 impl Take {
-    /// Measured presence of a word in a frame, if it can be measured.
-    pub(crate) fn present(&self, word: &Word, frame: usize) -> Option<bool> {
-        Some(self.reports.get(frame)?.objects.get(word.object?)?.present)
+    /// What was measured of a word in a frame, if it can be measured.
+    pub(crate) fn sighting(&self, word: &Word, frame: usize) -> Option<&Sighting> {
+        self.reports.get(frame)?.objects.get(word.object?)
     }
 
-    /// The frame is clean and shows the word exactly if it is wanted.
+    /// That in short.
+    pub(crate) fn shown(&self, word: &Word, frame: usize) -> Option<Shown> {
+        let sighting = self.sighting(word, frame)?;
+        Some(match (sighting.present, sighting.seen()) {
+            (true, _) => Shown::Once,
+            (false, true) => Shown::Wrongly,
+            (false, false) => Shown::No,
+        })
+    }
+
+    /// Frames in which something of a word is there that is not one object.
+    pub(crate) fn flaws<'a>(&'a self, word: &'a Word) -> impl Iterator<Item = (usize, Flaw, &'a Sighting)> {
+        (0..word.curve.len()).filter_map(|frame| {
+            let sighting = self.sighting(word, frame)?;
+            Some((frame, sighting.flaw?, sighting))
+        })
+    }
+
+    /// The frame is clean and shows the word once if it is wanted, and nothing of it if it is not.
     pub(crate) fn right(&self, word: &Word, frame: usize) -> Option<bool> {
-        self.present(word, frame)?;
+        self.sighting(word, frame)?;
         Some(self.reports.get(frame)?.right(word.object?, *word.curve.get(frame)?))
     }
 
@@ -63,12 +92,14 @@ impl Take {
 
     fn json(&self, words: &[Word]) -> Value {
         let per_word = |(group, word): (usize, &Word)| {
-            let object = |f: usize| word.object.and_then(|o| self.reports.get(f)?.objects.get(o));
+            let object = |f: usize| self.sighting(word, f);
             let frames = 0..word.curve.len();
             json!({
                 "phrase": word.phrase,
                 "attention": self.heat.over_time(group),
                 "pixels": frames.clone().map(|f| object(f).map(|o| o.pixels)).collect::<Vec<_>>(),
+                "pieces": frames.clone().map(|f| object(f).map(|o| o.pieces.as_slice())).collect::<Vec<_>>(),
+                "flaw": frames.clone().map(|f| object(f).and_then(|o| o.flaw)).collect::<Vec<_>>(),
                 "present": frames.clone().map(|f| object(f).map(|o| o.present)).collect::<Vec<_>>(),
                 "shape_right": frames.clone().map(|f| object(f).and_then(|o| o.shape_right)).collect::<Vec<_>>(),
                 "right": frames.map(|f| self.right(word, f)).collect::<Vec<_>>(),
@@ -110,8 +141,8 @@ pub(crate) fn describe(guidance: &Guidance) -> String {
     let Guidance { steps, updates, threshold, stop_when, objective, update, after_edit, .. } = guidance;
     let w = objective.weights;
     format!(
-        "after steps {}..{}, at most {updates} updates each until correlation {threshold} ({stop_when:?}); {update:?}; \
+        "after steps {steps}, at most {updates} updates each until correlation {threshold} ({stop_when:?}); {update:?}; \
          {after_edit:?}; weights: correlation {}, magnitude {} ({:?}), entropy {}, flatness {}",
-        steps.start, steps.end, w.correlation, w.magnitude, objective.magnitude, w.entropy, w.flatness
+        w.correlation, w.magnitude, objective.magnitude, w.entropy, w.flatness
     )
 }

@@ -1,6 +1,6 @@
 //! Where each frame looked at a word: attention maps of a run, averaged.
 
-use foveal::pipelines::temporal_control::Event;
+use foveal::pipelines::temporal_control::{Event, GuidedSteps};
 use foveal::{Result, Tensor};
 
 /// Copies the maps while a run goes; they are downloaded afterwards.
@@ -30,9 +30,9 @@ impl HeatRecorder {
 
     /// Mean over the guided steps. The first one's map comes before any update, so it is left out where there are
     /// others. `columns` is the width of the grid of places.
-    pub(crate) async fn finish(self, guided: std::ops::Range<usize>, columns: usize) -> Result<HeatMaps> {
+    pub(crate) async fn finish(self, guided: &GuidedSteps, columns: usize) -> Result<HeatMaps> {
         let mut inside: Vec<(usize, Tensor)> =
-            self.0.into_iter().filter(|(step, _)| guided.contains(step)).collect();
+            self.0.into_iter().filter(|(step, _)| guided.contains(*step)).collect();
         if inside.len() > 1 {
             inside.remove(0);
         }

@@ -1,6 +1,7 @@
 //! The demonstration's report: one page beside its pictures.
 
 use super::clips::{Demo, Take, Word};
+use crate::shared::detector::{Flaw, Sighting};
 use std::fmt::Write;
 
 const STYLE: &str = "
@@ -55,12 +56,13 @@ fn write(page: &mut String, demo: &Demo) -> std::fmt::Result {
          <h2>Frame by frame</h2>\n<figure><img src=\"sheet.png\" alt=\"Frames and attention maps of both clips\">\n\
          <figcaption>Time runs to the right. On top the wanted curve. Then twice, for the uncontrolled clip (grey mark at \
          the left) and the controlled one (white mark): the frames, a bar under each that is lit where the object was \
-         measured, and the attention that each place of the frame paid to the words while the clip was made, brighter \
-         being more, on one scale for both clips.</figcaption></figure>\n\
+         measured as one object and broken where it is there otherwise, and the attention that each place of the frame paid \
+         to the words while the clip was made, brighter being more, on one scale for both clips.</figcaption></figure>\n\
          <h2>The curve, the attention, the result</h2>\n<figure><img src=\"curves.svg\" alt=\"Wanted curve, attention over \
          time and measured presence\">\n<figcaption>Attention is averaged over each frame, over heads and layers, and over \
          the guided denoising steps after the first. A filled dot above the curve marks a frame where the object was \
-         measured, an empty one below a frame where it was not.</figcaption></figure>\n",
+         measured, a cross one where it is there but not as one object, an empty dot below one where it is not.\
+         </figcaption></figure>\n",
     );
     for word in &demo.words {
         table(page, demo, word)?;
@@ -99,7 +101,19 @@ fn frames_of(word: &Word) -> String {
     }
 }
 
-/// What was measured, in a sentence a word.
+/// `frame 7 (drawn twice or torn: pieces of 36 and 12 pixels)`, joined with commas.
+fn flaws_of(take: &Take, word: &Word) -> String {
+    let frame = |(frame, flaw, sighting): (usize, Flaw, &Sighting)| match sighting.pieces.as_slice() {
+        [most @ .., last] if !most.is_empty() => {
+            let most: Vec<String> = most.iter().map(usize::to_string).collect();
+            format!("frame {frame} ({flaw}: pieces of {} and {last} pixels)", most.join(", "))
+        }
+        _ => format!("frame {frame} ({flaw}: {} pixels)", sighting.pixels),
+    };
+    take.flaws(word).map(frame).collect::<Vec<_>>().join(", ")
+}
+
+/// What was measured, in a sentence or two a word.
 fn verdict(page: &mut String, demo: &Demo) -> std::fmt::Result {
     for (group, word) in demo.words.iter().enumerate() {
         let phrase = escape(&word.phrase);
@@ -126,6 +140,12 @@ fn verdict(page: &mut String, demo: &Demo) -> std::fmt::Result {
                 " Its attention correlates with the curve by {before:.2} without and {after:.2} with control."
             )?;
         }
+        for (how, take) in [("without", &demo.before), ("with", &demo.after)] {
+            let flaws = flaws_of(take, word);
+            if !flaws.is_empty() {
+                write!(page, " <span class=\"bad\">Not right {how} control: {flaws}.</span>")?;
+            }
+        }
         writeln!(page, "</p>")?;
     }
     Ok(())
@@ -137,12 +157,14 @@ fn table(page: &mut String, demo: &Demo, word: &Word) -> std::fmt::Result {
     }
     writeln!(page, "<h2>Measured: {}</h2>", escape(&word.phrase))?;
     page.push_str(
-        "<p>Present: 4 to 60 pixels of the colour on a frame that is at least 60 % background. Clean: at most 5 % of the \
-         frame is of a colour that nobody asked for. A frame is right when it is clean and present equals wanted. Shape: \
-         the drawn shape that fits best is the one asked for.</p>\n<table>\n<tr><th rowspan=\"2\">frame</th>\
+        "<p>Pieces: pixels of the colour that touch each other; fewer than 4 are left out. Present: one piece of the size of \
+         one shape on a frame that is at least 60 % background. Clean: at most 5 % of the frame is of a colour that nobody \
+         asked for. A frame is right when it is clean and the object is present if it is wanted, and fewer than 4 pixels of \
+         it are there if it is not. Shape: the drawn shape that fits best is the one asked for.</p>\n<table>\n<tr>\
+         <th rowspan=\"2\">frame</th>\
          <th rowspan=\"2\">wanted</th><th colspan=\"5\">uncontrolled</th><th colspan=\"5\">controlled</th></tr>\n<tr>",
     );
-    page.push_str(&"<th>pixels</th><th>present</th><th>shape</th><th>clean</th><th>right</th>".repeat(2));
+    page.push_str(&"<th>pieces</th><th>present</th><th>shape</th><th>clean</th><th>right</th>".repeat(2));
     page.push_str("</tr>\n");
     let [r, g, b] = word.ink;
     for (frame, wanted) in word.curve.iter().enumerate() {
@@ -154,14 +176,14 @@ fn table(page: &mut String, demo: &Demo, word: &Word) -> std::fmt::Result {
         )?;
         write!(page, "<td class=\"c{lit}\">{wanted}</td>")?;
         for take in [&demo.before, &demo.after] {
-            let Some(report) = take.reports.get(frame) else { continue };
-            let Some(seen) = word.object.and_then(|o| report.objects.get(o)) else { continue };
-            write!(
-                page,
-                "<td class=\"n\">{}</td><td class=\"c\">{}</td>",
-                seen.pixels,
-                yes_no(seen.present)
-            )?;
+            let (Some(report), Some(seen)) = (take.reports.get(frame), take.sighting(word, frame)) else {
+                continue;
+            };
+            let pieces: Vec<String> = seen.pieces.iter().map(usize::to_string).collect();
+            let pieces = if pieces.is_empty() { "\u{2013}".into() } else { pieces.join(" + ") };
+            let present =
+                seen.flaw.map_or_else(|| yes_no(seen.present).to_owned(), |flaw| format!("no: {flaw}"));
+            write!(page, "<td class=\"n\">{pieces}</td><td class=\"c\">{present}</td>")?;
             let shape = seen.shape_right.map_or("\u{2013}", yes_no);
             write!(page, "<td class=\"c\">{shape}</td><td class=\"c\">{}</td>", yes_no(report.clean))?;
             let right = take.right(word, frame) == Some(true);

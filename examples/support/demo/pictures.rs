@@ -1,9 +1,10 @@
 //! The demonstration's pictures: an animation, sheets of frames, and the sheet with everything.
 //!
 //! Time runs from left to right, frames stand under each other, and a word's bars have its colour: full height where it
-//! is wanted, a flat track where it is not. Under a frame, a lit bar says that the word was measured there.
+//! is wanted, a flat track where it is not. Under a frame, a lit bar says that the word was measured there once, a
+//! broken one that what is there of it is not one object.
 
-use super::clips::{Demo, Take, Word};
+use super::clips::{Demo, Shown, Take, Word};
 use crate::shared::canvas::{Canvas, PAPER};
 use foveal::{Error, Result};
 use image::codecs::gif::{GifEncoder, Repeat};
@@ -151,9 +152,16 @@ impl<'a> Sheet<'a> {
             canvas.frame(left, top, self.zoom, rgb, self.demo.size[2]);
             for (lane, word) in (0u32..).zip(self.measured()) {
                 let place = [left, top + self.cell.1 + 4 + lane * 8, self.cell.0, 6];
-                match take.present(word, index) {
-                    Some(true) => canvas.bar(place, 1.0, word.ink),
-                    Some(false) => canvas.bar(place, 0.0, word.ink),
+                match take.shown(word, index) {
+                    Some(Shown::Once) => canvas.bar(place, 1.0, word.ink),
+                    Some(Shown::No) => canvas.bar(place, 0.0, word.ink),
+                    Some(Shown::Wrongly) => {
+                        canvas.bar(place, 0.0, word.ink);
+                        let [x, y, width, height] = place;
+                        for dash in (0..width).step_by(16) {
+                            canvas.fill([x + dash, y, 8.min(width - dash), height], word.ink);
+                        }
+                    }
                     None => canvas.fill(place, PAPER),
                 }
             }

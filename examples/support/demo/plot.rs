@@ -1,6 +1,6 @@
 //! The curves as SVG: what was wanted, what each clip paid attention to, and what each clip shows.
 
-use super::clips::{Demo, Word};
+use super::clips::{Demo, Shown, Word};
 use plotters::coord::ranged1d::{KeyPointHint, NoDefaultFormatting, Ranged, ValueFormatter};
 use plotters::prelude::*;
 use std::error::Error;
@@ -97,14 +97,18 @@ fn panel(
         let line = values.iter().enumerate().map(|(f, v)| (f as f64, f64::from(v / top)));
         chart.draw_series(LineSeries::new(line, ink.stroke_width(3)))?;
     }
-    // A row of dots a clip: above 1 where the object is there, below 0 where it is not.
+    // A row of dots a clip: above 1 where the object is there, a cross where it is there but not as one, below 0 where it
+    // is not there.
     for (take, ink, offset) in [(&demo.before, BEFORE, 0.0), (&demo.after, AFTER, 0.065)] {
-        let dot = |f: usize| {
-            let there = take.present(word, f)?;
-            let style = if there { ink.filled() } else { ink.stroke_width(1) };
-            Some(Circle::new((f as f64, if there { 1.045 + offset } else { -0.045 - offset }), 5, style))
-        };
-        chart.draw_series((0..frames).filter_map(dot))?;
+        let frames_of = |what: Shown| (0..frames).filter(move |f| take.shown(word, *f) == Some(what));
+        let (above, below) = (1.045 + offset, -0.045 - offset);
+        chart.draw_series(frames_of(Shown::Once).map(|f| Circle::new((f as f64, above), 5, ink.filled())))?;
+        chart.draw_series(
+            frames_of(Shown::Wrongly).map(|f| Cross::new((f as f64, above), 5, ink.stroke_width(2))),
+        )?;
+        chart.draw_series(
+            frames_of(Shown::No).map(|f| Circle::new((f as f64, below), 5, ink.stroke_width(1))),
+        )?;
     }
     Ok(())
 }
@@ -124,5 +128,6 @@ fn legend(area: &DrawingArea<SVGBackend<'_>, plotters::coord::Shift>) -> Result<
         area.draw(&text(i, name))?;
     }
     area.draw(&text(5, "filled: there; empty: not"))?;
+    area.draw(&text(6, "cross: not as one object"))?;
     Ok(())
 }

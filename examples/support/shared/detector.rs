@@ -1,18 +1,38 @@
-//! Which objects a generated frame shows, by a rule that a full-frame colour does not pass.
+//! Which objects a generated frame shows, by a rule that neither a full-frame colour nor an object drawn twice passes.
 //!
 //! A pixel is background when it is dark, has a colour when it is close to that palette entry, and is stray
-//! otherwise. A colour is *present* in a frame when 4 to 60 pixels have it and at least 60 % of the frame is
-//! background. A frame is *clean* when at least 60 % of it is background and at most 5 % is stray or of a colour that
-//! was not asked for. The shape of a colour is the rendered shape that overlaps its pixels best over all positions.
-//! The same rule as `tools/train_tiny_wan/metrics.py`.
+//! otherwise. Pixels of a colour that touch, by a side or a corner, are a piece; pieces of fewer than 4 pixels are specks.
+//! An object is *present* in a frame when its colour is one piece of the size of one shape, specks left out, and at least
+//! 60 % of the frame is background. It is *absent* when fewer than 4 pixels have its colour. What is neither, the object
+//! twice or a part of it, is wrong whether the object is wanted or not.
+//!
+//! A piece has the size of one shape when it is at most a third larger than the shape, at most 2 pixels longer in either
+//! direction, and at least half as large, or cut by the edge of the frame. The shape is the one asked for, or another that
+//! overlaps the piece by three quarters (intersection over union, over all positions). A square that is stretched by one
+//! step of the grid on which objects move still passes; a ring over itself, or two objects that touch, do not.
+//!
+//! A frame is *clean* when at least 60 % of it is background and at most 5 % is stray or of a colour that was not asked
+//! for. Where several objects of one colour are asked for, a piece belongs to the one whose shape overlaps it best. The
+//! same rule as `tools/train_tiny_wan/metrics.py`.
 
+use super::pieces::{Piece, pieces};
 use foveal::{Error, Result};
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
-use std::ops::RangeInclusive;
+use std::fmt;
 use std::path::Path;
 
-const PIXELS: RangeInclusive<usize> = 4..=60;
+/// Names the rule beside what was measured by it.
+pub(crate) const RULE: &str = "an object is one piece of the size of one shape";
+
+/// Pixels of a colour from which on something of it is there, and of a piece from which on it is no speck: one patch of
+/// the model.
+const LEAST: usize = 4;
+/// Pixels that an object may be longer than its shape: one step of the grid on which objects move.
+const STEP: usize = 2;
+/// Overlap from which on a piece is clearly a shape. A square stretched by a step has it; a bar, which is half a cross, or
+/// a ring over itself have not.
+const CLEAR: f64 = 0.75;
 const MIN_BACKGROUND: f64 = 0.60;
 const MAX_STRAY: f64 = 0.05;
 /// A pixel whose largest channel, 0..1, is at most this is background.
@@ -36,6 +56,7 @@ struct Card {
 struct Template {
     name: String,
     pixels: Vec<(usize, usize)>,
+    /// Rows and columns.
     size: (usize, usize),
 }
 
@@ -62,15 +83,48 @@ enum Label {
     Colour(usize),
 }
 
+/// Why what is there of an object is not one object.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum Flaw {
+    /// Two pieces or more: drawn twice, or torn.
+    Doubled,
+    /// One piece that is larger than one shape: two that touch, or one that is smeared.
+    TooLarge,
+    /// A part of a shape in the middle of the frame, or specks alone.
+    Fragment,
+}
+
+impl fmt::Display for Flaw {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Doubled => "drawn twice or torn",
+            Self::TooLarge => "larger than one shape",
+            Self::Fragment => "only a part of a shape",
+        })
+    }
+}
+
 /// What one frame shows of one object.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Sighting {
     /// Pixels of its colour.
     pub(crate) pixels: usize,
+    /// Pixels of each of its pieces, largest first, without specks.
+    pub(crate) pieces: Vec<usize>,
+    /// Where something of it is there: why that is not one object.
+    pub(crate) flaw: Option<Flaw>,
     /// Present by the strict rule.
     pub(crate) present: bool,
     /// Where it is present: the best shape is the one asked for.
     pub(crate) shape_right: Option<bool>,
+}
+
+impl Sighting {
+    /// Something of it is there, rightly or not.
+    pub(crate) fn seen(&self) -> bool {
+        self.pixels >= LEAST
+    }
 }
 
 /// What one frame shows.
@@ -86,10 +140,11 @@ pub(crate) struct FrameReport {
 pub(crate) const WANTED: f32 = 0.5;
 
 impl FrameReport {
-    /// The frame is clean and shows an object exactly if the value of its curve wants it. A frame that is not clean
-    /// shows nothing rightly, whatever is in it; nor does one without such an object.
+    /// The frame is clean and shows an object once where the value of its curve wants it, and nothing of it elsewhere. A
+    /// frame that is not clean shows nothing rightly, whatever is in it; nor does one without such an object.
     pub(crate) fn right(&self, object: usize, wanted: f32) -> bool {
-        self.clean && self.objects.get(object).is_some_and(|s| s.present == (wanted >= WANTED))
+        let as_wanted = |s: &Sighting| if wanted >= WANTED { s.present } else { !s.seen() };
+        self.clean && self.objects.get(object).is_some_and(as_wanted)
     }
 }
 
@@ -178,10 +233,26 @@ impl Detector {
         let calm = background >= MIN_BACKGROUND;
         let sighting = |object: &Object| {
             let mask: Vec<bool> = labels.iter().map(|l| *l == Label::Colour(object.colour)).collect();
-            let pixels = mask.iter().filter(|m| **m).count();
-            let present = calm && PIXELS.contains(&pixels);
-            let shape_right = present.then(|| self.best_shape(&mask) == Some(object.shape));
-            Sighting { pixels, present, shape_right }
+            let rivals: Vec<usize> =
+                asked.iter().filter(|o| o.colour == object.colour).map(|o| o.shape).collect();
+            let ours = |piece: &Piece| {
+                rivals.len() == 1
+                    || self.best_shape(piece, |s| rivals.contains(&s)).is_some_and(|(s, _)| s == object.shape)
+            };
+            let all: Vec<Piece> = pieces(&mask, self.width).into_iter().filter(ours).collect();
+            let pixels = all.iter().map(Piece::len).sum();
+            let large: Vec<&Piece> = all.iter().filter(|piece| piece.len() >= LEAST).collect();
+            let flaw = match large.as_slice() {
+                _ if pixels < LEAST => None,
+                [] => Some(Flaw::Fragment),
+                [piece] => self.flaw(piece, object.shape),
+                _ => Some(Flaw::Doubled),
+            };
+            let present = calm && pixels >= LEAST && flaw.is_none();
+            let shape = || large.first().and_then(|piece| self.best_shape(piece, |_| true));
+            let shape_right = present.then(|| shape().is_some_and(|(s, _)| s == object.shape));
+            let pieces = large.iter().map(|piece| piece.len()).collect();
+            Sighting { pixels, pieces, flaw, present, shape_right }
         };
         FrameReport { clean: calm && unasked <= MAX_STRAY, objects: asked.iter().map(sighting).collect() }
     }
@@ -201,25 +272,37 @@ impl Detector {
         }
     }
 
-    /// The shape with the largest intersection over union with a mask, over all positions.
-    fn best_shape(&self, mask: &[bool]) -> Option<usize> {
-        let total = mask.iter().filter(|m| **m).count();
+    /// Why a piece cannot be one shape, where this one was asked for.
+    fn flaw(&self, piece: &Piece, asked: usize) -> Option<Flaw> {
+        let clearly = self.best_shape(piece, |_| true).filter(|(_, overlap)| *overlap >= CLEAR);
+        let template = self.shapes.get(clearly.map_or(asked, |(shape, _)| shape))?;
+        let (whole, found) = (template.pixels.len(), piece.len());
+        let (rows, columns) = piece.size();
+        if rows > template.size.0 + STEP || columns > template.size.1 + STEP || 3 * found > 4 * whole {
+            return Some(Flaw::TooLarge);
+        }
+        (2 * found < whole && !piece.at_edge(self.height, self.width)).then_some(Flaw::Fragment)
+    }
+
+    /// The shape, of those that are let in, with the largest intersection over union with a piece, over all positions, and
+    /// that overlap.
+    fn best_shape(&self, piece: &Piece, let_in: impl Fn(usize) -> bool) -> Option<(usize, f64)> {
         let overlap = |template: &Template| {
             let (rows, columns) = template.size;
             let mut best = 0.0f64;
             for top in 0..(self.height + 1).saturating_sub(rows) {
                 for left in 0..(self.width + 1).saturating_sub(columns) {
-                    let at = |&(y, x): &(usize, usize)| mask.get((top + y) * self.width + left + x).copied();
-                    let both = template.pixels.iter().filter(|p| at(p) == Some(true)).count();
-                    let either = total + template.pixels.len() - both;
+                    let both =
+                        template.pixels.iter().filter(|(y, x)| piece.contains((top + y, left + x))).count();
+                    let either = piece.len() + template.pixels.len() - both;
                     best = best.max(both as f64 / either.max(1) as f64);
                 }
             }
             best
         };
-        let scored = self.shapes.iter().map(overlap).enumerate();
+        let scored = self.shapes.iter().map(overlap).enumerate().filter(|(index, _)| let_in(*index));
         // The first of equals, as NumPy's argmax would take.
-        scored.reduce(|a, b| if b.1 > a.1 { b } else { a }).map(|(index, _)| index)
+        scored.reduce(|a, b| if b.1 > a.1 { b } else { a })
     }
 }
 

@@ -32,9 +32,37 @@ fn full(d: &Detector, colour: &str) -> Vec<u8> {
 
 /// Share of frames that are clean and show the first object exactly where it is wanted.
 fn accuracy(reports: &[FrameReport], wanted: [u8; 8]) -> f64 {
-    let right =
-        reports.iter().zip(wanted).filter(|(r, w)| r.clean && r.objects[0].present == (*w == 1)).count();
+    let right = reports.iter().zip(wanted).filter(|(r, w)| r.right(0, f32::from(*w))).count();
     right as f64 / 8.0
+}
+
+/// A frame as it is drawn on a map of letters: `r`ed, `g`reen, `b`lue, `y`ellow and background; below the last row black.
+fn drawn(d: &Detector, rows: &[&str]) -> Vec<u8> {
+    let mut frame = vec![0u8; d.height * d.width * 3];
+    let cells =
+        rows.iter().enumerate().flat_map(|(y, row)| row.chars().enumerate().map(move |(x, c)| (y, x, c)));
+    for (y, x, c) in cells {
+        if let Some((_, rgb)) = d.colours.iter().find(|(name, _)| name.starts_with(c)) {
+            let at = (y * d.width + x) * 3;
+            frame[at..at + 3].copy_from_slice(&rgb.map(|v| (v * 255.0).round() as u8));
+        }
+    }
+    frame
+}
+
+/// What the detector says of a drawn frame.
+fn judged(rows: &[&str], prompt: &str) -> FrameReport {
+    let d = detector();
+    d.read(&[drawn(&d, rows)], &d.objects(prompt)).remove(0)
+}
+
+/// What it says of the first object: sizes of the pieces, the flaw, and whether the frame is right where the object is
+/// wanted and where it is not.
+fn verdict(rows: &[&str], prompt: &str) -> (Vec<usize>, Option<Flaw>, bool, bool) {
+    let report = judged(rows, prompt);
+    let object = &report.objects[0];
+    assert!(report.clean && object.present == (object.seen() && object.flaw.is_none()));
+    (object.pieces.clone(), object.flaw, report.right(0, 1.0), report.right(0, 0.0))
 }
 
 const ALL: [u8; 8] = [1; 8];
@@ -63,7 +91,8 @@ fn real_clips_are_read_as_they_were_drawn() {
                 assert!(report.objects.iter().all(|o| o.shape_right != Some(false)), "{phrase}: {report:?}");
                 assert!(report.objects[1].present);
             }
-            assert_eq!(reports[0].objects[0], Sighting { pixels: 0, present: false, shape_right: None });
+            let none = Sighting { pixels: 0, pieces: vec![], flaw: None, present: false, shape_right: None };
+            assert_eq!(reports[0].objects[0], none);
         }
     }
 }
@@ -141,4 +170,126 @@ fn an_empty_clip_is_right_only_where_nothing_is_wanted() {
     assert_eq!(accuracy(&d.read(&frames, &d.objects("a red square")), LATE), 0.5);
     let few = vec![vec![]; 8];
     assert_eq!(accuracy(&d.read(&few, &d.objects("a red square")), LATE), 0.0);
+}
+
+#[test]
+fn one_object_is_right() {
+    let square = ["", "", "...rrrrrr"].iter().chain(&["...rrrrrr"; 5]).copied().collect::<Vec<_>>();
+    assert_eq!(verdict(&square, "red square"), (vec![36], None, true, false));
+    let ring = ["", "..gggg", ".gg..gg", ".g....g", ".g....g", ".gg..gg", "..gggg"];
+    assert_eq!(verdict(&ring, "green ring"), (vec![20], None, true, false));
+    assert_eq!(verdict(&[], "green ring"), (vec![], None, false, true));
+    // Stretched by a step of the grid, as a model draws what is between two places.
+    assert_eq!(verdict(&["...rrrrrrrr"; 6], "red square"), (vec![48], None, true, false));
+    // Half of a shape, as an object that is about to come.
+    assert_eq!(
+        verdict(&["", "....bb", "....bb", "....bb", "....bb", "....bb", "....bb"], "blue cross").2,
+        true
+    );
+}
+
+#[test]
+fn two_objects_are_not_right_wanted_or_not() {
+    let doubled = Some(Flaw::Doubled);
+    // The second one is cut by the edge: 48 pixels together, as many as one that is stretched.
+    assert_eq!(verdict(&["..rrrrrr......rr"; 6], "red square"), (vec![36, 12], doubled, false, false));
+    assert_eq!(verdict(&["..rrrrrr..rrrrrr"; 6], "red square"), (vec![36, 36], doubled, false, false));
+    let rings = [
+        "",
+        "..gggg...gggg",
+        ".gg..gg.gg..gg",
+        ".g....g.g....g",
+        ".g....g.g....g",
+        ".gg..gg.gg..gg",
+        "..gggg...gggg",
+    ];
+    assert_eq!(verdict(&rings, "green ring"), (vec![20, 20], doubled, false, false));
+    // A ring of which the ends are missing is torn.
+    let torn = ["", "", "..g....g", "..g....g", "..g....g", "..g....g", ".gg....gg"];
+    assert_eq!(verdict(&torn, "green ring"), (vec![6, 6], doubled, false, false));
+}
+
+#[test]
+fn two_that_touch_or_lie_over_each_other_are_too_large_for_one() {
+    let too_large = Some(Flaw::TooLarge);
+    let corners = ["rrrrrr"; 6].into_iter().chain(["......rrrrrr"; 6]).collect::<Vec<_>>();
+    assert_eq!(verdict(&corners, "red square"), (vec![72], too_large, false, false));
+    assert_eq!(verdict(&["..rrrrrrrrrr"; 6], "red square"), (vec![60], too_large, false, false));
+    // A ring two pixels above another: an eight, no longer than a square that is stretched.
+    let eight = ["..gggg", ".gg..gg", ".gggggg", ".gg..gg", ".gg..gg", ".gggggg", ".gg..gg", "..gggg"];
+    assert_eq!(verdict(&eight, "green ring"), (vec![36], too_large, false, false));
+    // As many pixels as a ring, but in a line.
+    assert_eq!(
+        verdict(&["", "..gggggggggg", "..gggggggggg"], "green ring"),
+        (vec![20], too_large, false, false)
+    );
+}
+
+#[test]
+fn specks_do_not_make_it_two_and_a_piece_does() {
+    let with = |speck: &[&str]| {
+        let rows = (0..12).map(|y| {
+            let object = if y < 6 { "rrrrrr" } else { "......" };
+            format!("{object}....{}", speck.get(y).copied().unwrap_or_default())
+        });
+        let rows: Vec<String> = rows.collect();
+        verdict(&rows.iter().map(String::as_str).collect::<Vec<_>>(), "red square")
+    };
+    for specks in [&["r"][..], &["rr"], &["r", "r"], &["r.r", "...", "r.r"], &["rr", "r"]] {
+        assert_eq!(with(specks), (vec![36], None, true, false), "{specks:?}");
+    }
+    assert_eq!(with(&["rr", "rr"]), (vec![36, 4], Some(Flaw::Doubled), false, false));
+    // Specks alone: something is there, and it is no object.
+    let alone = ["rr..r", "", "...r"];
+    assert_eq!(verdict(&alone, "red square"), (vec![], Some(Flaw::Fragment), false, false));
+    assert_eq!(verdict(&["rr..r"], "red square"), (vec![], None, false, true));
+}
+
+#[test]
+fn an_object_may_be_cut_by_the_edge_and_no_part_stands_in_the_middle() {
+    assert_eq!(verdict(&["..............rr"; 6], "red square"), (vec![12], None, true, false));
+    assert_eq!(
+        verdict(&["bb", "bb", "bbbb", "bbbb", "bb", "bb"], "blue cross"),
+        (vec![16], None, true, false)
+    );
+    assert_eq!(verdict(&["..............rr"; 2], "red square"), (vec![4], None, true, false));
+    let fragment = Some(Flaw::Fragment);
+    assert_eq!(verdict(&["", "....rr", "....rr"], "red square"), (vec![4], fragment, false, false));
+    assert_eq!(
+        verdict(&["", "....bb", "....bb", "....bb", "....bb"], "blue cross"),
+        (vec![8], fragment, false, false)
+    );
+}
+
+#[test]
+fn neighbours_of_other_colours_are_objects_of_their_own() {
+    let rows = ["..rrrrrrgggggg"; 6];
+    let report = judged(&rows, "a red square and a green square");
+    assert!(report.clean && report.objects.iter().all(|o| o.present && o.pieces == [36]), "{report:?}");
+    assert!(report.right(0, 1.0) && report.right(1, 1.0));
+    // One of them twice.
+    let report = judged(&["rrrrrrggggggrrrr"; 6], "a red square and a green square");
+    assert_eq!((report.objects[0].flaw, report.objects[1].flaw), (Some(Flaw::Doubled), None));
+}
+
+#[test]
+fn two_shapes_of_one_colour_are_told_apart() {
+    let square_and_ring = [
+        "rrrrrr...rrrr",
+        "rrrrrr..rr..rr",
+        "rrrrrr..r....r",
+        "rrrrrr..r....r",
+        "rrrrrr..rr..rr",
+        "rrrrrr...rrrr",
+    ];
+    let both = judged(&square_and_ring, "a red square and a red ring");
+    assert!(both.objects.iter().all(|o| o.present && o.shape_right == Some(true)), "{both:?}");
+    assert_eq!(both.objects.iter().map(|o| o.pixels).collect::<Vec<_>>(), [36, 20]);
+    // One alone leaves the other away, and one twice is that one's fault.
+    let alone = judged(&["rrrrrr"; 6], "a red square and a red ring");
+    assert!(alone.right(0, 1.0) && alone.right(1, 0.0) && !alone.right(1, 1.0));
+    let twice = judged(&["rrrrrr..rrrrrr"; 6], "a red square and a red ring");
+    assert_eq!((twice.objects[0].flaw, twice.objects[1].seen()), (Some(Flaw::Doubled), false));
+    // Where only the square is asked for, the ring is one object too many.
+    assert_eq!(judged(&square_and_ring, "a red square").objects[0].flaw, Some(Flaw::Doubled));
 }

@@ -4,5 +4,6 @@ pub(crate) mod canvas;
 pub(crate) mod detector;
 pub(crate) mod film;
 pub(crate) mod mode;
+pub(crate) mod pieces;
 pub(crate) mod progress;
 pub(crate) mod session;

@@ -5,6 +5,11 @@ use foveal::pipelines::temporal_control::{Guidance, TemporalMask};
 use foveal::pipelines::text_to_video::ClipRequest;
 use serde::{Deserialize, Serialize};
 
+/// Built-in settings for a run of fewer steps than they were made for: the released code, too, guides those that come.
+pub(crate) fn fitted(guidance: Guidance, steps: usize) -> Guidance {
+    Guidance { steps: guidance.steps.within(steps), ..guidance }
+}
+
 /// How a clip is steered.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -36,11 +41,12 @@ impl Mode {
         }
     }
 
-    /// Settings of the gradient; `default` stands for the default ones. `None` where nothing moves the latent.
-    pub(crate) fn guidance(self, default: &Guidance) -> Option<Guidance> {
+    /// Settings of the gradient in a run of `steps`; `default` stands for the default ones. `None` where nothing moves the
+    /// latent.
+    pub(crate) fn guidance(self, default: &Guidance, steps: usize) -> Option<Guidance> {
         match self {
             Self::Uncontrolled | Self::Mask => None,
-            Self::Released => Some(Guidance::released()),
+            Self::Released => Some(fitted(Guidance::released(), steps)),
             Self::Default | Self::MaskDefault => Some(default.clone()),
         }
     }
@@ -49,7 +55,7 @@ impl Mode {
     /// same, which leaves the clip as it is.
     pub(crate) fn apply(self, request: &mut ClipRequest, default: &Guidance, mask: TemporalMask) {
         let reading = || Guidance { updates: 0, unused_work: false, ..default.clone() };
-        request.guidance = Some(self.guidance(default).unwrap_or_else(reading));
+        request.guidance = Some(self.guidance(default, request.steps).unwrap_or_else(reading));
         request.mask = matches!(self, Self::Mask | Self::MaskDefault).then_some(mask);
     }
 }

@@ -3,7 +3,7 @@
 //! The unit is one forward pass. A denoising step takes two, or one without a negative prompt; reading the attention
 //! takes one; an update takes one and a gradient, which counts as three.
 
-use foveal::pipelines::temporal_control::Event;
+use foveal::pipelines::temporal_control::{Event, Guidance};
 use foveal::pipelines::text_to_video::ClipRequest;
 use indicatif::{ProgressBar, ProgressStyle};
 use std::time::{Duration, Instant};
@@ -27,32 +27,27 @@ pub(crate) struct Progress {
 struct Plan {
     steps: usize,
     step: u64,
-    /// Denoising steps with a reading, and most updates after each.
-    guided: std::ops::Range<usize>,
-    everywhere: bool,
-    updates: u64,
+    guidance: Option<Guidance>,
 }
 
 impl Plan {
     fn of(request: &ClipRequest) -> Self {
         let step = if request.guidance_scale == 1.0 { 1 } else { 2 };
-        let plan = Self { steps: request.steps, step, ..Self::default() };
-        match &request.guidance {
-            None => plan,
-            Some(g) => {
-                Self { guided: g.steps.clone(), everywhere: g.unused_work, updates: g.updates as u64, ..plan }
-            }
-        }
+        Self { steps: request.steps, step, guidance: request.guidance.clone() }
+    }
+
+    /// Most updates after a step.
+    fn updates(&self) -> u64 {
+        self.guidance.as_ref().map_or(0, |g| g.updates as u64)
     }
 
     fn cost(&self, step: usize) -> u64 {
-        let inside = self.guided.contains(&step) && (self.everywhere || step + 1 < self.steps);
-        self.step
-            + match (inside, self.everywhere) {
-                (true, _) => READ.max(UPDATE * self.updates),
-                (false, true) => READ,
-                (false, false) => 0,
-            }
+        let more = match &self.guidance {
+            Some(g) if g.guides(step, self.steps) => READ.max(UPDATE * self.updates()),
+            Some(g) if g.unused_work => READ,
+            _ => 0,
+        };
+        self.step + more
     }
 
     fn until(&self, step: usize) -> u64 {
@@ -91,7 +86,7 @@ impl Progress {
             Event::Read { step, .. } => (step, at(*step) + plan.step + READ, String::new()),
             Event::Updated { step, update, .. } => {
                 let done = *update as u64 + 1;
-                (step, at(*step) + plan.step + UPDATE * done, format!(", update {done}/{}", plan.updates))
+                (step, at(*step) + plan.step + UPDATE * done, format!(", update {done}/{}", plan.updates()))
             }
             Event::Done { step, .. } => (step, at(step + 1), String::new()),
         };

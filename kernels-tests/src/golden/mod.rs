@@ -243,9 +243,10 @@ pub fn run_all(
     let open: Mutex<VecDeque<_>> = Mutex::new(cases.iter().map(|(_, dir)| dir).collect());
     std::thread::scope(|scope| {
         let (sender, reports) = mpsc::channel();
+        let mut workers = Vec::new();
         for thread in 0..threads.max(1) {
             let (sender, open) = (sender.clone(), &open);
-            scope.spawn(move || {
+            workers.push(scope.spawn(move || {
                 let mut context = None;
                 // Neighbours use the same kernels, and each device compiles its own: every other thread comes from the end.
                 let take = || {
@@ -259,20 +260,28 @@ pub fn run_all(
                         return;
                     }
                 }
-            });
+            }));
         }
         drop(sender);
         let mut early = BTreeMap::new();
         for (_, dir) in &cases {
             while !early.contains_key(dir) {
-                let Ok((dir, report)) = reports.recv() else { return };
+                let Ok((dir, report)) = reports.recv() else { break };
                 early.insert(dir, report);
             }
-            let Some(mut report) = early.remove(dir) else { return };
+            let Some(mut report) = early.remove(dir) else { break };
             if let Some(fate) = expected.remove(&report.name) {
                 fate.judge(&mut report);
             }
             each(&report);
+        }
+        // The scope waits for what the threads do and not for their end, at which the driver frees what it keeps for each: a
+        // program that exits meanwhile tears the driver down under them.
+        drop(reports);
+        for worker in workers {
+            if let Err(panic) = worker.join() {
+                std::panic::resume_unwind(panic);
+            }
         }
     });
     if filter.is_empty() {

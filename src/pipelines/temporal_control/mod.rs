@@ -9,8 +9,10 @@
 //! Source: Schiber et al., TempoControl; released code Shira-Schiber/TempoControl at 701dbd2.
 
 mod run;
+mod steps;
 
 pub use run::sample;
+pub use steps::GuidedSteps;
 
 use super::curve::TimingCurve;
 use super::unipc::AfterEdit;
@@ -19,7 +21,7 @@ use crate::autograd::Keep;
 use crate::kernels::optim::AdamW;
 use crate::kernels::temporal::{GroupTerms, TemporalObjective};
 use crate::models::wan::WanText;
-use std::ops::{ControlFlow, Range};
+use std::ops::ControlFlow;
 
 /// A group of text tokens with the curve it is to follow.
 #[derive(Debug, Clone, PartialEq)]
@@ -56,8 +58,11 @@ pub enum StopWhen {
 /// Settings of the gradient.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Guidance {
-    /// Denoising steps after which the latent is moved.
-    pub steps: Range<usize>,
+    /// Denoising steps after which the latent is moved. Steps that the run does not have are refused.
+    pub steps: GuidedSteps,
+    /// Move it after the run's last step too, where that is among `steps`, as the released code does: no step follows that
+    /// would fit the move in, so it stands in the clip as it was made.
+    pub after_last_step: bool,
     /// Most updates after one step.
     pub updates: usize,
     /// Correlation at which updates stop.
@@ -86,10 +91,16 @@ pub struct Guidance {
 }
 
 impl Guidance {
+    /// True when the latent is to be moved after a step, counted from 0, of a run of `steps`.
+    pub fn guides(&self, step: usize, steps: usize) -> bool {
+        self.steps.contains(step) && (self.after_last_step || step + 1 < steps)
+    }
+
     /// The released code with its settings for one object.
     pub fn released() -> Self {
         Self {
-            steps: 0..11,
+            steps: (0..11).collect(),
+            after_last_step: true,
             updates: 10,
             threshold: 0.9,
             check_before: true,
@@ -109,7 +120,8 @@ impl Default for Guidance {
     /// The released code's faults mended.
     fn default() -> Self {
         Self {
-            steps: 0..5,
+            steps: (0..5).collect(),
+            after_last_step: false,
             updates: 4,
             threshold: 0.9,
             check_before: true,

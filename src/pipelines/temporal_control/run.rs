@@ -54,8 +54,9 @@ impl Watch {
 ///
 /// # Errors
 /// [`Error::NonFinite`] with the step and the tensor where a value first is NaN or infinite, at most a step later;
-/// [`Error::Cancelled`] where the hook says so; [`Error::Input`] for tokens, curves or sizes that do not fit the model.
-/// After each of them, and after [`Error::OutOfMemory`], the context and the model may be used again.
+/// [`Error::Cancelled`] where the hook says so; [`Error::Input`] for tokens, curves or sizes that do not fit the model
+/// and for guided steps that the sampler does not have. After each of them, and after [`Error::OutOfMemory`], the context
+/// and the model may be used again.
 pub async fn sample(
     model: &Wan,
     latent: &HostTensor,
@@ -84,10 +85,9 @@ pub async fn sample(
         watch.add(format!("latent after denoising step {step}"), &z)?;
         go(step, hook(&Event::Stepped { step, velocity: &velocity, latent: &z }))?;
         edit = None;
-        let last = step + 1 == sampler.steps();
         let mut stopped_early = false;
         if let Some(g) = guided
-            && (g.unused_work || (g.steps.contains(&step) && !last))
+            && (g.unused_work || g.guides(step, sampler.steps()))
         {
             let moved = run.optimise(g, step, &z, hook).await?;
             stopped_early = moved.stopped_early;
@@ -164,6 +164,7 @@ impl<'a> Run<'a> {
             return Err(Error::input("precision f16 with a gradient", reason));
         }
         if let Some(guidance) = &control.guidance {
+            guidance.steps.require_within(sampler.steps())?;
             let layers = model.config().num_layers as f32;
             let divisor = if guidance.released_layer_divisor { layers - 1.0 } else { layers };
             run.capture = Some(Capture {
@@ -243,7 +244,7 @@ impl<'a> Run<'a> {
 
     async fn optimise(&self, g: &Guidance, step: usize, z: &Tensor, hook: Hook<'_>) -> Result<Moved> {
         let mut moved = Moved { latent: None, stopped_early: false };
-        let inside = g.steps.contains(&step);
+        let inside = g.guides(step, self.sampler.steps());
         let mut latent = z.to_owned_copy()?;
         let moments =
             (Tensor::zeros(z.context(), z.shape().clone())?, Tensor::zeros(z.context(), z.shape().clone())?);

@@ -7,7 +7,9 @@ use foveal::models::wan::{Wan, WanConfig, WanWeights};
 use foveal::pipelines::curve::TimingCurve;
 use foveal::pipelines::sampling::SamplerState;
 use foveal::pipelines::schedule::{Schedule, SigmaGrid};
-use foveal::pipelines::temporal_control::{Control, Event, Guidance, Prompts, TimedTokens, Update, sample};
+use foveal::pipelines::temporal_control::{
+    Control, Event, Guidance, GuidedSteps, Prompts, TimedTokens, Update, sample,
+};
 use foveal::pipelines::unipc::{Sampler, Solver};
 use foveal::{Context, Error, HostTensor, Result, Tensor};
 use std::ops::ControlFlow;
@@ -131,6 +133,7 @@ impl Record {
 /// The released algorithm on a small transformer, from a latent to a latent.
 pub(super) fn guided_sample(context: &Context, case: &Case) -> Result<Outputs> {
     let config = WanConfig::from_config(&case.config("model")?)?;
+    let layers = config.num_layers;
     let model = Wan::new(context, &WanWeights::new(&case.weights(), config)?)?;
     let positive = model.text(&case.input("context")?)?;
     let negative = model.text(&case.input("context_null")?)?;
@@ -146,12 +149,20 @@ pub(super) fn guided_sample(context: &Context, case: &Case) -> Result<Outputs> {
     {
         groups.push(TimedTokens { tokens, curve: TimingCurve::new(curve.to_vec())? });
     }
-    let guided = case.usizes("guided_steps")?;
-    let first = guided.first().copied().unwrap_or(0);
-    let steps = first..guided.last().map_or(first, |l| l + 1);
-    if guided.len() != steps.len() {
-        return Err(case.malformed("guided steps are not one range"));
+    // A second group that is not optimised is only drawn.
+    if case.param("optimize_two").is_some() && !case.bool("optimize_two")? {
+        groups.truncate(1);
     }
+    let divisor = if case.param("layer_divisor").is_some() {
+        case.usize("layer_divisor")?
+    } else {
+        layers.saturating_sub(1)
+    };
+    if divisor != layers && divisor + 1 != layers {
+        return Err(case.malformed(format!("`layer_divisor` is {divisor}, the model has {layers} layers")));
+    }
+    // The released code asks of each step that it takes whether the list has it, so that it passes over steps past the last.
+    let guided: GuidedSteps = case.usizes("guided_steps")?.into_iter().collect();
     let number = |name: &str| case.f64(&format!("adamw.{name}"));
     let adamw = AdamW {
         lr: number("lr")?,
@@ -161,12 +172,13 @@ pub(super) fn guided_sample(context: &Context, case: &Case) -> Result<Outputs> {
         weight_decay: number("weight_decay")?,
     };
     let guidance = Guidance {
-        steps,
+        steps: guided.within(schedule.steps()),
         updates: case.usize("updates_per_step")?,
         threshold: case.f64("pearson_threshold")? as f32,
         check_before: case.bool("correlation_based_steps")?,
         objective: super::objective(case)?,
         update: Update::AdamW(adamw),
+        released_layer_divisor: divisor != layers,
         ..Guidance::released()
     };
     let control = Control { groups, guidance: Some(guidance), mask: None };
@@ -227,4 +239,49 @@ pub(super) fn guided_sample(context: &Context, case: &Case) -> Result<Outputs> {
             .tensor("iter_delta", stacked(&moves, &shape).await?);
         Ok(outputs)
     })
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+mod tests {
+    use super::*;
+    use crate::golden::new_context;
+    use serde_json::json;
+
+    /// The case of eight steps that are guided after 0, 1 and 2, with other parameters.
+    fn changed(context: &Context, name: &str, value: serde_json::Value) -> Result<(Case, Outputs)> {
+        let mut case = Case::open(crate::root().join("kernels-tests/golden/tempo_guided_early_stop"))?;
+        case.params[name] = value;
+        let outputs = guided_sample(context, &case)?;
+        Ok((case, outputs))
+    }
+
+    #[test]
+    fn guided_steps_may_be_any_list() {
+        let context = new_context().unwrap();
+        // In any order, twice, and past the last step, where the released code would never look.
+        let (case, outputs) = changed(&context, "guided_steps", json!([2, 0, 1, 1, 8, 40])).unwrap();
+        let op = crate::golden::ops::OPS.iter().find(|op| op.name == case.op).unwrap();
+        let outcomes = outputs.judge(&case, op).unwrap();
+        assert!(outcomes.len() > 15 && outcomes.iter().all(|o| o.failure.is_none()), "{outcomes:?}");
+        let (_, outputs) = changed(&context, "guided_steps", json!([0, 2])).unwrap();
+        let of = |name: &str| outputs.values.get(name).unwrap().data.clone();
+        assert!(of("iter_step").contains(&0.0) && of("iter_step").iter().all(|s| [0.0, 2.0].contains(s)));
+        let optimised = of("step_optimized");
+        assert_eq!((optimised.len(), optimised[0], optimised[1]), (8, 1.0, 0.0));
+        assert_eq!(of("r_before").len(), 8);
+        let (_, outputs) = changed(&context, "guided_steps", json!([])).unwrap();
+        assert!(outputs.values.get("step_optimized").unwrap().data.iter().all(|o| *o == 0.0));
+    }
+
+    #[test]
+    fn the_divisor_is_the_case_s() {
+        let context = new_context().unwrap();
+        let attention = |outputs: &Outputs| outputs.values.get("iter_positive_magnitude").unwrap().data[0];
+        let [official, plain] =
+            [2, 3].map(|d| attention(&changed(&context, "layer_divisor", json!(d)).unwrap().1));
+        assert!((official * 2.0 / 3.0 / plain - 1.0).abs() < 1e-3, "{official} {plain}");
+        let error = changed(&context, "layer_divisor", json!(4)).unwrap_err();
+        assert!(error.to_string().contains("`layer_divisor` is 4"), "{error}");
+    }
 }
