@@ -1,6 +1,6 @@
 // y = epilogue(x · op(w)), op(w) = wᵀ for a weight (n, k), w for a weight (k, n).
 //
-// How a workgroup shares the work, `multiply`, is a module.
+// How a workgroup shares the work, `multiply`, is a module; so is what becomes of the results, `store`.
 struct Params {
     m: u32,
     n: u32,
@@ -16,11 +16,10 @@ struct Params {
 
 @group(0) @binding(0) var<storage, read> x: array<ElemPack>; // (m, x_inputs)
 
-// The part of the inner size that the workgroup passes over, and of the results: (parts, m, n).
-var<private> part: u32;
-
-// From pack x to pack y of the inner size.
-fn inputs_of_part() -> vec2<u32> {
+// From pack x to pack y of the inner size: what a workgroup of a part passes over. The part, workgroup_id.z, is handed on
+// as an argument, since a variable of the module would make a loop that it bounds non-uniform, and a browser refuses
+// barriers and subgroup operations in one.
+fn inputs_of_part(part: u32) -> vec2<u32> {
     let first = part * params.part_inputs;
     return min(vec2<u32>(first, first + params.part_inputs), vec2<u32>(params.k)) / PACK;
 }
@@ -41,6 +40,5 @@ fn column_at(pack: u32) -> u32 {
 
 @compute @workgroup_size(WG_SIZE)
 fn matmul(@builtin(workgroup_id) wg: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
-    part = wg.z;
     multiply(wg, lane);
 }

@@ -1,6 +1,6 @@
 // y = y + x·w, in f32
 @group(0) @binding(2) var<storage, read_write> y: array<Pack>; // (m, y_columns)
 
-fn store(row: u32, pack: u32, value: Pack) {
+fn store(part: u32, row: u32, pack: u32, value: Pack) {
     y[y_at(row, pack)] += value;
 }

@@ -4,7 +4,7 @@
 @group(0) @binding(4) var<storage, read> residual: array<ElemPack>; // (m, y_columns)
 @group(0) @binding(5) var<storage, read> gate: array<Pack>; // (groups, y_columns)
 
-fn store(row: u32, pack: u32, value: Pack) {
+fn store(part: u32, row: u32, pack: u32, value: Pack) {
     let at = y_at(row, pack);
     let gate_value = gate[y_at(row / params.rows_per_group, pack)];
     y[at] = narrow(widen(residual[at]) + gate_value * (value + bias[column_at(pack)]));

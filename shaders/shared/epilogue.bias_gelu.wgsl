@@ -3,7 +3,7 @@
 @group(0) @binding(3) var<storage, read> bias: array<Pack>; // (y_columns)
 @group(0) @binding(4) var<storage, read_write> pre: array<ElemPack>; // (m, y_columns)
 
-fn store(row: u32, pack: u32, value: Pack) {
+fn store(part: u32, row: u32, pack: u32, value: Pack) {
     let at = y_at(row, pack);
     // The gelu of what is kept, so that the gradient belongs to the value.
     let stored = narrow(value + bias[column_at(pack)]);

@@ -11,7 +11,7 @@ fn multiply(wg: vec3<u32>, lane: u32) {
     let pack0 = wg.x * TILE_PACKS;
     let row0 = (wg.y + params.first_workgroup) * ROWS;
     var acc: array<Pack, ROWS>;
-    let range = inputs_of_part();
+    let range = inputs_of_part(wg.z);
     for (var i = range.x + sharer; i < range.y; i += SHARERS) {
         let block = weight_block(weight_tile(i, pack0 + own, lane), 0u);
         for (var r = 0u; r < ROWS; r++) {
@@ -30,7 +30,7 @@ fn multiply(wg: vec3<u32>, lane: u32) {
             total += sums[at * SHARERS + s];
         }
         if (row < params.m && pack < params.n / PACK) {
-            store(row, pack, total);
+            store(wg.z, row, pack, total);
         }
     }
 }

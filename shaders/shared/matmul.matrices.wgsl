@@ -22,7 +22,7 @@ fn multiply(wg: vec3<u32>, lane: u32) {
     let wave_row = (wave / 2u) * SPAN * MATRIX;
     let wave_column = (wave % 2u) * SPAN * MATRIX;
     var acc: array<array<Sum, SPAN>, SPAN>;
-    let range = inputs_of_part();
+    let range = inputs_of_part(wg.z);
     for (var i = range.x; i < range.y; i += DEPTH / PACK) {
         workgroupBarrier();
         for (var at = lane; at < TILE_M * (DEPTH / PACK); at += WG_SIZE) {
@@ -69,7 +69,7 @@ fn multiply(wg: vec3<u32>, lane: u32) {
                 let pack = pack0 + (wave_column + c * MATRIX) / PACK + vector;
                 let s = sum_at + own * SUM_STRIDE + vector * PACK;
                 if (row < params.m && pack < outputs) {
-                    store(row, pack, vec4<f32>(sums[s], sums[s + 1u], sums[s + 2u], sums[s + 3u]));
+                    store(wg.z, row, pack, vec4<f32>(sums[s], sums[s + 1u], sums[s + 2u], sums[s + 3u]));
                 }
             }
         }

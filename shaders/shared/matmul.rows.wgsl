@@ -10,7 +10,7 @@ fn multiply(wg: vec3<u32>, lane: u32) {
         start[r] = x_at(min(row0 + r * WG_SIZE, params.m - 1u), 0u);
     }
     var acc: array<array<Pack, TILE_PACKS>, ROWS>;
-    let range = inputs_of_part();
+    let range = inputs_of_part(wg.z);
     for (var i = range.x; i < range.y; i++) {
         var xv: array<Pack, ROWS>;
         for (var r = 0u; r < ROWS; r++) {
@@ -27,7 +27,7 @@ fn multiply(wg: vec3<u32>, lane: u32) {
     for (var r = 0u; r < ROWS; r++) {
         for (var c = 0u; c < TILE_PACKS; c++) {
             if (row0 + r * WG_SIZE < params.m && pack0 + c < outputs) {
-                store(row0 + r * WG_SIZE, pack0 + c, acc[r][c]);
+                store(wg.z, row0 + r * WG_SIZE, pack0 + c, acc[r][c]);
             }
         }
     }

@@ -16,7 +16,7 @@ fn multiply(wg: vec3<u32>, lane: u32) {
     let row0 = (wg.y + params.first_workgroup) * TILE_M;
     let pack0 = wg.x * TILE_N;
     var acc: array<array<Pack, TILE_PACKS>, ROWS>;
-    let range = inputs_of_part();
+    let range = inputs_of_part(wg.z);
     for (var i = range.x; i < range.y; i += PARTS) {
         workgroupBarrier();
         for (var at = lane; at < PARTS * TILE_M; at += WG_SIZE) {
@@ -55,7 +55,7 @@ fn multiply(wg: vec3<u32>, lane: u32) {
             let row = row0 + y + r * SIDE;
             let pack = pack0 + column + c * SIDE;
             if (row < params.m && pack < outputs) {
-                store(row, pack, acc[r][c]);
+                store(wg.z, row, pack, acc[r][c]);
             }
         }
     }
