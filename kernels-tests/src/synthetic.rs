@@ -40,6 +40,23 @@ pub fn caps() -> Vec<Caps> {
     ]
 }
 
+/// What a browser can say of a device: no immediates and no cooperative matrices, and WebGPU's default limits. Subgroups
+/// are of one known size or of a range.
+pub fn browser_caps() -> Vec<Caps> {
+    use AdapterClass::{Apple, Discrete, Integrated, Software};
+    let mut found = Vec::new();
+    for class in [Integrated, Discrete, Apple, Software] {
+        for f16 in [false, true] {
+            for subgroup in [None, Some((4, 4)), Some((32, 32)), Some((4, 64)), Some((32, 64))] {
+                let adapter = format!("a browser's {class} adapter");
+                let plain = Caps::webgpu_default();
+                found.push(Caps { adapter, class, f16, subgroup, subgroup_enable: true, ..plain });
+            }
+        }
+    }
+    found
+}
+
 /// Test cases and bench cases of a kernel.
 pub fn all_cases(entry: &Entry) -> Vec<Box<dyn AnyKernel>> {
     let bench = (entry.bench_cases)().into_iter().map(|(_, case)| case);

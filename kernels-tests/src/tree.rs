@@ -221,6 +221,16 @@ pub fn directives(file: &File) -> Vec<String> {
     lines.map(|(number, line)| format!("{}:{number}: {}", file.path, line.trim())).collect()
 }
 
+/// Lines of a shader that declare a variable of the module which each invocation has for itself. A browser takes its value
+/// to differ between them whatever was written to it, and refuses a barrier or a subgroup operation that depends on it.
+pub fn private_variables(file: &File) -> Vec<String> {
+    let lines = (1..).zip(file.text.lines()).filter(|(_, line)| {
+        let code = line.split("//").next().unwrap_or_default();
+        code.split_whitespace().collect::<String>().contains("var<private")
+    });
+    lines.map(|(number, line)| format!("{}:{number}: {}", file.path, line.trim())).collect()
+}
+
 /// Names of a shader's entry points.
 pub fn entry_points(file: &File) -> Vec<String> {
     let code = file.code();

@@ -114,6 +114,11 @@ fn shaders_are_plain_wgsl() {
 }
 
 #[test]
+fn shaders_hand_values_on_as_arguments() {
+    none(&shaders().iter().flat_map(tree::private_variables).collect::<Vec<_>>());
+}
+
+#[test]
 fn rust_holds_no_wgsl() {
     let wgsl = ["@compute", "@workgroup_size", "var<storage"];
     none(&rust().iter().flat_map(|f| tree::lines_with(f, &wgsl)).collect::<Vec<_>>());
@@ -228,6 +233,17 @@ mod broken {
         ] {
             assert_eq!(count(line), 1, "{line}");
         }
+    }
+
+    #[test]
+    fn variables_of_the_module_are_found_outside_comments() {
+        let found = |text: &str| tree::private_variables(&File::new("a.wgsl", text));
+        assert_eq!(found("var<private> part: u32;"), ["a.wgsl:1: var<private> part: u32;"]);
+        assert_eq!(found("// why\nvar < private > a: array<f32, 4>; // one a row").len(), 1);
+        assert!(
+            found("// no var<private>\nvar<workgroup> a: u32; // not var<private>\nfn f(part: u32) {}")
+                .is_empty()
+        );
     }
 
     #[test]

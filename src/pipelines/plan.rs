@@ -36,9 +36,6 @@ mod source;
 use source::RawWord;
 pub use source::{AudioCurve, CurveSource};
 
-/// Largest plan file that is read.
-const MAX_BYTES: u64 = 1 << 20;
-
 /// What is to be drawn and when.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Plan {
@@ -108,7 +105,10 @@ impl Plan {
     ///
     /// # Errors
     /// [`Error::Io`] when it cannot be read, otherwise as [`parse`](Self::parse).
+    #[cfg(not(target_arch = "wasm32"))]
     pub fn open(path: impl AsRef<Path>) -> Result<Self> {
+        // A prompt and its curves; a list of values for every frame of a long clip is a few kilobytes.
+        const MAX_BYTES: u64 = 1 << 20;
         let path = path.as_ref();
         let extension = path.extension().map(|e| e.to_ascii_lowercase());
         let format = match extension.as_ref().and_then(|e| e.to_str()) {

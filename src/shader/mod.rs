@@ -100,6 +100,11 @@ impl Composed {
         &self.text
     }
 
+    /// First line (from 0) and path of each file in the joined text, in order; the head stands first.
+    pub fn pieces(&self) -> &[(usize, &'static str)] {
+        &self.pieces
+    }
+
     /// File, line and column of a place (lines and columns from 1) in the joined text.
     pub fn place(&self, line: usize, column: usize) -> String {
         let line0 = line.saturating_sub(1);
@@ -141,6 +146,7 @@ mod tests {
         let aliases = vec![("Elem", "f16"), ("WeightElem", "f16")];
         let head = Head { enables: vec!["f16"], aliases, consts: vec![("WG_SIZE", Const::U32(64))] };
         let composed = compose(&head, &[MODULE], BODY);
+        assert_eq!(composed.pieces(), [(0, "head"), (4, MODULE.path), (6, BODY.path)]);
         assert_eq!(composed.place(2, 1), "head:2:1");
         assert_eq!(composed.place(6, 4), "shaders/shared/m.wgsl:2:4");
         assert_eq!(composed.place(7, 1), "shaders/x/x.wgsl:1:1");

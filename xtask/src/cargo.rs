@@ -27,6 +27,13 @@ pub(crate) fn command<I: AsRef<OsStr>>(args: impl IntoIterator<Item = I>) -> Com
     command
 }
 
+/// The folder that cargo builds into: this program lies in its `release`. What the checks download is kept beside that.
+pub(crate) fn target() -> Result<PathBuf> {
+    let program = std::env::current_exe().map_err(|e| format!("cannot tell where xtask lies: {e}"))?;
+    let target = program.ancestors().nth(2).ok_or("xtask does not lie in a target folder")?;
+    Ok(target.to_path_buf())
+}
+
 /// Runs a command with this terminal and hands on its exit code.
 pub(crate) fn run(command: &mut Command) -> Result<ExitCode> {
     let status =

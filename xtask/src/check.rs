@@ -3,13 +3,16 @@
 //! Everything is built in release mode. The CPU references are slow unoptimised, `demo` and `bench` want release
 //! anyway, and with one profile each dependency is compiled once for running and once as metadata, which clippy
 //! and rustdoc share; build scripts and procedural macros serve all of them.
+//!
+//! The usual extent is for everyone who changes something: it needs this machine's driver and nothing else. A build server
+//! also runs what takes more time and downloads; where it cannot be had, that is a failure there.
 
 use std::path::Path;
 use std::process::{Command, ExitCode};
 use std::time::{Duration, Instant};
 
 use crate::driver::swiftshader;
-use crate::{Result, cargo, driver, prereq, root};
+use crate::{Result, cargo, driver, prereq, root, tint, wasm};
 
 /// One check: its name in the table and what it does.
 struct Step {
@@ -29,20 +32,24 @@ enum Action {
     OnSwiftShader(&'static Action),
 }
 
-/// What to check, and how strictly.
-#[derive(Debug, Clone, Copy, Default)]
-pub(crate) struct Options {
+/// How much to check.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Extent {
     /// Formatting, lints and tests only.
-    pub(crate) fast: bool,
-    /// What this machine lacks is a failure.
-    pub(crate) ci: bool,
+    Fast,
+    /// All that this machine can check by itself.
+    Usual,
+    /// Also what is downloaded to check with.
+    Ci,
 }
 
-/// How a step ended when it did not fail.
+/// How a step ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Done {
     Ok,
-    Skipped,
+    Failed,
+    /// It belongs to a larger extent.
+    NotRun,
 }
 
 const FIRST: &[Step] = &[
@@ -85,6 +92,28 @@ const FIRST: &[Step] = &[
 const GOLDEN: Action = Action::Program("golden", &["kernels-tests/golden"]);
 
 const REST: &[Step] = &[
+    Step {
+        name: "doc tests",
+        action: Action::Cargo(&["test", "--workspace", "--release", "--no-fail-fast", "--doc"], &[]),
+    },
+    Step {
+        name: "documentation",
+        action: Action::Cargo(
+            &["doc", "--workspace", "--no-deps", "--release"],
+            &[("RUSTDOCFLAGS", "-D warnings")],
+        ),
+    },
+    Step {
+        name: "benches run",
+        action: Action::Cargo(&["bench", "--workspace", "--bench", "kernels", "--", "--smoke"], &[]),
+    },
+    Step { name: "golden cases", action: GOLDEN },
+    Step { name: "generated tables", action: Action::Program("docs", &["--check"]) },
+];
+
+const CI: &[Step] = &[
+    Step { name: "wasm32", action: Action::Call(wasm::check) },
+    Step { name: "Tint", action: Action::Call(tint::check) },
     // Other subgroups, no f16, and out-of-bounds reads that clamp: what only works on the first driver fails here.
     Step {
         name: "SwiftShader",
@@ -109,48 +138,44 @@ const REST: &[Step] = &[
         )),
     },
     Step { name: "SwiftShader golden", action: Action::OnSwiftShader(&GOLDEN) },
-    Step {
-        name: "doc tests",
-        action: Action::Cargo(&["test", "--workspace", "--release", "--no-fail-fast", "--doc"], &[]),
-    },
-    Step {
-        name: "documentation",
-        action: Action::Cargo(
-            &["doc", "--workspace", "--no-deps", "--release"],
-            &[("RUSTDOCFLAGS", "-D warnings")],
-        ),
-    },
-    Step {
-        name: "benches run",
-        action: Action::Cargo(&["bench", "--workspace", "--bench", "kernels", "--", "--smoke"], &[]),
-    },
-    Step { name: "golden cases", action: GOLDEN },
-    Step { name: "generated tables", action: Action::Program("docs", &["--check"]) },
 ];
 
+/// The steps, each with the smallest extent that it belongs to.
+fn steps() -> impl Iterator<Item = (Extent, &'static Step)> {
+    let groups = [(Extent::Fast, FIRST), (Extent::Usual, REST), (Extent::Ci, CI)];
+    groups.into_iter().flat_map(|(from, steps)| steps.iter().map(move |step| (from, step)))
+}
+
 /// Runs the steps and prints how each went; fails when one did.
-pub(crate) fn run(options: Options) -> Result<ExitCode> {
-    let steps = FIRST.iter().chain(if options.fast { &[] } else { REST });
+pub(crate) fn run(extent: Extent) -> Result<ExitCode> {
     let mut rows = Vec::new();
-    for step in steps {
-        eprintln!("\n== {}", step.name);
+    for (from, step) in steps() {
         let start = Instant::now();
-        let outcome = perform(&step.action, options, None);
-        if let Err(message) = &outcome {
-            eprintln!("xtask: {}: {message}", step.name);
-        }
-        rows.push((step.name, outcome.ok(), start.elapsed()));
+        let done = if from > extent {
+            Done::NotRun
+        } else {
+            eprintln!("\n== {}", step.name);
+            match perform(&step.action, None) {
+                Ok(()) => Done::Ok,
+                Err(message) => {
+                    eprintln!("xtask: {}: {message}", step.name);
+                    Done::Failed
+                }
+            }
+        };
+        rows.push((step.name, done, start.elapsed()));
     }
     print!("\n{}", table(&rows));
-    Ok(if rows.iter().all(|(_, done, _)| done.is_some()) { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    let failed = rows.iter().any(|(_, done, _)| *done == Done::Failed);
+    Ok(if failed { ExitCode::FAILURE } else { ExitCode::SUCCESS })
 }
 
 /// Runs a step's action, with a Vulkan driver of its own where `manifest` names one.
-fn perform(action: &Action, options: Options, manifest: Option<&Path>) -> Result<Done> {
+fn perform(action: &Action, manifest: Option<&Path>) -> Result {
     let driver = manifest.map(|path| swiftshader::VARIABLES.map(|name| (name, path)));
     let driver = driver.iter().flatten().copied();
     let code = match action {
-        Action::Call(function) => return function().map(|()| Done::Ok),
+        Action::Call(function) => return function(),
         Action::Cargo(args, variables) => {
             let mut command = cargo::command(*args);
             cargo::run(command.envs(variables.iter().copied()).envs(driver).current_dir(root()))?
@@ -159,25 +184,18 @@ fn perform(action: &Action, options: Options, manifest: Option<&Path>) -> Result
             let mut command = Command::new(cargo::build(cargo::Kind::Bin, name)?);
             cargo::run(command.args(*args).envs(driver).current_dir(root()))?
         }
-        Action::OnSwiftShader(action) => match swiftshader::manifest() {
-            Ok(manifest) => return perform(action, options, Some(&manifest)),
-            Err(reason) if options.ci => return Err(reason),
-            Err(reason) => {
-                eprintln!("xtask: skipped, no second driver: {reason}");
-                return Ok(Done::Skipped);
-            }
-        },
+        Action::OnSwiftShader(action) => return perform(action, Some(&swiftshader::manifest()?)),
     };
-    if code == ExitCode::SUCCESS { Ok(Done::Ok) } else { Err("failed".into()) }
+    if code == ExitCode::SUCCESS { Ok(()) } else { Err("failed".into()) }
 }
 
-fn table(rows: &[(&str, Option<Done>, Duration)]) -> String {
+fn table(rows: &[(&str, Done, Duration)]) -> String {
     let mut text = format!("{:<20}{:<8}{:>9}\n", "step", "result", "seconds");
     for (name, done, time) in rows {
         let result = match done {
-            Some(Done::Ok) => "ok",
-            Some(Done::Skipped) => "skipped",
-            None => "FAILED",
+            Done::Ok => "ok",
+            Done::Failed => "FAILED",
+            Done::NotRun => "not run",
         };
         text += &format!("{name:<20}{result:<8}{:>9.1}\n", time.as_secs_f64());
     }
@@ -186,25 +204,34 @@ fn table(rows: &[(&str, Option<Done>, Duration)]) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::{Action, Done, FIRST, REST, table};
+    use super::{Action, Done, Extent, steps, table};
     use std::time::Duration;
 
     #[test]
     fn the_table_names_what_failed() {
         let rows = [
-            ("lints", Some(Done::Ok), Duration::from_millis(1240)),
-            ("tests", None, Duration::from_secs(75)),
-            ("SwiftShader", Some(Done::Skipped), Duration::ZERO),
+            ("lints", Done::Ok, Duration::from_millis(1240)),
+            ("tests", Done::Failed, Duration::from_secs(75)),
+            ("SwiftShader", Done::NotRun, Duration::ZERO),
         ];
         let text = table(&rows);
-        assert!(text.contains("SwiftShader         skipped"), "{text}");
+        assert!(text.contains("SwiftShader         not run"), "{text}");
         assert!(text.contains("lints               ok            1.2\n"), "{text}");
         assert!(text.contains("tests               FAILED       75.0\n"), "{text}");
     }
 
     #[test]
+    fn what_is_downloaded_is_left_to_the_build_server() {
+        for (extent, step) in steps() {
+            let downloads =
+                ["wasm32", "Tint"].contains(&step.name) || matches!(step.action, Action::OnSwiftShader(_));
+            assert_eq!(downloads, extent == Extent::Ci, "{}", step.name);
+        }
+    }
+
+    #[test]
     fn every_build_shares_one_profile() {
-        for step in FIRST.iter().chain(REST) {
+        for (_, step) in steps() {
             let action = if let Action::OnSwiftShader(inner) = step.action { inner } else { &step.action };
             if let Action::Cargo(args, _) = action {
                 assert!(

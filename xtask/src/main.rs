@@ -3,10 +3,14 @@
 //! Commands that touch a GPU first make sure that a Vulkan driver is there whose results can be trusted
 //! (see [`driver`]); on a Debian or Ubuntu machine without one they install a software driver.
 
+mod apt;
 mod cargo;
 mod check;
 mod driver;
 mod prereq;
+mod process;
+mod tint;
+mod wasm;
 
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
@@ -37,10 +41,14 @@ enum Task {
         /// Formatting, lints and tests only
         #[arg(long)]
         fast: bool,
-        /// Fail where this machine lacks something to check with, such as a second driver
-        #[arg(long)]
+        /// More, for which more is downloaded: a second driver, wasm32, a browser's shader compiler
+        #[arg(long, conflicts_with = "fast")]
         ci: bool,
     },
+    /// Compile the library for wasm32
+    Wasm,
+    /// Have the shader compiler of Chromium judge every WGSL text that a browser could be given
+    Tint,
     /// Run golden cases: every folder below DIR with a case.json
     Golden {
         /// Folder to search
@@ -95,7 +103,11 @@ fn main() -> ExitCode {
 fn run(task: Task) -> Result<ExitCode> {
     match task {
         Task::Demo { args } => demo(&args),
-        Task::Test { fast, ci } => check::run(check::Options { fast, ci }),
+        Task::Test { fast: true, .. } => check::run(check::Extent::Fast),
+        Task::Test { ci: true, .. } => check::run(check::Extent::Ci),
+        Task::Test { .. } => check::run(check::Extent::Usual),
+        Task::Wasm => wasm::check().map(|()| ExitCode::SUCCESS),
+        Task::Tint => tint::check().map(|()| ExitCode::SUCCESS),
         Task::Golden { dir, filter } => {
             ready()?;
             let mut args = vec![dir.into_os_string()];

@@ -18,9 +18,6 @@ const MAX_SECONDS: usize = 600;
 /// Samples a second that are read: below, nothing of a sound is left; above, no recorder goes.
 pub(super) const RATES: std::ops::RangeInclusive<u32> = 1_000..=192_000;
 
-/// Largest file that is read.
-const MAX_BYTES: u64 = 1 << 30;
-
 /// A sound of one channel.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Sound {
@@ -40,7 +37,10 @@ impl Sound {
     /// [`Error::Io`] when the file cannot be read; [`Error::File`] when it is in none of the formats, broken, without a
     /// packet that can be decoded, longer than ten minutes at its rate, or of a rate that changes or lies outside
     /// 1 kHz ..= 192 kHz; [`Error::NonFinite`] for a NaN or infinity among its samples.
+    #[cfg(not(target_arch = "wasm32"))]
     pub fn open(path: impl AsRef<Path>) -> Result<Self> {
+        // Ten minutes of uncompressed sound and more.
+        const MAX_BYTES: u64 = 1 << 30;
         let path = path.as_ref();
         let bytes = crate::weights::file::read(path, MAX_BYTES, "a sound")?;
         Self::decode(bytes, path)
@@ -49,7 +49,7 @@ impl Sound {
     /// Decodes the bytes of a file; `name` stands in errors, and its extension is a hint at the format.
     ///
     /// # Errors
-    /// As [`open`](Self::open).
+    /// As `open`, except that nothing is read.
     pub fn decode(bytes: Vec<u8>, name: impl AsRef<Path>) -> Result<Self> {
         let name = name.as_ref();
         // The library asserts what it believes of a Vorbis header.

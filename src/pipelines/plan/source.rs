@@ -79,7 +79,7 @@ impl CurveSource {
     ///
     /// # Errors
     /// As the constructors of [`TimingCurve`] and, for a sound, the modules `audio` and `audio_mask`;
-    /// [`Error::Input`] for a sound in a build without the feature `audio`.
+    /// [`Error::Input`] for a sound in a build without the feature `audio`, and on wasm32, where there are no files.
     pub fn curve(&self, axis: &TimeAxis, base: &Path) -> Result<TimingCurve> {
         match self {
             Self::Text(text) => TimingCurve::parse(text, axis),
@@ -133,7 +133,7 @@ impl fmt::Display for CurveSource {
 }
 
 impl AudioCurve {
-    #[cfg(feature = "audio")]
+    #[cfg(all(feature = "audio", not(target_arch = "wasm32")))]
     fn curve(&self, axis: &TimeAxis, base: &Path) -> Result<TimingCurve> {
         use crate::pipelines::audio::{Sound, onset_envelope};
         use crate::pipelines::audio_mask::{audio_mask, audio_mask_in_time};
@@ -152,10 +152,14 @@ impl AudioCurve {
         TimingCurve::new(found.mask)
     }
 
-    #[cfg(not(feature = "audio"))]
+    #[cfg(not(all(feature = "audio", not(target_arch = "wasm32"))))]
     fn curve(&self, _: &TimeAxis, _: &Path) -> Result<TimingCurve> {
-        let file = self.file.display();
-        Err(Error::input(format!("sound {file}"), "sounds are read with the crate's feature `audio`"))
+        let reason = if cfg!(target_arch = "wasm32") {
+            "there are no files here: decode its bytes and give the plan the values of its curve"
+        } else {
+            "sounds are read with the crate's feature `audio`"
+        };
+        Err(Error::input(format!("sound {}", self.file.display()), reason))
     }
 }
 

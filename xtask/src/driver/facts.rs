@@ -3,9 +3,10 @@
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::Command;
 
 use serde_json::Value;
+
+use crate::process::output;
 
 /// All that the decision rests on.
 #[derive(Debug, Clone, Default)]
@@ -176,12 +177,6 @@ fn note(facts: &mut Facts, node: PathBuf, driver: String) {
     } else {
         facts.locked.push(node);
     }
-}
-
-/// What a command prints, when it ends well.
-pub(super) fn output(program: &str, args: &[&str]) -> Option<String> {
-    let output = Command::new(program).args(args).env("LC_ALL", "C").output().ok()?;
-    output.status.success().then(|| String::from_utf8_lossy(&output.stdout).into_owned())
 }
 
 #[cfg(test)]

@@ -6,9 +6,9 @@
 //! on it proves nothing. On Debian and Ubuntu a missing driver is installed with apt from the mirror that the
 //! machine already uses; elsewhere a message says what to install.
 
-mod apt;
 mod decide;
 mod facts;
+mod install;
 mod plan;
 mod sources;
 pub(crate) mod swiftshader;
@@ -30,7 +30,7 @@ pub(crate) fn ensure() -> Result {
         Verdict::Unsound { reasons, loader_only } => (reasons, loader_only),
     };
     eprintln!("xtask: no sound Vulkan driver:\n{}", bullets(&reasons));
-    apt::install(loader_only)?;
+    install::install(loader_only)?;
     match decide::decide(&facts::gather()) {
         Verdict::Sound(driver) => {
             eprintln!("xtask: Vulkan driver: {driver}");

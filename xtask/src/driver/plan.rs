@@ -75,13 +75,7 @@ impl Plan {
 
     /// `apt-get …`: the installation.
     pub(super) fn install(&self) -> Vec<String> {
-        let mut args: Vec<String> =
-            ["install", "-y", "--no-install-recommends", "-o", "DPkg::Lock::Timeout=300"]
-                .map(Into::into)
-                .into();
-        args.extend(self.preference());
-        args.extend(self.packages.iter().map(|&p| p.into()));
-        args
+        crate::apt::installation(&self.preference(), self.packages)
     }
 
     /// The plan as a person would type it, as root.

@@ -1,18 +1,17 @@
 //! Installs the driver with apt, saying first what will be done.
 
 use std::fs;
-use std::io::Write;
 use std::path::Path;
-use std::process::{Command, Stdio};
 
-use super::facts::output;
 use super::plan::{self, Plan};
 use super::sources::{Source, parse};
 use crate::Result;
+use crate::apt::{apt_get, as_root, root_prefix, there};
+use crate::process::output;
 
 /// Installs a sound driver, or only the loader.
 pub(super) fn install(loader_only: bool) -> Result {
-    if output("apt-get", &["--version"]).is_none() {
+    if !there() {
         return Err("this system has no apt; install the Vulkan loader and Mesa 25 or newer with its package manager \
                     (Fedora: vulkan-loader mesa-vulkan-drivers; Arch: vulkan-icd-loader vulkan-swrast)"
             .into());
@@ -27,7 +26,7 @@ pub(super) fn install(loader_only: bool) -> Result {
     };
     eprintln!("xtask: installing a Vulkan driver. As root, this runs:\n\n{}\n", plan.script());
     if let Some((path, text)) = &plan.file {
-        run(root, &["tee", path], Some(text))?;
+        as_root(root, &["tee", path], Some(text))?;
     }
     // A third source that cannot be reached makes this fail although ours is up to date; the candidate decides.
     let updated = apt_get(root, &["update".into()]);
@@ -47,12 +46,6 @@ pub(super) fn install(loader_only: bool) -> Result {
     apt_get(root, &plan.install())
 }
 
-/// Brings the lists of packages up to date.
-pub(super) fn update() -> Result {
-    let root = root_prefix().ok_or("bringing apt's lists up to date needs root, and there is no sudo")?;
-    apt_get(root, &["update".into()])
-}
-
 /// Every package source that apt has been told of.
 fn sources(etc: &Path) -> Vec<Source> {
     let mut files = vec![etc.join("sources.list")];
@@ -70,65 +63,18 @@ fn sources(etc: &Path) -> Vec<Source> {
     files.iter().filter_map(read).flatten().collect()
 }
 
-/// Words to put before a command so that it runs as root; `None` when there is no way.
-fn root_prefix() -> Option<&'static [&'static str]> {
-    if output("id", &["-u"])?.trim() == "0" {
-        Some(&[])
-    } else {
-        output("sudo", &["--version"]).map(|_| &["sudo"][..])
-    }
-}
-
-fn apt_get(root: &[&str], args: &[String]) -> Result {
-    let mut words = vec!["env", "DEBIAN_FRONTEND=noninteractive", "apt-get"];
-    words.extend(args.iter().map(String::as_str));
-    run(root, &words, None)
-}
-
 /// Takes back the sources file of a plan that led nowhere.
 fn undo(root: &[&str], plan: &Plan) {
     if let Some((path, _)) = &plan.file
-        && let Err(message) = run(root, &["rm", "-f", path], None)
+        && let Err(message) = as_root(root, &["rm", "-f", path], None)
     {
         eprintln!("xtask: {path} was left behind: {message}");
-    }
-}
-
-/// Runs a command as root with this terminal, handing it `input`.
-fn run(root: &[&str], words: &[&str], input: Option<&str>) -> Result {
-    let all: Vec<&str> = root.iter().chain(words).copied().collect();
-    let failed = |why: String| format!("`{}`: {why}", all.join(" "));
-    let mut command = Command::new(all[0]);
-    command.args(&all[1..]);
-    if input.is_some() {
-        command.stdin(Stdio::piped()).stdout(Stdio::null());
-    } else {
-        // This program's own output may be read by a shell.
-        command.stdout(std::io::stderr());
-    }
-    let mut child = command.spawn().map_err(|e| failed(e.to_string()))?;
-    if let (Some(mut pipe), Some(text)) = (child.stdin.take(), input) {
-        pipe.write_all(text.as_bytes()).map_err(|e| failed(e.to_string()))?;
-    }
-    match child.wait() {
-        Ok(status) if status.success() => Ok(()),
-        Ok(status) => Err(failed(status.to_string())),
-        Err(e) => Err(failed(e.to_string())),
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[cfg(unix)]
-    #[test]
-    fn a_failing_command_is_an_error_that_names_it() {
-        assert_eq!(run(&[], &["true"], None), Ok(()));
-        assert!(run(&[], &["false"], None).is_err_and(|e| e.contains("`false`")));
-        assert!(run(&["env"], &["no-such-program-anywhere"], None).is_err());
-        assert_eq!(run(&["env"], &["cat"], Some("text")), Ok(()));
-    }
 
     #[test]
     fn only_files_that_apt_reads_are_read() {

@@ -1,0 +1,72 @@
+//! Running other programs, and saying in words what became of them.
+
+use std::process::{Command, ExitStatus, Stdio};
+use std::time::{Duration, Instant};
+
+use crate::Result;
+
+/// What a command prints, when it ends well.
+pub(crate) fn output(program: &str, args: &[&str]) -> Option<String> {
+    let output = Command::new(program).args(args).env("LC_ALL", "C").output().ok()?;
+    output.status.success().then(|| String::from_utf8_lossy(&output.stdout).into_owned())
+}
+
+/// Runs a command with this terminal's output for what it prints; it has to end well.
+pub(crate) fn run(command: &mut Command) -> Result {
+    judge(command, Command::status)
+}
+
+/// As [`run`], with nothing but its errors shown: this program's own output may be read by a shell.
+pub(crate) fn quietly(command: &mut Command) -> Result {
+    judge(command.stdout(Stdio::null()), Command::status)
+}
+
+/// As [`quietly`], ended where it takes longer: a program that waits for a network that is not there.
+pub(crate) fn within(time: Duration, command: &mut Command) -> Result {
+    judge(command.stdout(Stdio::null()), |command| {
+        let start = Instant::now();
+        let mut child = command.spawn()?;
+        loop {
+            if let Some(status) = child.try_wait()? {
+                return Ok(status);
+            }
+            if start.elapsed() > time {
+                child.kill()?;
+                child.wait()?;
+                return Err(std::io::Error::other(format!("not done after {} s", time.as_secs())));
+            }
+            std::thread::sleep(Duration::from_millis(50));
+        }
+    })
+}
+
+fn judge(command: &mut Command, status: impl Fn(&mut Command) -> std::io::Result<ExitStatus>) -> Result {
+    let ended = status(command);
+    let name = command.get_program().display();
+    match ended {
+        Ok(status) if status.success() => Ok(()),
+        Ok(status) => Err(format!("`{name}` ended with {status}")),
+        Err(e) => Err(format!("`{name}`: {e}")),
+    }
+}
+
+#[cfg(all(test, unix))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_failing_command_is_an_error_that_names_it() {
+        assert_eq!(run(&mut Command::new("true")), Ok(()));
+        assert!(run(&mut Command::new("false")).is_err_and(|e| e.contains("`false`")));
+        assert!(quietly(&mut Command::new("no-such-program-anywhere")).is_err_and(|e| e.contains("no-such")));
+        assert_eq!(output("false", &[]), None);
+    }
+
+    #[test]
+    fn a_command_that_waits_too_long_is_ended() {
+        let quick = Duration::from_millis(100);
+        let late = within(quick, Command::new("sleep").arg("60"));
+        assert!(late.is_err_and(|e| e.contains("not done")));
+        assert_eq!(within(Duration::from_secs(60), &mut Command::new("true")), Ok(()));
+    }
+}
