@@ -182,11 +182,9 @@ impl Context {
         caps.coop = adapter::matrices(&adapter, device.features());
         let context = Self::assemble(device, queue, caps, options);
         // A context that owns its device also owns its last-resort error handler, which by default would panic.
-        let errors = Arc::downgrade(&context.inner);
+        let uncaptured = lock(&context.inner.errors).uncaptured();
         context.inner.device.on_uncaptured_error(Arc::new(move |error: wgpu::Error| {
-            if let Some(inner) = errors.upgrade() {
-                lock(&inner.errors).push(super::error_scope::describe(error));
-            }
+            lock(&uncaptured).push(super::error_scope::describe(error));
         }));
         Ok(context)
     }

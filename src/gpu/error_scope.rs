@@ -3,16 +3,34 @@
 use crate::Error;
 use std::future::Future;
 use std::pin::{Pin, pin};
+use std::sync::{Arc, Mutex};
 use std::task::{Context as TaskContext, Poll, Waker};
 
+#[cfg(not(target_arch = "wasm32"))]
 type ScopeFuture = Pin<Box<dyn Future<Output = Option<Error>> + Send>>;
+/// A browser's objects stay on the thread that made them.
+#[cfg(target_arch = "wasm32")]
+type ScopeFuture = Pin<Box<dyn Future<Output = Option<Error>>>>;
+
+/// What a scope's outcome may take along: to another thread, where there are any.
+#[cfg(not(target_arch = "wasm32"))]
+pub(super) use Send as MaybeSend;
+#[cfg(target_arch = "wasm32")]
+pub(super) trait MaybeSend {}
+#[cfg(target_arch = "wasm32")]
+impl<T> MaybeSend for T {}
 
 /// Scopes whose outcome is not known yet (in browsers) and errors that are.
 #[derive(Default)]
 pub(super) struct PendingErrors {
     scopes: Vec<ScopeFuture>,
     found: Vec<Error>,
+    uncaptured: Uncaptured,
 }
+
+/// What the device's last-resort handler has seen. The handler has to be `Send`, which a browser's device is not, so it holds
+/// this list and nothing else.
+pub(super) type Uncaptured = Arc<Mutex<Vec<Error>>>;
 
 impl std::fmt::Debug for PendingErrors {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -25,8 +43,14 @@ impl PendingErrors {
         self.found.push(error);
     }
 
+    /// Where the device's last-resort handler puts errors.
+    pub(super) fn uncaptured(&self) -> Uncaptured {
+        self.uncaptured.clone()
+    }
+
     /// First error known by now.
     pub(super) fn take(&mut self) -> Option<Error> {
+        self.found.append(&mut super::context::lock(&self.uncaptured));
         let mut cx = TaskContext::from_waker(Waker::noop());
         let found = &mut self.found;
         self.scopes.retain_mut(|scope| match scope.as_mut().poll(&mut cx) {
@@ -65,7 +89,7 @@ impl Scopes {
     pub(super) fn pop_then(
         self,
         pending: &mut PendingErrors,
-        then: impl FnOnce(Option<wgpu::Error>) -> Option<Error> + Send + 'static,
+        then: impl FnOnce(Option<wgpu::Error>) -> Option<Error> + MaybeSend + 'static,
     ) -> Option<Error> {
         let (internal, memory, validation) = (self.internal.pop(), self.memory.pop(), self.validation.pop());
         let all = async move {

@@ -10,29 +10,21 @@ use std::future::poll_fn;
 use std::sync::{Arc, Mutex};
 use std::task::{Poll, Waker};
 
-/// A value that a callback delivers once.
-#[derive(Debug)]
-struct Slot<T> {
-    value: Option<T>,
+/// What a callback answers, once.
+#[derive(Debug, Default)]
+struct Slot {
+    value: Option<Result<(), String>>,
     delivered: bool,
+    /// A thread is at the driver's for it.
+    driven: bool,
     waker: Option<Waker>,
 }
 
-#[derive(Debug)]
-struct Delivery<T>(Arc<Mutex<Slot<T>>>);
+#[derive(Debug, Default, Clone)]
+struct Answer(Arc<Mutex<Slot>>);
 
-impl<T> Clone for Delivery<T> {
-    fn clone(&self) -> Self {
-        Self(self.0.clone())
-    }
-}
-
-impl<T> Delivery<T> {
-    fn new() -> Self {
-        Self(Arc::new(Mutex::new(Slot { value: None, delivered: false, waker: None })))
-    }
-
-    fn deliver(&self, value: T) {
+impl Answer {
+    fn deliver(&self, value: Result<(), String>) {
         let mut slot = lock(&self.0);
         // The first word counts: a device that dies after the callback must not undo it.
         if !slot.delivered {
@@ -50,10 +42,21 @@ impl<T> Delivery<T> {
         lock(&self.0).delivered || Arc::strong_count(&self.0) == 1
     }
 
-    async fn wait(&self) -> T {
-        poll_fn(|cx| {
+    #[cfg(not(target_arch = "wasm32"))]
+    fn drive(&self, driven: bool) {
+        let mut slot = lock(&self.0);
+        slot.driven = driven;
+        if let Some(waker) = slot.waker.take().filter(|_| !driven) {
+            waker.wake();
+        }
+    }
+
+    /// The answer, when no thread is with the driver for it any more.
+    async fn wait(&self, driver: Driver) -> Result<(), String> {
+        let answer = poll_fn(|cx| {
             let mut slot = lock(&self.0);
-            match slot.value.take() {
+            let ready = !slot.driven;
+            match slot.value.take_if(|_| ready) {
                 Some(value) => Poll::Ready(value),
                 None => {
                     slot.waker = Some(cx.waker().clone());
@@ -61,49 +64,84 @@ impl<T> Delivery<T> {
                 }
             }
         })
-        .await
+        .await;
+        driver.join();
+        answer
     }
 }
-
-type Answer = Delivery<Result<(), String>>;
 
 /// How long a device with nothing left to do may leave a callback uncalled before it counts as gone.
 #[cfg(not(target_arch = "wasm32"))]
 const GRACE: std::time::Duration = std::time::Duration::from_secs(10);
 
-/// Drives callbacks on native backends, where nothing else does, from a thread of its own so that the caller's
-/// executor is not blocked. Browsers drive them by themselves.
+/// Drives callbacks on native backends, where nothing else does, from a thread of its own so that the caller's executor is
+/// not blocked. Browsers drive them by themselves.
+struct Driver {
+    #[cfg(not(target_arch = "wasm32"))]
+    thread: Option<std::thread::JoinHandle<()>>,
+}
+
 #[cfg(not(target_arch = "wasm32"))]
-fn drive(inner: &Arc<Inner>, answer: Answer) {
-    let inner = inner.clone();
-    std::thread::spawn(move || {
-        let mut idle_since = None;
-        while !answer.settled() {
-            if let Err(error) = inner.device.poll(wgpu::PollType::wait_indefinitely()) {
-                answer.deliver(Err(error.to_string()));
-            } else if let Err(lost) = inner.alive() {
-                answer.deliver(Err(lost.to_string()));
-            } else if idle_since.get_or_insert_with(std::time::Instant::now).elapsed() > GRACE {
-                // An app's device may be lost without a word to us.
-                answer.deliver(Err("the device stopped answering".into()));
-            } else if !answer.settled() {
-                // Another thread's poll has taken the callback and is about to call it.
-                std::thread::sleep(std::time::Duration::from_micros(100));
-            }
+impl Driver {
+    fn start(inner: &Arc<Inner>, answer: &Answer) -> Self {
+        let (thread_inner, thread_answer) = (inner.clone(), answer.clone());
+        answer.drive(true);
+        let work = move || {
+            poll_until_settled(&thread_inner, &thread_answer);
+            drop(thread_inner);
+            thread_answer.drive(false);
+        };
+        let thread = std::thread::Builder::new().name("foveal readback".into()).spawn(work);
+        if thread.is_err() {
+            // No thread is to be had: the caller's waits.
+            poll_until_settled(inner, answer);
+            answer.drive(false);
         }
-    });
+        Self { thread: thread.ok() }
+    }
+
+    /// Waits for the thread's last instructions. A thread that outlives what it was started for would give back what the
+    /// driver keeps for it while the process takes the driver down, and crash there.
+    fn join(self) {
+        if let Some(thread) = self.thread {
+            let _ = thread.join();
+        }
+    }
 }
 
 #[cfg(target_arch = "wasm32")]
-fn drive(_inner: &Arc<Inner>, _answer: Answer) {}
+impl Driver {
+    fn start(_inner: &Arc<Inner>, _answer: &Answer) -> Self {
+        Self {}
+    }
+
+    fn join(self) {}
+}
+
+#[cfg(not(target_arch = "wasm32"))]
+fn poll_until_settled(inner: &Inner, answer: &Answer) {
+    let mut idle_since = None;
+    while !answer.settled() {
+        if let Err(error) = inner.device.poll(wgpu::PollType::wait_indefinitely()) {
+            answer.deliver(Err(error.to_string()));
+        } else if let Err(lost) = inner.alive() {
+            answer.deliver(Err(lost.to_string()));
+        } else if idle_since.get_or_insert_with(std::time::Instant::now).elapsed() > GRACE {
+            // An app's device may be lost without a word to us.
+            answer.deliver(Err("the device stopped answering".into()));
+        } else if !answer.settled() {
+            // Another thread's poll has taken the callback and is about to call it.
+            std::thread::sleep(std::time::Duration::from_micros(100));
+        }
+    }
+}
 
 /// Resolves when the device has finished everything submitted.
 pub(super) async fn drained(inner: &Arc<Inner>) -> Result<()> {
-    let done = Answer::new();
+    let done = Answer::default();
     let callback = done.clone();
     inner.queue.on_submitted_work_done(move || callback.deliver(Ok(())));
-    drive(inner, done.clone());
-    let outcome = done.wait().await;
+    let outcome = done.wait(Driver::start(inner, &done)).await;
     inner.alive()?;
     outcome.map_err(Error::DeviceLost)?;
     lock(&inner.errors).take().map_or(Ok(()), Err)
@@ -111,7 +149,7 @@ pub(super) async fn drained(inner: &Arc<Inner>) -> Result<()> {
 
 /// Maps a buffer with usage MAP_READ and copies it out.
 pub(super) async fn map(inner: &Arc<Inner>, staging: &wgpu::Buffer, size: u64) -> Result<Vec<u8>> {
-    let done = Answer::new();
+    let done = Answer::default();
     let callback = done.clone();
     let scopes = Scopes::push(&inner.device);
     staging.map_async(wgpu::MapMode::Read, 0..size, move |r| callback.deliver(r.map_err(|e| e.to_string())));
@@ -119,8 +157,7 @@ pub(super) async fn map(inner: &Arc<Inner>, staging: &wgpu::Buffer, size: u64) -
     if let Some(error) = failed {
         return Err(inner.fault(error));
     }
-    drive(inner, done.clone());
-    let mapped = done.wait().await;
+    let mapped = done.wait(Driver::start(inner, &done)).await;
     inner.alive()?;
     mapped.map_err(|e| inner.fault(Error::Gpu(e)))?;
     let bytes = staging.get_mapped_range(0..size).map_err(|e| Error::Gpu(e.to_string()))?.to_vec();

@@ -2,7 +2,7 @@
 //! of it.
 
 use super::context::{Inner, lock};
-use super::error_scope::{Scopes, describe};
+use super::error_scope::{MaybeSend, Scopes, describe};
 use super::recorder::{Command, Recorder};
 use super::timing::{Planned, Timings};
 use super::track::{self, Use};
@@ -11,7 +11,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 /// For the outcome of API calls that make these uses of buffers: marks what was lost, and hands the error on.
-pub(super) fn settled(uses: Vec<Vec<Use>>) -> impl FnOnce(Option<wgpu::Error>) -> Option<Error> + Send {
+pub(super) fn settled(uses: Vec<Vec<Use>>) -> impl FnOnce(Option<wgpu::Error>) -> Option<Error> + MaybeSend {
     move |error| {
         let error = error.map(describe);
         let fault: Option<Arc<str>> = error.as_ref().map(|error| error.to_string().into());

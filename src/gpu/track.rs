@@ -132,25 +132,39 @@ pub(super) fn settle(uses: &[Use], fault: Option<&Arc<str>>) {
     }
 }
 
-/// Tracks of apps' buffers, which several contexts on one device may have adopted.
-static SHARED: Mutex<Vec<(wgpu::Buffer, Weak<Track>)>> = Mutex::new(Vec::new());
+/// Tracks of apps' buffers, which several contexts on one device may have adopted: of the process, or, where a device stays on
+/// its thread, of the thread.
+type Shared = Vec<(wgpu::Buffer, Weak<Track>)>;
+
+#[cfg(not(target_arch = "wasm32"))]
+fn with_shared<R>(then: impl FnOnce(&mut Shared) -> R) -> R {
+    static SHARED: Mutex<Shared> = Mutex::new(Vec::new());
+    then(&mut lock(&SHARED))
+}
+
+#[cfg(target_arch = "wasm32")]
+fn with_shared<R>(then: impl FnOnce(&mut Shared) -> R) -> R {
+    thread_local!(static SHARED: Mutex<Shared> = const { Mutex::new(Vec::new()) });
+    SHARED.with(|shared| then(&mut lock(shared)))
+}
 
 /// The track of an app's buffer, the same one for every context that adopts it.
 pub(super) fn of_app_buffer(raw: &wgpu::Buffer) -> Arc<Track> {
-    let mut shared = lock(&SHARED);
-    // Entries keep the app's buffers, so they go with the last tensor on them.
-    shared.retain(|(_, track)| track.strong_count() > 0);
-    if let Some(track) = shared.iter().find(|(known, _)| known == raw).and_then(|(_, t)| t.upgrade()) {
-        return track;
-    }
-    let track = Arc::new(Track::default());
-    shared.push((raw.clone(), Arc::downgrade(&track)));
-    track
+    with_shared(|shared| {
+        // Entries keep the app's buffers, so they go with the last tensor on them.
+        shared.retain(|(_, track)| track.strong_count() > 0);
+        if let Some(track) = shared.iter().find(|(known, _)| known == raw).and_then(|(_, t)| t.upgrade()) {
+            return track;
+        }
+        let track = Arc::new(Track::default());
+        shared.push((raw.clone(), Arc::downgrade(&track)));
+        track
+    })
 }
 
 /// Lets go of app buffers that no tensor uses any more.
 pub(super) fn forget_unused() {
-    lock(&SHARED).retain(|(_, track)| track.strong_count() > 0);
+    with_shared(|shared| shared.retain(|(_, track)| track.strong_count() > 0));
 }
 
 #[cfg(test)]
