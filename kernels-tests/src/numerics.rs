@@ -3,6 +3,7 @@
 use foveal::Context;
 use foveal::kernels::Variant;
 use foveal::kernels::registry::AnyKernel;
+use foveal::kernels::trial::Changed;
 pub use foveal::kernels::trial::{Outcome, compare, rng};
 use foveal::shader::Composed;
 
@@ -34,7 +35,7 @@ pub fn execute(
     variant: &Variant,
     inputs: &[Vec<f32>],
 ) -> Result<Vec<Vec<f32>>, String> {
-    let run = foveal::kernels::trial::execute(context, kernel, variant, None, inputs);
+    let run = foveal::kernels::trial::execute(context, kernel, variant, Changed::default(), inputs);
     let written = pollster::block_on(run).map_err(|e| e.to_string())?;
     match written.iter().find(|w| w.past_end > 0) {
         Some(w) => Err(format!("wrote {} elements past the end", w.past_end)),
