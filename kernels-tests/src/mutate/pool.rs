@@ -4,6 +4,7 @@ use serde_json::Value;
 use std::io::{BufRead, BufReader, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, Command, Stdio};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::time::{Duration, Instant};
 
@@ -89,26 +90,26 @@ pub fn deal(
     next: impl Fn() -> Option<Job> + Sync,
     done: impl Fn(usize, Ended) -> Result<(), String> + Sync,
 ) -> Result<(), String> {
+    // What one cannot do the others need not try.
+    let failed = AtomicBool::new(false);
+    let work = || {
+        let mut worker = None;
+        while let Some(job) = next().filter(|_| !failed.load(Ordering::Relaxed)) {
+            let own = match &mut worker {
+                Some(own) => own,
+                none => none.insert(Worker::start(program)?),
+            };
+            let ended = own.run(&job)?;
+            if matches!(ended.end, End::Endless | End::Crashed) {
+                worker = None;
+            }
+            done(job.id, ended)?;
+        }
+        Ok(())
+    };
     std::thread::scope(|scope| {
-        let threads: Vec<_> = (0..workers.max(1))
-            .map(|_| {
-                scope.spawn(|| {
-                    let mut worker = None;
-                    while let Some(job) = next() {
-                        let own = match &mut worker {
-                            Some(own) => own,
-                            none => none.insert(Worker::start(program)?),
-                        };
-                        let ended = own.run(&job)?;
-                        if matches!(ended.end, End::Endless | End::Crashed) {
-                            worker = None;
-                        }
-                        done(job.id, ended)?;
-                    }
-                    Ok(())
-                })
-            })
-            .collect();
+        let watched = || work().inspect_err(|_| failed.store(true, Ordering::Relaxed));
+        let threads: Vec<_> = (0..workers.max(1)).map(|_| scope.spawn(watched)).collect();
         let ends = threads
             .into_iter()
             .map(|thread| thread.join().unwrap_or_else(|_| Err("a thread panicked".into())));

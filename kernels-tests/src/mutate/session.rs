@@ -88,7 +88,7 @@ pub fn tried(plan: &Plan, all: Vec<Mutant>, caps: &Caps, options: &Options) -> R
     let mutant_keys: Vec<u64> = all.iter().map(key_of).collect();
     let open: Vec<usize> =
         (0..all.len()).filter(|&id| store.lock().unwrap().mutant(mutant_keys[id]).is_none()).collect();
-    let state = Mutex::new(State { open: open.into_iter(), kills: HashMap::new(), seconds });
+    let state = Mutex::new(State { open: open.into_iter(), tries: HashMap::new(), seconds });
     let progress = Progress::new(stem, state.lock().unwrap().open.len());
     let next = || {
         let mut state = state.lock().unwrap();
@@ -101,9 +101,7 @@ pub fn tried(plan: &Plan, all: Vec<Mutant>, caps: &Caps, options: &Options) -> R
     };
     let done = |id: usize, ended: Ended| {
         let mutant: &Mutant = &all[id];
-        if let Some(run) = ended.run.filter(|_| ended.end.is_found()) {
-            state.lock().unwrap().found(&mutant.file, run);
-        }
+        state.lock().unwrap().learn(&mutant.file, &ended);
         progress.step(ended.end);
         store.lock().unwrap().keep(mutant_keys[id], mutant, &ended, plan).map(|_| ())
     };
@@ -164,27 +162,66 @@ fn control(
 /// What is still to be run, and what is best run first.
 struct State {
     open: std::vec::IntoIter<usize>,
-    /// Mutants that a run found, of a file and (empty) of all.
-    kills: HashMap<(String, usize), u32>,
+    /// How often a run found a mutant and how often it passed, of a file and (empty) of all.
+    tries: HashMap<(String, usize), [f64; 2]>,
     seconds: HashMap<usize, f64>,
 }
 
 impl State {
-    fn found(&mut self, file: &str, run: usize) {
-        for file in [file, ""] {
-            *self.kills.entry((file.to_owned(), run)).or_default() += 1;
+    fn learn(&mut self, file: &str, ended: &Ended) {
+        let found = ended.run.filter(|_| ended.end.is_found()).map(|run| (run, 0));
+        for (run, which) in ended.passed.iter().map(|(run, _)| (*run, 1)).chain(found) {
+            for file in [file, ""] {
+                self.tries.entry((file.to_owned(), run)).or_default()[which] += 1.0;
+            }
         }
     }
 
-    /// The runs of a mutant: cheap ones first, and those that found its neighbours.
+    /// The runs of a mutant, those first that are likely to find it for the time that they take: where a run's chance is
+    /// not known, it is even, and what it did with other files' mutants counts a quarter.
     fn order(&self, mutant: &Mutant) -> Vec<usize> {
-        let kills = |file: &str, run| self.kills.get(&(file.to_owned(), run)).copied().unwrap_or(0);
+        let tries = |file: &str, run| self.tries.get(&(file.to_owned(), run)).copied().unwrap_or_default();
         let worth = |run: &usize| {
-            let found = 4 * kills(&mutant.file, *run) + kills("", *run);
-            (1.0 + f64::from(found)) / (0.05 + self.seconds.get(run).copied().unwrap_or(0.0))
+            let (here, all) = (tries(&mutant.file, *run), tries("", *run));
+            let [found, passed] = [0, 1].map(|which| 1.0 + here[which] + 0.25 * (all[which] - here[which]));
+            found / (found + passed) / (0.02 + self.seconds.get(run).copied().unwrap_or(0.0))
         };
         let mut runs = mutant.runs.clone();
         runs.sort_by(|a, b| worth(b).total_cmp(&worth(a)));
         runs
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Ended, HashMap, Mutant, State};
+    use crate::mutate::change::Change;
+    use crate::mutate::pool::End;
+
+    #[test]
+    fn cheap_runs_come_first_until_others_are_known_to_find_more() {
+        let seconds = HashMap::from([(0, 1.0), (1, 0.5), (2, 4.0)]);
+        let mut state = State { open: Vec::new().into_iter(), tries: HashMap::new(), seconds };
+        let text = String::new;
+        let mutant = Mutant {
+            file: "a".into(),
+            line: 1,
+            column: 1,
+            text: text(),
+            function: text(),
+            kind: "constant",
+            before: text(),
+            after: text(),
+            change: Change::Split,
+            runs: vec![0, 1, 2],
+            nth: 1,
+        };
+        assert_eq!(state.order(&mutant), [1, 0, 2]);
+        let ended =
+            Ended { end: End::Found, run: Some(0), fault: text(), seconds: 0.0, passed: vec![(1, 0.5)] };
+        for _ in 0..4 {
+            state.learn("a", &ended);
+        }
+        assert_eq!(state.order(&mutant), [0, 1, 2]);
     }
 }
