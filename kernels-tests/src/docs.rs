@@ -41,20 +41,27 @@ pub fn table(records: &[Record]) -> String {
     text
 }
 
-/// The text with the part between the markers replaced.
-pub fn with_table(text: &str, table: &str) -> Result<String, String> {
+/// The text with the part between two markers replaced.
+///
+/// # Errors
+/// A marker that is not there once, or is in the wrong place.
+pub fn between(text: &str, markers: (&str, &str), part: &str) -> Result<String, String> {
+    let (first, last) = markers;
     let once = |marker: &str| match text.matches(marker).count() {
         1 => Ok(text.find(marker).unwrap_or_default()),
-        0 => {
-            Err(format!("has no line `{marker}`; the table of kernels stands between `{BEGIN}` and `{END}`"))
-        }
+        0 => Err(format!("has no line `{marker}`; the table stands between `{first}` and `{last}`")),
         n => Err(format!("has {n} lines `{marker}`; one is needed")),
     };
-    let (begin, end) = (once(BEGIN)? + BEGIN.len(), once(END)?);
+    let (begin, end) = (once(first)? + first.len(), once(last)?);
     if end < begin {
-        return Err(format!("has `{END}` before `{BEGIN}`"));
+        return Err(format!("has `{last}` before `{first}`"));
     }
-    Ok(format!("{}\n{table}{}", &text[..begin], &text[end..]))
+    Ok(format!("{}\n{part}{}", &text[..begin], &text[end..]))
+}
+
+/// The text with the table of kernels replaced.
+pub fn with_table(text: &str, table: &str) -> Result<String, String> {
+    between(text, (BEGIN, END), table)
 }
 
 /// Rewrites the README below `root`, or with `check` only says whether it would. True when it was up to date.

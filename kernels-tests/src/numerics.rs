@@ -1,10 +1,44 @@
 //! Runs one variant of one kernel on one case and compares it with its reference.
 
-use foveal::Context;
+use foveal::gpu::AdapterClass;
 use foveal::kernels::Variant;
 use foveal::kernels::registry::AnyKernel;
+use foveal::kernels::trial::Changed;
 pub use foveal::kernels::trial::{Outcome, compare, rng};
 use foveal::shader::Composed;
+use foveal::{Caps, Context, Dtype};
+
+/// A variant that the suite runs on one of a kernel's cases.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Selected {
+    /// Number of the case.
+    pub case: usize,
+    /// It is what a GPU of the adapter's capabilities would be given, and not the adapter's own.
+    pub as_gpu: bool,
+    /// How it is compiled.
+    pub variant: Variant,
+}
+
+/// What the suite runs on a device: all variants of its own, and what a GPU of its capabilities would be given beside
+/// them, which is the first and the last case in every storage type, every other case and all with ways for few rows or
+/// keys in f32.
+pub fn selected(cases: &[Box<dyn AnyKernel>], caps: &Caps) -> Vec<Selected> {
+    let gpu = Caps { class: AdapterClass::Discrete, ..caps.clone() };
+    let mut found = Vec::new();
+    for (case, kernel) in cases.iter().enumerate() {
+        let own = kernel.variants(caps);
+        let ends = case == 0 || case + 1 == cases.len();
+        // Few cases have these ways to share the work.
+        let rare = |name: String| [".few", ".held"].iter().any(|way| name.contains(way));
+        let kept = |v: &Variant| ends || (v.elem == Dtype::F32 && (case % 2 == 0 || rare(v.name())));
+        let others: Vec<_> =
+            kernel.variants(&gpu).into_iter().filter(|v| kept(v) && !own.contains(v)).collect();
+        let of = |as_gpu| move |variant| Selected { case, as_gpu, variant };
+        found.extend(own.into_iter().map(of(false)));
+        found.extend(others.into_iter().map(of(true)));
+    }
+    found
+}
 
 /// Runs and compares; the error text says where the numbers part and how to run the case again.
 pub fn check(context: &Context, kernel: &dyn AnyKernel, variant: &Variant) -> Result<(), String> {
@@ -34,7 +68,7 @@ pub fn execute(
     variant: &Variant,
     inputs: &[Vec<f32>],
 ) -> Result<Vec<Vec<f32>>, String> {
-    let run = foveal::kernels::trial::execute(context, kernel, variant, None, inputs);
+    let run = foveal::kernels::trial::execute(context, kernel, variant, Changed::default(), inputs);
     let written = pollster::block_on(run).map_err(|e| e.to_string())?;
     match written.iter().find(|w| w.past_end > 0) {
         Some(w) => Err(format!("wrote {} elements past the end", w.past_end)),

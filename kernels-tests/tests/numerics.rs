@@ -9,12 +9,11 @@
 //!
 //! Each running test has a device to itself.
 
-use foveal::gpu::{AdapterClass, Caps};
-use foveal::kernels::Variant;
 use foveal::kernels::registry::REGISTRY;
-use foveal::{Context, ContextOptions, Dtype};
+use foveal::{Context, ContextOptions};
 use kernels_tests::devices::{self, Devices};
-use kernels_tests::{numerics, plain_context};
+use kernels_tests::numerics::{self, Selected};
+use kernels_tests::plain_context;
 use libtest_mimic::{Arguments, Trial};
 use std::sync::Arc;
 
@@ -40,32 +39,20 @@ fn main() {
     for (label, devices, all) in [("", context, true), ("default-limits ", plain, false)] {
         let caps = devices.borrow(|context| context.caps().clone());
         for entry in REGISTRY {
-            for (i, case) in (entry.cases)().into_iter().enumerate() {
-                let case = Arc::new(case);
-                // The plain device repeats the first and the last case: the point is how parameters arrive.
-                if !all && i != 0 && i + 1 != (entry.cases)().len() {
-                    continue;
-                }
-                let own = case.variants(&caps);
-                let gpu = Caps { class: AdapterClass::Discrete, ..caps.clone() };
-                let mut others = if all { case.variants(&gpu) } else { Vec::new() };
-                let ends = i == 0 || i + 1 == (entry.cases)().len();
-                // Few cases have these ways to share the work.
-                let rare = |name: String| [".few", ".held"].iter().any(|way| name.contains(way));
-                let kept = |variant: &Variant| {
-                    ends || (variant.elem == Dtype::F32 && (i % 2 == 0 || rare(variant.name())))
-                };
-                others.retain(|variant| kept(variant) && !own.contains(variant));
-                let labelled =
-                    |label, variants: Vec<_>| variants.into_iter().map(move |variant| (label, variant));
-                for (label, variant) in labelled(label, own).chain(labelled("as a GPU ", others)) {
-                    let (devices, case) = (devices.clone(), case.clone());
-                    let name = format!("{label}{case} {}", variant.name());
-                    trials.push(Trial::test(name, move || {
-                        let check = |context: &Context| numerics::check(context, &**case, &variant);
-                        devices.borrow(check).map_err(Into::into)
-                    }));
-                }
+            let cases = (entry.cases)();
+            // The plain device repeats the first and the last case: the point is how parameters arrive.
+            let ends = [0, cases.len().saturating_sub(1)];
+            let kept = |run: &Selected| all || (!run.as_gpu && ends.contains(&run.case));
+            let runs: Vec<_> = numerics::selected(&cases, &caps).into_iter().filter(kept).collect();
+            let cases: Vec<_> = cases.into_iter().map(Arc::new).collect();
+            for Selected { case, as_gpu, variant } in runs {
+                let (devices, case) = (devices.clone(), cases[case].clone());
+                let label = if as_gpu { "as a GPU " } else { label };
+                let name = format!("{label}{case} {}", variant.name());
+                trials.push(Trial::test(name, move || {
+                    let check = |context: &Context| numerics::check(context, &**case, &variant);
+                    devices.borrow(check).map_err(Into::into)
+                }));
             }
         }
     }

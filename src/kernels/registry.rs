@@ -124,6 +124,16 @@ pub trait AnyKernel: std::fmt::Display + Send + Sync {
         text: &Composed,
         tensors: &[&Tensor],
     ) -> Result<()>;
+    /// Runs a variant with a launch of the caller's in place of its own, and with `text` where one is given: to plant a
+    /// defect on the host's side that a test has to find. `params` keeps its length.
+    fn run_launched(
+        &self,
+        context: &Context,
+        variant: &Variant,
+        text: Option<&Composed>,
+        launch: &Launch,
+        tensors: &[&Tensor],
+    ) -> Result<()>;
 }
 
 impl<K: Kernel> AnyKernel for K {
@@ -171,5 +181,15 @@ impl<K: Kernel> AnyKernel for K {
         tensors: &[&Tensor],
     ) -> Result<()> {
         run::run_composed(context, self, variant, text, tensors)
+    }
+    fn run_launched(
+        &self,
+        context: &Context,
+        variant: &Variant,
+        text: Option<&Composed>,
+        launch: &Launch,
+        tensors: &[&Tensor],
+    ) -> Result<()> {
+        run::run_launched(context, self, variant, text, launch, tensors)
     }
 }

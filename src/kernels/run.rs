@@ -55,7 +55,7 @@ pub fn run_variant<K: Kernel>(
     variant: &Variant,
     tensors: &[&Tensor],
 ) -> Result<()> {
-    start(context, kernel, variant, None, tensors)
+    start(context, kernel, variant, None, None, tensors)
 }
 
 /// Runs a text of the caller's in place of the variant's own, with the kernel's slots and launch: to try a change of
@@ -70,7 +70,20 @@ pub fn run_composed<K: Kernel>(
     text: &Composed,
     tensors: &[&Tensor],
 ) -> Result<()> {
-    start(context, kernel, variant, Some(text), tensors)
+    start(context, kernel, variant, Some(text), None, tensors)
+}
+
+/// Runs a variant with a launch of the caller's in place of its own, and with a text of theirs where one is given: to plant
+/// a defect on the host's side that a test has to find. `params` keeps its length.
+pub(super) fn run_launched<K: Kernel>(
+    context: &Context,
+    kernel: &K,
+    variant: &Variant,
+    text: Option<&Composed>,
+    launch: &Launch,
+    tensors: &[&Tensor],
+) -> Result<()> {
+    start(context, kernel, variant, text, Some(launch), tensors)
 }
 
 fn start<K: Kernel>(
@@ -78,12 +91,13 @@ fn start<K: Kernel>(
     kernel: &K,
     variant: &Variant,
     text: Option<&Composed>,
+    launch: Option<&Launch>,
     tensors: &[&Tensor],
 ) -> Result<()> {
     kernel.check()?;
     let slots = kernel.slots();
     check_tensors::<K>(context, &slots, variant, tensors)?;
-    let launch = kernel.launch(context.caps(), variant);
+    let launch = launch.cloned().unwrap_or_else(|| kernel.launch(context.caps(), variant));
     let access: Vec<Access> = slots.iter().map(|s| s.access).collect();
     let label = || format!("{} {}", K::STEM, variant.name());
     let pipeline = if context.is_plan() {

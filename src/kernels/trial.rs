@@ -1,7 +1,7 @@
 //! One case of one variant, run on the device and compared with its reference in f64. The numerical tests walk the whole
 //! registry with this, a [`Context::self_test`] a small part of it.
 
-use super::contract::{Kernel, Slot, Tolerance, Variant};
+use super::contract::{Kernel, Launch, Slot, Tolerance, Variant};
 use super::probe::ProbeBounds;
 use super::registry::AnyKernel;
 use crate::gpu::{Access, Context};
@@ -74,8 +74,17 @@ pub struct Written {
     pub past_end: usize,
 }
 
-/// Runs the variant, or `text` in place of its own, on values of the read slots, in slot order. Written memory begins as
-/// NaN and has a guard band behind it, so that what is not written, or written past the end, shows.
+/// What runs in place of a variant's own text and launch; by default nothing does.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Changed<'a> {
+    /// See [`super::run_composed`].
+    pub text: Option<&'a Composed>,
+    /// See [`AnyKernel::run_launched`].
+    pub launch: Option<&'a Launch>,
+}
+
+/// Runs the variant, or what takes its place, on values of the read slots, in slot order. Written memory begins as NaN and
+/// has a guard band behind it, so that what is not written, or written past the end, shows.
 ///
 /// # Errors
 /// Why it could not be run.
@@ -83,7 +92,7 @@ pub async fn execute(
     context: &Context,
     kernel: &dyn AnyKernel,
     variant: &Variant,
-    text: Option<&Composed>,
+    changed: Changed<'_>,
     inputs: &[Vec<f32>],
 ) -> Result<Vec<Written>> {
     let slots = kernel.slots();
@@ -107,9 +116,10 @@ pub async fn execute(
         tensors.push(guarded(context, slot, variant, &values, slack)?);
     }
     let parts: Vec<&Tensor> = tensors.iter().map(|(part, _)| part).collect();
-    match text {
-        Some(text) => kernel.run_composed(context, variant, text, &parts)?,
-        None => kernel.run(context, variant, &parts)?,
+    match (changed.launch, changed.text) {
+        (Some(launch), text) => kernel.run_launched(context, variant, text, launch, &parts)?,
+        (None, Some(text)) => kernel.run_composed(context, variant, text, &parts)?,
+        (None, None) => kernel.run(context, variant, &parts)?,
     }
     let mut written = Vec::new();
     for (slot, (_, whole)) in slots.iter().zip(&tensors).filter(|(s, _)| s.access != Access::Read) {
@@ -130,6 +140,25 @@ pub struct Outcome {
     pub faults: Vec<String>,
 }
 
+/// A case's own inputs and what its reference makes of them, for variants of the same storage types: worth keeping where
+/// many runs meet the same reference.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Problem {
+    /// Values of the read slots, in slot order, rounded to what is stored.
+    pub inputs: Vec<Vec<f32>>,
+    /// Values of the written slots.
+    pub expected: Vec<Array>,
+}
+
+impl Problem {
+    /// The kernel's own, for what the variant stores.
+    pub fn of(kernel: &dyn AnyKernel, variant: &Variant) -> Self {
+        let inputs = rounded_inputs(kernel, variant);
+        let expected = kernel.reference(&inputs);
+        Self { inputs: inputs.iter().map(Array::to_f32).collect(), expected }
+    }
+}
+
 /// Runs the variant, or `text` in place of its own, on the kernel's own inputs and compares every output.
 ///
 /// # Errors
@@ -140,10 +169,23 @@ pub async fn trial(
     variant: &Variant,
     text: Option<&Composed>,
 ) -> Result<Outcome> {
-    let inputs = rounded_inputs(kernel, variant);
-    let expected = kernel.reference(&inputs);
-    let values: Vec<Vec<f32>> = inputs.iter().map(Array::to_f32).collect();
-    let written = execute(context, kernel, variant, text, &values).await?;
+    let changed = Changed { text, launch: None };
+    compared(context, kernel, variant, changed, &Problem::of(kernel, variant)).await
+}
+
+/// The same for a problem that is at hand, with a launch of the caller's where `changed` has one.
+///
+/// # Errors
+/// Why it could not be run. Wrong numbers are faults of the outcome, not errors.
+pub async fn compared(
+    context: &Context,
+    kernel: &dyn AnyKernel,
+    variant: &Variant,
+    changed: Changed<'_>,
+    problem: &Problem,
+) -> Result<Outcome> {
+    let Problem { inputs, expected } = problem;
+    let written = execute(context, kernel, variant, changed, inputs).await?;
     let (slots, tolerances) = (kernel.slots(), kernel.tolerance(variant.elem));
     if written.len() != expected.len() || written.len() != tolerances.len() {
         let (slots, expected, tolerances) = (written.len(), expected.len(), tolerances.len());
@@ -153,7 +195,7 @@ pub async fn trial(
     let mut outcome = Outcome::default();
     let names = slots.iter().filter(|s| s.access != Access::Read).map(|s| s.name);
     for (((name, Written { found, past_end }), want), tolerance) in
-        names.zip(&written).zip(&expected).zip(&tolerances)
+        names.zip(&written).zip(expected).zip(&tolerances)
     {
         if want.len() != found.len() {
             let reason = format!("`{name}`: reference has {} values, kernel {}", want.len(), found.len());

@@ -95,6 +95,33 @@ impl Composed {
         Some(Self { text: [before, by, after].concat(), pieces })
     }
 
+    /// Path and text of each file that it is joined of, in order; the first is the `head`.
+    pub fn files(&self) -> impl Iterator<Item = (&'static str, &str)> {
+        let lines = self.text.split_inclusive('\n').scan(0, |end, line| {
+            *end += line.len();
+            Some(*end)
+        });
+        let starts: Vec<usize> = std::iter::once(0).chain(lines).collect();
+        let start = move |line: usize| starts.get(line).copied().unwrap_or(self.text.len());
+        let ends = self.pieces.iter().skip(1).map(|(line, _)| *line).chain([usize::MAX]);
+        self.pieces.iter().zip(ends).map(move |(&(line, path), end)| {
+            (path, self.text.get(start(line)..start(end)).unwrap_or_default())
+        })
+    }
+
+    /// The same with another text in place of one file's; `None` where that file is no part of it.
+    pub fn with_file(&self, path: &str, by: &str) -> Option<Self> {
+        let (mut text, mut pieces) = (String::new(), Vec::new());
+        for (name, own) in self.files() {
+            pieces.push((text.matches('\n').count(), name));
+            text.push_str(if name == path { by } else { own });
+            if !text.is_empty() && !text.ends_with('\n') {
+                text.push('\n');
+            }
+        }
+        pieces.iter().any(|(_, name)| *name == path).then_some(Self { text, pieces })
+    }
+
     /// The WGSL text.
     pub fn text(&self) -> &str {
         &self.text
@@ -139,6 +166,24 @@ mod tests {
         assert_eq!(longer.text(), "// why\nfn f() {}\nfn g() {}\nfn x() {}\n");
         assert_eq!(longer.place(4, 1), "shaders/x/x.wgsl:1:1");
         assert!(composed.replaced("fn ", "").is_none() && composed.replaced("fn h", "").is_none());
+    }
+
+    #[test]
+    fn a_file_is_replaced_as_a_whole() {
+        let head = Head { consts: vec![("N", Const::U32(1))], ..Head::default() };
+        let composed = compose(&head, &[MODULE], BODY);
+        let files: Vec<_> = composed.files().collect();
+        assert_eq!(
+            files,
+            [("head", "const N: u32 = 1u;\n"), (MODULE.path, MODULE.text), (BODY.path, BODY.text)]
+        );
+        let other = composed.with_file(MODULE.path, "fn h() {}").unwrap_or_else(|| composed.clone());
+        assert_eq!(other.text(), "const N: u32 = 1u;\nfn h() {}\nfn x() {}\n");
+        assert_eq!(other.place(3, 1), "shaders/x/x.wgsl:1:1");
+        assert!(composed.with_file("shaders/none.wgsl", "").is_none());
+        // Without a head, the first file begins where the head does.
+        let bare = compose(&Head::default(), &[MODULE], BODY);
+        assert_eq!(bare.with_file(MODULE.path, MODULE.text).map(|same| same.text), Some(bare.text));
     }
 
     #[test]

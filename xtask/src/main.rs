@@ -14,7 +14,7 @@ mod wasm;
 
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
-use std::process::ExitCode;
+use std::process::{Command, ExitCode};
 
 use clap::{Parser, Subcommand};
 
@@ -73,6 +73,15 @@ enum Task {
         #[arg(long, conflicts_with = "check")]
         measure: bool,
     },
+    /// Make small edits of kernels, one at a time, and list those that no numerical test notices
+    Mutate {
+        /// Run them on SwiftShader, which compiles several times as fast as Mesa's driver
+        #[arg(long)]
+        swiftshader: bool,
+        /// Names of kernels, and arguments for the program: `-- --help` lists them
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        args: Vec<OsString>,
+    },
     /// Run the kernel benchmarks
     Bench {
         /// Keep the results with those of earlier runs on this adapter
@@ -127,6 +136,15 @@ fn run(task: Task) -> Result<ExitCode> {
             let args: &[OsString] = if check { &["--check".into()] } else { &[] };
             cargo::run_bin("docs", args, Some(&root()))
         }
+        Task::Mutate { swiftshader, args } => {
+            ready()?;
+            let mut program = Command::new(cargo::build(cargo::Kind::Bin, "mutate")?);
+            if swiftshader {
+                let manifest = driver::swiftshader::manifest()?;
+                program.envs(driver::swiftshader::VARIABLES.map(|name| (name, &manifest)));
+            }
+            cargo::run(program.args(args))
+        }
         Task::Bench { record, args } => {
             ready()?;
             let mut bench = cargo::command(BENCH);
@@ -159,7 +177,7 @@ fn ready() -> Result {
 fn measure() -> Result<ExitCode> {
     ready()?;
     let program = cargo::build(cargo::Kind::Bin, "docs")?;
-    let mut docs = std::process::Command::new(program);
+    let mut docs = Command::new(program);
     let code = cargo::run(docs.arg("--measure").current_dir(root()))?;
     match driver::swiftshader::manifest() {
         Ok(manifest) if code == ExitCode::SUCCESS => {
@@ -177,7 +195,7 @@ fn demo(args: &[OsString]) -> Result<ExitCode> {
     ready()?;
     let root = root();
     let program = cargo::build(cargo::Kind::Example, "temporal_control")?;
-    let code = cargo::run(std::process::Command::new(program).args(args).current_dir(&root))?;
+    let code = cargo::run(Command::new(program).args(args).current_dir(&root))?;
     if code == ExitCode::SUCCESS {
         let folder = root.join("out").join("demo");
         match report(&folder) {
