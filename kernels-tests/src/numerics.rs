@@ -1,10 +1,12 @@
 //! Runs one variant of one kernel on one case and compares it with its reference.
 
 use foveal::gpu::AdapterClass;
-use foveal::kernels::Variant;
 use foveal::kernels::registry::AnyKernel;
-use foveal::kernels::trial::Changed;
+use foveal::kernels::trial::{
+    Changed, Problem, Written, execute as execute_changed, in_few_workgroups, judged,
+};
 pub use foveal::kernels::trial::{Outcome, compare, rng};
+use foveal::kernels::{Launch, Variant};
 use foveal::shader::Composed;
 use foveal::{Caps, Context, Dtype};
 
@@ -40,13 +42,29 @@ pub fn selected(cases: &[Box<dyn AnyKernel>], caps: &Caps) -> Vec<Selected> {
     found
 }
 
-/// Runs and compares; the error text says where the numbers part and how to run the case again.
+/// Runs and compares; the error text says where the numbers part and how to run the case again. A second run in many small
+/// dispatches has to give the same bits.
 pub fn check(context: &Context, kernel: &dyn AnyKernel, variant: &Variant) -> Result<(), String> {
-    let outcome = measure(context, kernel, variant, None)?;
-    if outcome.faults.is_empty() {
+    let problem = Problem::of(kernel, variant);
+    let run = |launch: Option<&Launch>| {
+        let changed = Changed { text: None, launch };
+        pollster::block_on(execute_changed(context, kernel, variant, changed, &problem.inputs))
+            .map_err(|e| e.to_string())
+    };
+    let written = run(None)?;
+    let mut faults = judged(kernel, variant, &written, &problem).map_err(|e| e.to_string())?.faults;
+    if let Some(few) = in_few_workgroups(kernel, context.caps(), variant) {
+        let bits = |w: &[Written]| w.iter().flat_map(|w| &w.found).map(|v| v.to_bits()).collect::<Vec<_>>();
+        let (one, other) = (bits(&written), bits(&run(Some(&few))?));
+        let differ = one.iter().zip(&other).filter(|(a, b)| a != b).count();
+        if differ > 0 {
+            faults.push(format!("{differ} of {} elements differ in small dispatches: {few:?}", one.len()));
+        }
+    }
+    if faults.is_empty() {
         return Ok(());
     }
-    Err(format!("{}\nagain: {}", outcome.faults.join("\n"), again(kernel)))
+    Err(format!("{}\nagain: {}", faults.join("\n"), again(kernel)))
 }
 
 /// Runs the variant, or `text` in place of its own, and compares; an error says why it could not be run.

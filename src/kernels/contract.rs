@@ -197,6 +197,8 @@ pub struct Cut {
     pub axis: usize,
     /// Byte offset of the three `u32` parameters that hold the first workgroup of a cut along x, y and z.
     pub first_at: usize,
+    /// Workgroups of a cut along any axis, where they shall be fewer than the device takes: tests cut small cases.
+    pub most: u32,
 }
 
 impl Launch {
@@ -207,7 +209,7 @@ impl Launch {
 
     /// Allows cuts; see [`Cut`].
     pub fn in_cuts(mut self, axis: usize, first_at: usize) -> Self {
-        self.cut = Some(Cut { axis, first_at });
+        self.cut = Some(Cut { axis, first_at, most: u32::MAX });
         self
     }
 }

@@ -130,7 +130,7 @@ fn start<K: Kernel>(
     let steps = match cut {
         Some(cut) => {
             let cuts = context.cuts(K::STEM, all, work.flops, work.bytes);
-            cut_steps(workgroups, cut.axis, cuts, context.caps().max_workgroups)
+            cut_steps(workgroups, cut.axis, cuts, context.caps().max_workgroups.min(cut.most))
         }
         None => workgroups,
     };

@@ -4,7 +4,7 @@
 use super::contract::{Kernel, Launch, Slot, Tolerance, Variant};
 use super::probe::ProbeBounds;
 use super::registry::AnyKernel;
-use crate::gpu::{Access, Context};
+use crate::gpu::{Access, Caps, Context};
 use crate::shader::Composed;
 use crate::tensor::Array;
 use crate::{Dtype, Error, Result, Tensor};
@@ -81,6 +81,18 @@ pub struct Changed<'a> {
     pub text: Option<&'a Composed>,
     /// See [`AnyKernel::run_launched`].
     pub launch: Option<&'a Launch>,
+}
+
+/// The launch of a variant in many small dispatches, or in several rows of workgroups, as of a problem too large for one: at
+/// most three along an axis, or a sixteenth. None where that changes nothing.
+pub fn in_few_workgroups(kernel: &dyn AnyKernel, caps: &Caps, variant: &Variant) -> Option<Launch> {
+    let own = kernel.launch(caps, variant);
+    let most = own.workgroups.iter().map(|n| n.div_ceil(16)).max().unwrap_or(0).max(3);
+    let mut few = kernel.launch(&Caps { max_workgroups: most, ..caps.clone() }, variant);
+    if let Some(cut) = few.cut.as_mut().filter(|_| few.workgroups.iter().any(|&n| n > most)) {
+        cut.most = most;
+    }
+    (few != own).then_some(few)
 }
 
 /// Runs the variant, or what takes its place, on values of the read slots, in slot order. Written memory begins as NaN and
@@ -184,8 +196,20 @@ pub async fn compared(
     changed: Changed<'_>,
     problem: &Problem,
 ) -> Result<Outcome> {
-    let Problem { inputs, expected } = problem;
-    let written = execute(context, kernel, variant, changed, inputs).await?;
+    let written = execute(context, kernel, variant, changed, &problem.inputs).await?;
+    judged(kernel, variant, &written, problem)
+}
+
+/// What a run wrote, compared with what was expected of it.
+///
+/// # Errors
+/// Where the two are not of one kind.
+pub fn judged(
+    kernel: &dyn AnyKernel,
+    variant: &Variant,
+    written: &[Written],
+    Problem { expected, .. }: &Problem,
+) -> Result<Outcome> {
     let (slots, tolerances) = (kernel.slots(), kernel.tolerance(variant.elem));
     if written.len() != expected.len() || written.len() != tolerances.len() {
         let (slots, expected, tolerances) = (written.len(), expected.len(), tolerances.len());
@@ -195,7 +219,7 @@ pub async fn compared(
     let mut outcome = Outcome::default();
     let names = slots.iter().filter(|s| s.access != Access::Read).map(|s| s.name);
     for (((name, Written { found, past_end }), want), tolerance) in
-        names.zip(&written).zip(expected).zip(&tolerances)
+        names.zip(written).zip(expected).zip(&tolerances)
     {
         if want.len() != found.len() {
             let reason = format!("`{name}`: reference has {} values, kernel {}", want.len(), found.len());
@@ -210,8 +234,14 @@ pub async fn compared(
     Ok(outcome)
 }
 
-/// An element's error as a share of its bound `atol + rtol·|expected|`; infinite for NaN.
+/// An element's error as a share of its bound `atol + rtol·|expected|`. Where a NaN or an infinity is expected the same one
+/// has to be there, and elsewhere none.
 fn excess(found: f32, expected: f64, t: &Tolerance) -> f64 {
+    // What f32 cannot hold is an infinity in it.
+    let class = expected as f32;
+    if !class.is_finite() {
+        return if found == class || (found.is_nan() && class.is_nan()) { 0.0 } else { f64::INFINITY };
+    }
     let error = (f64::from(found) - expected).abs();
     let share = error / (t.atol + t.rtol * expected.abs());
     if error == 0.0 {
@@ -229,7 +259,7 @@ fn worst(found: &[f32], expected: &Array, t: &Tolerance) -> (usize, f64) {
     shares.fold((0, 0.0), |worst, one| if one.1 > worst.1 { one } else { worst })
 }
 
-/// `|found − expected| <= atol + rtol·|expected|` for every element; NaN fails.
+/// `|found − expected| <= atol + rtol·|expected|` for every element, and a NaN or an infinity exactly where one is expected.
 pub fn compare(name: &str, found: &[f32], expected: &Array, t: &Tolerance) -> Result<(), String> {
     let pairs = found.iter().zip(&expected.data).enumerate();
     let wrong: Vec<usize> =
@@ -272,6 +302,20 @@ mod tests {
         for broken in [f32::NAN, f32::INFINITY] {
             assert!(worst(&[2.0, broken, 0.0], &expected, &t) == (1, f64::INFINITY));
             assert!(compare("y", &[2.0, broken, 0.0], &expected, &t).is_err());
+        }
+    }
+
+    #[test]
+    fn nan_and_infinities_are_compared_by_class() {
+        let t = Tolerance { atol: 0.5, rtol: 0.25, reason: "a test" };
+        let expected = Array { shape: [3].into(), data: vec![f64::NAN, f64::NEG_INFINITY, 1e39] };
+        assert!(compare("y", &[f32::NAN, f32::NEG_INFINITY, f32::INFINITY], &expected, &t).is_ok());
+        for (at, other) in
+            [(0, 0.0), (0, f32::INFINITY), (1, f32::INFINITY), (1, -3e38), (1, f32::NAN), (2, 3e38)]
+        {
+            let mut found = [f32::NAN, f32::NEG_INFINITY, f32::INFINITY];
+            found[at] = other;
+            assert!(compare("y", &found, &expected, &t).is_err(), "{other} at {at}");
         }
     }
 

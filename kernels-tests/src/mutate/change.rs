@@ -83,8 +83,8 @@ pub enum Change {
         /// How.
         step: Step,
     },
-    /// Nothing says any more how a long dispatch may be cut.
-    Split,
+    /// The first workgroup of a cut is written a parameter later.
+    Cut,
 }
 
 /// What runs in place of a run's own text and launch, where it is another.
@@ -92,8 +92,8 @@ pub enum Change {
 pub struct Applied {
     /// Another text.
     pub text: Option<Composed>,
-    /// Another launch.
-    pub launch: Option<Launch>,
+    /// Other launches.
+    pub launches: Option<Vec<Launch>>,
 }
 
 impl Change {
@@ -116,7 +116,7 @@ impl Change {
                 *count = step.of(*count);
                 Some(())
             }),
-            Self::Split => changed_launch(run, |launch| launch.split.take().map(|_| ())),
+            Self::Cut => changed_launch(run, |launch| launch.cut.as_mut().map(|cut| cut.first_at += 4)),
         }
     }
 
@@ -127,7 +127,7 @@ impl Change {
             Self::Head { name, step } => json!({ "head": name, "step": step.name() }),
             Self::Param { word, step } => json!({ "param": word, "step": step.name() }),
             Self::Workgroups { axis, step } => json!({ "axis": axis, "step": step.name() }),
-            Self::Split => json!({ "split": true }),
+            Self::Cut => json!({ "cut": true }),
         }
     }
 
@@ -148,18 +148,18 @@ impl Change {
         if let Some(axis) = number("axis") {
             return Some(Self::Workgroups { axis, step: step()? });
         }
-        value["split"].as_bool()?.then_some(Self::Split)
+        value["cut"].as_bool()?.then_some(Self::Cut)
     }
 }
 
 fn changed_text(run: &Run, text: Composed) -> Option<Applied> {
-    (text.text() != run.composed.text()).then_some(Applied { text: Some(text), launch: None })
+    (text.text() != run.composed.text()).then_some(Applied { text: Some(text), launches: None })
 }
 
-fn changed_launch(run: &Run, change: impl FnOnce(&mut Launch) -> Option<()>) -> Option<Applied> {
-    let mut launch = run.launch.clone();
-    change(&mut launch)?;
-    (launch != run.launch).then_some(Applied { text: None, launch: Some(launch) })
+fn changed_launch(run: &Run, change: impl Fn(&mut Launch) -> Option<()>) -> Option<Applied> {
+    let mut launches = run.launches.clone();
+    launches.iter_mut().try_for_each(change)?;
+    (launches != run.launches).then_some(Applied { text: None, launches: Some(launches) })
 }
 
 /// A head with one of its constants changed.
@@ -206,7 +206,7 @@ mod tests {
             Change::Head { name: "SIDE".into(), step: Step::Less },
             Change::Param { word: 3, step: Step::Percent },
             Change::Workgroups { axis: 2, step: Step::Half },
-            Change::Split,
+            Change::Cut,
         ];
         for change in changes {
             assert_eq!(Change::from_json(&change.to_json()), Some(change));

@@ -119,7 +119,7 @@ mod tests {
             kind: "constant",
             before: "PARTS".into(),
             after: "(PARTS + 1u)".into(),
-            change: Change::Split,
+            change: Change::Cut,
             runs: Vec::new(),
             nth: 1,
         }

@@ -137,7 +137,15 @@ fn host(plan: &Plan, files: &[(&str, &str, &Syntax)]) -> Vec<Mutant> {
             let own = syntax.fields.iter().filter(|field| field.of == "Params");
             own.map(move |field| (*path, *text, field))
         });
+        let in_cut = |word: usize| {
+            let cuts = runs.iter().flat_map(|&run| &plan.runs[run].launches).filter_map(|l| l.cut);
+            cuts.into_iter().any(|cut| (cut.first_at..cut.first_at + 12).contains(&(word * 4)))
+        };
         for (word, (path, text, field)) in params.enumerate() {
+            if in_cut(word) {
+                // Written for each cut.
+                continue;
+            }
             let number = text[..field.start].matches('\n').count();
             let place = (path, number + 1, text.lines().nth(number).unwrap_or_default().trim());
             let steps: &[Step] =
@@ -153,8 +161,8 @@ fn host(plan: &Plan, files: &[(&str, &str, &Syntax)]) -> Vec<Mutant> {
                 push(place, "workgroups", name, Change::Workgroups { axis, step }, step.name());
             }
         }
-        if runs.iter().any(|&run| plan.runs[run].launch.split.is_some()) {
-            push((&path, launch.0, launch.1), "split", "split", Change::Split, "removed");
+        if runs.iter().any(|&run| plan.runs[run].launches.iter().any(|l| l.cut.is_some())) {
+            push((&path, launch.0, launch.1), "cut", "first_at", Change::Cut, "+ 4");
         }
         let variants = line_of(&source, "fn variants(");
         let consts: BTreeSet<(&str, bool)> = runs

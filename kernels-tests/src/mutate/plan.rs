@@ -2,8 +2,8 @@
 
 use crate::numerics::{self, Selected};
 use foveal::kernels::registry::{AnyKernel, Entry, REGISTRY};
-use foveal::kernels::trial::Problem;
-use foveal::kernels::{Launch, Variant};
+use foveal::kernels::trial::{Problem, in_few_workgroups};
+use foveal::kernels::{Cut, Launch, Variant};
 use foveal::shader::Composed;
 use foveal::{Caps, Dtype};
 use std::collections::HashMap;
@@ -19,8 +19,8 @@ pub struct Run {
     pub variant: Variant,
     /// Its text.
     pub composed: Composed,
-    /// Its start.
-    pub launch: Launch,
+    /// Its starts: its own, and, where it can be, one in few workgroups at a time.
+    pub launches: Vec<Launch>,
     /// The module that shares out the work: `tiles` of `matmul.tiles`; empty where the kernel has one way only.
     pub way: String,
     /// The same for runs of the same text.
@@ -66,9 +66,10 @@ impl Plan {
                 continue;
             }
             let composed = cases[case].composed(caps, &variant);
-            let launch = cases[case].launch(caps, &variant);
+            let few = in_few_workgroups(&*cases[case], caps, &variant);
+            let launches = std::iter::once(cases[case].launch(caps, &variant)).chain(few).collect();
             let (way, text) = (own.to_owned(), hash(composed.text()));
-            runs.push(Run { case, variant, composed, launch, way, text });
+            runs.push(Run { case, variant, composed, launches, way, text });
         }
         if runs.is_empty() {
             return Err(format!("`{stem}` has no variant by `{}` here", way.unwrap_or_default()));
@@ -105,9 +106,12 @@ impl Plan {
         let expected: Vec<u64> = expected.iter().flat_map(|array| &array.data).map(|v| v.to_bits()).collect();
         let bounds: Vec<_> =
             case.tolerance(run.variant.elem).iter().map(|t| (t.atol.to_bits(), t.rtol.to_bits())).collect();
-        let Launch { params, workgroups, split } = &run.launch;
+        let launches = run.launches.iter().map(|Launch { params, workgroups, cut }| {
+            (params, workgroups, cut.map(|Cut { axis, first_at, most }| (axis, first_at, most)))
+        });
+        let launches: Vec<_> = launches.collect();
         let name = (case.to_string(), run.variant.name(), run.variant.checked);
-        hash((name, run.composed.text(), params, workgroups, split, inputs, expected, bounds))
+        hash((name, run.composed.text(), launches, inputs, expected, bounds))
     }
 
     /// A run's name: case and variant.

@@ -188,7 +188,7 @@ mod tests {
             kind: "constant",
             before: "PARTS".into(),
             after: after.into(),
-            change: Change::Split,
+            change: Change::Cut,
             runs: Vec::new(),
             nth: 1,
         };

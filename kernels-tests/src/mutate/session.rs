@@ -212,7 +212,7 @@ mod tests {
             kind: "constant",
             before: text(),
             after: text(),
-            change: Change::Split,
+            change: Change::Cut,
             runs: vec![0, 1, 2],
             nth: 1,
         };

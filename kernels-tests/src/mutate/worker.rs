@@ -22,8 +22,7 @@ const JOBS_A_DEVICE: usize = 100;
 /// # Errors
 /// No adapter, or one that fails its driver's self-test.
 pub fn open() -> Result<Context, String> {
-    // A mutant may index anything, so these are compiled with bounds checks. An option that cuts dispatches more often
-    // belongs here too: what is made of `split` and of the first workgroup's number shows only in a dispatch that is cut.
+    // A mutant may index anything, so these are compiled with bounds checks.
     let options = ContextOptions { checked: true, ..ContextOptions::default() };
     pollster::block_on(Context::new(options)).map_err(|e| e.to_string())
 }
@@ -160,8 +159,13 @@ fn understood(text: &Composed) -> Result<u64, String> {
 
 /// Runs and compares: the first fault, where there is one.
 fn attempt(context: &Context, plan: &Plan, run: &Run, applied: &Applied) -> Result<Option<String>, Error> {
-    let changed = Changed { text: applied.text.as_ref(), launch: applied.launch.as_ref() };
     let (case, problem) = (&*plan.cases[run.case], plan.problem(run));
-    let outcome = pollster::block_on(compared(context, case, &run.variant, changed, &problem))?;
-    Ok(outcome.faults.into_iter().next())
+    for launch in applied.launches.as_ref().unwrap_or(&run.launches) {
+        let changed = Changed { text: applied.text.as_ref(), launch: Some(launch) };
+        let outcome = pollster::block_on(compared(context, case, &run.variant, changed, &problem))?;
+        if let Some(fault) = outcome.faults.into_iter().next() {
+            return Ok(Some(fault));
+        }
+    }
+    Ok(None)
 }
