@@ -11,6 +11,7 @@ pub mod mutate;
 pub mod numerics;
 pub mod onnx;
 mod random_wan;
+pub mod strays;
 pub mod synthetic;
 pub mod tree;
 

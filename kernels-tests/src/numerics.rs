@@ -1,5 +1,6 @@
 //! Runs one variant of one kernel on one case and compares it with its reference.
 
+use crate::strays;
 use foveal::gpu::AdapterClass;
 use foveal::kernels::registry::AnyKernel;
 use foveal::kernels::trial::{
@@ -60,6 +61,9 @@ pub fn check(context: &Context, kernel: &dyn AnyKernel, variant: &Variant) -> Re
         if differ > 0 {
             faults.push(format!("{differ} of {} elements differ in small dispatches: {few:?}", one.len()));
         }
+    }
+    if faults.is_empty() {
+        faults = strays::check(context, kernel, variant)?;
     }
     if faults.is_empty() {
         return Ok(());

@@ -10,13 +10,13 @@
 @group(0) @binding(5) var<storage, read_write> stats: array<f32>; // (2 or 3, batch, heads, seq_q): largest, log total, entropy
 
 // Stores the statistics of the row at `at` from Σ exp(score - largest) and Σ exp(score - largest) (score - largest), and
-// returns by what its sum of values is multiplied. A row that sees no key gives 0; the sum of one that is NaN is no zero.
+// returns by what its sum of values is multiplied. A row that sees no key gives 0, and so does one whose scores are all -∞.
 fn store_row(at: u32, largest: f32, total: f32, weighted: f32) -> f32 {
     let empty = total == 0.0;
     let inverse = select(1.0 / total, 0.0, empty);
     let log_total = log(total);
     let plane = plane_of(params.parts);
-    stats[at] = select(largest, LOWEST, empty);
+    stats[at] = largest_to_store(largest, total);
     stats[plane + at] = select(log_total, 0.0, empty);
     if (ENTROPY) {
         stats[2u * plane + at] = select(log_total - weighted * inverse, 0.0, empty);

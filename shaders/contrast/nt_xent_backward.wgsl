@@ -32,13 +32,20 @@ fn nt_xent_backward(
     if (at < params.batch * params.rows) {
         let first = at * params.rows;
         let anchor = at % params.rows * params.rows;
-        // Relative to the largest term of the anchor's, so that none overflows.
+        // Relative to the largest term of the anchor's, so that none overflows. A term that is NaN or infinite leaves none of
+        // the others a number.
         var largest = -3.4e38;
         for (var c = 0u; c < params.rows; c++) {
+            let own = similarity[first + c];
             if (counts(negatives[anchor + c]) || counts(positives[anchor + c])) {
-                largest = max(largest, similarity[first + c]);
+                largest = select(max(largest, own), own, is_nan(own));
+                if (is_nan(largest)) {
+                    break;
+                }
             }
         }
+        // NaN for +∞ too.
+        largest += largest - largest;
         var sum: Cascade;
         for (var c = 0u; c < params.rows; c++) {
             if (counts(negatives[anchor + c])) {
@@ -58,9 +65,14 @@ fn nt_xent_backward(
         let share = sum_of(shares);
         for (var c = 0u; c < params.rows; c++) {
             var d = 0.0;
-            if (counts(others) && (counts(negatives[anchor + c]) || counts(positives[anchor + c]))) {
+            if (counts(others)) {
                 let near = exp((similarity[first + c] - largest) * params.sharpness);
-                d = negatives[anchor + c] * near * share - positives[anchor + c] * others / (near + others);
+                if (counts(negatives[anchor + c])) {
+                    d = negatives[anchor + c] * near * share;
+                }
+                if (counts(positives[anchor + c])) {
+                    d -= positives[anchor + c] * others / (near + others);
+                }
             }
             d_similarity[first + c] = scale * d;
         }

@@ -108,10 +108,11 @@ fn attend(wg: vec3<u32>, invocation: Invocation) {
         }
         for (var n = 0u; n < ROWS; n++) {
             let away = scores[first + n * SHARERS] - new_max;
-            let p = select(0.0, exp(away), is_seen(row, lane % SHARERS + n * SHARERS));
+            let present = is_seen(row, lane % SHARERS + n * SHARERS);
+            let p = select(0.0, exp(away), present);
             total += p;
             if (ENTROPY) {
-                weighted += p * max(away, -200.0);
+                weighted += p * select(0.0, max(away, -200.0), present);
             }
             scores[first + n * SHARERS] = p;
         }

@@ -44,7 +44,7 @@ fn attend(wg: vec3<u32>, invocation: Invocation) {
         p[j] = select(0.0, exp(away), seen[j]);
         total += p[j];
         if (ENTROPY) {
-            weighted += p[j] * max(away, -200.0);
+            weighted += p[j] * select(0.0, max(away, -200.0), seen[j]);
         }
     }
     let inverse = store_row(row_at(out.b, h, i), largest, total, weighted);

@@ -103,7 +103,7 @@ fn attend(wg: vec3<u32>, invocation: Invocation) {
             let p = select(exp(away), vec4<f32>(), hidden[t]);
             total += total_of(p);
             if (ENTROPY) {
-                weighted += total_of(p * max(away, vec4<f32>(-200.0)));
+                weighted += total_of(p * select(max(away, vec4<f32>(-200.0)), vec4<f32>(), hidden[t]));
             }
             weights[share.weight_at + t] = narrow4(p * LIFT);
         }

@@ -86,10 +86,11 @@ fn attend(wg: vec3<u32>, invocation: Invocation) {
             var tile_weighted = 0.0;
             for (var t = 0u; t < WG_SIZE; t++) {
                 let away = score[r][t] - new_max;
-                let p = select(exp(away), 0.0, (hidden & (1u << t)) != 0u);
+                let absent = (hidden & (1u << t)) != 0u;
+                let p = select(exp(away), 0.0, absent);
                 tile_total += p;
                 if (ENTROPY) {
-                    tile_weighted += p * max(away, -200.0);
+                    tile_weighted += p * select(max(away, -200.0), 0.0, absent);
                 }
                 score[r][t] = p;
             }

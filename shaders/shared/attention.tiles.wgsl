@@ -84,7 +84,7 @@ fn attend(wg: vec3<u32>, invocation: Invocation) {
             let p = select(exp(away), vec4<f32>(), hidden[r]);
             total[r] += (p.x + p.y) + (p.z + p.w);
             if (ENTROPY) {
-                let part = p * max(away, vec4<f32>(-200.0));
+                let part = p * select(max(away, vec4<f32>(-200.0)), vec4<f32>(), hidden[r]);
                 weighted[r] += (part.x + part.y) + (part.z + part.w);
             }
             score[r] = p;

@@ -12,8 +12,9 @@ fn with_set(before: Joined, row: RowStats, entropy: f32, o: vec4<f32>) -> Joined
     if (is_empty(row)) {
         return before;
     }
-    // At most 200 nats: further apart the set counts for nothing, and 0 times infinity would be NaN.
-    let log_share = max(row.largest - before.largest, -200.0) + row.log_total;
+    // At most 200 nats: further apart the set counts for nothing, and 0 times infinity would be NaN. What is NaN stays so.
+    let fall = row.largest - before.largest;
+    let log_share = select(fall, -200.0, fall < -200.0) + row.log_total;
     let share = exp(log_share);
     return Joined(
         before.largest,
@@ -31,7 +32,7 @@ fn inverse_of(joined: Joined) -> f32 {
 fn store_joined(at: u32, plane: u32, joined: Joined) {
     let empty = joined.total == 0.0;
     let log_total = log(joined.total);
-    stats[at] = select(joined.largest, LOWEST, empty);
+    stats[at] = largest_to_store(joined.largest, joined.total);
     stats[plane + at] = select(log_total, 0.0, empty);
     if (ENTROPY) {
         stats[2u * plane + at] = select(joined.mean * inverse_of(joined) + log_total, 0.0, empty);

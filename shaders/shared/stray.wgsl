@@ -15,9 +15,5 @@ fn strays_of(v: vec4<f32>) -> vec4<f32> {
     return select(vec4<f32>(), v, strays(v));
 }
 
-fn is_nan(v: f32) -> bool {
-    return (bitcast<u32>(v) & 0x7fffffffu) > 0x7f800000u;
-}
-
 // Rows from x to y, none where x is not below y: those among which strays were met.
 const NO_STRAYS: vec2<u32> = vec2<u32>(0xffffffffu, 0u);

@@ -61,7 +61,7 @@ fn divisor(members: f32) -> f32 {
     return members;
 }
 
-// Smallest and largest sum of a group; compared as loaded, so that ties are exact.
+// Smallest and largest sum of a group, both NaN where a sum is; compared as loaded, so that ties are exact.
 struct Range {
     low: f32,
     high: f32,
@@ -74,6 +74,9 @@ fn range_of(base: u32) -> Range {
     for (var row = base; row < base + params.frames; row++) {
         range.low = min(range.low, sums[row]);
         range.high = max(range.high, sums[row]);
+        if (is_nan(sums[row])) {
+            return Range(sums[row], sums[row], 0.0, 0.0);
+        }
     }
     for (var row = base; row < base + params.frames; row++) {
         range.at_low += select(0.0, 1.0, sums[row] == range.low);

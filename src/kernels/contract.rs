@@ -321,6 +321,8 @@ pub trait Kernel: Clone + Debug + Display + Send + Sync + 'static {
     fn reference(&self, inputs: &[Array]) -> Vec<Array>;
     /// Adversarial inputs for the read and updated slots: outliers, ties, padding.
     fn inputs(&self, rng: &mut Pcg64) -> Vec<Array>;
+    /// Makes inputs that follow from others follow again, after one was changed: a map's statistics from q and k.
+    fn follow(&self, _inputs: &mut [Array]) {}
     /// Tolerance of each written slot.
     fn tolerance(&self, elem: Dtype) -> Vec<Tolerance>;
     /// For a backward kernel, what it is the gradient of.

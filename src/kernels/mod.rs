@@ -5,6 +5,7 @@ pub mod attention;
 mod contract;
 pub mod contrast;
 pub mod elementwise;
+pub(crate) mod formula;
 pub mod inputs;
 pub mod matmul;
 pub mod optim;
@@ -23,7 +24,9 @@ pub use contract::{
 };
 /// The generator that [`Kernel::inputs`] draws from.
 pub use rand_pcg::Pcg64;
-/// Sums of many terms, for kernels of several families.
+/// Whether a number is none, for kernels of several families.
+pub(crate) const NAN: crate::shader::Source = crate::wgsl!("shared/nan.wgsl");
+/// Sums of many terms.
 pub(crate) const CASCADE: crate::shader::Source = crate::wgsl!("shared/cascade.wgsl");
 
 pub use run::{composed, grid, lanes, run, run_composed, run_variant};

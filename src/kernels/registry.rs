@@ -112,6 +112,7 @@ pub trait AnyKernel: std::fmt::Display + Send + Sync {
     fn composed(&self, caps: &Caps, variant: &Variant) -> Composed;
     fn reference(&self, inputs: &[Array]) -> Vec<Array>;
     fn inputs(&self, rng: &mut Pcg64) -> Vec<Array>;
+    fn follow(&self, inputs: &mut [Array]);
     fn tolerance(&self, elem: Dtype) -> Vec<Tolerance>;
     fn gradient_of(&self) -> Option<Gradient>;
     fn work(&self) -> Work;
@@ -160,6 +161,9 @@ impl<K: Kernel> AnyKernel for K {
     }
     fn inputs(&self, rng: &mut Pcg64) -> Vec<Array> {
         Kernel::inputs(self, rng)
+    }
+    fn follow(&self, inputs: &mut [Array]) {
+        Kernel::follow(self, inputs);
     }
     fn tolerance(&self, elem: Dtype) -> Vec<Tolerance> {
         Kernel::tolerance(self, elem)

@@ -26,18 +26,6 @@ pub fn rng(case: &str) -> Pcg64 {
     Pcg64::seed_from_u64(hasher.finish())
 }
 
-/// The kernel's inputs, rounded to what the variant stores.
-fn rounded_inputs(kernel: &dyn AnyKernel, variant: &Variant) -> Vec<Array> {
-    let mut inputs = kernel.inputs(&mut rng(&kernel.to_string()));
-    let slots = kernel.slots();
-    for (slot, input) in read_slots(&slots).zip(&mut inputs) {
-        for v in &mut input.data {
-            *v = slot.dtype(variant).round(*v);
-        }
-    }
-    inputs
-}
-
 fn read_slots(slots: &[Slot]) -> impl Iterator<Item = &Slot> {
     slots.iter().filter(|s| s.access != Access::Write)
 }
@@ -165,7 +153,17 @@ pub struct Problem {
 impl Problem {
     /// The kernel's own, for what the variant stores.
     pub fn of(kernel: &dyn AnyKernel, variant: &Variant) -> Self {
-        let inputs = rounded_inputs(kernel, variant);
+        Self::with(kernel, variant, kernel.inputs(&mut rng(&kernel.to_string())))
+    }
+
+    /// With these inputs in place of the kernel's own.
+    pub fn with(kernel: &dyn AnyKernel, variant: &Variant, mut inputs: Vec<Array>) -> Self {
+        let slots = kernel.slots();
+        for (slot, input) in read_slots(&slots).zip(&mut inputs) {
+            for v in &mut input.data {
+                *v = slot.dtype(variant).round(*v);
+            }
+        }
         let expected = kernel.reference(&inputs);
         Self { inputs: inputs.iter().map(Array::to_f32).collect(), expected }
     }

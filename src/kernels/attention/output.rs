@@ -1,10 +1,10 @@
 //! Results of the forward, and of parts that become one.
 
 use super::problem::{AttentionProblem, CUT, SOFTMAX_ROW};
-use super::reference::largest_of;
 use crate::gpu::Caps;
 use crate::kernels::elementwise::weighted_sum;
-use crate::kernels::{Variant, elems, inputs, lanes};
+use crate::kernels::formula::largest;
+use crate::kernels::{NAN, Variant, elems, inputs, lanes};
 use crate::shader::Source;
 use crate::tensor::Array;
 use crate::{Dtype, Error, Result, Tensor, wgsl};
@@ -106,7 +106,7 @@ impl OutputShape {
     }
 
     pub(super) fn variants(&self, caps: &Caps) -> Vec<Variant> {
-        let modules = [CUT, SOFTMAX_ROW, JOIN];
+        let modules = [CUT, NAN, SOFTMAX_ROW, JOIN];
         let plain = |elem| {
             let variant = Variant::new(elem, lanes(caps)).with("HEAD_DIM", self.head_dim);
             modules.into_iter().fold(variant, Variant::module)
@@ -150,10 +150,11 @@ impl OutputShape {
                 stats.data[at] = f64::from(f32::MIN);
                 continue;
             }
-            let largest = largest_of(sets.iter().map(|[_, stats]| stats[at]));
+            let largest = largest(sets.iter().map(|[_, stats]| stats[at]));
             let log_share = |stats: &[f64]| stats[at] - largest + stats[plane + at];
             let log_total = sets.iter().map(|[_, stats]| log_share(stats).exp()).sum::<f64>().ln();
-            (stats.data[at], stats.data[plane + at]) = (largest, log_total);
+            let stored = if log_total.is_nan() { log_total } else { largest };
+            (stats.data[at], stats.data[plane + at]) = (stored, log_total);
             let from = ((b * seq_q + i) * heads + h) * head_dim;
             let mut entropy = 0.0;
             for [of_part, stats] in sets {

@@ -1,7 +1,7 @@
 //! What attention is asked for: sizes, mask, reductions, and the small tables behind them.
 
 use crate::gpu::{Caps, Context};
-use crate::kernels::{Launch, Slot, Variant, elems, lanes};
+use crate::kernels::{Launch, NAN, Slot, Variant, elems, lanes};
 use crate::shader::Source;
 use crate::{Error, Result, Tensor, wgsl};
 use std::fmt;
@@ -340,6 +340,7 @@ impl AttentionProblem {
                 .flag("MASS_MAX", self.readout.mass == Some(Mass::Max))
                 .flag("UPSTREAM", self.upstream)
                 .module(SHARED)
+                .module(NAN)
                 .module(SOFTMAX_ROW)
                 .module(CUT)
                 .module(mask);

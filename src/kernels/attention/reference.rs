@@ -1,6 +1,7 @@
 //! The formulas of the family in f64. Maps are computed row by row, as in the kernels; clarity before speed.
 
 use super::problem::{AttentionProblem, AttentionShape, MASKED, Mask, Mass, Positions};
+use crate::kernels::formula;
 use crate::tensor::Array;
 use std::ops::Range;
 
@@ -59,29 +60,27 @@ pub(super) struct Row {
 
 impl Row {
     pub(super) fn entropy(&self) -> f64 {
-        // What has no probability has no share.
-        -self.p.iter().zip(&self.log_p).map(|(p, l)| if *p == 0.0 { 0.0 } else { p * l }).sum::<f64>()
+        -self.p.iter().zip(&self.log_p).map(|(p, l)| p * l).sum::<f64>()
     }
-}
-
-/// The largest of some numbers; NaN where one of them is.
-pub(super) fn largest_of(values: impl Iterator<Item = f64>) -> f64 {
-    values.fold(
-        f64::NEG_INFINITY,
-        |largest, v| if v.is_nan() || largest.is_nan() { f64::NAN } else { largest.max(v) },
-    )
 }
 
 fn row(p: &AttentionProblem, keys: &Range<usize>, inputs: [&Array; 3], at: (usize, usize, usize)) -> Row {
     let scores = row_scores(p, keys, inputs, at);
-    let seen: Vec<bool> = scores.iter().map(Option::is_some).collect();
-    if !seen.contains(&true) {
+    let mut largest = formula::largest(scores.iter().flatten().copied());
+    if largest == f64::NEG_INFINITY {
+        // Nothing is seen, or nothing weighs anything.
         let zeros = vec![0.0; scores.len()];
+        let seen = vec![false; scores.len()];
         return Row { largest: f64::from(f32::MIN), log_total: 0.0, p: zeros.clone(), log_p: zeros, seen };
     }
-    let largest = largest_of(scores.iter().flatten().copied());
+    let seen: Vec<bool> = scores.iter().map(Option::is_some).collect();
     let log_total = scores.iter().flatten().map(|s| (s - largest).exp()).sum::<f64>().ln();
-    let log_p: Vec<f64> = scores.iter().map(|s| s.map_or(0.0, |s| s - largest - log_total)).collect();
+    if log_total.is_nan() {
+        largest = f64::NAN;
+    }
+    // What has no probability has no share in anything, and 0 · ∞ would be NaN.
+    let log_p = |s: f64| formula::largest([s - largest - log_total, -1e4].into_iter());
+    let log_p: Vec<f64> = scores.iter().map(|s| s.map_or(0.0, log_p)).collect();
     let p = log_p.iter().zip(&seen).map(|(l, seen)| if *seen { l.exp() } else { 0.0 }).collect();
     Row { largest, log_total, p, log_p, seen }
 }
@@ -112,6 +111,14 @@ fn rows_of(
             }
         }
     }
+}
+
+/// The part of the forward's statistics that makes probabilities of scores: (2, batch, heads, seq_q).
+pub(super) fn softmax_stats(p: &AttentionProblem, q: &Array, k: &Array, tables: &Array) -> Array {
+    let AttentionShape { batch, heads, seq_q, .. } = p.shape;
+    // v makes no difference to them.
+    let stats = forward(p, q, k, k, tables).stats;
+    Array::from_fn([2, batch, heads, seq_q], |at| stats.data[at])
 }
 
 /// Everything that leaves the forward: `o`, `stats`, columns, mass (with the index of the largest for a maximum).

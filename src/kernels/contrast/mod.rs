@@ -10,6 +10,7 @@ pub use gram_backward::{GramBackward, gram_backward};
 pub use nt_xent::{NtXent, nt_xent};
 pub use nt_xent_backward::{NtXentBackward, nt_xent_backward};
 
+use super::formula::largest;
 use crate::tensor::Array;
 use crate::{Error, Result, Tensor};
 use rand::RngExt;
@@ -36,16 +37,23 @@ fn check_temperature(stem: &'static str, temperature: f32) -> Result<()> {
     Err(Error::problem(stem, format!("temperature {temperature}: a positive number is needed")))
 }
 
-/// Loss of every pair, unweighted, and 0 for what is no pair: the formula of both NT-Xent kernels.
+/// What a table's weight says: above 0 there is a pair, with that weight, and elsewhere none, whatever its similarity. A
+/// weight that is no number counts, so that it is seen.
+fn weight_of(weight: f64) -> Option<f64> {
+    (!(weight <= 0.0)).then_some(weight)
+}
+
+/// Weighted loss of every pair, and 0 for what is no pair: the formula of both NT-Xent kernels.
 fn pair_losses(rows: usize, temperature: f32, s: &[f64], positives: &[f64], negatives: &[f64]) -> Vec<f64> {
     let t = f64::from(temperature);
     let loss = |at: usize| {
         let (first, anchor) = (at / rows * rows, at % (rows * rows) / rows * rows);
-        if positives[at % (rows * rows)] <= 0.0 {
-            return 0.0;
-        }
-        let others: f64 = (0..rows).map(|n| negatives[anchor + n] * ((s[first + n] - s[at]) / t).exp()).sum();
-        others.ln_1p()
+        let Some(weight) = weight_of(positives[at % (rows * rows)]) else { return 0.0 };
+        let negatives = || (0..rows).filter_map(|n| Some((s[first + n], weight_of(negatives[anchor + n])?)));
+        let top = largest(negatives().map(|(s, _)| s).chain([s[at]]));
+        let near = |s: f64| ((s - top) / t).exp();
+        let others: f64 = negatives().map(|(s, weight)| weight * near(s)).sum();
+        weight * ((near(s[at]) + others).ln() - (s[at] - top) / t)
     };
     (0..s.len()).map(loss).collect()
 }

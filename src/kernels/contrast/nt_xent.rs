@@ -77,9 +77,8 @@ impl Kernel for NtXent {
     fn reference(&self, inputs: &[Array]) -> Vec<Array> {
         let [s, positives, negatives] = inputs else { return Vec::new() };
         let Self { batch, rows, temperature } = *self;
-        let losses = pair_losses(rows, temperature, &s.data, &positives.data, &negatives.data);
-        let weighted = |at: usize| losses[at] * positives.data[at % (rows * rows)];
-        vec![Array::from_fn([batch, rows, rows], weighted)]
+        let data = pair_losses(rows, temperature, &s.data, &positives.data, &negatives.data);
+        vec![Array { shape: [batch, rows, rows].into(), data }]
     }
 
     fn inputs(&self, rng: &mut Pcg64) -> Vec<Array> {

@@ -7,10 +7,11 @@
 //!
 //! Errors: sizes of zero, 2³¹ elements or more, a temperature that is not above zero.
 
-use super::{check_sizes, check_temperature, pair_losses, sizes};
+use super::{check_sizes, check_temperature, pair_losses, sizes, weight_of};
 use crate::gpu::Caps;
+use crate::kernels::formula::largest;
 use crate::kernels::{
-    CASCADE, Gradient, Kernel, Launch, Slot, Tolerance, Variant, Work, grid, inputs, lanes, run,
+    CASCADE, Gradient, Kernel, Launch, NAN, Slot, Tolerance, Variant, Work, grid, inputs, lanes, run,
 };
 use crate::shader::Source;
 use crate::tensor::Array;
@@ -67,7 +68,7 @@ impl Kernel for NtXentBackward {
     }
 
     fn variants(&self, caps: &Caps) -> Vec<Variant> {
-        vec![Variant::new(Dtype::F32, lanes(caps)).module(CASCADE)]
+        vec![Variant::new(Dtype::F32, lanes(caps)).module(NAN).module(CASCADE)]
     }
 
     fn launch(&self, caps: &Caps, variant: &Variant) -> Launch {
@@ -83,15 +84,23 @@ impl Kernel for NtXentBackward {
         let t = f64::from(temperature);
         let d = |at: usize| {
             let (row, anchor) = (at / rows * rows, at / rows % rows * rows);
-            let e = |c: usize| (s.data[row + c] / t).exp();
-            let others: f64 = (0..rows).map(|n| negatives.data[anchor + n] * e(n)).sum();
-            if others == 0.0 {
-                return 0.0;
-            }
-            let share: f64 = (0..rows).map(|p| positives.data[anchor + p] / (e(p) + others)).sum();
+            let negative = |c: usize| weight_of(negatives.data[anchor + c]);
+            let positive = |c: usize| weight_of(positives.data[anchor + c]);
+            let counts = |c: &usize| negative(*c).or(positive(*c)).is_some();
+            let top = largest((0..rows).filter(counts).map(|c| s.data[row + c]));
+            // Where a term is NaN or infinite, so is their sum, and none of them has a gradient.
+            let top = if top == f64::INFINITY { f64::NAN } else { top };
+            let e = |c: usize| ((s.data[row + c] - top) / t).exp();
+            let others: f64 = (0..rows).filter_map(|n| Some(negative(n)? * e(n))).sum();
+            let share: f64 = (0..rows).filter_map(|p| Some(positive(p)? / (e(p) + others))).sum();
             let c = at % rows;
-            let pull = positives.data[anchor + c] * others / (e(c) + others);
-            upstream.data[at / (rows * rows)] / t * (negatives.data[anchor + c] * e(c) * share - pull)
+            let scale = upstream.data[at / (rows * rows)] / t;
+            if others == 0.0 || !counts(&c) {
+                return 0.0 * scale;
+            }
+            let push = negative(c).map_or(0.0, |weight| weight * e(c) * share);
+            let pull = positive(c).map_or(0.0, |weight| weight * others / (e(c) + others));
+            scale * (push - pull)
         };
         vec![Array::from_fn([batch, rows, rows], d)]
     }
@@ -113,9 +122,7 @@ impl Kernel for NtXentBackward {
         Some(Gradient::of("nt_xent", vec![(0, 0)], move |inputs| {
             let [s, positives, negatives, upstream] = inputs else { return f64::NAN };
             let losses = pair_losses(rows, temperature, &s.data, &positives.data, &negatives.data);
-            let term = |(at, loss): (usize, &f64)| {
-                upstream.data[at / (rows * rows)] * positives.data[at % (rows * rows)] * loss
-            };
+            let term = |(at, loss): (usize, &f64)| upstream.data[at / (rows * rows)] * loss;
             losses.iter().enumerate().map(term).sum()
         }))
     }

@@ -6,6 +6,7 @@
 
 use super::EXACT;
 use crate::gpu::Caps;
+use crate::kernels::formula;
 use crate::kernels::{Gradient, Kernel, Launch, Slot, Tolerance, Variant, Work};
 use crate::shader::Source;
 use crate::tensor::Array;
@@ -63,7 +64,7 @@ impl Kernel for ProbeLanes {
 
     fn reference(&self, inputs: &[Array]) -> Vec<Array> {
         let [x] = inputs else { return Vec::new() };
-        let largest = x.data.iter().copied().fold(f64::NEG_INFINITY, f64::max);
+        let largest = formula::largest(x.data.iter().copied());
         let sum: f64 = x.data.iter().sum();
         vec![Array::from_fn([2, self.n], |i| if i < self.n { sum } else { largest })]
     }

@@ -7,6 +7,7 @@
 
 use super::{check_positive, check_size, pack, parts, row_variants, rows_of};
 use crate::gpu::Caps;
+use crate::kernels::formula::largest;
 use crate::kernels::{Gradient, Kernel, Launch, Slot, Tolerance, Variant, Work, grid, inputs, run};
 use crate::shader::Source;
 use crate::tensor::Array;
@@ -73,8 +74,8 @@ impl Kernel for Softmax {
         let [x] = inputs else { return Vec::new() };
         let mut y = Array::zeros([rows, cols]);
         for (x, y) in x.data.chunks_exact(cols).zip(y.data.chunks_exact_mut(cols)) {
-            let peak = x.iter().copied().fold(f64::NEG_INFINITY, f64::max);
-            if peak > MASKED {
+            let peak = largest(x.iter().copied());
+            if !(peak <= MASKED) {
                 let weight = |x: &f64| (f64::from(scale) * (x - peak)).exp();
                 let total: f64 = x.iter().map(weight).sum();
                 x.iter().zip(y).for_each(|(x, y)| *y = weight(x) / total);

@@ -23,8 +23,9 @@
 
 use super::{Magnitude, Normalisation, TemporalObjective, TemporalWeights, check_sizes};
 use crate::gpu::Caps;
+use crate::kernels::formula::{largest, smallest};
 use crate::kernels::{
-    CASCADE, Gradient, Kernel, Launch, Slot, Tolerance, Variant, Work, grid, inputs, lanes,
+    CASCADE, Gradient, Kernel, Launch, NAN, Slot, Tolerance, Variant, Work, grid, inputs, lanes,
 };
 use crate::shader::Source;
 use crate::tensor::Array;
@@ -126,8 +127,8 @@ impl TemporalLoss {
         let n = count as f64;
 
         let s: Vec<f64> = sums.iter().map(|s| s / tokens).collect();
-        let low = s.iter().copied().fold(f64::INFINITY, f64::min);
-        let high = s.iter().copied().fold(f64::NEG_INFINITY, f64::max);
+        let low = smallest(s.iter().copied());
+        let high = largest(s.iter().copied());
         let width = high - low + EPS_RANGE;
         let a: Vec<f64> = s.iter().map(|s| (s - low) / width).collect();
 
@@ -224,7 +225,7 @@ impl Kernel for TemporalLoss {
     fn variants(&self, caps: &Caps) -> Vec<Variant> {
         let paper = self.objective.normalisation == Normalisation::Paper;
         let log_ratio = self.objective.magnitude == Magnitude::LogRatio;
-        let plain = Variant::new(Dtype::F32, lanes(caps)).module(CASCADE);
+        let plain = Variant::new(Dtype::F32, lanes(caps)).module(NAN).module(CASCADE);
         vec![plain.flag("PAPER", paper).flag("LOG_RATIO", log_ratio)]
     }
 
