@@ -153,7 +153,7 @@ impl Kernel for Attention {
     }
 
     fn cases() -> Vec<Self> {
-        let whole = cases::forward().into_iter().map(Self::from);
+        let whole = cases::forward().into_iter().chain(cases::long()).map(Self::from);
         whole.chain(cases::in_parts().into_iter().map(|(parts, problem)| Self { problem, parts })).collect()
     }
 

@@ -112,7 +112,7 @@ impl Kernel for AttentionColumnMass {
                 Self(AttentionProblem { readout: Readout { mass: Some(mass), ..Readout::default() }, ..p })
             }
         };
-        let mean = cases::forward().into_iter().map(with(Mass::Mean));
+        let mean = cases::forward().into_iter().chain(cases::long()).map(with(Mass::Mean));
         let max = cases::forward().into_iter().take(5).map(with(Mass::Max));
         mean.chain(max).collect()
     }

@@ -1,6 +1,6 @@
 //! Problems and inputs on which the whole family is tested and timed.
 
-use super::problem::{AttentionProblem, AttentionShape, Mask, Mass, Readout};
+use super::problem::{AttentionProblem, AttentionShape, Mask, Mass, Positions, Readout};
 use super::reference;
 use crate::Dtype;
 use crate::kernels::{Tolerance, inputs};
@@ -44,12 +44,26 @@ pub(super) fn forward() -> Vec<AttentionProblem> {
         AttentionProblem { mask: Mask::Temporal { tokens_per_frame: 32 }, ..new(shape(1, 4, 4, 70, 50, 32)) },
         new(shape(1, 2, 2, 33, 65, 80)),
         AttentionProblem { readout: entropy, key_lengths: true, ..new(shape(2, 2, 1, 18, 40, 128)) },
+        // The widest head.
+        AttentionProblem { mask: Mask::Causal, key_lengths: true, ..new(shape(2, 2, 1, 9, 33, 256)) },
+        // Keys that begin after the first query, and a query that stands after the last key.
+        AttentionProblem {
+            mask: Mask::Window { left: 3, right: 2 },
+            positions: Some(Positions { first_query: 5, first_key: 9 }),
+            ..new(shape(1, 2, 2, 41, 29, 32))
+        },
         // Few keys: some of them hidden, and for some rows all.
         AttentionProblem {
             mask: Mask::Temporal { tokens_per_frame: 9 },
             readout: entropy,
             key_lengths: true,
             ..new(shape(3, 4, 2, 37, 7, 16))
+        },
+        AttentionProblem {
+            mask: Mask::Causal,
+            positions: Some(Positions { first_query: 2, first_key: 0 }),
+            key_lengths: true,
+            ..new(shape(2, 2, 2, 19, 8, 24))
         },
         // Few rows of a key head: one token after many, and bottleneck tokens over frames that they do not all see.
         AttentionProblem { mask: Mask::Causal, key_lengths: true, ..new(shape(2, 7, 1, 1, 150, 128)) },
@@ -81,6 +95,16 @@ pub(super) fn in_parts() -> Vec<(usize, AttentionProblem)> {
     ]
 }
 
+/// So many keys that sums are taken by blocks: of two heads, the scores of one grow along the keys, and those of the other
+/// have a long tail below a few.
+pub(super) fn long() -> Vec<AttentionProblem> {
+    let readout = Readout { entropy: true, ..Readout::default() };
+    vec![
+        AttentionProblem { readout, ..AttentionProblem::new(shape(1, 2, 2, 36, 1100, 16)) },
+        AttentionProblem { readout, ..AttentionProblem::new(shape(1, 2, 1, 2, 1100, 16)) },
+    ]
+}
+
 /// Every reduction alone and together, with and without a gradient of the output.
 pub(super) fn backward() -> Vec<AttentionProblem> {
     let new = AttentionProblem::new;
@@ -101,6 +125,16 @@ pub(super) fn backward() -> Vec<AttentionProblem> {
             ..new(shape(2, 2, 1, 24, 17, 64))
         },
         AttentionProblem { mask: Mask::Temporal { tokens_per_frame: 32 }, ..new(shape(1, 2, 2, 70, 50, 32)) },
+        AttentionProblem { mask: Mask::Causal, key_lengths: true, ..new(shape(2, 2, 1, 9, 33, 256)) },
+        AttentionProblem {
+            mask: Mask::Window { left: 3, right: 2 },
+            positions: Some(Positions { first_query: 5, first_key: 9 }),
+            key_lengths: true,
+            ..new(shape(2, 2, 2, 41, 29, 32))
+        },
+        // Sums by blocks, over the keys and over the queries; see [`long`].
+        new(shape(1, 2, 2, 36, 1100, 16)),
+        new(shape(1, 2, 2, 1100, 36, 16)),
         // Few keys, and few queries.
         AttentionProblem { readout: all, key_lengths: true, ..new(shape(2, 4, 2, 21, 5, 16)) },
         AttentionProblem {
@@ -166,10 +200,26 @@ pub(super) fn inputs_for(p: &AttentionProblem, rng: &mut Pcg64) -> Inputs {
         a.data.iter_mut().for_each(|v| *v = Dtype::F16.round(Dtype::Bf16.round(*v)));
         a
     };
-    let q = tensor([batch, seq_q, heads, head_dim], std);
-    let k = tensor([batch, seq_kv, kv_heads, head_dim], std);
+    let mut q = tensor([batch, seq_q, heads, head_dim], std);
+    let mut k = tensor([batch, seq_kv, kv_heads, head_dim], std);
     let v = tensor([batch, seq_kv, kv_heads, head_dim], 1.0);
-    let d_o = tensor([batch, seq_q, heads, head_dim], 1.0);
+    let mut d_o = tensor([batch, seq_q, heads, head_dim], 1.0);
+    if seq_kv.max(seq_q) > 1024 {
+        // The first dimension adds to the scores: up to 14 nats, growing along the keys for one head, 13 for a few keys of
+        // the other. The gradients of early rows are a hundred-thousandth of those of late ones.
+        let root = f64::from(p.scale).recip().sqrt();
+        q.data.iter_mut().step_by(head_dim).for_each(|v| *v = Dtype::Bf16.round(root));
+        for (row, v) in k.data.iter_mut().step_by(head_dim).enumerate() {
+            let (key, head) = (row / kv_heads, row % kv_heads);
+            let growth = [14.0 * key as f64 / seq_kv as f64, if key % 500 == 40 { 13.0 } else { 0.0 }];
+            *v = Dtype::Bf16.round(root * growth[head % 2]);
+        }
+        let row = heads * head_dim;
+        for (i, v) in d_o.data.iter_mut().enumerate() {
+            *v = Dtype::F16
+                .round(Dtype::Bf16.round(*v * 10f64.powf(-5.0 + 5.0 * (i / row) as f64 / seq_q as f64)));
+        }
+    }
     let tables = tables_for(p, rng);
     let mut map_grads = inputs::tame(rng, [p.map_grads_len()], 1.0);
     if p.readout.mass == Some(Mass::Max) {

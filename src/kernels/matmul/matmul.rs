@@ -491,6 +491,11 @@ impl Kernel for Matmul {
             piece(7, 19, case(37, 9, 23, Layout::Rows, BiasResidual)),
             piece(24, 60, case(37, 20, 36, Layout::Columns, Add)),
             piece(0, 23, case(5, 19, 11, Layout::Columns, None)),
+            // Sums by blocks.
+            case(20, 8, 9300, Layout::Rows, None),
+            case(3, 8, 9300, Layout::Columns, None),
+            // The large tiles of a GPU.
+            case(1101, 1108, 20, Layout::Rows, Bias),
             case(37, 36, 24, Layout::Rows, Add),
         ]
     }
