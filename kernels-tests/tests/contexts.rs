@@ -417,7 +417,7 @@ fn the_pool_keeps_little_more_than_was_ever_in_use() {
 
 #[test]
 fn work_of_more_workgroups_than_a_dispatch_may_have_is_cut() {
-    let limit = |l: &mut wgpu::Limits| l.max_compute_workgroups_per_dimension = 24;
+    let limit = |l: &mut wgpu::Limits| l.max_compute_workgroups_per_dimension = 28;
     let small = limited_context(wgpu::Features::SHADER_F16, limit).unwrap();
     let whole = plain_context().unwrap();
     let values = |n: usize| -> Vec<f32> { (0..n).map(|i| (i as f32 * 0.37).sin()).collect() };
@@ -497,4 +497,55 @@ fn valid_work_above_65_535_workgroups_runs() {
     let k = Tensor::from_f32(&context, [1, 3, 1, 4], &[0.5; 12]).unwrap();
     let o = attention(&problem, &x.reshape([1, rows, 1, 4]).unwrap(), &k, &k, &tables).unwrap().o;
     assert!(download(&o).iter().all(|&v| (v - 0.5).abs() < 1e-6));
+}
+
+/// Of a CPU's device memory is the process's own, which can be limited; a GPU's would have to be filled.
+#[test]
+#[cfg(target_os = "linux")]
+fn memory_that_the_machine_has_not_got_is_an_error() {
+    let program = std::env::current_exe().unwrap();
+    let child = std::process::Command::new(program)
+        .args(["--exact", "a_process_that_runs_out_of_memory", "--ignored", "--nocapture"])
+        .output()
+        .unwrap();
+    let said = String::from_utf8_lossy(&child.stdout) + String::from_utf8_lossy(&child.stderr);
+    assert!(child.status.success() && said.contains("1 passed"), "{said}");
+}
+
+#[test]
+#[ignore = "run by another test, in a process of its own"]
+#[cfg(target_os = "linux")]
+fn a_process_that_runs_out_of_memory() {
+    let context = context();
+    if context.caps().class != foveal::gpu::AdapterClass::Software {
+        return;
+    }
+    let values: Vec<f32> = (0..1000).map(|i| i as f32).collect();
+    let kept = Tensor::from_f32(&context, [1000], &values).unwrap();
+    let doubled = || download(&weighted_sum(&[(&kept, 2.0)]).unwrap());
+    let expected = doubled();
+    let status = std::fs::read_to_string("/proc/self/status").unwrap();
+    let kilobytes = status.lines().find_map(|line| line.strip_prefix("VmSize:")?.split_whitespace().next());
+    let limit = kilobytes.unwrap().parse::<u64>().unwrap() * 1024 + (1 << 30);
+    let (pid, limit) = (format!("--pid={}", std::process::id()), format!("--as={limit}"));
+    assert!(std::process::Command::new("prlimit").args([pid, limit]).status().unwrap().success());
+    let live = context.memory().live;
+    for round in 0..2 {
+        let mut filled = Vec::new();
+        let error = loop {
+            match Tensor::empty(&context, [32 << 20], Dtype::F32) {
+                Ok(tensor) => filled.push(tensor),
+                Err(error) => break error,
+            }
+            assert!(filled.len() < 64, "8 GiB in a process that may have one");
+        };
+        assert!(matches!(error, Error::OutOfMemory { limit: None, .. }), "round {round}: {error:?}");
+        assert!(!filled.is_empty(), "nothing fits");
+        // What there was is whole, in the midst of it and after.
+        assert_eq!(doubled(), expected, "round {round}");
+        drop(filled);
+        block_on(context.finish()).unwrap();
+        assert_eq!(context.memory().live, live, "round {round}");
+        assert_eq!(doubled(), expected, "round {round}");
+    }
 }

@@ -62,9 +62,9 @@ fn mutants_end_as_they_should_and_are_not_run_again() {
     let cases = [
         ("v * logistic(v)", "v", End::Found),
         ("i < params.packs", "i < params.packs + 1u", End::Found),
-        ("Pack(80.0)", "Pack(80.5)", End::Survived),
+        ("-100.0", "-100.5", End::Survived),
         ("step++", "step += 0u", End::Endless),
-        ("let v = widen(x[i]);", "let v = ;", End::Invalid),
+        ("let v = at_least(widen(x[i]), -100.0);", "let v = ;", End::Invalid),
         ("STEPS; step++", "1u * STEPS; step++", End::Same),
     ];
     let mut all: Vec<Mutant> = cases.iter().map(|(part, by, _)| by_hand(&plan, part, by)).collect();
@@ -90,7 +90,7 @@ fn mutants_end_as_they_should_and_are_not_run_again() {
     let (counts, survivors) = judged(&first, &[]);
     assert_eq!((counts.mutants, counts.found, counts.survivors()), (6, 5, 1));
     let text = listed(&survivors);
-    assert!(text.contains("Pack(80.0) → Pack(80.5)"), "{text}");
+    assert!(text.contains("-100.0 → -100.5"), "{text}");
 
     // All is known, even after a line that was cut off: no worker is started.
     let file = folder.join("silu.jsonl");
@@ -101,7 +101,7 @@ fn mutants_end_as_they_should_and_are_not_run_again() {
     assert_eq!(second.mutants, first.mutants);
 
     // What is new is run, and needs a worker.
-    all.push(by_hand(&plan, "Pack(-80.0)", "Pack(-80.5)"));
+    all.push(by_hand(&plan, "-100.0", "-101.0"));
     let message = tried(&plan, all, &caps, &known).unwrap_err();
     assert!(message.contains("no such program"), "{message}");
     // Devices outlive the process's exit, where the driver's own handlers may tear them down.

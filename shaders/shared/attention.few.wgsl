@@ -4,7 +4,7 @@
 const OWN: u32 = (ROWS * HEAD_VEC + WG_SIZE - 1u) / WG_SIZE; // vectors of results that an invocation owns
 const SHARERS: u32 = WG_SIZE / ROWS; // invocations that share the softmax of a row
 // Tiles of which one sum is taken, where there are many, LONG.
-const BLOCK_TILES: u32 = 64u;
+const BLOCK_TILES: u32 = 16u;
 
 var<workgroup> queries: array<vec4<f32>, ROWS * HEAD_VEC>;
 var<workgroup> scores: array<f32, ROWS * WG_SIZE>; // of a tile; then probabilities up to the factor exp(largest)

@@ -41,6 +41,7 @@ fn attend(wg: vec3<u32>, invocation: Invocation) {
         }
     }
     var acc: array<Sum, PARTS>;
+    var highest = LOWEST; // of the row's scores so far, while probabilities are relative to the reference
     var reference = LOWEST;
     var total = 0.0;
     var total_before = 0.0;
@@ -81,6 +82,7 @@ fn attend(wg: vec3<u32>, invocation: Invocation) {
             largest = max(largest, largest_of(select(score[t], vec4<f32>(LOWEST), hidden[t])));
         }
         largest = row_max(largest);
+        highest = max(highest, largest);
         let outgrown = largest > reference + SLACK || (reference <= LOWEST && largest > LOWEST);
         if (anyone(u32(outgrown), lane) != 0u) {
             let renewed = max(reference, largest);
@@ -131,9 +133,11 @@ fn attend(wg: vec3<u32>, invocation: Invocation) {
     }
     let met = met_strays();
     let there = row0 + share.row < rows;
-    var inverse = select(1.0 / total, 0.0, total == 0.0);
+    let inverse = select(1.0 / total, 0.0, total == 0.0);
     if (there && share.part == 0u) {
-        inverse = store_row(row_at(out.b, h, row / group), reference, total, weighted);
+        let fall = reference - highest;
+        let shrink = exp(fall);
+        store_row(row_at(out.b, h, row / group), highest, shrink * total, shrink * (weighted + fall * total));
     }
     let q0 = query_at(out, row);
     for (var d = 0u; d < PARTS; d++) {

@@ -4,7 +4,7 @@
 //
 // Sums are taken of a tile, of BLOCK tiles, and where there are many keys, LONG, of blocks: many equal terms, such as
 // padding's, added one by one to a large sum lose the same digit each time.
-const BLOCK_TILES: u32 = 256u;
+const BLOCK_TILES: u32 = 128u;
 
 fn attend(wg: vec3<u32>, invocation: Invocation) {
     let lane = invocation.lane;

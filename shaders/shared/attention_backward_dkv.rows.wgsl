@@ -3,7 +3,7 @@
 // the gradient by the queries.
 //
 // Sums are taken of a tile, of BLOCK_TILES tiles, and where there are many rows, LONG, of those, as in the forward.
-const BLOCK_TILES: u32 = 256u;
+const BLOCK_TILES: u32 = 128u;
 
 fn attend_backward(wg: vec3<u32>, invocation: Invocation) {
     let lane = invocation.lane;

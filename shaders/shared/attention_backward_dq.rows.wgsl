@@ -5,7 +5,7 @@
 // the loops over the head there, and vectors are read twice, since an array in registers has no index but a constant.
 //
 // Sums are taken of a tile, of BLOCK_TILES tiles, and where there are many keys, LONG, of those, as in the forward.
-const BLOCK_TILES: u32 = 256u;
+const BLOCK_TILES: u32 = 128u;
 
 fn attend_backward(wg: vec3<u32>, invocation: Invocation) {
     let lane = invocation.lane;

@@ -13,6 +13,7 @@ fn multiply(wg: vec3<u32>, invocation: Invocation) {
     let row0 = wg.y * ROWS;
     var acc: array<Pack, ROWS>;
     var acc_before: array<Pack, ROWS>; // of earlier blocks
+    var acc_blocks: array<Pack, ROWS>; // of earlier blocks of blocks
     let range = inputs_of_part(wg.z);
     var packs = 0u;
     for (var i = range.x + sharer; i < range.y; i += SHARERS) {
@@ -26,10 +27,16 @@ fn multiply(wg: vec3<u32>, invocation: Invocation) {
                 acc_before[r] += acc[r];
                 acc[r] = Pack();
             }
+            if (DEEP && packs % max(BLOCK * BLOCK, 1u) == 0u) {
+                for (var r = 0u; r < ROWS; r++) {
+                    acc_blocks[r] += acc_before[r];
+                    acc_before[r] = Pack();
+                }
+            }
         }
     }
     for (var r = 0u; r < ROWS; r++) {
-        sums[r * WG_SIZE + own * SHARERS + sharer] = acc_before[r] + acc[r];
+        sums[r * WG_SIZE + own * SHARERS + sharer] = acc_blocks[r] + (acc_before[r] + acc[r]);
     }
     workgroupBarrier();
     for (var at = lane; at < ROWS * TILE_PACKS; at += WG_SIZE) {

@@ -12,6 +12,7 @@ fn multiply(wg: vec3<u32>, invocation: Invocation) {
     }
     var acc: array<array<Pack, TILE_PACKS>, ROWS>;
     var acc_before: array<array<Pack, TILE_PACKS>, ROWS>; // of earlier blocks
+    var acc_blocks: array<array<Pack, TILE_PACKS>, ROWS>; // of earlier blocks of blocks
     let range = inputs_of_part(wg.z);
     for (var i = range.x; i < range.y; i++) {
         var xv: array<Pack, ROWS>;
@@ -32,12 +33,20 @@ fn multiply(wg: vec3<u32>, invocation: Invocation) {
                     acc[r][c] = Pack();
                 }
             }
+            if (DEEP && (i + 1u - range.x) % max(BLOCK * BLOCK, 1u) == 0u) {
+                for (var r = 0u; r < ROWS; r++) {
+                    for (var c = 0u; c < TILE_PACKS; c++) {
+                        acc_blocks[r][c] += acc_before[r][c];
+                        acc_before[r][c] = Pack();
+                    }
+                }
+            }
         }
     }
     for (var r = 0u; r < ROWS; r++) {
         for (var c = 0u; c < TILE_PACKS; c++) {
             if (row0 + r * WG_SIZE < params.m && pack0 + c < outputs) {
-                store(wg.z, row0 + r * WG_SIZE, pack0 + c, acc_before[r][c] + acc[r][c]);
+                store(wg.z, row0 + r * WG_SIZE, pack0 + c, acc_blocks[r][c] + (acc_before[r][c] + acc[r][c]));
             }
         }
     }

@@ -17,6 +17,7 @@ fn multiply(wg: vec3<u32>, invocation: Invocation) {
     let pack0 = wg.x * TILE_N;
     var acc: array<array<Pack, TILE_PACKS>, ROWS>;
     var acc_before: array<array<Pack, TILE_PACKS>, ROWS>; // of earlier blocks
+    var acc_blocks: array<array<Pack, TILE_PACKS>, ROWS>; // of earlier blocks of blocks
     let range = inputs_of_part(wg.z);
     for (var i = range.x; i < range.y; i += PARTS) {
         workgroupBarrier();
@@ -59,6 +60,14 @@ fn multiply(wg: vec3<u32>, invocation: Invocation) {
                     acc[r][c] = Pack();
                 }
             }
+            if (DEEP && (i + PARTS - range.x) % max(BLOCK * BLOCK, 1u) == 0u) {
+                for (var r = 0u; r < ROWS; r++) {
+                    for (var c = 0u; c < TILE_PACKS; c++) {
+                        acc_blocks[r][c] += acc_before[r][c];
+                        acc_before[r][c] = Pack();
+                    }
+                }
+            }
         }
     }
     for (var r = 0u; r < ROWS; r++) {
@@ -66,7 +75,7 @@ fn multiply(wg: vec3<u32>, invocation: Invocation) {
             let row = row0 + y + r * SIDE;
             let pack = pack0 + column + c * SIDE;
             if (row < params.m && pack < outputs) {
-                store(wg.z, row, pack, acc_before[r][c] + acc[r][c]);
+                store(wg.z, row, pack, acc_blocks[r][c] + (acc_before[r][c] + acc[r][c]));
             }
         }
     }

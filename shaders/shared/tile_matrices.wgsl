@@ -20,7 +20,7 @@ const OWNED: u32 = WAVES * MATRIX; // rows of a workgroup
 const SHARERS: u32 = WG_SIZE / OWNED;
 const SHARE: u32 = TILE / 4u / SHARERS; // vectors of a row of a tile that an invocation has
 // Tiles of which one sum is taken.
-const BLOCK_TILES: u32 = 64u;
+const BLOCK_TILES: u32 = 16u;
 
 // STAGES tiles, (TILE, KEY_STRIDE); before them a matrix of every owned row, (OWNED, OWN_STRIDE).
 var<workgroup> staged: array<vec4<f16>, max(STAGES * TILE * KEY_STRIDE, OWNED * OWN_STRIDE)>;

@@ -92,6 +92,15 @@ impl Caps {
         [16, 8].into_iter().find(|&side| self.f16 && self.coop.iter().any(|c| fits(c, side)))
     }
 
+    /// Takes the matrices away, and returns them, where the size of a subgroup is known only while a kernel runs: what a
+    /// driver makes of them there has to be seen first.
+    pub(super) fn withhold_matrices(&mut self) -> Vec<CoopMatrix> {
+        match self.subgroup {
+            Some((low, high)) if low == high => Vec::new(),
+            _ => std::mem::take(&mut self.coop),
+        }
+    }
+
     /// The WebGPU defaults: what every device has. Tests use it to prove that a variant exists there.
     pub fn webgpu_default() -> Self {
         Self {

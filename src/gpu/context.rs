@@ -1,7 +1,7 @@
 //! A device with everything that lives as long as it: pool, pipelines, recorder, errors.
 
 use super::adapter::{self, AdapterChoice};
-use super::caps::Caps;
+use super::caps::{Caps, CoopMatrix};
 use super::error_scope::PendingErrors;
 use super::memory::{Buffer, MemoryStats, Pool};
 use super::pace::Pace;
@@ -11,7 +11,7 @@ use super::timing::{Timing, Timings};
 use crate::{Error, Result};
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
 /// How much is asked of a driver before its numbers are trusted.
@@ -24,7 +24,8 @@ pub enum SelfTest {
     /// process and driver.
     #[default]
     Driver,
-    /// Also one small instance of each flagship kernel, in every variant that the device supports.
+    /// Also each flagship kernel, on small instances in which every way to share the work that the device would take has
+    /// its turn.
     Full,
 }
 
@@ -60,6 +61,10 @@ pub(super) struct Inner {
     pub(super) device: wgpu::Device,
     pub(super) queue: wgpu::Queue,
     pub(super) caps: Caps,
+    /// The same with cooperative matrices, where those of the device have shown that they may be taken.
+    with_matrices: OnceLock<Caps>,
+    /// Shapes of cooperative matrices that have yet to show it.
+    unproven: Vec<CoopMatrix>,
     pub(super) checked: bool,
     /// Memory is counted and nothing runs.
     pub(super) plan: bool,
@@ -234,12 +239,13 @@ impl Context {
     fn assemble_unwatched(
         device: wgpu::Device,
         queue: wgpu::Queue,
-        caps: Caps,
+        mut caps: Caps,
         options: &ContextOptions,
         plan: bool,
         lost: Lost,
     ) -> Self {
         static NEXT: AtomicU64 = AtomicU64::new(1);
+        let unproven = if plan { Vec::new() } else { caps.withhold_matrices() };
         let mut pool = Pool::default();
         pool.budget = options.memory_budget;
         let inner = Inner {
@@ -248,6 +254,8 @@ impl Context {
             device,
             queue,
             caps,
+            with_matrices: OnceLock::new(),
+            unproven,
             checked: options.checked,
             plan,
             pool: Mutex::new(pool),
@@ -268,10 +276,32 @@ impl Context {
 
     /// Another context on this device, without a memory budget.
     pub(crate) fn sibling(&self) -> Self {
-        let Inner { device, queue, caps, checked, plan, lost, assumed_rates, .. } = &*self.inner;
-        let (checked, assumed_rates) = (*checked, *assumed_rates);
+        let Inner { device, queue, checked, plan, lost, assumed_rates, .. } = &*self.inner;
+        let (checked, assumed_rates, caps) = (*checked, *assumed_rates, self.caps());
         let options = ContextOptions { checked, assumed_rates, ..ContextOptions::default() };
         Self::assemble_unwatched(device.clone(), queue.clone(), caps.clone(), &options, *plan, lost.clone())
+    }
+
+    /// A sibling that takes the cooperative matrices which have yet to show that they are right here, where there are some.
+    pub(crate) fn sibling_with_matrices(&self) -> Option<Self> {
+        let Inner { unproven, with_matrices, .. } = &*self.inner;
+        let waiting = !unproven.is_empty() && with_matrices.get().is_none();
+        waiting.then(|| {
+            let sibling = self.sibling();
+            sibling.take_matrices(unproven);
+            sibling
+        })
+    }
+
+    /// Takes matrices of these shapes from now on.
+    fn take_matrices(&self, shapes: &[CoopMatrix]) {
+        let of = || Caps { coop: shapes.to_vec(), ..self.inner.caps.clone() };
+        self.inner.with_matrices.get_or_init(of);
+    }
+
+    /// Takes the device's matrices from now on: they have been right.
+    pub(crate) fn trust_matrices(&self) {
+        self.take_matrices(&self.inner.unproven);
     }
 
     /// True for clones of one context. Tensors of different contexts do not meet in a kernel, also where the contexts share a
@@ -287,7 +317,7 @@ impl Context {
 
     /// What the device can do.
     pub fn caps(&self) -> &Caps {
-        &self.inner.caps
+        self.inner.with_matrices.get().unwrap_or(&self.inner.caps)
     }
 
     /// The device of the GPU API, for an app that shares it.

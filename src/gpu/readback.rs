@@ -160,7 +160,8 @@ pub(super) async fn map(inner: &Arc<Inner>, staging: &wgpu::Buffer, size: u64) -
     let mapped = done.wait(Driver::start(inner, &done)).await;
     inner.alive()?;
     mapped.map_err(|e| inner.fault(Error::Gpu(e)))?;
-    let bytes = staging.get_mapped_range(0..size).map_err(|e| Error::Gpu(e.to_string()))?.to_vec();
+    let mut bytes = zeros(size)?;
+    bytes.copy_from_slice(&staging.get_mapped_range(0..size).map_err(|e| Error::Gpu(e.to_string()))?);
     staging.unmap();
     lock(&inner.errors).take().map_or(Ok(bytes), Err)
 }

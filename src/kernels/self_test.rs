@@ -4,10 +4,12 @@
 //! kernels take for granted, and one small instance of each flagship kernel. Silent wrong numbers are the one fault that
 //! nobody notices downstream, and drivers with them exist: see [`super::probe::probe_loops`].
 
+use super::Variant;
 use super::registry::{AnyKernel, Entry, REGISTRY};
 use super::trial::trial;
 use crate::gpu::{Caps, Context, ContextOptions, SelfTest};
-use crate::{Error, Result};
+use crate::{Dtype, Error, Result};
+use std::collections::BTreeSet;
 use std::fmt;
 use std::sync::{Mutex, PoisonError};
 
@@ -52,15 +54,35 @@ const FLAGSHIPS: [&str; 11] = [
     "temporal_loss",
 ];
 
-/// The case of a flagship that says most for its cost: the largest below a million operations.
-fn flagship(entry: &Entry) -> Option<Box<dyn AnyKernel>> {
-    let small = (entry.cases)().into_iter().filter(|case| case.work().flops < 1e6);
-    small.max_by(|a, b| a.work().flops.total_cmp(&b.work().flops))
+/// What a variant is made of: each of its modules with the types of its elements and weights.
+fn modules(variant: &Variant) -> impl Iterator<Item = Module> + '_ {
+    variant.modules.iter().map(|module| (module.path, variant.elem, variant.weight))
 }
 
-fn cases(level: SelfTest) -> Vec<Box<dyn AnyKernel>> {
+type Module = (&'static str, Dtype, Dtype);
+
+/// Cases of a flagship in which each module of each way that this device would take has its turn: first the largest below a
+/// million operations, which says most for its cost, then those that hold what it lacks.
+fn flagship(entry: &Entry, caps: &Caps) -> Vec<Box<dyn AnyKernel>> {
+    let mut cases = (entry.cases)();
+    let cost = |case: &dyn AnyKernel| {
+        let flops = case.work().flops;
+        if flops < 1e6 { 1e6 - flops } else { flops }
+    };
+    cases.sort_by(|a, b| cost(&**a).total_cmp(&cost(&**b)));
+    let mut asked = BTreeSet::new();
+    cases.retain(|case| {
+        let before = asked.len();
+        asked.extend(case.variants(caps).iter().flat_map(modules));
+        asked.len() > before
+    });
+    cases
+}
+
+fn cases(level: SelfTest, caps: &Caps) -> Vec<Box<dyn AnyKernel>> {
     let probes = REGISTRY.iter().filter(|e| e.family == "probe").flat_map(|e| (e.cases)());
-    let flagships = REGISTRY.iter().filter(|e| FLAGSHIPS.contains(&e.stem)).filter_map(flagship);
+    let flagships =
+        REGISTRY.iter().filter(|e| FLAGSHIPS.contains(&e.stem)).flat_map(|entry| flagship(entry, caps));
     match level {
         SelfTest::Skip => Vec::new(),
         SelfTest::Driver => probes.collect(),
@@ -81,9 +103,20 @@ impl Context {
             return Err(Error::Unsupported { what, adapter, reason: "a dry run computes nothing".into() });
         }
         // Beside this context, whose budget and accounts are the caller's.
-        let context = &self.sibling();
-        for case in cases(level) {
-            for variant in case.variants(context.caps()) {
+        self.sibling().ask(level, |_| true, &mut report).await?;
+        Ok(report)
+    }
+
+    /// Runs the variants that are wanted on this context.
+    async fn ask(
+        &self,
+        level: SelfTest,
+        wanted: impl Fn(&Variant) -> bool,
+        report: &mut SelfTestReport,
+    ) -> Result<()> {
+        let context = self;
+        for case in cases(level, context.caps()) {
+            for variant in case.variants(context.caps()).into_iter().filter(&wanted) {
                 let outcome = trial(context, case.as_ref(), &variant, None).await;
                 let (case, variant) = (case.to_string(), variant.name());
                 let fault = |problem| Fault { case: case.clone(), variant: variant.clone(), problem };
@@ -98,7 +131,42 @@ impl Context {
                 }
             }
         }
+        Ok(())
+    }
+
+    /// Asks whether cooperative matrices are right on a device whose subgroups have a size that is known only while a
+    /// kernel runs, and takes them from then on where they are. [`Context::new`] asks by itself unless the self-test is
+    /// skipped; an app that handed in its own device calls this. Where the size is one, there is nothing to ask.
+    ///
+    /// # Errors
+    /// Those of the device; matrices with wrong numbers are in the report, and are not taken.
+    pub async fn prove_matrices(&self) -> Result<SelfTestReport> {
+        let mut report = SelfTestReport::default();
+        if let Some(sibling) = self.sibling_with_matrices() {
+            sibling.ask(SelfTest::Full, |variant| variant.matrices, &mut report).await?;
+            if report.faults.is_empty() && !report.passed.is_empty() {
+                self.trust_matrices();
+            }
+        }
         Ok(report)
+    }
+
+    /// The same, once a process for each adapter and driver.
+    async fn take_known_matrices(&self) -> Result<()> {
+        static KNOWN: Mutex<Vec<(String, bool)>> = Mutex::new(Vec::new());
+        let known = || KNOWN.lock().unwrap_or_else(PoisonError::into_inner);
+        let Caps { adapter, driver, backend, .. } = self.caps();
+        let name = format!("{adapter} · {driver} · {backend}");
+        let found = known().iter().find(|k| k.0 == name).map(|k| k.1);
+        match found {
+            Some(true) => self.trust_matrices(),
+            Some(false) => {}
+            None => {
+                let right = self.prove_matrices().await?.faults.is_empty();
+                known().push((name, right));
+            }
+        }
+        Ok(())
     }
 
     /// The faults of this adapter and driver, from the first self-test of the process.
@@ -138,7 +206,10 @@ impl Context {
                     continue;
                 }
             };
-            let Some(first) = faults.first() else { return Ok(context) };
+            let Some(first) = faults.first() else {
+                context.take_known_matrices().await?;
+                return Ok(context);
+            };
             let (wrong, more) = (faults.len(), if faults.len() > 1 { ", the first being" } else { ":" });
             refused.push((caps, format!("the driver computes wrongly: {wrong} faults{more} {first}")));
         }
@@ -148,13 +219,50 @@ impl Context {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::gpu::{AdapterClass, CoopMatrix};
 
     #[test]
-    fn a_full_test_asks_every_flagship() {
-        let stems: Vec<&str> = cases(SelfTest::Full).iter().map(|c| c.stem()).collect();
-        for stem in FLAGSHIPS {
-            assert!(stems.contains(&stem), "{stem} is not among {stems:?}");
+    fn a_full_test_asks_every_way_that_a_device_would_take() {
+        let matrix = |side| CoopMatrix {
+            m: side,
+            n: side,
+            k: side,
+            input: "f16".into(),
+            accumulator: "f32".into(),
+        };
+        let gpu = |class, subgroup, coop: &[u32]| Caps {
+            class,
+            subgroup: Some(subgroup),
+            f16: true,
+            coop: coop.iter().copied().map(matrix).collect(),
+            workgroup_memory: 48 << 10,
+            max_invocations: 1024,
+            ..Caps::webgpu_default()
+        };
+        let devices = [
+            Caps::webgpu_default(),
+            gpu(AdapterClass::Discrete, (32, 32), &[16]),
+            gpu(AdapterClass::Discrete, (32, 64), &[16]),
+            gpu(AdapterClass::Apple, (4, 64), &[8]),
+            gpu(AdapterClass::Integrated, (8, 32), &[]),
+            gpu(AdapterClass::Software, (8, 8), &[8]),
+            gpu(AdapterClass::Software, (4, 4), &[]),
+        ];
+        for caps in devices {
+            let asked = cases(SelfTest::Full, &caps);
+            let held: BTreeSet<Module> =
+                asked.iter().flat_map(|c| c.variants(&caps)).flat_map(|v| modules(&v).collect::<Vec<_>>()).collect();
+            for entry in REGISTRY.iter().filter(|e| FLAGSHIPS.contains(&e.stem)) {
+                assert!(asked.iter().any(|c| c.stem() == entry.stem), "{} is not asked", entry.stem);
+                for variant in (entry.cases)().iter().flat_map(|c| c.variants(&caps)) {
+                    for module in modules(&variant) {
+                        assert!(held.contains(&module), "{caps}: {} {module:?} is not asked", entry.stem);
+                    }
+                }
+            }
+            let all: f64 = asked.iter().map(|c| c.work().flops).sum();
+            assert!(all < 2e8, "{caps}: {all:.1e} operations");
+            assert!(cases(SelfTest::Driver, &caps).iter().all(|c| c.stem().starts_with("probe_")));
         }
-        assert!(cases(SelfTest::Driver).iter().all(|c| c.stem().starts_with("probe_")));
     }
 }

@@ -5,7 +5,7 @@
 //! zeros and "hidden". Lengths are key lengths. A mask tensor, and once more every rule, is a temporal table with one
 //! frame a query; where heads or sequences differ, one call a head. Widths that are no multiple of four, and values
 //! wider than keys, are filled up with zeros under ONNX's scale; the surplus columns of the result must be zero, which
-//! the comparison covers. Scores that the case shows are held against the log-sum-exp, a shown map against the columns
+//! the comparison covers. Scores that the case shows are held against the softmax statistics, a shown map against the columns
 //! and the column mass.
 
 use super::attention_shape::Arranged;
@@ -123,26 +123,27 @@ fn each_head(a: &Arranged, mut of: impl FnMut(usize, usize) -> Result<(), String
     (0..a.batch * a.heads).try_for_each(|i| of(i / a.heads, i % a.heads))
 }
 
-/// Log-sum-exp of each row of scores; `None` where no key is seen.
-fn log_sum_exp(row: &[f32]) -> Option<f32> {
+/// The largest of a row of scores, and the logarithm of their sum relative to it; `None` where no key is seen.
+fn softmax_of(row: &[f32]) -> Option<[f32; 2]> {
     let peak = row.iter().copied().fold(f32::NEG_INFINITY, f32::max);
     let total: f64 = row.iter().map(|&s| f64::from(s - peak).exp()).sum();
-    (peak > f32::NEG_INFINITY).then_some(peak + total.ln() as f32)
+    (peak > f32::NEG_INFINITY).then_some([peak, total.ln() as f32])
 }
 
-/// Scores with their biases, against the log-sum-exp that leaves the forward.
+/// Scores with their biases, against the statistics that leave the forward: their log-sum-exp in two parts.
 fn scores(a: &Arranged, run: &Runner<'_>, shown: &[f32]) -> Result<(), String> {
     let mask = Mask::Temporal { tokens_per_frame: 1 };
     each_head(a, |b, h| {
         let len = a.seq_q * a.seq_kv;
         let rows = shown[(b * a.heads + h) * len..][..len].chunks(a.seq_kv);
-        let expected: Vec<f32> = rows.map(|row| log_sum_exp(row).unwrap_or(f32::MIN)).collect();
+        let of_rows: Vec<[f32; 2]> = rows.map(|row| softmax_of(row).unwrap_or([f32::MIN, 0.0])).collect();
+        let expected: Vec<f32> = [0, 1].into_iter().flat_map(|part| of_rows.iter().map(move |r| r[part])).collect();
         let [q, k, v, _] = a.head(b, h);
         let problem = problem(a, [1, 1, 1, a.seq_kv], mask);
         let tables = Tables { mask: a.bias_of(b, h), ..Tables::default() };
         let inputs = [q, k, v, packed(tables, &problem)?];
         let kernel = Attention::from(problem);
-        run.each(&kernel, &inputs, |judge, out| judge.near("log-sum-exp", &out[1], &expected))
+        run.each(&kernel, &inputs, |judge, out| judge.near("statistics", &out[1], &expected))
     })
 }
 

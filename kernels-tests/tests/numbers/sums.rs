@@ -114,8 +114,8 @@ fn rows_of_many_columns() {
     let x: Vec<f32> = (0..MANY).map(|i| if i % 2 == 0 { 1.0 } else { -1.0 }).collect();
     let x = t(&c, &[1, MANY], &x);
     let (ones, zeros) = (full(&c, &[1, MANY], 1.0), full(&c, &[1, MANY], 0.0));
-    let rms = rowwise::rms_norm(&x, &full(&c, &[MANY], 1.0), 0.0, None).unwrap();
-    let norm = rowwise::layer_norm(&x, &ones, &zeros, false, 0.0).unwrap();
+    let rms = rowwise::rms_norm(&x, &full(&c, &[MANY], 1.0), 1e-12, None).unwrap();
+    let norm = rowwise::layer_norm(&x, &ones, &zeros, false, 1e-12).unwrap();
     close(&download(&rms), &download(&x), 1e-6);
     close(&download(&norm), &download(&x), 1e-6);
     close(&download(&rowwise::softmax(&ones, 1.0).unwrap()), &vec![1e-6; MANY], 3e-6);

@@ -146,17 +146,17 @@ impl Matmul {
         }
     }
 
-    /// Packs of inputs of which an invocation takes one sum; 0 where all of them are one.
-    fn block(&self, caps: &Caps, tile: &Tile) -> usize {
+    /// Packs of inputs of which an invocation takes one sum, and whether of as many such sums another; 0 where all are one.
+    fn blocks(&self, caps: &Caps, tile: &Tile) -> (usize, bool) {
         // A GPU pays for a second sum with registers, and real models end below 8,192 inputs or little above; what a sum of
         // 2,048 equal terms loses is 2e-5. A CPU has the second sum in memory, where it costs next to nothing.
-        let (most, block) = if caps.class == AdapterClass::Software { (256, 256) } else { (2240, 1024) };
+        let (most, block) = if caps.class == AdapterClass::Software { (256, 64) } else { (2240, 128) };
         let sharers = match tile.sharing {
             Sharing::Few => (tile.wg as usize / tile.columns.div_ceil(self.pack()).max(1)).max(1),
             _ => 1,
         };
         let packs = (self.part_inputs() / self.pack()).div_ceil(sharers);
-        if packs > most { block } else { 0 }
+        if packs > most { (block, packs > block * block) } else { (0, false) }
     }
 
     pub(super) fn groups(&self) -> usize {
@@ -288,7 +288,8 @@ impl Kernel for Matmul {
                 return Variant { matrices: true, subgroup: true, ..variant };
             }
             variant = variant.with("ROWS", tile.rows).with("TILE_PACKS", tile.columns.div_ceil(pack));
-            variant = variant.with("BLOCK", self.block(caps, &tile));
+            let (block, deep) = self.blocks(caps, &tile);
+            variant = variant.with("BLOCK", block).flag("DEEP", deep);
             if let Sharing::Tiles(side) = tile.sharing {
                 let order = if rows {
                     wgsl!("shared/weight_order.rows.wgsl")
@@ -494,6 +495,7 @@ impl Kernel for Matmul {
             // Sums by blocks.
             case(20, 8, 9300, Layout::Rows, None),
             case(3, 8, 9300, Layout::Columns, None),
+            case(20, 7, 16_501, Layout::Columns, None),
             // The large tiles of a GPU.
             case(1101, 1108, 20, Layout::Rows, Bias),
             case(37, 36, 24, Layout::Rows, Add),

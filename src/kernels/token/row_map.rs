@@ -15,7 +15,7 @@ impl RowMap {
     /// From the terms `(row, weight)` of every row of the result.
     ///
     /// # Errors
-    /// [`Error::Input`] for a row that the input does not have.
+    /// [`Error::Input`] for a row that the input does not have, and for a weight that is NaN or infinite.
     pub fn new(rows_in: usize, sums: impl IntoIterator<Item = Vec<(usize, f32)>>) -> Result<Self> {
         let mut map = Self { rows_in, start: vec![0], row: Vec::new(), weight: Vec::new() };
         for (at, terms) in sums.into_iter().enumerate() {
@@ -23,6 +23,9 @@ impl RowMap {
                 if row >= rows_in || u32::try_from(row).is_err() {
                     let reason = format!("row {row} for result {at}: the input has {rows_in}");
                     return Err(Error::input("row map", reason));
+                }
+                if !weight.is_finite() {
+                    return Err(Error::input("row map", format!("a weight of {weight} for result {at}")));
                 }
                 map.row.push(row as u32);
                 map.weight.push(weight);
