@@ -12,7 +12,7 @@ const UNOPTIMISED: (&str, &str) = ("GALLIVM_PERF", "nopt");
 /// for a moment. Golden cases and the other suites run what users get.
 pub fn compile_unoptimised() {
     if std::env::var_os(UNOPTIMISED.0).is_none() {
-        // SAFETY: no other thread runs yet, and the driver is not loaded.
+        // SAFETY: the driver, which alone reads the environment by itself, is not loaded yet.
         unsafe { std::env::set_var(UNOPTIMISED.0, UNOPTIMISED.1) };
     }
 }

@@ -9,7 +9,8 @@
 use foveal::gpu::AdapterClass;
 use foveal::kernels::Variant;
 use foveal::kernels::registry::{AnyKernel, Entry, REGISTRY};
-use foveal::{Caps, Context, ContextOptions};
+use foveal::{Caps, Context, ContextOptions, Dtype};
+use kernels_tests::devices::{self, Devices};
 use kernels_tests::numerics;
 use libtest_mimic::{Arguments, Trial};
 
@@ -18,7 +19,7 @@ struct Planted {
     name: &'static str,
     /// Kernel whose cases have to show it.
     stem: &'static str,
-    /// Only variants with this in their name: the ones whose text holds the part.
+    /// Only variants with all these words in their name: the ones whose text holds the part.
     variants: &'static str,
     /// Whose variants: those of a GPU hold more invocations a workgroup, so that a missing barrier shows.
     class: Option<AdapterClass>,
@@ -206,7 +207,7 @@ const DEFECTS: &[Planted] = &[
     Planted {
         name: "blocks of a long sum that are not scaled down as a larger score comes",
         stem: "attention",
-        variants: "attention.rows",
+        variants: "attention.rows LONG=true",
         class: None,
         part: "acc_before[r][d] *= shrink;",
         by: "",
@@ -214,7 +215,7 @@ const DEFECTS: &[Planted] = &[
     Planted {
         name: "the first block of a long sum lost",
         stem: "attention",
-        variants: "attention.rows",
+        variants: "attention.rows LONG=true",
         class: None,
         part: "total_before[r] += total[r];",
         by: "",
@@ -230,7 +231,7 @@ const DEFECTS: &[Planted] = &[
     Planted {
         name: "blocks of a long sum that are not scaled down as a larger score comes",
         stem: "attention",
-        variants: "attention.tiles",
+        variants: "attention.tiles LONG=true",
         class: Some(AdapterClass::Discrete),
         part: "acc_before[r][n] *= shrink[r];",
         by: "",
@@ -262,7 +263,7 @@ const DEFECTS: &[Planted] = &[
     Planted {
         name: "blocks of a long sum that are not scaled down as a larger score comes",
         stem: "attention",
-        variants: "attention.few",
+        variants: "attention.few LONG=true",
         class: Some(AdapterClass::Discrete),
         part: "acc_before[own] *= factors[r];",
         by: "",
@@ -326,7 +327,7 @@ const DEFECTS: &[Planted] = &[
     Planted {
         name: "the first block of a long sum lost",
         stem: "attention_backward_dq",
-        variants: "attention_backward_dq.rows",
+        variants: "attention_backward_dq.rows LONG=true",
         class: None,
         part: "acc_before[r][d] += acc[r][d];",
         by: "",
@@ -350,7 +351,7 @@ const DEFECTS: &[Planted] = &[
     Planted {
         name: "the first block of a long sum lost",
         stem: "attention_backward_dq",
-        variants: "attention_backward_dq.tiles",
+        variants: "attention_backward_dq.tiles LONG=true",
         class: Some(AdapterClass::Discrete),
         part: "close_block(&acc_before, &acc);",
         by: "acc = array<array<vec4<f32>, COLUMNS>, 4>();",
@@ -382,7 +383,7 @@ const DEFECTS: &[Planted] = &[
     Planted {
         name: "the first block of a long sum lost",
         stem: "attention_backward_dkv",
-        variants: "attention_backward_dkv.rows",
+        variants: "attention_backward_dkv.rows LONG=true",
         class: None,
         part: "dv_before[r][d] += dv[r][d];",
         by: "",
@@ -406,7 +407,7 @@ const DEFECTS: &[Planted] = &[
     Planted {
         name: "the first block of a long sum lost",
         stem: "attention_backward_dkv",
-        variants: "attention_backward_dkv.tiles",
+        variants: "attention_backward_dkv.tiles LONG=true",
         class: Some(AdapterClass::Discrete),
         part: "close_block(&dk_before, &dk);",
         by: "dk = array<array<vec4<f32>, COLUMNS>, 4>();",
@@ -497,7 +498,7 @@ const DEFECTS: &[Planted] = &[
 fn find(context: &Context, planted: &Planted, entry: &Entry) -> Result<(), String> {
     let mut tried = 0;
     for case in (entry.cases)() {
-        for variant in variants_with(context, planted, &*case) {
+        for variant in variants_with(context.caps(), planted, &*case) {
             tried += 1;
             if shows(context, planted, &*case, &variant)? {
                 println!("{}: shown by {case} {}", planted.name, variant.name());
@@ -509,9 +510,11 @@ fn find(context: &Context, planted: &Planted, entry: &Entry) -> Result<(), Strin
 }
 
 /// Variants of a case whose text holds the part.
-fn variants_with(context: &Context, planted: &Planted, case: &dyn AnyKernel) -> Vec<Variant> {
-    let caps = Caps { class: planted.class.unwrap_or(context.caps().class), ..context.caps().clone() };
-    case.variants(&caps).into_iter().filter(|v| v.name().contains(planted.variants)).collect()
+fn variants_with(caps: &Caps, planted: &Planted, case: &dyn AnyKernel) -> Vec<Variant> {
+    let caps = Caps { class: planted.class.unwrap_or(caps.class), ..caps.clone() };
+    let of = |v: &Variant| v.matrices || v.elem == Dtype::F32;
+    let named = |v: &Variant| planted.variants.split(' ').all(|word| v.name().contains(word));
+    case.variants(&caps).into_iter().filter(|v| of(v) && named(v)).collect()
 }
 
 /// Whether a case shows the defect.
@@ -542,29 +545,36 @@ fn shows(
 }
 
 fn main() {
-    let arguments = Arguments::from_args();
+    let mut arguments = Arguments::from_args();
+    devices::compile_unoptimised();
+    let threads = *arguments.test_threads.get_or_insert_with(Devices::threads);
     // A planted defect may index anything, so these copies alone are compiled with bounds checks.
     let options = ContextOptions { checked: true, ..Default::default() };
-    let context = match pollster::block_on(Context::new(options)) {
-        Ok(context) => context,
+    let devices = Devices::open(threads, || pollster::block_on(Context::new(options.clone())));
+    let devices = match devices {
+        Ok(devices) => devices,
         Err(error) => {
             eprintln!("{error}");
             std::process::exit(2);
         }
     };
-    eprintln!("adapter: {}", context.caps());
+    let caps = devices.borrow(|context| context.caps().clone());
+    eprintln!("adapter: {caps}");
     let trial = |planted: &'static Planted| {
-        let context = context.clone();
+        let devices = devices.clone();
         let entry = REGISTRY.iter().find(|entry| entry.stem == planted.stem);
         let cases = entry.map(|entry| (entry.cases)()).unwrap_or_default();
         let way = if planted.variants.is_empty() { planted.stem } else { planted.variants };
-        let matrices = planted.variants.ends_with(".matrices");
-        let absent = matrices && cases.iter().all(|case| variants_with(&context, planted, &**case).is_empty());
+        let matrices = planted.variants.contains(".matrices");
+        let absent = matrices && cases.iter().all(|case| variants_with(&caps, planted, &**case).is_empty());
         let run = move || {
             let entry = entry.ok_or_else(|| format!("no kernel is named {}", planted.stem))?;
-            find(&context, planted, entry).map_err(Into::into)
+            devices.borrow(|context| find(context, planted, entry)).map_err(Into::into)
         };
         Trial::test(format!("{way}: {}", planted.name), run).with_ignored_flag(absent)
     };
-    libtest_mimic::run(&arguments, DEFECTS.iter().map(trial).collect()).exit();
+    let outcome = libtest_mimic::run(&arguments, DEFECTS.iter().map(trial).collect());
+    // Devices outlive the process's exit, where the driver's own handlers may tear them down.
+    std::mem::forget(devices);
+    outcome.exit();
 }

@@ -157,7 +157,11 @@ fn attend(wg: vec3<u32>, invocation: Invocation) {
         let n = lane + own * WG_SIZE;
         if (n < rows * HEAD_VEC) {
             let r = n / HEAD_VEC;
-            o[query_at(out, r) + n % HEAD_VEC] = narrow4((acc_before[own] + acc[own]) * factors[r]);
+            var result = acc[own];
+            if (LONG) {
+                result += acc_before[own];
+            }
+            o[query_at(out, r) + n % HEAD_VEC] = narrow4(result * factors[r]);
         }
     }
 }

@@ -138,9 +138,11 @@ fn attend(wg: vec3<u32>, invocation: Invocation) {
             let sum = total_before[r] + total[r];
             let inverse = store_row(row_at(wg.z, h, row), largest[r], sum, weighted_before[r] + weighted[r]);
             for (var d = 0u; d < HEAD_VEC; d++) {
-                var result = (acc_before[r][d] + acc[r][d]) * inverse;
-                result += seen_strays(b, h, row, kv_head, d, met_keys);
-                o[q0 + d] = narrow4(result);
+                var result = acc[r][d];
+                if (LONG) {
+                    result += acc_before[r][d];
+                }
+                o[q0 + d] = narrow4(result * inverse + seen_strays(b, h, row, kv_head, d, met_keys));
             }
         }
     }

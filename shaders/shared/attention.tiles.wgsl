@@ -124,8 +124,11 @@ fn attend(wg: vec3<u32>, invocation: Invocation) {
             for (var n = 0u; n < COLUMNS; n++) {
                 let d = x + n * SIDE;
                 if (d < HEAD_VEC) {
-                    let result = (acc_before[r][n] + acc[r][n]) * inverse;
-                    o[q0 + d] = narrow4(result + seen_strays(place.b, h, row / group, place.kv_head, d, met));
+                    var result = acc[r][n];
+                    if (LONG) {
+                        result += acc_before[r][n];
+                    }
+                    o[q0 + d] = narrow4(result * inverse + seen_strays(place.b, h, row / group, place.kv_head, d, met));
                 }
             }
         }

@@ -150,7 +150,13 @@ fn attend_backward(wg: vec3<u32>, invocation: Invocation) {
         if (column < params.seq_kv) {
             let place = Place(b, kv_head, group_size);
             for (var d = 0u; d < vectors; d++) {
-                store_gradients(place, column, d, dk_before[r][d] + dk[r][d], dv_before[r][d] + dv[r][d], met_rows);
+                var by_key = dk[r][d];
+                var by_value = dv[r][d];
+                if (LONG) {
+                    by_key += dk_before[r][d];
+                    by_value += dv_before[r][d];
+                }
+                store_gradients(place, column, d, by_key, by_value, met_rows);
             }
         }
     }

@@ -97,7 +97,13 @@ fn attend_backward(wg: vec3<u32>, invocation: Invocation) {
             for (var n = 0u; n < COLUMNS; n++) {
                 let d = x + n * SIDE;
                 if (d < HEAD_VEC) {
-                    store_gradients(place, column, d, dk_before[r][n] + dk[r][n], dv_before[r][n] + dv[r][n], met_rows);
+                    var by_key = dk[r][n];
+                    var by_value = dv[r][n];
+                    if (LONG) {
+                        by_key += dk_before[r][n];
+                        by_value += dv_before[r][n];
+                    }
+                    store_gradients(place, column, d, by_key, by_value, met_rows);
                 }
             }
         }

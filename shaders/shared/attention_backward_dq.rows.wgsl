@@ -120,7 +120,10 @@ fn attend_backward(wg: vec3<u32>, invocation: Invocation) {
         if (row < params.seq_q) {
             let q0 = q_at(b, row, h);
             for (var d = 0u; d < vectors; d++) {
-                let result = acc_before[r][d] + acc[r][d];
+                var result = acc[r][d];
+                if (LONG) {
+                    result += acc_before[r][d];
+                }
                 dq[q0 + d] = narrow4(result + seen_strays(b, h, row, kv_head, d, met_keys));
             }
         }

@@ -92,7 +92,10 @@ fn attend_backward(wg: vec3<u32>, invocation: Invocation) {
             for (var n = 0u; n < COLUMNS; n++) {
                 let d = x + n * SIDE;
                 if (d < HEAD_VEC) {
-                    let result = acc_before[r][n] + acc[r][n];
+                    var result = acc[r][n];
+                    if (LONG) {
+                        result += acc_before[r][n];
+                    }
                     dq[q0 + d] = narrow4(result + seen_strays(place.b, h, row / group, place.kv_head, d, met));
                 }
             }

@@ -36,7 +36,14 @@ fn multiply(wg: vec3<u32>, invocation: Invocation) {
         }
     }
     for (var r = 0u; r < ROWS; r++) {
-        sums[r * WG_SIZE + own * SHARERS + sharer] = acc_blocks[r] + (acc_before[r] + acc[r]);
+        var sum = acc[r];
+        if (BLOCK > 0u) {
+            sum += acc_before[r];
+        }
+        if (DEEP) {
+            sum += acc_blocks[r];
+        }
+        sums[r * WG_SIZE + own * SHARERS + sharer] = sum;
     }
     workgroupBarrier();
     for (var at = lane; at < ROWS * TILE_PACKS; at += WG_SIZE) {

@@ -46,7 +46,14 @@ fn multiply(wg: vec3<u32>, invocation: Invocation) {
     for (var r = 0u; r < ROWS; r++) {
         for (var c = 0u; c < TILE_PACKS; c++) {
             if (row0 + r * WG_SIZE < params.m && pack0 + c < outputs) {
-                store(wg.z, row0 + r * WG_SIZE, pack0 + c, acc_blocks[r][c] + (acc_before[r][c] + acc[r][c]));
+                var sum = acc[r][c];
+                if (BLOCK > 0u) {
+                    sum += acc_before[r][c];
+                }
+                if (DEEP) {
+                    sum += acc_blocks[r][c];
+                }
+                store(wg.z, row0 + r * WG_SIZE, pack0 + c, sum);
             }
         }
     }

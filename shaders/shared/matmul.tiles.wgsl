@@ -75,7 +75,14 @@ fn multiply(wg: vec3<u32>, invocation: Invocation) {
             let row = row0 + y + r * SIDE;
             let pack = pack0 + column + c * SIDE;
             if (row < params.m && pack < outputs) {
-                store(wg.z, row, pack, acc_blocks[r][c] + (acc_before[r][c] + acc[r][c]));
+                var sum = acc[r][c];
+                if (BLOCK > 0u) {
+                    sum += acc_before[r][c];
+                }
+                if (DEEP) {
+                    sum += acc_blocks[r][c];
+                }
+                store(wg.z, row, pack, sum);
             }
         }
     }

@@ -1,4 +1,5 @@
-//! What a kernel must say about itself. There are no default methods: an incomplete kernel does not compile.
+//! What a kernel must say about itself. There is no default method but [`Kernel::follow`]: an incomplete kernel does not
+//! compile.
 
 use crate::gpu::{Access, Caps};
 use crate::shader::{Const, Head, Source};

@@ -12,6 +12,11 @@ const STORE_BF16: Source = wgsl!("shared/store.bf16.wgsl");
 const PARAMS_UNIFORM: Source = wgsl!("shared/params.uniform.wgsl");
 
 /// Runs the best variant for the tensors' storage type. `tensors` holds every slot, in order.
+///
+/// # Errors
+/// [`Error::Problem`] for sizes and options that the kernel does not accept; [`Error::Shape`], [`Error::Dtype`] and
+/// [`Error::Context`] for a tensor of another size, storage type or context; [`Error::Unsupported`] for what the device or the
+/// kernel lacks; [`Error::Lost`] for values that were never computed; those of the device, [`Error::OutOfMemory`] among them.
 pub fn run<K: Kernel>(context: &Context, kernel: &K, tensors: &[&Tensor]) -> Result<()> {
     kernel.check()?;
     let slots = kernel.slots();
@@ -285,9 +290,8 @@ mod tests {
                 let work = case.work();
                 let cuts = context.cuts(entry.stem, total, work.flops, work.bytes);
                 let steps = cut_steps(workgroups, cut.axis, cuts, caps.max_workgroups);
-                let counts = first_workgroups(workgroups, steps).map(|first| {
-                    (0..3).map(|a| u64::from(steps[a].min(workgroups[a] - first[a]))).product()
-                });
+                let counts = first_workgroups(workgroups, steps)
+                    .map(|first| (0..3).map(|a| u64::from(steps[a].min(workgroups[a] - first[a]))).product());
                 all.push((format!("{} {name} on {}", entry.stem, caps.class), total, counts.collect()));
             }
         }

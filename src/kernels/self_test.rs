@@ -1,8 +1,8 @@
 //! Does this driver compute what it is told? Asked of every device that is opened, and in full on request.
 //!
 //! Cases of the registry run on the device and are compared with their references in f64: the `probe` family for what all
-//! kernels take for granted, and one small instance of each flagship kernel. Silent wrong numbers are the one fault that
-//! nobody notices downstream, and drivers with them exist: see [`super::probe::probe_loops`].
+//! kernels take for granted, and each flagship kernel in every way to share the work that the device would take. Silent wrong
+//! numbers are the one fault that nobody notices downstream, and drivers with them exist: see [`super::probe::probe_loops`].
 
 use super::Variant;
 use super::registry::{AnyKernel, Entry, REGISTRY};
@@ -223,13 +223,8 @@ mod tests {
 
     #[test]
     fn a_full_test_asks_every_way_that_a_device_would_take() {
-        let matrix = |side| CoopMatrix {
-            m: side,
-            n: side,
-            k: side,
-            input: "f16".into(),
-            accumulator: "f32".into(),
-        };
+        let matrix =
+            |side| CoopMatrix { m: side, n: side, k: side, input: "f16".into(), accumulator: "f32".into() };
         let gpu = |class, subgroup, coop: &[u32]| Caps {
             class,
             subgroup: Some(subgroup),
@@ -250,8 +245,11 @@ mod tests {
         ];
         for caps in devices {
             let asked = cases(SelfTest::Full, &caps);
-            let held: BTreeSet<Module> =
-                asked.iter().flat_map(|c| c.variants(&caps)).flat_map(|v| modules(&v).collect::<Vec<_>>()).collect();
+            let held: BTreeSet<Module> = asked
+                .iter()
+                .flat_map(|c| c.variants(&caps))
+                .flat_map(|v| modules(&v).collect::<Vec<_>>())
+                .collect();
             for entry in REGISTRY.iter().filter(|e| FLAGSHIPS.contains(&e.stem)) {
                 assert!(asked.iter().any(|c| c.stem() == entry.stem), "{} is not asked", entry.stem);
                 for variant in (entry.cases)().iter().flat_map(|c| c.variants(&caps)) {

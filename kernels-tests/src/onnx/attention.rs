@@ -137,7 +137,8 @@ fn scores(a: &Arranged, run: &Runner<'_>, shown: &[f32]) -> Result<(), String> {
         let len = a.seq_q * a.seq_kv;
         let rows = shown[(b * a.heads + h) * len..][..len].chunks(a.seq_kv);
         let of_rows: Vec<[f32; 2]> = rows.map(|row| softmax_of(row).unwrap_or([f32::MIN, 0.0])).collect();
-        let expected: Vec<f32> = [0, 1].into_iter().flat_map(|part| of_rows.iter().map(move |r| r[part])).collect();
+        let expected: Vec<f32> =
+            [0, 1].into_iter().flat_map(|part| of_rows.iter().map(move |r| r[part])).collect();
         let [q, k, v, _] = a.head(b, h);
         let problem = problem(a, [1, 1, 1, a.seq_kv], mask);
         let tables = Tables { mask: a.bias_of(b, h), ..Tables::default() };

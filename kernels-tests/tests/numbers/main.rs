@@ -18,6 +18,8 @@ use foveal::{Context, ContextOptions, Tensor};
 use pollster::block_on;
 
 fn context() -> Context {
+    static ONCE: std::sync::Once = std::sync::Once::new();
+    ONCE.call_once(kernels_tests::devices::compile_unoptimised);
     block_on(Context::new(ContextOptions::default())).unwrap()
 }
 

@@ -118,7 +118,11 @@ impl Kernel for AttentionBackwardDkv {
     }
 }
 
-/// Gradients by `k` and `v`, each shaped like it.
+/// Gradients by `k` and `v`, each shaped like it; `stats` is what `attention_backward_delta` returned. What a key is not seen
+/// by does not matter, and the gradients of a key that nobody sees are 0.
+///
+/// # Errors
+/// Those of [`kernels::run`](crate::kernels::run()).
 pub fn attention_backward_dkv(
     problem: &AttentionProblem,
     q: &Tensor,

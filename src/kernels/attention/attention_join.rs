@@ -137,7 +137,8 @@ impl Kernel for AttentionJoin {
     }
 }
 
-/// What one attention over the keys of all parts would have returned.
+/// What one attention over the keys of all parts would have returned, from `o (parts, batch, seq_q, heads, head_dim)` and `stats`
+/// `(2 or 3, parts, batch, heads, seq_q)`. What a part of which a row sees nothing holds for it does not matter.
 ///
 /// # Errors
 /// [`Error::Problem`] where the tensors are not results of parts, [`Error::Shape`] where they do not belong together.

@@ -12,6 +12,9 @@ impl Attention {
     /// As many parts as give a GPU some workgroups for each of its cores; one where there are enough without, or where
     /// parts would be so short that joining them costs what they save. Of very many keys several on every device, since sums
     /// of fewer lose less.
+    ///
+    /// # Errors
+    /// [`Error::Problem`](crate::Error::Problem) for a problem that attention does not accept.
     pub fn for_device(problem: &AttentionProblem, caps: &Caps) -> Result<Self> {
         problem.check(Self::STEM)?;
         const WORKGROUPS: usize = 256;
@@ -31,7 +34,7 @@ impl Attention {
         Ok(Self { parts: parts.max(long).max(1), ..whole })
     }
 
-    /// Runs the kernel and joins what it gives of parts.
+    /// Runs the kernel and joins what it gives of parts; tensors and errors as for [`attention`].
     pub fn attend(&self, q: &Tensor, k: &Tensor, v: &Tensor, tables: &Tensor) -> Result<AttentionOutput> {
         self.check()?;
         let context = q.context();
@@ -46,7 +49,15 @@ impl Attention {
     }
 }
 
-/// Runs the forward. `tables` comes from [`super::Tables::upload`] for the same problem.
+/// Runs the forward: `q (batch, seq_q, heads, head_dim)`, `k`, `v` `(batch, seq_kv, kv_heads, head_dim)`, and `tables` from
+/// [`super::Tables::upload`] for the same problem.
+///
+/// Scores may be any finite numbers. Only a mask hides a key; what is hidden does not matter, whatever it holds, and a NaN
+/// that a row sees makes its result NaN. A row that sees nothing gives 0, as does one whose scores are all −∞.
+///
+/// # Errors
+/// [`Error::Problem`](crate::Error::Problem) for sizes and options that attention does not accept; otherwise those of
+/// [`kernels::run`](crate::kernels::run()).
 pub fn attention(
     problem: &AttentionProblem,
     q: &Tensor,

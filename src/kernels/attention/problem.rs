@@ -6,7 +6,7 @@ use crate::shader::Source;
 use crate::{Error, Result, Tensor, wgsl};
 use std::fmt;
 
-/// A bias at or below this takes the key away; tables hold [`f32::MIN`] there, since WGSL has no infinity.
+/// A bias at or below this takes the key away, which no score does; tables hold [`f32::MIN`] there, since WGSL has no infinity.
 pub const MASKED: f64 = -1.0e38;
 
 /// Sizes. `q` and `o` are `(batch, seq_q, heads, head_dim)`, `k` and `v` `(batch, seq_kv, kv_heads, head_dim)`.
@@ -459,7 +459,10 @@ pub struct Tables<'a> {
 }
 
 impl Tables<'_> {
-    /// Uploads the tables of a problem, checking every length.
+    /// Uploads the tables of a problem, checking every length and value.
+    ///
+    /// # Errors
+    /// Those of [`Self::packed`] and of [`Tensor::from_f32`].
     pub fn upload(&self, context: &Context, problem: &AttentionProblem) -> Result<Tensor> {
         let all = self.packed(problem)?;
         Tensor::from_f32(context, [all.len()], &all)
@@ -469,7 +472,8 @@ impl Tables<'_> {
     ///
     /// # Errors
     /// [`Error::Shape`] for a part of another length, [`Error::Input`] for a sequence with more keys than there are, and
-    /// [`Error::NonFinite`] for weights that are not finite and biases that are NaN or +∞.
+    /// [`Error::NonFinite`] for weights that are not finite and biases that are NaN or +∞; [`Error::Problem`] for sizes and
+    /// options that attention does not accept.
     pub fn packed(&self, problem: &AttentionProblem) -> Result<Vec<f32>> {
         problem.check("attention")?;
         let at = problem.layout();

@@ -126,7 +126,10 @@ impl Kernel for GramBackward {
     }
 }
 
-/// Gradient of [`gram`](super::gram()) by `x (batch, rows, dim)` from the gradient `dy` by its result.
+/// Gradient of [`gram`](super::gram()) by `x (batch, rows, dim)` from the gradient `dy (batch, rows, rows)` f32 by its result.
+///
+/// # Errors
+/// As for [`gram`](super::gram()).
 pub fn gram_backward(x: &Tensor, dy: &Tensor) -> Result<Tensor> {
     let [batch, rows, dim] = sizes(GramBackward::STEM, x)?;
     let dx = Tensor::empty(x.context(), x.shape().clone(), x.dtype())?;

@@ -110,7 +110,13 @@ impl Kernel for NtXent {
     }
 }
 
-/// Weighted loss of every pair of `similarity (batch, rows, rows)`; zero for what is no pair.
+/// Weighted loss of every pair of `similarity (batch, rows, rows)`, in its shape; zero for what is no pair. `positives` and
+/// `negatives` are `(rows, rows)`, and all is f32. Similarities may be any finite numbers. A NaN shows in every pair that it
+/// counts for; one that counts for none does not matter, nor do weights of 0 and below.
+///
+/// # Errors
+/// [`Error::Problem`](crate::Error::Problem) for what has not three axes, sizes of zero or 2³¹ elements and more, and a
+/// temperature that is not finite and above zero; otherwise those of [`kernels::run`](crate::kernels::run()).
 pub fn nt_xent(
     similarity: &Tensor,
     positives: &Tensor,

@@ -142,7 +142,11 @@ impl Kernel for NtXentBackward {
     }
 }
 
-/// Gradient of the weighted losses' sum over each group, times `upstream (batch)`, by `similarity (batch, rows, rows)`.
+/// Gradient of the weighted losses' sum over each group, times `upstream (batch)`, by `similarity (batch, rows, rows)`. It is NaN
+/// where the loss is; an anchor without negatives has none.
+///
+/// # Errors
+/// As for [`nt_xent`](super::nt_xent()).
 pub fn nt_xent_backward(
     similarity: &Tensor,
     positives: &Tensor,

@@ -92,7 +92,10 @@ impl Kernel for GeluErf {
     }
 }
 
-/// GeluErf of every element, erf form.
+/// Gelu of every element, erf form. Below −20 the result is 0 to within 2e-33, at −∞ too; NaN stays NaN.
+///
+/// # Errors
+/// Those of [`kernels::run`](crate::kernels::run()).
 pub fn gelu_erf(x: &Tensor) -> Result<Tensor> {
     each(&[x], |n| GeluErf { n })
 }

@@ -94,7 +94,10 @@ impl Kernel for Silu {
     }
 }
 
-/// Silu of every element.
+/// Silu of every element. Below −80 the result is 0 to within 2e-33, at −∞ too; NaN stays NaN.
+///
+/// # Errors
+/// Those of [`kernels::run`](crate::kernels::run()).
 pub fn silu(x: &Tensor) -> Result<Tensor> {
     each(&[x], |n| Silu { n })
 }

@@ -94,7 +94,10 @@ impl Kernel for SiluBackward {
     }
 }
 
-/// Gradient of [`silu`](super::silu()) by `x` from the gradient `dy` by its result.
+/// Gradient of [`silu`](super::silu()) by `x` from the gradient `dy` by its result; beyond ±80 the slope is 0 or 1.
+///
+/// # Errors
+/// [`Error::Problem`](crate::Error::Problem) for shapes that differ; otherwise those of [`kernels::run`](crate::kernels::run()).
 pub fn silu_backward(x: &Tensor, dy: &Tensor) -> Result<Tensor> {
     each(&[x, dy], |n| SiluBackward { n })
 }

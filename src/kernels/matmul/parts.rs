@@ -14,6 +14,9 @@ impl Matmul {
     /// The same product with as many parts as give a GPU a workgroup for each of its cores; one where there are enough
     /// without, where an epilogue follows, or where parts would be so short that adding them costs what they save. Of very
     /// many inputs several on every device, since sums of fewer lose less.
+    ///
+    /// # Errors
+    /// [`Error::Problem`] for a product that is none.
     pub fn for_device(self, caps: &Caps, elem: Dtype) -> Result<Self> {
         const WORKGROUPS: usize = 128;
         const INPUTS: usize = 512;
@@ -34,7 +37,10 @@ impl Matmul {
         Ok(if held { in_parts } else { self })
     }
 
-    /// The product of the parts' shares, without an epilogue.
+    /// The product of the parts' shares, `(m, n)`, without an epilogue.
+    ///
+    /// # Errors
+    /// [`Error::Problem`] for one with an epilogue and for a piece; otherwise those of [`kernels::run`](crate::kernels::run()).
     pub fn multiply(&self, x: &Tensor, w: &Tensor) -> Result<Tensor> {
         self.check()?;
         let Self { m, n, parts, .. } = *self;
@@ -53,8 +59,16 @@ impl Matmul {
     }
 }
 
-/// `epilogue(x · op(w))`; `extra` holds bias, residual and gate, as the epilogue asks. Returns the written tensors:
-/// `y`, and where the epilogue is a gelu also the value before it.
+/// `epilogue(x · op(w))` of `x (m, k)` and `w`, `(n, k)` or `(k, n)` as `layout` says; `extra` holds bias `(n)` f32, residual
+/// `(m, n)` and gate `(groups, n)` f32, as the epilogue asks. Returns the written tensors: `y (m, n)`, and where the epilogue is
+/// a gelu also the value before it.
+///
+/// Sums are f32. Long ones are taken by blocks, so that errors grow with the logarithm of `k`: on a CPU above 1,024 inputs, on a
+/// GPU above 8,960; with f16 factors by cooperative matrices they are the device's.
+///
+/// # Errors
+/// [`Error::Problem`] for what is no matrix, sizes of zero or above 2³², groups that do not divide the rows, and
+/// [`Epilogue::Add`]; otherwise those of [`kernels::run`](crate::kernels::run()).
 pub fn matmul(
     x: &Tensor,
     w: &Tensor,

@@ -115,7 +115,10 @@ impl Kernel for ColumnSum {
     }
 }
 
-/// Sum of the rows of `x (…, cols)` as `(cols)`, in f32.
+/// Sum of the rows of `x (…, cols)` as `(cols)`, in f32, by blocks: its error grows with the logarithm of the number of rows.
+///
+/// # Errors
+/// [`Error::Problem`] for no row or column; otherwise those of [`kernels::run`](crate::kernels::run()).
 pub fn column_sum(x: &Tensor) -> Result<Tensor> {
     let (mut rows, cols) = rows_of(ColumnSum::STEM, x)?;
     let mut sums = x.reshape([rows, cols])?;

@@ -151,7 +151,13 @@ impl Kernel for LayerNorm {
     }
 }
 
-/// Layer norm over the last axis of `x`; `scale` and `shift` hold one f32 vector a group of rows.
+/// Layer norm over the last axis of `x (…, cols)`; `scale` and `shift` hold one f32 vector a group of rows, `(cols)` or
+/// `(groups, cols)`. Right for every row of finite f32, however large or small its values; a row that holds a NaN is NaN
+/// throughout.
+///
+/// # Errors
+/// [`Error::Problem`] for no column, an `eps` that is not finite and above zero, and groups that differ or do not divide the
+/// rows; otherwise those of [`kernels::run`](crate::kernels::run()).
 pub fn layer_norm(x: &Tensor, scale: &Tensor, shift: &Tensor, modulated: bool, eps: f32) -> Result<Tensor> {
     let (rows, cols) = rows_of(LayerNorm::STEM, x)?;
     let (scale, shift) =

@@ -1,5 +1,5 @@
 //! `y = softmax(scale x)` over each row, stable for any finite values. Values of −3.4e38 and below count as masked; a
-//! row that is masked throughout gives zeros rather than NaN.
+//! row that is masked throughout gives zeros rather than NaN, and one that holds a NaN is NaN throughout.
 //!
 //! Shapes: `x, y (rows, cols)`. Memory written: `y`.
 //!
@@ -144,7 +144,11 @@ impl Kernel for Softmax {
     }
 }
 
-/// Softmax of `scale x` over the last axis.
+/// Softmax of `scale x` over the last axis, in the shape of `x`. Right for any finite values, in rows of any length.
+///
+/// # Errors
+/// [`Error::Problem`](crate::Error::Problem) for no column and a `scale` that is not finite and above zero; otherwise those of
+/// [`kernels::run`](crate::kernels::run()).
 pub fn softmax(x: &Tensor, scale: f32) -> Result<Tensor> {
     let (rows, cols) = rows_of(Softmax::STEM, x)?;
     let context = x.context();

@@ -144,7 +144,10 @@ impl Kernel for SoftmaxBackward {
     }
 }
 
-/// Gradient by `x` of [`softmax`](super::softmax()) from its result `y` and the gradient `dy` by that result.
+/// Gradient by `x` of [`softmax`](super::softmax()) from its result `y` and the gradient `dy` by that result, both `(…, cols)`.
+///
+/// # Errors
+/// As for [`softmax`](super::softmax()), and [`Error::Input`](crate::Error::Input) for a `dy` of another size.
 pub fn softmax_backward(y: &Tensor, dy: &Tensor, scale: f32) -> Result<Tensor> {
     let (rows, cols) = rows_of(SoftmaxBackward::STEM, y)?;
     let context = y.context();
