@@ -51,6 +51,9 @@ enum Mode {
 }
 
 /// Records kernel calls.
+///
+/// Every op returns the errors of its kernels, and [`Error::Tape`] for a variable of another tape and, where a gradient
+/// may ask for it, for one whose tensor was written since the variable was made.
 pub struct Tape {
     number: u64,
     /// Tapes around the block that this one runs: their variables may be used here, and their gradients go there.
@@ -183,7 +186,8 @@ impl Tape {
     /// inputs' tensors and `result`.
     ///
     /// # Errors
-    /// [`Error::Tape`] for inputs of another tape.
+    /// [`Error::Tape`] for inputs of another tape; when the gradient is due, also for inputs that were written since,
+    /// and [`Error::Input`] for gradients of another number, size or type.
     pub fn apply(
         &mut self,
         inputs: &[&Var],

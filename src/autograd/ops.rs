@@ -31,7 +31,8 @@ fn matrix(t: &Tensor) -> Result<Tensor> {
 }
 
 impl Tape {
-    /// `x wᵀ + bias`, then what `then` says. `x (…, k)`, `w (n, k)`, `bias (n)`; the result is `(rows, n)`.
+    /// `x wᵀ + bias`, then what `then` says. `x (…, k)`, `w (n, k)`, `bias (n)`; the result is `(rows, n)`. A gradient
+    /// reaches `x` and a residual; `w` must be as it was when it is due.
     pub fn linear(&mut self, x: &Var, w: &Tensor, bias: &Tensor, then: LinearThen<'_>) -> Result<Var> {
         let x2 = matrix(x.tensor())?;
         let rows = Layout::Rows;
@@ -123,7 +124,7 @@ impl Tape {
         })
     }
 
-    /// Sum of two variables.
+    /// Sum of two variables of one shape and storage type.
     pub fn add(&mut self, a: &Var, b: &Var) -> Result<Var> {
         let y = weighted_sum(&[(a.tensor(), 1.0), (b.tensor(), 1.0)])?;
         let (left, right) = (a.clone(), b.clone());

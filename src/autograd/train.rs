@@ -152,7 +152,7 @@ impl Tape {
         })
     }
 
-    /// gelu, erf form.
+    /// gelu, erf form, in the shape of `x`.
     pub fn gelu_erf(&mut self, x: &Var) -> Result<Var> {
         let y = gelu_erf(x.tensor())?;
         let input = x.clone();
@@ -185,7 +185,7 @@ impl Tape {
         })
     }
 
-    /// Dropout with probability `p`; nothing happens at 0.
+    /// Dropout with probability `p`, below 1, in the shape of `x`; nothing happens at 0.
     pub fn dropout(&mut self, x: &Var, p: f32, stream: Stream) -> Result<Var> {
         if p == 0.0 {
             return Ok(x.clone());

@@ -10,7 +10,8 @@ pub(super) fn next_number() -> u64 {
     NEXT.fetch_add(1, Ordering::Relaxed)
 }
 
-/// A tensor on a tape.
+/// A tensor on a tape. It belongs to that tape and to the blocks within it; on another, [`Var::constant`] of its tensor
+/// has its values.
 #[derive(Debug, Clone)]
 pub struct Var {
     number: u64,
@@ -42,7 +43,8 @@ impl Var {
         self.tape.is_some()
     }
 
-    /// The same variable under another shape; its gradient is the same numbers.
+    /// The same variable under another shape; its gradient is the same numbers. [`Error::Input`] where they do not fill
+    /// it.
     pub fn reshape(&self, shape: impl Into<Shape>) -> Result<Self> {
         Ok(Self { tensor: self.tensor.reshape(shape)?, ..self.clone() })
     }

@@ -350,12 +350,13 @@ impl Context {
         self.inner.trim();
     }
 
-    /// A storage buffer of at least `bytes` with undefined contents.
+    /// A storage buffer of at least `bytes` with undefined contents; [`Error::OutOfMemory`] where device or budget have
+    /// no room, [`Error::Unsupported`] where no buffer of the device is as large.
     pub fn allocate(&self, bytes: u64) -> Result<Buffer> {
         self.inner.allocate(bytes)
     }
 
-    /// Wraps an app's buffer (usage STORAGE; COPY_SRC to download, COPY_DST to upload).
+    /// Wraps an app's buffer (usage STORAGE, else [`Error::Input`]; COPY_SRC to download, COPY_DST to upload).
     pub fn adopt(&self, raw: &wgpu::Buffer) -> Result<Buffer> {
         self.inner.adopt(raw)
     }

@@ -15,8 +15,9 @@ const PARAMS_UNIFORM: Source = wgsl!("shared/params.uniform.wgsl");
 ///
 /// # Errors
 /// [`Error::Problem`] for sizes and options that the kernel does not accept; [`Error::Shape`], [`Error::Dtype`] and
-/// [`Error::Context`] for a tensor of another size, storage type or context; [`Error::Unsupported`] for what the device or the
-/// kernel lacks; [`Error::Lost`] for values that were never computed; those of the device, [`Error::OutOfMemory`] among them.
+/// [`Error::Context`] for a tensor of another size, storage type or context; [`Error::Unsupported`] for what the device
+/// or the kernel lacks; [`Error::Lost`] for values that were never computed; those of the device,
+/// [`Error::OutOfMemory`] among them.
 pub fn run<K: Kernel>(context: &Context, kernel: &K, tensors: &[&Tensor]) -> Result<()> {
     kernel.check()?;
     let slots = kernel.slots();

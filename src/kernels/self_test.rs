@@ -1,8 +1,9 @@
 //! Does this driver compute what it is told? Asked of every device that is opened, and in full on request.
 //!
-//! Cases of the registry run on the device and are compared with their references in f64: the `probe` family for what all
-//! kernels take for granted, and each flagship kernel in every way to share the work that the device would take. Silent wrong
-//! numbers are the one fault that nobody notices downstream, and drivers with them exist: see [`super::probe::probe_loops`].
+//! Cases of the registry run on the device and are compared with their references in f64: the `probe` family for what
+//! all kernels take for granted, and each flagship kernel in every way to share the work that the device would take.
+//! Silent wrong numbers are the one fault that nobody notices downstream, and drivers with them exist: see
+//! [`super::probe::probe_loops`].
 
 use super::Variant;
 use super::registry::{AnyKernel, Entry, REGISTRY};

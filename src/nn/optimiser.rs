@@ -130,8 +130,8 @@ impl Optimiser {
     /// without a gradient stay as they are.
     ///
     /// # Errors
-    /// [`Error::Input`] for a gradient of an unknown parameter or of another size, [`Error::Problem`] for settings out of
-    /// range: then nothing has changed.
+    /// [`Error::Input`] for a gradient of an unknown parameter or of another size or type, [`Error::Context`] for one of
+    /// another context, [`Error::Problem`] for settings out of range: then nothing has changed.
     pub fn step(
         &mut self,
         parameters: &Parameters,

@@ -23,7 +23,9 @@ pub struct Tensor {
 }
 
 impl Tensor {
-    /// Memory for a tensor; its contents are undefined.
+    /// Memory for a tensor; its contents are undefined. [`Error::OutOfMemory`] where there is no room,
+    /// [`Error::Unsupported`] where it passes the device's largest buffer, [`Error::Input`] where its bytes cannot be
+    /// counted.
     pub fn empty(context: &Context, shape: impl Into<Shape>, dtype: Dtype) -> Result<Self> {
         let shape = shape.into();
         let bytes = Self::bytes_of(&shape, dtype)?;
@@ -36,12 +38,13 @@ impl Tensor {
         bytes.ok_or_else(|| Error::input("tensor", format!("shape {shape} is too large")))
     }
 
-    /// Uploads values.
+    /// Uploads values; [`Error::Input`] where they do not fill the shape.
     pub fn from_f32(context: &Context, shape: impl Into<Shape>, values: &[f32]) -> Result<Self> {
         Self::from_f32_as(context, shape, values, Dtype::F32)
     }
 
-    /// Uploads values, stored as `dtype` (f32, f16 or bf16).
+    /// Uploads values, stored as `dtype` (f32, f16 or bf16); [`Error::Input`] where they do not fill the shape, and for
+    /// indices.
     pub fn from_f32_as(
         context: &Context,
         shape: impl Into<Shape>,
@@ -73,7 +76,7 @@ impl Tensor {
         Ok(tensor)
     }
 
-    /// Uploads indices.
+    /// Uploads indices; [`Error::Input`] where they do not fill the shape.
     pub fn from_u32(context: &Context, shape: impl Into<Shape>, values: &[u32]) -> Result<Self> {
         let shape = shape.into();
         if shape.checked_len() != Some(values.len()) {
@@ -94,7 +97,7 @@ impl Tensor {
         Self::zeros_as(context, shape, Dtype::F32)
     }
 
-    /// Zeros, made on the device.
+    /// Zeros of any storage type, made on the device; errors as for [`Tensor::empty`].
     pub fn zeros_as(context: &Context, shape: impl Into<Shape>, dtype: Dtype) -> Result<Self> {
         let tensor = Self::empty(context, shape, dtype)?;
         let size = tensor.bytes().next_multiple_of(4);
@@ -185,7 +188,7 @@ impl Tensor {
         &self.buffer
     }
 
-    /// Same elements under another shape.
+    /// Same elements under another shape; [`Error::Input`] where they do not fill it.
     pub fn reshape(&self, shape: impl Into<Shape>) -> Result<Self> {
         let shape = shape.into();
         if shape.checked_len() != Some(self.len()) {
@@ -197,7 +200,7 @@ impl Tensor {
         Ok(Self { shape, ..self.clone() })
     }
 
-    /// Rows `start..start + count` of the outermost axis, without a copy.
+    /// Rows `start..start + count` of the outermost axis, without a copy; [`Error::Input`] where there are fewer.
     pub fn narrow(&self, start: usize, count: usize) -> Result<Self> {
         let dims = self.dims();
         let (Some(&rows), inner) = (dims.first(), dims.iter().skip(1).product::<usize>()) else {
@@ -239,7 +242,7 @@ impl Tensor {
         Binding { buffer: &self.buffer, offset, size: size - size % 4 }
     }
 
-    /// Copies the values into a new tensor.
+    /// Copies the values into a new tensor; [`Error::Input`] for a view that starts inside a word.
     pub fn to_owned_copy(&self) -> Result<Self> {
         let copy = Self::empty(&self.context, self.shape.clone(), self.dtype)?;
         self.copy_bytes(&copy)?;
@@ -299,7 +302,7 @@ impl Tensor {
         self.context.copy(Binding { size, ..self.binding() }, Binding { size, ..to.binding() })
     }
 
-    /// Overwrites the values.
+    /// Overwrites the values; [`Error::Input`] for another number of them, and for a tensor that is not f32.
     pub fn write(&self, values: &[f32]) -> Result<()> {
         if values.len() != self.len() || self.dtype != Dtype::F32 {
             return Err(Error::input(
@@ -371,7 +374,7 @@ impl Tensor {
         Ok(words(&self.to_bytes().await?).map(u32::from_le_bytes).collect())
     }
 
-    /// Downloads into host memory.
+    /// Downloads into host memory; errors as for [`Tensor::to_vec`].
     pub async fn to_host(&self) -> Result<HostTensor> {
         HostTensor::new(self.shape.clone(), self.to_vec().await?)
     }

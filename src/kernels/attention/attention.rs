@@ -1,15 +1,15 @@
 //! `o = softmax(scale · q kᵀ + mask) v`, with the log-sum-exp of each row and, where asked, its entropy.
 //!
 //! Shapes: `q`, `o` `(batch, seq_q, heads, head_dim)`; `k`, `v` `(batch, seq_kv, kv_heads, head_dim)`; `stats`
-//! `(2 or 3, batch, heads, seq_q)` f32: a row's largest score, `ln Σ exp(score − largest)`, and its entropy in nats. The first
-//! two, whose sum is the log-sum-exp, stay apart so that probabilities are right however large scores are. Memory written:
-//! `o` and `stats`, nothing of size `seq_q × seq_kv`. A row that sees no key gives `o = 0`, entropy 0, and for its largest
-//! score the lowest finite number, and so does one whose scores are all −∞; what it or a key that it does not see holds, NaN
-//! and infinities too, does not matter.
+//! `(2 or 3, batch, heads, seq_q)` f32: a row's largest score, `ln Σ exp(score − largest)`, and its entropy in nats.
+//! The first two, whose sum is the log-sum-exp, stay apart so that probabilities are right however large scores are.
+//! Memory written: `o` and `stats`, nothing of size `seq_q × seq_kv`. A row that sees no key gives `o = 0`, entropy 0,
+//! and for its largest score the lowest finite number; what it or a key that it does not see holds, NaN and infinities
+//! too, does not matter. A row whose scores are all −∞ counts as one that sees nothing.
 //!
-//! Errors of results: scores are rounded to f32. Two ways of summing one differ by about `2⁻²² Σ|q k| scale`, by which the
-//! logarithm of a probability may be off where another kernel computes it anew; it is at most 1. Sums lose below 1e-5 however
-//! many keys there are.
+//! Errors of results: scores are rounded to f32. Two ways of summing one differ by about `2⁻²² Σ|q k| scale`, by which
+//! the logarithm of a probability may be off where another kernel computes it anew; it is at most 1. Sums lose below
+//! 1e-5 however many keys there are.
 //!
 //! Few queries over many keys leave most of a GPU idle: there the keys are cut into `parts`, each with results of its
 //! own, `o` `(parts, batch, seq_q, heads, head_dim)` and `stats` `(2 or 3, parts, batch, heads, seq_q)`, which

@@ -128,9 +128,10 @@ impl Kernel for AttentionBackwardDelta {
     }
 }
 
-/// Largest score, log total and delta of each row, `(3, batch, heads, seq_q)` f32, for the two kernels after. `o` and `stats`
-/// are what the forward returned; `map_grads` has [`AttentionProblem::map_grads_len`] f32. Where the problem has no upstream
-/// gradient of the output, `d_o` and `o` may be any tensors of their shape. The delta of a row that sees nothing is 0.
+/// Largest score, log total and delta of each row, `(3, batch, heads, seq_q)` f32, for the two kernels after. `o` and
+/// `stats` are what the forward returned; `map_grads` has [`AttentionProblem::map_grads_len`] f32. Where the problem
+/// has no upstream gradient of the output, `d_o` and `o` may be any tensors of their shape. The delta of a row that
+/// sees nothing is 0.
 ///
 /// # Errors
 /// Those of [`kernels::run`](crate::kernels::run()).

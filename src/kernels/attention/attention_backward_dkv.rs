@@ -118,8 +118,8 @@ impl Kernel for AttentionBackwardDkv {
     }
 }
 
-/// Gradients by `k` and `v`, each shaped like it; `stats` is what `attention_backward_delta` returned. What a key is not seen
-/// by does not matter, and the gradients of a key that nobody sees are 0.
+/// Gradients by `k` and `v`, each shaped like it; `stats` is what `attention_backward_delta` returned. Rows that do not
+/// see a key do not matter to it, and the gradients of a key that nobody sees are 0.
 ///
 /// # Errors
 /// Those of [`kernels::run`](crate::kernels::run()).

@@ -118,8 +118,8 @@ impl Kernel for AttentionBackwardDq {
     }
 }
 
-/// Gradient by `q`, shaped like it; `stats` is what `attention_backward_delta` returned. What a row does not see does not
-/// matter, and the gradient of a row that sees nothing is 0.
+/// Gradient by `q`, shaped like it; `stats` is what `attention_backward_delta` returned. What a row does not see does
+/// not matter, and the gradient of a row that sees nothing is 0.
 ///
 /// # Errors
 /// Those of [`kernels::run`](crate::kernels::run()).

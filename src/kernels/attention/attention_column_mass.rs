@@ -127,12 +127,13 @@ impl Kernel for AttentionColumnMass {
     }
 }
 
-/// Mass of each key, `(1, batch, seq_kv)` f32, or `(2, batch, seq_kv)` for a maximum with its index; `stats` is what the forward
-/// returned for the same `q`, `k` and `tables`. Probabilities are computed anew, each at most 1 and its logarithm within about
-/// `2⁻²² Σ |q · k| · scale`; a key that no chosen row sees receives 0.
+/// Mass of each key, `(1, batch, seq_kv)` f32, or `(2, batch, seq_kv)` for a maximum with its index; `stats` is what
+/// the forward returned for the same `q`, `k` and `tables`. Probabilities are computed anew, each at most 1 and its
+/// logarithm within about `2⁻²² Σ |q · k| · scale`; a key that no chosen row sees receives 0.
 ///
 /// # Errors
-/// [`Error::Input`](crate::Error::Input) for statistics of fewer than two planes; otherwise those of [`kernels::run`](crate::kernels::run()).
+/// [`Error::Input`](crate::Error::Input) for statistics of fewer than two planes; otherwise those of
+/// [`kernels::run`](crate::kernels::run()).
 pub fn attention_column_mass(
     problem: &AttentionProblem,
     q: &Tensor,

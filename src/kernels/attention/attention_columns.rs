@@ -129,11 +129,13 @@ impl Kernel for AttentionColumns {
     }
 }
 
-/// Adds the columns of this layer to `map (batch, groups, seq_q)` f32; `stats` is what the forward returned for the same `q`, `k`
-/// and `tables`. Probabilities are computed anew, each at most 1 and its logarithm within about `2⁻²² Σ |q · k| · scale`.
+/// Adds the columns of this layer to `map (batch, groups, seq_q)` f32; `stats` is what the forward returned for the
+/// same `q`, `k` and `tables`. Probabilities are computed anew, each at most 1 and its logarithm within about
+/// `2⁻²² Σ |q · k| · scale`.
 ///
 /// # Errors
-/// [`Error::Input`](crate::Error::Input) for statistics of fewer than two planes; otherwise those of [`kernels::run`](crate::kernels::run()).
+/// [`Error::Input`](crate::Error::Input) for statistics of fewer than two planes; otherwise those of
+/// [`kernels::run`](crate::kernels::run()).
 pub fn attention_columns(
     problem: &AttentionProblem,
     q: &Tensor,

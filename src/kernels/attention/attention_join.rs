@@ -137,8 +137,9 @@ impl Kernel for AttentionJoin {
     }
 }
 
-/// What one attention over the keys of all parts would have returned, from `o (parts, batch, seq_q, heads, head_dim)` and `stats`
-/// `(2 or 3, parts, batch, heads, seq_q)`. What a part of which a row sees nothing holds for it does not matter.
+/// What one attention over the keys of all parts would have returned, from `o (parts, batch, seq_q, heads, head_dim)`
+/// and `stats` `(2 or 3, parts, batch, heads, seq_q)`. A part of which a row sees nothing does not matter to it, whatever
+/// its result holds.
 ///
 /// # Errors
 /// [`Error::Problem`] where the tensors are not results of parts, [`Error::Shape`] where they do not belong together.

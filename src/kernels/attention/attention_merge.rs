@@ -104,9 +104,9 @@ impl Kernel for AttentionMerge {
     }
 }
 
-/// What one attention over the keys of all parts would have returned: parts of one shape, each from [`super::attention`]. They
-/// are merged in pairs, so a result is rounded as often as the number of parts has binary digits. What a part of which a row
-/// sees nothing holds for it does not matter.
+/// What one attention over the keys of all parts would have returned: parts of one shape, each from
+/// [`super::attention`]. They are merged in pairs, so a result is rounded as often as the number of parts has binary
+/// digits. A part of which a row sees nothing does not matter to it, whatever its result holds.
 ///
 /// # Errors
 /// [`Error::Shape`] where a part differs in shape from the first, [`Error::Problem`] where there is none.

@@ -29,8 +29,8 @@ impl AttentionOutput {
         self.stats.narrow(n, 1)?.reshape(dims)
     }
 
-    /// Log-sum-exp of each row `(batch, heads, seq_q)`, nats, in memory of its own; the lowest finite number where nothing is
-    /// seen. Beside large scores it has fewer digits than `stats`, which the other kernels take.
+    /// Log-sum-exp of each row `(batch, heads, seq_q)`, nats, in memory of its own; the lowest finite number where
+    /// nothing is seen. Beside large scores it has fewer digits than `stats`, which the other kernels take.
     pub fn lse(&self) -> Result<Tensor> {
         weighted_sum(&[(&self.plane(0)?, 1.0), (&self.plane(1)?, 1.0)])
     }

@@ -49,11 +49,11 @@ impl Attention {
     }
 }
 
-/// Runs the forward: `q (batch, seq_q, heads, head_dim)`, `k`, `v` `(batch, seq_kv, kv_heads, head_dim)`, and `tables` from
-/// [`super::Tables::upload`] for the same problem.
+/// Runs the forward: `q (batch, seq_q, heads, head_dim)`, `k`, `v` `(batch, seq_kv, kv_heads, head_dim)`, and `tables`
+/// from [`super::Tables::upload`] for the same problem.
 ///
-/// Scores may be any finite numbers. Only a mask hides a key; what is hidden does not matter, whatever it holds, and a NaN
-/// that a row sees makes its result NaN. A row that sees nothing gives 0, as does one whose scores are all −∞.
+/// Scores may be any finite numbers. Only a mask hides a key; what is hidden does not matter, whatever it holds, and a
+/// NaN that a row sees makes its result NaN. A row that sees nothing gives 0, as does one whose scores are all −∞.
 ///
 /// # Errors
 /// [`Error::Problem`](crate::Error::Problem) for sizes and options that attention does not accept; otherwise those of

@@ -6,7 +6,8 @@ use crate::shader::Source;
 use crate::{Error, Result, Tensor, wgsl};
 use std::fmt;
 
-/// A bias at or below this takes the key away, which no score does; tables hold [`f32::MIN`] there, since WGSL has no infinity.
+/// A bias at or below this takes the key away, which no score does; tables hold [`f32::MIN`] there, since WGSL has no
+/// infinity.
 pub const MASKED: f64 = -1.0e38;
 
 /// Sizes. `q` and `o` are `(batch, seq_q, heads, head_dim)`, `k` and `v` `(batch, seq_kv, kv_heads, head_dim)`.
@@ -84,7 +85,7 @@ pub struct Readout {
 pub struct AttentionProblem {
     /// Sizes.
     pub shape: AttentionShape,
-    /// Factor on `q · k`, usually `head_dim^-0.5`.
+    /// Factor on `q · k`, usually `head_dim^-0.5`; finite.
     pub scale: f32,
     /// Mask.
     pub mask: Mask,
@@ -96,7 +97,7 @@ pub struct AttentionProblem {
     pub positions: Option<Positions>,
     /// Reductions.
     pub readout: Readout,
-    /// Factor on accumulated columns: `1 / (heads · layers)` for a mean over both.
+    /// Factor on accumulated columns: `1 / (heads · layers)` for a mean over both; finite.
     pub column_factor: f32,
     /// Backward only: a gradient of the output flows in, not just gradients of reductions.
     pub upstream: bool,
@@ -471,9 +472,9 @@ impl Tables<'_> {
     /// What [`Self::upload`] uploads, for whoever keeps tensors in a way of their own.
     ///
     /// # Errors
-    /// [`Error::Shape`] for a part of another length, [`Error::Input`] for a sequence with more keys than there are, and
-    /// [`Error::NonFinite`] for weights that are not finite and biases that are NaN or +∞; [`Error::Problem`] for sizes and
-    /// options that attention does not accept.
+    /// [`Error::Shape`] for a part of another length, [`Error::Input`] for a sequence with more keys than there are,
+    /// and [`Error::NonFinite`] for weights that are not finite and biases that are NaN or +∞; [`Error::Problem`] for
+    /// sizes and options that attention does not accept.
     pub fn packed(&self, problem: &AttentionProblem) -> Result<Vec<f32>> {
         problem.check("attention")?;
         let at = problem.layout();

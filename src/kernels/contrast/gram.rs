@@ -114,8 +114,8 @@ impl Kernel for Gram {
     }
 }
 
-/// Products of all rows of each of `x (batch, rows, dim)` with each other: `(batch, rows, rows)` f32. Sums are taken by blocks, so
-/// that errors grow with the logarithm of `dim`.
+/// Products of all rows of each of `x (batch, rows, dim)` with each other: `(batch, rows, rows)` f32. Sums are taken by
+/// blocks, so that errors grow with the logarithm of `dim`.
 ///
 /// # Errors
 /// [`Error::Problem`](crate::Error::Problem) for what has not three axes and for sizes of zero or 2³¹ elements and more;

@@ -126,7 +126,8 @@ impl Kernel for GramBackward {
     }
 }
 
-/// Gradient of [`gram`](super::gram()) by `x (batch, rows, dim)` from the gradient `dy (batch, rows, rows)` f32 by its result.
+/// Gradient of [`gram`](super::gram()) by `x (batch, rows, dim)` from the gradient `dy (batch, rows, rows)` f32 by its
+/// result.
 ///
 /// # Errors
 /// As for [`gram`](super::gram()).

@@ -110,9 +110,10 @@ impl Kernel for NtXent {
     }
 }
 
-/// Weighted loss of every pair of `similarity (batch, rows, rows)`, in its shape; zero for what is no pair. `positives` and
-/// `negatives` are `(rows, rows)`, and all is f32. Similarities may be any finite numbers. A NaN shows in every pair that it
-/// counts for; one that counts for none does not matter, nor do weights of 0 and below.
+/// Weighted loss of every pair of `similarity (batch, rows, rows)`, in its shape; zero for what is no pair. `positives`
+/// and `negatives` are `(rows, rows)`, and all is f32. Similarities may be any finite numbers. A weight of 0 or below
+/// makes no pair and no negative. A NaN shows in every pair that it counts for, and does not matter where it counts for
+/// none.
 ///
 /// # Errors
 /// [`Error::Problem`](crate::Error::Problem) for what has not three axes, sizes of zero or 2³¹ elements and more, and a

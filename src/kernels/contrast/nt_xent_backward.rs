@@ -142,8 +142,8 @@ impl Kernel for NtXentBackward {
     }
 }
 
-/// Gradient of the weighted losses' sum over each group, times `upstream (batch)`, by `similarity (batch, rows, rows)`. It is NaN
-/// where the loss is; an anchor without negatives has none.
+/// Gradient of the weighted losses' sum over each group, times `upstream (batch)`, by `similarity (batch, rows, rows)`.
+/// It is NaN where the loss is; an anchor without negatives has none.
 ///
 /// # Errors
 /// As for [`nt_xent`](super::nt_xent()).

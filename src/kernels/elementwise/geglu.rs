@@ -95,7 +95,8 @@ impl Kernel for Geglu {
 /// `gelu(gate) x`, element by element, of two tensors of one shape; the gate as in [`gelu`](super::gelu()).
 ///
 /// # Errors
-/// [`Error::Problem`](crate::Error::Problem) for shapes that differ; otherwise those of [`kernels::run`](crate::kernels::run()).
+/// [`Error::Problem`](crate::Error::Problem) for shapes that differ; otherwise those of
+/// [`kernels::run`](crate::kernels::run()).
 pub fn geglu(gate: &Tensor, x: &Tensor) -> Result<Tensor> {
     each(&[gate, x], |n| Geglu { n })
 }

@@ -100,7 +100,8 @@ impl Kernel for GeluBackward {
 /// Gradient of [`gelu`](super::gelu()) by `x` from the gradient `dy` by its result; beyond ±20 the slope is 0 or 1.
 ///
 /// # Errors
-/// [`Error::Problem`](crate::Error::Problem) for shapes that differ; otherwise those of [`kernels::run`](crate::kernels::run()).
+/// [`Error::Problem`](crate::Error::Problem) for shapes that differ; otherwise those of
+/// [`kernels::run`](crate::kernels::run()).
 pub fn gelu_backward(x: &Tensor, dy: &Tensor) -> Result<Tensor> {
     each(&[x, dy], |n| GeluBackward { n })
 }

@@ -98,10 +98,12 @@ impl Kernel for GeluErfBackward {
     }
 }
 
-/// Gradient of [`gelu_erf`](super::gelu_erf()) by `x` from the gradient `dy` by its result; beyond ±20 the slope is 0 or 1.
+/// Gradient of [`gelu_erf`](super::gelu_erf()) by `x` from the gradient `dy` by its result; beyond ±20 the slope is 0
+/// or 1.
 ///
 /// # Errors
-/// [`Error::Problem`](crate::Error::Problem) for shapes that differ; otherwise those of [`kernels::run`](crate::kernels::run()).
+/// [`Error::Problem`](crate::Error::Problem) for shapes that differ; otherwise those of
+/// [`kernels::run`](crate::kernels::run()).
 pub fn gelu_erf_backward(x: &Tensor, dy: &Tensor) -> Result<Tensor> {
     each(&[x, dy], |n| GeluErfBackward { n })
 }

@@ -94,10 +94,12 @@ impl Kernel for SiluBackward {
     }
 }
 
-/// Gradient of [`silu`](super::silu()) by `x` from the gradient `dy` by its result; beyond ±80 the slope is 0 or 1.
+/// Gradient of [`silu`](super::silu()) by `x` from the gradient `dy` by its result; beyond ±80 the slope is 0, to within
+/// 2e-33, or 1.
 ///
 /// # Errors
-/// [`Error::Problem`](crate::Error::Problem) for shapes that differ; otherwise those of [`kernels::run`](crate::kernels::run()).
+/// [`Error::Problem`](crate::Error::Problem) for shapes that differ; otherwise those of
+/// [`kernels::run`](crate::kernels::run()).
 pub fn silu_backward(x: &Tensor, dy: &Tensor) -> Result<Tensor> {
     each(&[x, dy], |n| SiluBackward { n })
 }

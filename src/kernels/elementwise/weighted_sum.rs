@@ -129,8 +129,8 @@ impl Kernel for WeightedSum {
 /// Sum of tensors of one shape and storage type, each times its weight; one to four of them.
 ///
 /// # Errors
-/// [`Error::Problem`] for another number of terms, shapes that differ and a weight that is not finite; otherwise those of
-/// [`kernels::run`](crate::kernels::run()).
+/// [`Error::Problem`] for another number of terms, shapes that differ and a weight that is not finite; otherwise those
+/// of [`kernels::run`](crate::kernels::run()).
 pub fn weighted_sum(terms: &[(&Tensor, f32)]) -> Result<Tensor> {
     let (inputs, weights): (Vec<&Tensor>, Vec<f32>) = terms.iter().copied().unzip();
     each(&inputs, |n| WeightedSum { n, weights: weights.clone() })

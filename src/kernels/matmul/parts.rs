@@ -40,7 +40,8 @@ impl Matmul {
     /// The product of the parts' shares, `(m, n)`, without an epilogue.
     ///
     /// # Errors
-    /// [`Error::Problem`] for one with an epilogue and for a piece; otherwise those of [`kernels::run`](crate::kernels::run()).
+    /// [`Error::Problem`] for one with an epilogue and for a piece; otherwise those of
+    /// [`kernels::run`](crate::kernels::run()).
     pub fn multiply(&self, x: &Tensor, w: &Tensor) -> Result<Tensor> {
         self.check()?;
         let Self { m, n, parts, .. } = *self;
@@ -59,12 +60,12 @@ impl Matmul {
     }
 }
 
-/// `epilogue(x · op(w))` of `x (m, k)` and `w`, `(n, k)` or `(k, n)` as `layout` says; `extra` holds bias `(n)` f32, residual
-/// `(m, n)` and gate `(groups, n)` f32, as the epilogue asks. Returns the written tensors: `y (m, n)`, and where the epilogue is
-/// a gelu also the value before it.
+/// `epilogue(x · op(w))` of `x (m, k)` and `w`, `(n, k)` or `(k, n)` as `layout` says; `extra` holds bias `(n)` f32,
+/// residual `(m, n)` and gate `(groups, n)` f32, as the epilogue asks. Returns the written tensors: `y (m, n)`, and
+/// where the epilogue is a gelu also the value before it.
 ///
-/// Sums are f32. Long ones are taken by blocks, so that errors grow with the logarithm of `k`: on a CPU above 1,024 inputs, on a
-/// GPU above 8,960; with f16 factors by cooperative matrices they are the device's.
+/// Sums are f32. Those of more than about 1,000 inputs on a CPU and 9,000 on a GPU are taken by blocks, so that errors
+/// grow with the logarithm of `k`; where cooperative matrices multiply f16, the device sums.
 ///
 /// # Errors
 /// [`Error::Problem`] for what is no matrix, sizes of zero or above 2³², groups that do not divide the rows, and

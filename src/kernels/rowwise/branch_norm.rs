@@ -124,12 +124,13 @@ impl Kernel for BranchNorm {
     }
 }
 
-/// `residual` plus the layer norm of `x (…, cols)` over its last axis with f32 `scale`, `shift` `(cols)`; the norm is right for the
-/// rows that [`layer_norm`](super::layer_norm()) is right for.
+/// `residual` plus the layer norm of `x (…, cols)` over its last axis with f32 `scale`, `shift` `(cols)`; the norm is
+/// right for the rows that [`layer_norm`](super::layer_norm()) is right for.
 ///
 /// # Errors
 /// [`Error::Problem`](crate::Error::Problem) for no column and an `eps` that is not finite and above zero,
-/// [`Error::Input`](crate::Error::Input) for a `residual` of another size; otherwise those of [`kernels::run`](crate::kernels::run()).
+/// [`Error::Input`](crate::Error::Input) for a `residual` of another size; otherwise those of
+/// [`kernels::run`](crate::kernels::run()).
 pub fn branch_norm(
     x: &Tensor,
     scale: &Tensor,

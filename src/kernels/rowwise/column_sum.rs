@@ -115,7 +115,8 @@ impl Kernel for ColumnSum {
     }
 }
 
-/// Sum of the rows of `x (…, cols)` as `(cols)`, in f32, by blocks: its error grows with the logarithm of the number of rows.
+/// Sum of the rows of `x (…, cols)` as `(cols)`, in f32, by blocks: its error grows with the logarithm of the number of
+/// rows.
 ///
 /// # Errors
 /// [`Error::Problem`] for no row or column; otherwise those of [`kernels::run`](crate::kernels::run()).

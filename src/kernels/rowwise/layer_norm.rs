@@ -156,8 +156,8 @@ impl Kernel for LayerNorm {
 /// throughout.
 ///
 /// # Errors
-/// [`Error::Problem`] for no column, an `eps` that is not finite and above zero, and groups that differ or do not divide the
-/// rows; otherwise those of [`kernels::run`](crate::kernels::run()).
+/// [`Error::Problem`] for no column, an `eps` that is not finite and above zero, and groups that differ or do not
+/// divide the rows; otherwise those of [`kernels::run`](crate::kernels::run()).
 pub fn layer_norm(x: &Tensor, scale: &Tensor, shift: &Tensor, modulated: bool, eps: f32) -> Result<Tensor> {
     let (rows, cols) = rows_of(LayerNorm::STEM, x)?;
     let (scale, shift) =

@@ -167,8 +167,8 @@ impl Kernel for LayerNormBackward {
     }
 }
 
-/// Gradient by `x` of [`layer_norm`](super::layer_norm()) from the gradient `dy` by its result, both `(…, cols)`; right for the
-/// same rows.
+/// Gradient by `x` of [`layer_norm`](super::layer_norm()) from the gradient `dy` by its result, both `(…, cols)`; right
+/// for the same rows.
 ///
 /// # Errors
 /// As for [`layer_norm`](super::layer_norm()), and [`Error::Input`](crate::Error::Input) for a `dy` of another size.

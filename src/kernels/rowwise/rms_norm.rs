@@ -192,12 +192,12 @@ impl Kernel for RmsNorm {
     }
 }
 
-/// RMS norm over the last axis of `x (…, cols)` with an f32 `weight (cols)`, then the rotary position, if any. Right for every row
-/// of finite f32, however large or small its values; a row that holds a NaN is NaN throughout.
+/// RMS norm over the last axis of `x (…, cols)` with an f32 `weight (cols)`, then the rotary position, if any. Right
+/// for every row of finite f32, however large or small its values; a row that holds a NaN is NaN throughout.
 ///
 /// # Errors
-/// [`Error::Problem`](crate::Error::Problem) for no column, an `eps` that is not finite and above zero, and a rotary position
-/// that does not fit the columns; otherwise those of [`kernels::run`](crate::kernels::run()).
+/// [`Error::Problem`](crate::Error::Problem) for no column, an `eps` that is not finite and above zero, and a rotary
+/// position that does not fit the columns; otherwise those of [`kernels::run`](crate::kernels::run()).
 pub fn rms_norm(x: &Tensor, weight: &Tensor, eps: f32, rope: Option<RopeAt<'_>>) -> Result<Tensor> {
     let (rows, cols) = rows_of(RmsNorm::STEM, x)?;
     let context = x.context();

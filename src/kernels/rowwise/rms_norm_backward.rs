@@ -202,8 +202,8 @@ impl Kernel for RmsNormBackward {
     }
 }
 
-/// Gradient by `x` of [`rms_norm`](super::rms_norm()) from the gradient `dy` by its result, both `(…, cols)`; right for the same
-/// rows.
+/// Gradient by `x` of [`rms_norm`](super::rms_norm()) from the gradient `dy` by its result, both `(…, cols)`; right for
+/// the same rows.
 ///
 /// # Errors
 /// As for [`rms_norm`](super::rms_norm()), and [`Error::Input`](crate::Error::Input) for a `dy` of another size.

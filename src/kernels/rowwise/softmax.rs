@@ -147,8 +147,8 @@ impl Kernel for Softmax {
 /// Softmax of `scale x` over the last axis, in the shape of `x`. Right for any finite values, in rows of any length.
 ///
 /// # Errors
-/// [`Error::Problem`](crate::Error::Problem) for no column and a `scale` that is not finite and above zero; otherwise those of
-/// [`kernels::run`](crate::kernels::run()).
+/// [`Error::Problem`](crate::Error::Problem) for no column and a `scale` that is not finite and above zero; otherwise
+/// those of [`kernels::run`](crate::kernels::run()).
 pub fn softmax(x: &Tensor, scale: f32) -> Result<Tensor> {
     let (rows, cols) = rows_of(Softmax::STEM, x)?;
     let context = x.context();

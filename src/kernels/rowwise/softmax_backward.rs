@@ -144,7 +144,8 @@ impl Kernel for SoftmaxBackward {
     }
 }
 
-/// Gradient by `x` of [`softmax`](super::softmax()) from its result `y` and the gradient `dy` by that result, both `(…, cols)`.
+/// Gradient by `x` of [`softmax`](super::softmax()) from its result `y` and the gradient `dy` by that result, both
+/// `(…, cols)`.
 ///
 /// # Errors
 /// As for [`softmax`](super::softmax()), and [`Error::Input`](crate::Error::Input) for a `dy` of another size.

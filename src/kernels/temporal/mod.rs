@@ -142,13 +142,13 @@ impl TemporalOutcome {
     }
 }
 
-/// The temporal objective of `map (groups, frames, tokens)` for `masks (groups, frames)` and its gradient, both f32. Sums are
-/// taken by blocks, so that errors grow with the logarithm of their length; a NaN in a group's map makes its total and its
-/// gradient NaN.
+/// The temporal objective of `map (groups, frames, tokens)` for `masks (groups, frames)` and its gradient, both f32.
+/// Sums are taken by blocks, so that errors grow with the logarithm of their length; a NaN in a group's map makes its
+/// total and its gradient NaN.
 ///
 /// # Errors
-/// [`Error::Problem`] for sizes of zero or 2³² elements and more, and for weights and thresholds that are not finite; otherwise
-/// those of [`kernels::run`](crate::kernels::run()).
+/// [`Error::Problem`] for sizes of zero or 2³² elements and more, and for weights and thresholds that are not finite;
+/// otherwise those of [`kernels::run`](crate::kernels::run()).
 pub fn temporal_loss(map: &Tensor, masks: &Tensor, objective: &TemporalObjective) -> Result<TemporalOutcome> {
     let &[groups, frames, tokens] = map.dims() else {
         return Err(Error::problem(

@@ -171,12 +171,12 @@ impl Kernel for SumRows {
     }
 }
 
-/// `x (…, cols)` with its rows summed as `map` says: `(map.rows_out(), cols)`. Sums are taken by blocks, so that errors grow with
-/// the logarithm of the number of terms.
+/// `x (…, cols)` with its rows summed as `map` says: `(map.rows_out(), cols)`. Sums are taken by blocks, so that errors
+/// grow with the logarithm of the number of terms.
 ///
 /// # Errors
-/// [`Error::Shape`] for another number of rows than the map's, [`Error::Problem`] for sizes of zero or 2³² and more; otherwise
-/// those of [`kernels::run`](crate::kernels::run()).
+/// [`Error::Shape`] for another number of rows than the map's, [`Error::Problem`] for sizes of zero or 2³² and more;
+/// otherwise those of [`kernels::run`](crate::kernels::run()).
 pub fn sum_rows(x: &Tensor, map: &RowMap) -> Result<Tensor> {
     let cols = x.dims().last().copied().unwrap_or(0);
     if x.len() != map.rows_in() * cols {
