@@ -2,8 +2,8 @@
 //!
 //! `cargo run --release --example devices`
 //!
-//! With `--verify` every adapter computes results that are known, in all variants of the main kernels; the program fails
-//! where one is wrong. `--verify --adapter NAME` asks one adapter.
+//! With `--verify` every adapter computes results that are known, by each main kernel in every way to share the work that it
+//! would take; the program fails where one is wrong. `--verify --adapter NAME` asks one adapter.
 
 use clap::Parser;
 use foveal::gpu::{AdapterReport, list_adapters};

@@ -17,19 +17,22 @@ impl Shape {
         &self.0
     }
 
-    /// Number of elements; `None` when the product does not fit.
+    /// Number of elements; `None` when the bytes of the elements, or those of a part of the axes, cannot be counted.
     pub fn checked_len(&self) -> Option<usize> {
-        self.0.iter().try_fold(1usize, |n, &d| n.checked_mul(d))
+        // Four bytes are the widest element. An axis of size zero must not hide that the others cannot be multiplied.
+        let mut others = self.0.iter().filter(|d| **d > 0);
+        let bytes = others.try_fold(4usize, |n, &d| n.checked_mul(d))?;
+        Some(if self.is_empty() { 0 } else { bytes / 4 })
     }
 
-    /// Number of elements.
+    /// Number of elements; [`usize::MAX`] where [`Self::checked_len`] has none.
     pub fn len(&self) -> usize {
-        self.0.iter().product()
+        self.checked_len().unwrap_or(usize::MAX)
     }
 
     /// True when an axis has size zero.
     pub fn is_empty(&self) -> bool {
-        self.len() == 0
+        self.0.contains(&0)
     }
 }
 

@@ -3,7 +3,7 @@
 
 use foveal::{Context, Result};
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, Once};
 
 /// Mesa's own switch: its software driver compiles without optimising.
 const UNOPTIMISED: (&str, &str) = ("GALLIVM_PERF", "nopt");
@@ -11,10 +11,13 @@ const UNOPTIMISED: (&str, &str) = ("GALLIVM_PERF", "nopt");
 /// For suites of many small cases, called before anything else: a third of compiling is LLVM's optimiser on code that runs
 /// for a moment. Golden cases and the other suites run what users get.
 pub fn compile_unoptimised() {
-    if std::env::var_os(UNOPTIMISED.0).is_none() {
-        // SAFETY: the driver, which alone reads the environment by itself, is not loaded yet.
-        unsafe { std::env::set_var(UNOPTIMISED.0, UNOPTIMISED.1) };
-    }
+    static ONCE: Once = Once::new();
+    ONCE.call_once(|| {
+        if std::env::var_os(UNOPTIMISED.0).is_none() {
+            // SAFETY: the driver, which alone reads the environment by itself, is not loaded yet.
+            unsafe { std::env::set_var(UNOPTIMISED.0, UNOPTIMISED.1) };
+        }
+    });
 }
 
 /// Devices of one kind, of which each test borrows one.

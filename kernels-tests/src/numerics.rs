@@ -43,6 +43,18 @@ pub fn selected(cases: &[Box<dyn AnyKernel>], caps: &Caps) -> Vec<Selected> {
     found
 }
 
+/// Whether the environment asks for a part of the long suites, `FOVEAL_SUITE=part`: drivers compile for minutes what is run
+/// for a moment, and what narrow storage adds to a case is the same few loads and stores.
+pub fn part_is_asked_for() -> bool {
+    std::env::var_os("FOVEAL_SUITE").is_some_and(|value| value == "part")
+}
+
+/// Whether a run belongs to that part: all in f32, and what narrow storage has of every fourth case and the last.
+pub fn is_in_part(run: &Selected, cases: usize) -> bool {
+    let f32 = run.variant.elem == Dtype::F32 && run.variant.weight == Dtype::F32;
+    f32 || (!run.as_gpu && (run.case.is_multiple_of(4) || run.case + 1 == cases))
+}
+
 /// Runs and compares; the error text says where the numbers part and how to run the case again. A second run in many small
 /// dispatches has to give the same bits.
 pub fn check(context: &Context, kernel: &dyn AnyKernel, variant: &Variant) -> Result<(), String> {

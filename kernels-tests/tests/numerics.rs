@@ -35,6 +35,7 @@ fn main() {
     // Devices outlive the process's exit: one that its last test drops may be torn down while the driver's own handlers
     // for the exit run.
     let kept = (context.clone(), plain.clone());
+    let whole = !numerics::part_is_asked_for();
     let mut trials = Vec::new();
     for (label, devices, all) in [("", context, true), ("default-limits ", plain, false)] {
         let caps = devices.borrow(|context| context.caps().clone());
@@ -42,7 +43,10 @@ fn main() {
             let cases = (entry.cases)();
             // The plain device repeats the first and the last case: the point is how parameters arrive.
             let ends = [0, cases.len().saturating_sub(1)];
-            let kept = |run: &Selected| all || (!run.as_gpu && ends.contains(&run.case));
+            let kept = |run: &Selected| {
+                let wanted = all || (!run.as_gpu && ends.contains(&run.case));
+                wanted && (whole || numerics::is_in_part(run, cases.len()))
+            };
             let runs: Vec<_> = numerics::selected(&cases, &caps).into_iter().filter(kept).collect();
             let cases: Vec<_> = cases.into_iter().map(Arc::new).collect();
             for Selected { case, as_gpu, variant } in runs {

@@ -295,8 +295,12 @@ impl Context {
 
     /// Takes matrices of these shapes from now on.
     fn take_matrices(&self, shapes: &[CoopMatrix]) {
-        let of = || Caps { coop: shapes.to_vec(), ..self.inner.caps.clone() };
-        self.inner.with_matrices.get_or_init(of);
+        // None where the context has had its matrices all along.
+        if !shapes.is_empty() {
+            self.inner
+                .with_matrices
+                .get_or_init(|| Caps { coop: shapes.to_vec(), ..self.inner.caps.clone() });
+        }
     }
 
     /// Takes the device's matrices from now on: they have been right.

@@ -100,6 +100,10 @@ pub struct Linear {
 impl Linear {
     /// Uploads weight `(out, …)`, its further axes flattened and stored as `storage`, and bias `(out)` in f32; without
     /// a bias it is zero.
+    ///
+    /// # Errors
+    /// [`Error::Input`] for a finite weight that `storage` does not hold, for sizes of bf16 that are no multiples of
+    /// four, and for a bias of another size; otherwise those of an upload.
     pub fn new(
         context: &Context,
         weight: &HostTensor,
@@ -112,6 +116,14 @@ impl Linear {
             let reason =
                 format!("{out} × {inner}: bf16 lies two in a word, so both sizes are multiples of four");
             return Err(Error::input("linear weight", reason));
+        }
+        // A plan's weights are zeros, and gigabytes of them.
+        if storage != Dtype::F32 && !context.is_plan() {
+            let lost = |v: f32| v.is_finite() && !storage.round(v.into()).is_finite();
+            if let Some((i, v)) = weight.data().iter().enumerate().find(|(_, v)| lost(**v)) {
+                let reason = format!("element {i} is {v}, which {storage} does not hold");
+                return Err(Error::input("linear weight", reason));
+            }
         }
         let weight = Tensor::from_f32_as(context, [out, inner], weight.data(), storage)?;
         let bias = match bias {

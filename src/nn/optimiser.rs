@@ -179,7 +179,8 @@ impl Optimiser {
     /// Goes on from a checkpoint: steps taken, and both moments of a parameter by name.
     ///
     /// # Errors
-    /// [`Error::Input`] for moments of an unknown parameter or of another size: then nothing has changed.
+    /// [`Error::Input`] for moments of an unknown parameter or of another size, and for a second moment that is
+    /// negative; [`Error::NonFinite`] for NaN and infinities. Then nothing has changed.
     pub fn restore(
         &mut self,
         parameters: &Parameters,
@@ -192,6 +193,13 @@ impl Optimiser {
             if let Some(other) = both.iter().find(|moment| moment.shape() != parameter.shape()) {
                 let reason = format!("{} for a parameter of {}", other.shape(), parameter.shape());
                 return Err(Error::input(format!("moment of `{name}`"), reason));
+            }
+            let [first, second] = &both;
+            first.require_finite(&format!("first moment of `{name}`"))?;
+            second.require_finite(&format!("second moment of `{name}`"))?;
+            if let Some((i, v)) = second.data().iter().enumerate().find(|(_, v)| **v < 0.0) {
+                let reason = format!("element {i} is {v}, which no mean of squares is");
+                return Err(Error::input(format!("second moment of `{name}`"), reason));
             }
             let [first, second] =
                 both.each_ref().map(|moment| Tensor::from_host(parameter.context(), moment));

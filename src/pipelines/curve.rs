@@ -71,7 +71,7 @@ impl TimeAxis {
     /// Seconds that a latent frame covers, after the first and up to the second of them; frame 0 is the
     /// instant 0.
     pub fn seconds_of(&self, latent: usize) -> (f64, f64) {
-        let end = |j: usize| (j * self.stride) as f64 / self.fps;
+        let end = |j: usize| j.saturating_mul(self.stride) as f64 / self.fps;
         (end(latent.saturating_sub(1)), end(latent))
     }
 

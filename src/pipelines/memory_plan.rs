@@ -6,6 +6,7 @@
 
 use super::schedule::{Schedule, SigmaGrid};
 use super::temporal_control::{Control, Event, Guidance, GuidedSteps, Prompts, sample};
+use super::text_to_video::require_places;
 use super::unipc::{Sampler, Solver};
 use crate::autograd::Tape;
 use crate::gpu::{Caps, Context, ContextOptions};
@@ -107,6 +108,7 @@ impl fmt::Display for MemoryPlan {
 pub async fn memory_plan(request: &PlanRequest, caps: Caps) -> Result<MemoryPlan> {
     let PlanRequest { transformer: config, precision, size: [frames, height, width], .. } = request;
     config.grid(*frames, *height, *width)?;
+    require_places(request.size)?;
     let context = Context::plan(caps, &ContextOptions::default());
     let live = || context.memory().live;
     let mut plan = MemoryPlan::default();

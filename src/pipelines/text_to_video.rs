@@ -22,6 +22,15 @@ use crate::{Error, HostTensor, Result};
 /// noise for it can be made.
 const MAX_PLACES: usize = 1 << 28;
 
+/// Refuses latents with more places than [`MAX_PLACES`].
+pub(super) fn require_places([frames, height, width]: [usize; 3]) -> Result<()> {
+    if frames.saturating_mul(height).saturating_mul(width) > MAX_PLACES {
+        let reason = format!("{frames} × {height} × {width} make more than {MAX_PLACES} places");
+        return Err(Error::input("size", reason));
+    }
+    Ok(())
+}
+
 /// A phrase of the prompt with the curve it is to follow.
 #[derive(Debug, Clone, PartialEq)]
 pub struct TimedWord {

@@ -19,11 +19,14 @@ impl HostTensor {
         }
     }
 
-    /// Zeros of a shape.
+    /// Zeros of a shape. One that no memory has, of more than [`isize::MAX`] bytes, gives a tensor of shape `[0]`: what
+    /// takes it refuses it by its shape.
     pub fn zeros(shape: impl Into<Shape>) -> Self {
         let shape = shape.into();
-        let data = vec![0.0; shape.len()];
-        Self { shape, data }
+        match shape.checked_len().filter(|&n| n <= isize::MAX as usize / size_of::<f32>()) {
+            Some(n) => Self { shape, data: vec![0.0; n] },
+            None => Self { shape: [0].into(), data: Vec::new() },
+        }
     }
 
     /// Sizes.

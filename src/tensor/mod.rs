@@ -209,7 +209,7 @@ impl Tensor {
         if start.checked_add(count).is_none_or(|end| end > rows) {
             return Err(Error::input("narrow", format!("rows {start}..{start}+{count} of {rows}")));
         }
-        let offset = self.offset + (start * inner * self.dtype.size()) as u64;
+        let offset = self.offset + start as u64 * inner as u64 * self.dtype.size() as u64;
         let mut shape = dims.to_vec();
         if let Some(first) = shape.first_mut() {
             *first = count;
@@ -224,13 +224,13 @@ impl Tensor {
 
     /// Bytes of the elements.
     pub(crate) fn bytes(&self) -> u64 {
-        (self.len() * self.dtype.size()) as u64
+        self.len() as u64 * self.dtype.size() as u64
     }
 
     /// The same elements in a binding that takes in what lies behind them: where a driver drops what goes past a
     /// binding, a stray write would leave no trace.
     pub(crate) fn with_slack(&self, elements: usize) -> Self {
-        Self { slack: (elements * self.dtype.size()) as u64, ..self.clone() }
+        Self { slack: elements as u64 * self.dtype.size() as u64, ..self.clone() }
     }
 
     /// The bytes a kernel binds: rounded up to 16 so that vector reads of the last element stay inside.
@@ -279,7 +279,7 @@ impl Tensor {
         if self.buffer.same(&to.buffer) {
             return Err(Error::input("copy", "source and destination share a buffer"));
         }
-        if !(self.len() * self.dtype.size()).is_multiple_of(4) {
+        if !self.bytes().is_multiple_of(4) {
             return Err(Error::input(
                 "copy",
                 format!("an odd number of {} values: copies are whole words", self.dtype),
@@ -295,7 +295,7 @@ impl Tensor {
                 format!("a view of {} {} starts inside a word (byte {})", odd.shape, odd.dtype, odd.offset);
             return Err(Error::input("copy", reason));
         }
-        let size = ((self.len() * self.dtype.size()) as u64).next_multiple_of(4);
+        let size = self.bytes().next_multiple_of(4);
         if size == 0 {
             return Ok(());
         }

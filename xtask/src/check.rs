@@ -63,14 +63,6 @@ const FIRST: &[Step] = &[
             &[],
         ),
     },
-    // Every other step has all features on, of which an app may want none.
-    Step {
-        name: "bare library",
-        action: Action::Cargo(
-            &["clippy", "--release", "--lib", "--no-default-features", "--", "-D", "warnings"],
-            &[],
-        ),
-    },
     Step {
         name: "tests",
         action: Action::Cargo(
@@ -84,7 +76,8 @@ const FIRST: &[Step] = &[
                 "--tests",
                 "--examples",
             ],
-            &[],
+            // Of numerics and planted a part, which the rest of a CI run makes whole.
+            &[("FOVEAL_SUITE", "part")],
         ),
     },
 ];
@@ -103,15 +96,39 @@ const REST: &[Step] = &[
             &[("RUSTDOCFLAGS", "-D warnings")],
         ),
     },
-    Step {
-        name: "benches run",
-        action: Action::Cargo(&["bench", "--workspace", "--bench", "kernels", "--", "--smoke"], &[]),
-    },
     Step { name: "golden cases", action: GOLDEN },
     Step { name: "generated tables", action: Action::Program("docs", &["--check"]) },
 ];
 
 const CI: &[Step] = &[
+    Step {
+        name: "whole suite",
+        action: Action::Cargo(
+            &[
+                "test",
+                "--workspace",
+                "--release",
+                "--no-fail-fast",
+                "--test",
+                "numerics",
+                "--test",
+                "planted",
+            ],
+            &[],
+        ),
+    },
+    // Every other step has all features on, of which an app may want none.
+    Step {
+        name: "bare library",
+        action: Action::Cargo(
+            &["clippy", "--release", "--lib", "--no-default-features", "--", "-D", "warnings"],
+            &[],
+        ),
+    },
+    Step {
+        name: "benches run",
+        action: Action::Cargo(&["bench", "--workspace", "--bench", "kernels", "--", "--smoke"], &[]),
+    },
     Step { name: "wasm32", action: Action::Call(wasm::check) },
     Step { name: "Tint", action: Action::Call(tint::check) },
     // Other subgroups, no f16, and out-of-bounds reads that clamp: what only works on the first driver fails here.

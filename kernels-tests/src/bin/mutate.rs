@@ -34,7 +34,7 @@ struct Args {
     #[arg(long)]
     list: bool,
     /// Write the numbers into docs/mutation.md
-    #[arg(long, conflicts_with_all = ["way", "sample", "list"])]
+    #[arg(long, conflicts_with_all = ["way", "list"])]
     table: bool,
     /// Folder of results
     #[arg(long, value_name = "DIR")]

@@ -20,7 +20,7 @@ pub const BEGIN: &str = "<!-- mutation:begin -->";
 pub const END: &str = "<!-- mutation:end -->";
 
 /// One kernel's numbers.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Default)]
 pub struct Counts {
     /// Mutants that are another program and compile.
     pub mutants: usize,
@@ -28,6 +28,8 @@ pub struct Counts {
     pub found: usize,
     /// Survivors with a reason.
     pub explained: usize,
+    /// How many times as many mutants there are as were tried: 1 where all were.
+    pub spread: f64,
 }
 
 impl Counts {
@@ -45,7 +47,8 @@ impl Counts {
 
 /// Numbers and unexplained survivors of a kernel.
 pub fn judged<'a>(tried: &'a Tried, explained: &[Explained]) -> (Counts, Vec<&'a (Mutant, Record)>) {
-    let (mut counts, mut survivors) = (Counts::default(), Vec::new());
+    let spread = tried.of as f64 / tried.mutants.len().max(1) as f64;
+    let (mut counts, mut survivors) = (Counts { spread, ..Counts::default() }, Vec::new());
     for one in &tried.mutants {
         let (mutant, record) = one;
         if matches!(record.end, End::Invalid | End::Same) {
@@ -119,8 +122,13 @@ pub fn stale(all: &[Tried], explained: &[Explained]) -> Vec<String> {
 
 /// The table's row of a kernel.
 fn row(stem: &str, counts: &Counts) -> String {
-    let Counts { mutants, found, explained } = counts;
+    let Counts { mutants, found, explained, spread } = counts;
     let (survivors, share) = (counts.survivors(), 100.0 * counts.share());
+    let mutants = if *spread > 1.0 {
+        format!("{mutants} of about {:.0}", *mutants as f64 * spread)
+    } else {
+        mutants.to_string()
+    };
     format!("| `{stem}` | {mutants} | {found} | {explained} | {survivors} | {share:.1} % |")
 }
 
@@ -212,9 +220,9 @@ mod tests {
         let ends = [End::Found, End::Endless, End::Survived, End::Survived, End::Invalid, End::Same];
         let mutants =
             ends.into_iter().zip(["a", "b", "c", "d", "e", "f"]).map(|(end, after)| one(after, end));
-        let tried = Tried { stem: "attention", mutants: mutants.collect() };
+        let tried = Tried { stem: "attention", mutants: mutants.collect(), of: 12 };
         let (counts, survivors) = judged(&tried, &[entry("PARTS → c", "")]);
-        assert_eq!(counts, Counts { mutants: 4, found: 2, explained: 1 });
+        assert_eq!(counts, Counts { mutants: 4, found: 2, explained: 1, spread: 2.0 });
         let text = listed(&survivors);
         assert!(
             text.starts_with("shaders/shared/tile.wgsl:31:9: constant in stage_side: PARTS → d\n"),
@@ -227,6 +235,7 @@ mod tests {
         let of = |stem, ends: &[(&str, End)]| Tried {
             stem,
             mutants: ends.iter().map(|(after, end)| one(after, *end)).collect(),
+            of: ends.len(),
         };
         let faults = |all: &[Tried], entry: Explained| stale(all, &[entry]).len();
         let survivor = of("matmul", &[("a", End::Survived), ("b", End::Found)]);
@@ -242,7 +251,7 @@ mod tests {
 
     #[test]
     fn shares_leave_out_what_is_explained() {
-        let counts = Counts { mutants: 110, found: 95, explained: 10 };
+        let counts = Counts { mutants: 110, found: 95, explained: 10, spread: 1.0 };
         assert_eq!((counts.survivors(), counts.share()), (5, 0.95));
         assert_eq!(Counts::default().share(), 1.0);
     }
@@ -250,11 +259,13 @@ mod tests {
     #[test]
     fn rows_of_one_adapter_are_kept() {
         let caps = Caps::webgpu_default();
-        let counts = |found| Counts { mutants: 20, found, explained: 0 };
+        let counts = |found| Counts { mutants: 20, found, explained: 0, spread: 1.0 };
         let first = merged("", &caps, &[("softmax", counts(20)), ("silu", counts(10))]);
         let second = merged(&first, &caps, &[("silu", counts(19)), ("gelu", counts(20))]);
         let stems: Vec<_> = second.lines().filter_map(|line| line.split('`').nth(1)).collect();
         assert_eq!(stems, ["gelu", "silu", "softmax"]);
+        let sampled = merged("", &caps, &[("silu", Counts { spread: 2.5, ..counts(20) })]);
+        assert!(sampled.contains("| `silu` | 20 of about 50 | 20 |"), "{sampled}");
         assert!(second.contains("| `silu` | 20 | 19 | 0 | 1 | 95.0 % |"), "{second}");
         let other = Caps { adapter: "another".into(), ..caps };
         assert!(!merged(&second, &other, &[("silu", counts(19))]).contains("softmax"));

@@ -38,6 +38,8 @@ pub struct Tried {
     pub stem: &'static str,
     /// Mutants and their ends.
     pub mutants: Vec<(Mutant, Record)>,
+    /// Of so many that there are.
+    pub of: usize,
 }
 
 /// How much longer than without a mutation a run may take.
@@ -51,8 +53,10 @@ const CONTROL_SECONDS: u64 = 600;
 /// A kernel that is wrong without a mutation, no device, or a folder that cannot be written.
 pub fn kernel(stem: &str, caps: &Caps, options: &Options) -> Result<Tried, String> {
     let plan = Plan::new(stem, caps, options.way.as_deref())?;
-    let all = chosen(mutants(&plan)?, options.sample);
-    tried(&plan, all, caps, options)
+    let all = mutants(&plan)?;
+    let of = all.len();
+    let tried = tried(&plan, chosen(all, options.sample), caps, options)?;
+    Ok(Tried { of, ..tried })
 }
 
 /// Of all mutants a number, spread over the kernel.
@@ -73,7 +77,7 @@ fn chosen(mut all: Vec<Mutant>, sample: Option<usize>) -> Vec<Mutant> {
 /// # Errors
 /// See [`kernel`].
 pub fn tried(plan: &Plan, all: Vec<Mutant>, caps: &Caps, options: &Options) -> Result<Tried, String> {
-    let stem = plan.entry.stem;
+    let (stem, of) = (plan.entry.stem, all.len());
     let needed: BTreeSet<usize> = all.iter().flat_map(|mutant| &mutant.runs).copied().collect();
     let device = hash((&caps.adapter, &caps.driver));
     let keys: HashMap<usize, u64> =
@@ -110,7 +114,7 @@ pub fn tried(plan: &Plan, all: Vec<Mutant>, caps: &Caps, options: &Options) -> R
     let store = store.into_inner().unwrap();
     let ends = all.into_iter().zip(mutant_keys);
     let mutants = ends.filter_map(|(mutant, key)| Some((mutant, store.mutant(key)?.clone())));
-    Ok(Tried { stem, mutants: mutants.collect() })
+    Ok(Tried { stem, mutants: mutants.collect(), of })
 }
 
 fn message(plan: &Plan, options: &Options, change: Value, runs: &[usize]) -> Value {

@@ -8,6 +8,7 @@ mod hidden;
 mod norms;
 mod options;
 mod positions;
+mod refusals;
 mod scores;
 mod seen;
 mod sums;
@@ -18,8 +19,7 @@ use foveal::{Context, ContextOptions, Tensor};
 use pollster::block_on;
 
 fn context() -> Context {
-    static ONCE: std::sync::Once = std::sync::Once::new();
-    ONCE.call_once(kernels_tests::devices::compile_unoptimised);
+    kernels_tests::devices::compile_unoptimised();
     block_on(Context::new(ContextOptions::default())).unwrap()
 }
 

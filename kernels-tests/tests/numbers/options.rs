@@ -7,7 +7,7 @@ use foveal::{Dtype, Error, Tensor};
 use pollster::block_on;
 
 #[track_caller]
-fn refused<T>(outcome: foveal::Result<T>, about: &str) {
+pub(super) fn refused<T>(outcome: foveal::Result<T>, about: &str) {
     match outcome {
         Err(Error::Problem { .. } | Error::Input { .. } | Error::NonFinite { .. } | Error::Shape { .. }) => {}
         Err(other) => panic!("{about}: {other}"),

@@ -241,6 +241,12 @@ impl AttentionProblem {
         if self.readout.mass == Some(Mass::Max) && heads * seq_q > 1 << 24 {
             return refuse(format!("{heads} heads × {seq_q} rows: a maximum tells apart at most 2^24"));
         }
+        let (tables, map_grads) = (self.layout()[6], self.map_grads_offsets()[2]);
+        if tables.max(map_grads) >= u32::MAX as usize {
+            return refuse(format!(
+                "{self}: tables of {tables} and gradients of {map_grads} elements: below 2^32 are addressed"
+            ));
+        }
         Ok(())
     }
 
@@ -252,21 +258,23 @@ impl AttentionProblem {
         }
     }
 
-    /// Offsets of the parts of `tables`, and its length: key lengths, mask, blocks, columns, rows, heads, end.
+    /// Offsets of the parts of `tables`, and its length: key lengths, mask, blocks, columns, rows, heads, end. They
+    /// saturate: `check` asks for them before the sizes are known to fit.
     pub(super) fn layout(&self) -> [usize; 7] {
         let AttentionShape { batch, heads, seq_q, seq_kv, .. } = self.shape;
-        let lengths = if self.key_lengths { 2 * batch } else { 0 };
+        let lengths = if self.key_lengths { batch.saturating_mul(2) } else { 0 };
         let mask = match self.mask {
-            Mask::Temporal { .. } => self.frames() * seq_kv,
-            Mask::Relative => heads * (seq_q + seq_kv - 1),
+            Mask::Temporal { .. } => self.frames().saturating_mul(seq_kv),
+            Mask::Relative => heads.saturating_mul(seq_q.saturating_add(seq_kv).saturating_sub(1)),
             _ => 0,
         };
-        let blocks = self.frames() * seq_kv.div_ceil(BLOCK);
+        let blocks = self.frames().saturating_mul(seq_kv.div_ceil(BLOCK));
         let (rows, head_weights) = if self.readout.mass.is_some() { (seq_q, heads) } else { (0, 0) };
-        let sizes = [lengths, mask, blocks, self.readout.columns * seq_kv, rows, head_weights];
-        let mut at = [0; 7];
+        let columns = self.readout.columns.saturating_mul(seq_kv);
+        let sizes = [lengths, mask, blocks, columns, rows, head_weights];
+        let mut at = [0usize; 7];
         for (i, size) in sizes.into_iter().enumerate() {
-            at[i + 1] = at[i] + size;
+            at[i + 1] = at[i].saturating_add(size);
         }
         at
     }
@@ -276,17 +284,20 @@ impl AttentionProblem {
         self.layout()[6].max(1)
     }
 
-    /// Offsets of the entropy and mass parts of `map_grads`, and its length; columns lie at 0.
+    /// Offsets of the entropy and mass parts of `map_grads`, and its length; columns lie at 0. Sizes that the kernels
+    /// refuse saturate.
     pub fn map_grads_offsets(&self) -> [usize; 3] {
         let AttentionShape { batch, heads, seq_q, seq_kv, .. } = self.shape;
-        let entropy_at = batch * self.readout.columns * seq_q;
-        let mass_at = entropy_at + if self.readout.entropy { batch * heads * seq_q } else { 0 };
+        let of = |sizes: [usize; 3]| sizes.into_iter().fold(1usize, usize::saturating_mul);
+        let entropy_at = of([batch, self.readout.columns, seq_q]);
+        let entropy = if self.readout.entropy { of([batch, heads, seq_q]) } else { 0 };
+        let mass_at = entropy_at.saturating_add(entropy);
         let mass = match self.readout.mass {
             None => 0,
-            Some(Mass::Mean) => batch * seq_kv,
-            Some(Mass::Max) => 2 * batch * seq_kv,
+            Some(Mass::Mean) => of([1, batch, seq_kv]),
+            Some(Mass::Max) => of([2, batch, seq_kv]),
         };
-        [entropy_at, mass_at, mass_at + mass]
+        [entropy_at, mass_at, mass_at.saturating_add(mass)]
     }
 
     /// Elements of the `map_grads` tensor; at least one.
@@ -528,6 +539,10 @@ impl Tables<'_> {
 /// buckets for each sign, exact up to a quarter of them and logarithmic up to `max_distance`.
 ///
 /// Source: Raffel et al. 2020, as UMT5 uses it with one table a layer.
+///
+/// # Errors
+/// [`Error::Input`] for buckets that are no multiple of four, a largest distance that is not above a quarter of them,
+/// an embedding of another size, and a table of 2³² elements and more.
 pub fn relative_bias(
     embedding: &[f32],
     buckets: usize,
@@ -535,23 +550,36 @@ pub fn relative_bias(
     heads: usize,
     seq_q: usize,
     seq_kv: usize,
-) -> Vec<f32> {
+) -> Result<Vec<f32>> {
+    let refuse = |reason: String| Err(Error::input("relative bias", reason));
     let half = buckets / 2;
     let exact = half / 2;
+    if buckets < 4 || !buckets.is_multiple_of(4) || max_distance <= exact {
+        return refuse(format!(
+            "{buckets} buckets must be a multiple of 4 and the largest distance, {max_distance}, above {exact}"
+        ));
+    }
+    if buckets.checked_mul(heads) != Some(embedding.len()) {
+        return refuse(format!("{} values for {buckets} buckets and {heads} heads", embedding.len()));
+    }
+    let distances = seq_q.checked_add(seq_kv).map(|n| n.saturating_sub(1));
+    let elements = distances.and_then(|n| n.checked_mul(heads)).filter(|&n| u32::try_from(n).is_ok());
+    let (Some(distances), Some(elements)) = (distances, elements) else {
+        return refuse(format!("{heads} heads, {seq_q} queries and {seq_kv} keys: below 2^32 elements"));
+    };
     let bucket = |distance: i64| -> usize {
         let away = distance.unsigned_abs() as usize;
         let within = if away < exact {
             away
         } else {
             let ratio = (away as f64 / exact as f64).ln() / (max_distance as f64 / exact as f64).ln();
-            (exact + (ratio * (half - exact) as f64) as usize).min(half - 1)
+            exact.saturating_add((ratio * (half - exact) as f64) as usize).min(half - 1)
         };
         within + if distance > 0 { half } else { 0 }
     };
-    let distances = (seq_q + seq_kv).saturating_sub(1);
     let at = |i: usize| {
         let (head, d) = (i / distances.max(1), i % distances.max(1));
         embedding.get(bucket(d as i64 + 1 - seq_q as i64) * heads + head).copied().unwrap_or(0.0)
     };
-    (0..heads * distances).map(at).collect()
+    Ok((0..elements).map(at).collect())
 }

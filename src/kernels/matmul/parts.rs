@@ -33,7 +33,8 @@ impl Matmul {
             WORKGROUPS.div_ceil(workgroups).min(self.k / INPUTS).max(long).max(1)
         };
         let in_parts = Self { parts, ..self.clone() };
-        let held = in_parts.check().is_ok() && (4 * parts * self.m * self.n) as u64 <= caps.max_binding;
+        // What passes the check is fewer than 2^32 elements.
+        let held = in_parts.check().is_ok() && 4 * (parts * self.m * self.n) as u64 <= caps.max_binding;
         Ok(if held { in_parts } else { self })
     }
 

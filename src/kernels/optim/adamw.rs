@@ -4,7 +4,8 @@
 //! Shapes: `parameter`, `gradient`, `first_moment`, `second_moment (n)`, all f32 in separate buffers. Memory written:
 //! parameter and both moments, in place. A new run starts from zero moments at step 1.
 //!
-//! Errors: no element or more than 2³², a step of zero, betas outside 0..1, an eps that is not above zero.
+//! Errors: no element or more than 2³¹, a step of zero, betas outside 0..1, an eps that is not above zero, a rate or a
+//! decay that f32 does not hold.
 
 use crate::gpu::Caps;
 use crate::kernels::{Gradient, Kernel, Launch, Slot, Tolerance, Variant, Work, grid, inputs, lanes, run};
@@ -85,8 +86,9 @@ impl Kernel for AdamWStep {
         let AdamW { lr, beta1, beta2, eps, weight_decay } = self.settings;
         let beta = |b: f64| (0.0..1.0).contains(&b);
         let positive = |v: f64| v.is_finite() && v >= 0.0;
-        if self.count == 0 || u32::try_from(self.count).is_err() {
-            return Err(Error::problem(Self::STEM, format!("{} elements: 1.. below 2^32", self.count)));
+        // Half of u32, so that the last workgroup's surplus invocations do not wrap around.
+        if self.count == 0 || self.count > 1 << 31 {
+            return Err(Error::problem(Self::STEM, format!("{} elements: 1 ..= 2^31", self.count)));
         }
         if self.step == 0 {
             return Err(Error::problem(Self::STEM, "steps are counted from 1"));
@@ -103,6 +105,11 @@ impl Kernel for AdamWStep {
                 Self::STEM,
                 format!("{:?}: betas are in 0..1, eps above 0", self.settings),
             ));
+        }
+        let [first, _] = self.corrections();
+        if [lr / first, 1.0 - lr * weight_decay].into_iter().any(|v| !(v as f32).is_finite()) {
+            let reason = format!("{:?}: step {} is beyond f32", self.settings, self.step);
+            return Err(Error::problem(Self::STEM, reason));
         }
         Ok(())
     }

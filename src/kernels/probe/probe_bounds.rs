@@ -44,7 +44,7 @@ impl Kernel for ProbeBounds {
 
     fn check(&self) -> Result<()> {
         // The last invocation reads at 2 n − 1 + far.
-        if self.n == 0 || self.n + self.far > 64 {
+        if self.n == 0 || self.n.saturating_add(self.far) > 64 {
             return Err(Error::problem(Self::STEM, format!("{self}: n is at least 1, n + far at most 64")));
         }
         Ok(())

@@ -123,7 +123,7 @@ impl Rope {
     }
 
     fn table(&self) -> Array {
-        let table = rope_table(self.positions, self.head_dim, 10_000.0);
+        let table = turns(self.positions, self.head_dim, 10_000.0);
         Array::from_fn(self.table_shape(), |i| f64::from(table.data()[i]))
     }
 }
@@ -143,7 +143,27 @@ fn axis_of(j: usize, pairs: usize) -> (usize, usize, usize) {
 
 /// Cosine and sine of every position and pair: `(positions, head_dim / 2, 2)`. Within an axis of `d` columns pair `j`
 /// turns by `theta^(−2j/d)` a position; `theta` is 10000 in Wan. Angles are computed in f64.
-pub fn rope_table(positions: usize, head_dim: usize, theta: f64) -> HostTensor {
+///
+/// # Errors
+/// [`Error::Input`] for heads without columns or of an odd number of them, a theta that is not above zero or of which
+/// angles pass f64's range, and a table of 2³² elements and more.
+pub fn rope_table(positions: usize, head_dim: usize, theta: f64) -> Result<HostTensor> {
+    let refuse = |reason: String| Err(Error::input("rope table", reason));
+    if head_dim < 2 || !head_dim.is_multiple_of(2) {
+        return refuse(format!("heads of {head_dim} columns are not made of pairs"));
+    }
+    if positions.checked_mul(head_dim).is_none_or(|n| n > u32::MAX as usize) {
+        return refuse(format!("{positions} positions of {head_dim} columns: below 2^32 elements"));
+    }
+    // Where theta is below 1, no pair turns by more than 1 / theta a position.
+    if !(theta.is_finite() && theta > 0.0 && (positions as f64 / theta).is_finite()) {
+        return refuse(format!("theta {theta}: a positive number that leaves angles finite"));
+    }
+    Ok(turns(positions, head_dim, theta))
+}
+
+/// [`rope_table`] of numbers that are known to make one.
+fn turns(positions: usize, head_dim: usize, theta: f64) -> HostTensor {
     let pairs = head_dim / 2;
     let mut table = HostTensor::zeros([positions, pairs, 2]);
     for (i, turn) in table.data_mut().chunks_exact_mut(2).enumerate() {
@@ -329,7 +349,7 @@ mod tests {
         assert_eq!(axis_of(21, 64), (0, 21, 22));
         assert_eq!(axis_of(22, 64), (1, 0, 21));
         assert_eq!(axis_of(63, 64), (2, 20, 21));
-        let table = rope_table(3, 128, 10_000.0);
+        let table = turns(3, 128, 10_000.0);
         // Position 2, pair 23: the second pair of the height axis, 42 columns wide.
         let angle = 2.0 * 10_000f64.powf(-2.0 / 42.0);
         let at = (2 * 64 + 23) * 2;

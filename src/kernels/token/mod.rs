@@ -54,11 +54,11 @@ impl Patches {
         [self.channels, self.frames, self.height, self.width]
     }
 
-    /// Number of tokens and of features of a token.
+    /// Number of tokens and of features of a token. Sizes that the kernels refuse saturate.
     pub fn token_dims(&self) -> [usize; 2] {
-        let patch: usize = self.patch.iter().product();
-        let video: usize = self.video_dims().iter().product();
-        [video / (self.channels * patch).max(1), self.channels * patch]
+        let features = self.patch.into_iter().fold(self.channels, usize::saturating_mul);
+        let video = self.video_dims().into_iter().fold(1, usize::saturating_mul);
+        [video / features.max(1), features]
     }
 
     fn check(&self, stem: &'static str) -> Result<()> {

@@ -15,12 +15,17 @@ impl RowMap {
     /// From the terms `(row, weight)` of every row of the result.
     ///
     /// # Errors
-    /// [`Error::Input`] for a row that the input does not have, and for a weight that is NaN or infinite.
+    /// [`Error::Input`] for a row that the input does not have, for a weight that is NaN or infinite, and for 2³² − 1
+    /// rows, results or terms and more.
     pub fn new(rows_in: usize, sums: impl IntoIterator<Item = Vec<(usize, f32)>>) -> Result<Self> {
+        let counted = |n: usize| n < u32::MAX as usize;
+        if !counted(rows_in) {
+            return Err(Error::input("row map", format!("{rows_in} rows: below 2^32 - 1 are addressed")));
+        }
         let mut map = Self { rows_in, start: vec![0], row: Vec::new(), weight: Vec::new() };
         for (at, terms) in sums.into_iter().enumerate() {
             for (row, weight) in terms {
-                if row >= rows_in || u32::try_from(row).is_err() {
+                if row >= rows_in {
                     let reason = format!("row {row} for result {at}: the input has {rows_in}");
                     return Err(Error::input("row map", reason));
                 }
@@ -29,6 +34,10 @@ impl RowMap {
                 }
                 map.row.push(row as u32);
                 map.weight.push(weight);
+            }
+            if !counted(map.row.len()) || !counted(at + 1) {
+                let reason = format!("{} terms of {} results: below 2^32 - 1", map.row.len(), at + 1);
+                return Err(Error::input("row map", reason));
             }
             map.start.push(map.row.len() as u32);
         }

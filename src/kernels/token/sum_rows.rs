@@ -179,7 +179,7 @@ impl Kernel for SumRows {
 /// otherwise those of [`kernels::run`](crate::kernels::run()).
 pub fn sum_rows(x: &Tensor, map: &RowMap) -> Result<Tensor> {
     let cols = x.dims().last().copied().unwrap_or(0);
-    if x.len() != map.rows_in() * cols {
+    if Some(x.len()) != map.rows_in().checked_mul(cols) {
         return Err(Error::Shape {
             kernel: SumRows::STEM,
             tensor: "x".into(),

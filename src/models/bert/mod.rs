@@ -105,7 +105,8 @@ pub fn load(
 /// The last hidden state `(texts × longest, hidden_size)`; rows past a text's length hold what the padding became.
 ///
 /// # Errors
-/// [`Error::Input`] for a text longer than the position table, or an id past the vocabulary.
+/// [`Error::Input`] for heads that do not divide the width, a text longer than the position table, or an id past the
+/// vocabulary.
 pub fn encode(
     tape: &mut Tape,
     weights: &Weights,
@@ -113,6 +114,10 @@ pub fn encode(
     config: &BertConfig,
     texts: &Texts,
 ) -> Result<Var> {
+    let (heads, width) = (config.heads, config.hidden_size);
+    if heads == 0 || !width.is_multiple_of(heads) {
+        return Err(Error::input("BERT configuration", format!("{heads} heads do not divide {width}")));
+    }
     let (batch, length) = (texts.lengths.len(), texts.longest);
     if length > config.max_positions {
         let reason = format!("{length} tokens; the position table has {}", config.max_positions);
@@ -134,7 +139,7 @@ pub fn encode(
     let eps = config.eps;
     let mut x = weights.norm(tape, &x, &of("embeddings.LayerNorm"), eps)?;
 
-    let (heads, head_dim) = (config.heads, config.hidden_size / config.heads);
+    let head_dim = width / heads;
     let shape = AttentionShape { batch, heads, kv_heads: heads, seq_q: length, seq_kv: length, head_dim };
     let problem = AttentionProblem { key_lengths: true, ..AttentionProblem::new(shape) };
     let lengths: Vec<u32> = texts.lengths.iter().map(|&n| n as u32).collect();
@@ -147,7 +152,7 @@ pub fn encode(
         let (q, k, v) =
             (split("attention.self.query")?, split("attention.self.key")?, split("attention.self.value")?);
         let call = Attend { problem: &problem, q: &q, k: &k, v: &v, tables: &tables, columns: None };
-        let o = tape.attend(call)?.o.reshape([rows, config.hidden_size])?;
+        let o = tape.attend(call)?.o.reshape([rows, width])?;
         let residual = AffineThen::Residual(&x);
         let sum = weights.linear_then(tape, &o, &of("attention.output.dense"), residual)?;
         x = weights.norm(tape, &sum, &of("attention.output.LayerNorm"), eps)?;

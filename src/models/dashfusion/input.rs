@@ -27,14 +27,21 @@ pub struct Frames {
     visible: Vec<Vec<usize>>,
 }
 
+/// Widest frame and longest position table, as a configuration may have them.
+const LARGEST: usize = 1 << 16;
+
 impl Frames {
     /// Pads the frames `(n, width)` of each clip as `padding` says; `table` is the most frames that the model's position
     /// table serves.
     ///
     /// # Errors
-    /// [`Error::Input`] for values that are no whole frames, more frames than `table`, or, with [`Padding::Released`],
-    /// a missing modality; [`Error::NonFinite`] for NaN and infinities.
+    /// [`Error::Input`] for a width or a table above 65536, values that are no whole frames, more frames than `table`,
+    /// or, with [`Padding::Released`], a missing modality; [`Error::NonFinite`] for NaN and infinities.
     pub fn new(what: &str, clips: &[&[f32]], width: usize, table: usize, padding: Padding) -> Result<Self> {
+        if width.max(table) > LARGEST {
+            let reason = format!("{table} frames of width {width}: both are at most {LARGEST}");
+            return Err(Error::input(what, reason));
+        }
         let mut lengths = Vec::with_capacity(clips.len());
         for (clip, values) in clips.iter().enumerate() {
             if width == 0 || !values.len().is_multiple_of(width) {

@@ -147,8 +147,10 @@ pub fn parameter_shapes(config: &DashFusionConfig) -> Vec<(String, Vec<usize>)> 
 /// Loads the parameters from a checkpoint, without the text encoder's.
 ///
 /// # Errors
-/// [`crate::Error::Weight`] naming the tensor that is missing or has another shape.
+/// [`crate::Error::Input`] for sizes that make no model; [`crate::Error::Weight`] naming the tensor that is missing or
+/// has another shape.
 pub fn load(parameters: &mut Parameters, store: &WeightStore, config: &DashFusionConfig) -> Result<()> {
+    config.check()?;
     for Entry { name, shape, .. } in entries(config) {
         parameters.insert(name.clone(), &store.load(&name, &shape)?)?;
     }
@@ -156,7 +158,11 @@ pub fn load(parameters: &mut Parameters, store: &WeightStore, config: &DashFusio
 }
 
 /// First values as torch draws them by layer, from a seeded stream of this crate's.
+///
+/// # Errors
+/// [`crate::Error::Input`] for sizes that make no model; otherwise those of an upload.
 pub fn initialise(parameters: &mut Parameters, config: &DashFusionConfig, seed: u64) -> Result<()> {
+    config.check()?;
     let mut rng = Pcg64::seed_from_u64(seed);
     for Entry { name, shape, first } in entries(config) {
         let count = shape.iter().product();

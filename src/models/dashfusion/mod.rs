@@ -117,7 +117,7 @@ pub struct Batch<'a> {
 /// One forward pass. `dropping` is for training.
 ///
 /// # Errors
-/// [`Error::Input`] for a batch whose parts do not fit together or the configuration.
+/// [`Error::Input`] for a configuration that makes no model, and for a batch whose parts do not fit together or it.
 pub fn forward(
     tape: &mut Tape,
     w: &Weights,
@@ -125,6 +125,7 @@ pub fn forward(
     batch: &Batch<'_>,
     dropping: Option<&mut Dropping>,
 ) -> Result<Fused> {
+    config.check()?;
     Pass { tape, w, config, clips: batch.text_lengths.len(), dropping }.fuse(batch)
 }
 
@@ -139,6 +140,7 @@ pub fn represent(
     batch: &Batch<'_>,
     dropping: Option<&mut Dropping>,
 ) -> Result<Represented> {
+    config.check()?;
     Pass { tape, w, config, clips: batch.text_lengths.len(), dropping }.represent(batch)
 }
 

@@ -83,11 +83,15 @@ impl Umt5 {
 
     /// Encodes `ids (batch, length)` with `lengths` real tokens each; keys past a length are not seen. Returns
     /// `(batch, length, d_model)`; rows past a length hold what the padding became.
+    ///
+    /// # Errors
+    /// [`Error::Input`] for ids that do not fill the sequences and for lengths of zero or above `length`;
+    /// [`Error::Weight`] for an id past the vocabulary.
     pub fn encode(&self, ids: &[u32], length: usize, lengths: &[usize]) -> Result<Tensor> {
         let batch = lengths.len();
         if length == 0
             || batch == 0
-            || ids.len() != batch * length
+            || batch.checked_mul(length) != Some(ids.len())
             || lengths.iter().any(|&n| n == 0 || n > length)
         {
             return Err(Error::input(
@@ -126,7 +130,7 @@ impl Umt5 {
                 c.num_heads,
                 length,
                 length,
-            );
+            )?;
             let tables = Tables { key_lengths: &key_lengths, mask: &bias, ..Tables::default() }
                 .upload(&self.context, &problem)?;
             let h = block.attention_norm.apply(&mut tape, &x, None)?;

@@ -211,7 +211,7 @@ impl WanConfig {
         let mut grid = [0; 3];
         let axes = [("frames", frames), ("height", height), ("width", width)];
         for ((cells, (axis, size)), patch) in grid.iter_mut().zip(axes).zip(self.patch_size) {
-            if size == 0 || size % patch != 0 {
+            if size == 0 || patch == 0 || size % patch != 0 {
                 return Err(Error::input(
                     format!("latent {axis}"),
                     format!("{size} is not a positive multiple of the patch size {patch}"),

@@ -234,6 +234,10 @@ impl Wan {
     }
 
     /// Velocity of a latent `(channels, frames, height, width)`, and the map where asked.
+    ///
+    /// # Errors
+    /// [`Error::Input`] for a latent of sizes that are not the model's, and for a text of a model with another number
+    /// of blocks; otherwise those of the kernels.
     pub fn forward(
         &self,
         tape: &mut Tape,
@@ -254,9 +258,13 @@ impl Wan {
         }
         let grid = c.grid(frames, height, width)?;
         let tokens: usize = grid.iter().product();
+        if text.keys.len() != self.blocks.len() {
+            let reason = format!("keys of {} blocks, the model has {}", text.keys.len(), self.blocks.len());
+            return Err(Error::input("text", reason));
+        }
         let WanOptions { capture, mask, rows_at_a_time, mut on_block } = options;
         let positions = grid.iter().copied().max().unwrap_or(1);
-        let rope = Tensor::from_host(&self.context, &rope_table(positions, c.head_dim(), 10_000.0))?;
+        let rope = Tensor::from_host(&self.context, &rope_table(positions, c.head_dim(), 10_000.0)?)?;
         let call = Rc::new(BlockCall::new(&self.context, c, grid, rope, rows_at_a_time, capture, mask)?);
         let patches = tape.patchify(latent, c.patch_size, PatchOrder::ChannelFirst)?;
         let x = self.patch.apply(tape, &patches)?;

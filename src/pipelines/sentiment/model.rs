@@ -218,9 +218,14 @@ impl SentimentModel {
     /// Hidden states of a batch, padded, as the model takes them.
     ///
     /// # Errors
-    /// [`Error::OutOfMemory`] and others of an upload.
+    /// [`Error::Input`] for a hidden state that is no whole tokens; [`Error::OutOfMemory`] and others of an upload.
     pub fn text_batch(&self, hidden: &[&Hidden]) -> Result<(Var, Vec<usize>)> {
         let width = self.text_config.hidden_size;
+        let broken = |h: &Hidden| width == 0 || !h.len().is_multiple_of(width);
+        if let Some((i, h)) = hidden.iter().enumerate().find(|(_, h)| broken(h)) {
+            let reason = format!("{} values are no whole tokens of width {width}", h.len());
+            return Err(Error::input(format!("hidden state {i}"), reason));
+        }
         let lengths: Vec<usize> = hidden.iter().map(|h| h.len() / width).collect();
         let mut longest = lengths.iter().copied().max().unwrap_or(0);
         if self.padding == Padding::Masked {

@@ -55,6 +55,14 @@ impl Retrieval {
         found
     }
 
+    /// Whether it can be one of this many clips; where nothing is retrieved yet, it can.
+    pub(super) fn fits(&self, clips: usize) -> bool {
+        let kinds = [&self.same, &self.other, &self.alike];
+        let sizes = kinds.map(Vec::len);
+        (sizes == [0; 3] || sizes == [clips; 3])
+            && kinds.into_iter().flatten().flatten().all(|&clip| (clip as usize) < clips)
+    }
+
     /// Two companions of each kind for every clip of a batch: six after six.
     pub(super) fn draw(&self, batch: &[usize], rng: &mut Pcg64) -> Vec<usize> {
         let mut drawn = Vec::with_capacity(batch.len() * (GROUP - 1));

@@ -64,7 +64,8 @@ impl Default for TrainOptions {
 
 impl TrainOptions {
     fn check(&self) -> Result<()> {
-        let positive = |v: f64| v.is_finite() && v >= 0.0;
+        // They reach the device as f32.
+        let positive = |v: f64| v >= 0.0 && (v as f32).is_finite();
         let sound = self.epochs > 0
             && self.batch > 0
             && self.part > 0
@@ -190,7 +191,7 @@ impl<'a> Trainer<'a> {
         shuffle(&mut order, &mut rng);
         let size = self.options.batch;
         let mut batches: Vec<Vec<usize>> = Vec::new();
-        for pool in order.chunks(8 * size) {
+        for pool in order.chunks(size.saturating_mul(8)) {
             let costs: Vec<usize> = pool.iter().map(|&i| self.model.cost(&self.clips[i])).collect();
             let within = bucketed(&costs, size).into_iter();
             batches.extend(within.map(|b| b.into_iter().map(|at| pool[at]).collect()));
@@ -261,8 +262,8 @@ impl<'a> Trainer<'a> {
         let per_epoch = self.steps_per_epoch();
         let plan = WarmupLinear {
             peak: self.options.learning_rate,
-            warmup: self.options.warmup_epochs * per_epoch,
-            total: self.options.epochs * per_epoch,
+            warmup: self.options.warmup_epochs.saturating_mul(per_epoch),
+            total: self.options.epochs.saturating_mul(per_epoch),
         };
         self.optimiser.step(&self.model.parameters, &gradients, plan.rate(number), &keys::decays)?;
         self.state.steps += 1;
@@ -388,6 +389,14 @@ impl<'a> Trainer<'a> {
         checkpoint::write(path, tensors, Some(state)).await
     }
 
+    /// Whether a state can be one of a run on these clips: every batch of an epoch is a step.
+    fn continues(&self, state: &State) -> bool {
+        let (per_epoch, batches) = (u64::from(self.steps_per_epoch()), state.batches_done as u64);
+        batches <= per_epoch
+            && u64::from(state.epoch) * per_epoch + batches == u64::from(state.steps)
+            && state.retrieval.fits(self.clips.len())
+    }
+
     /// Goes on from a checkpoint of a run with the same options and clips.
     ///
     /// # Errors
@@ -399,6 +408,9 @@ impl<'a> Trainer<'a> {
         if saved.options != self.options {
             let reason = format!("it is of a run with {:?}, not {:?}", saved.options, self.options);
             return Err(Error::file(path, reason));
+        }
+        if !self.continues(&saved.state) {
+            return Err(Error::file(path, "it is of a run with other clips"));
         }
         let store = WeightStore::open(path)?;
         let names: Vec<(String, Vec<usize>)> =

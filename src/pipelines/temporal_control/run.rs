@@ -54,9 +54,9 @@ impl Watch {
 ///
 /// # Errors
 /// [`Error::NonFinite`] with the step and the tensor where a value first is NaN or infinite, at most a step later;
-/// [`Error::Cancelled`] where the hook says so; [`Error::Input`] for tokens, curves or sizes that do not fit the model
-/// and for guided steps that the sampler does not have. After each of them, and after [`Error::OutOfMemory`], the context
-/// and the model may be used again.
+/// [`Error::Cancelled`] where the hook says so; [`Error::Input`] for tokens, curves or sizes that do not fit the model,
+/// for settings that are no numbers or out of range, and for guided steps that the sampler does not have. After each of
+/// them, and after [`Error::OutOfMemory`], the context and the model may be used again.
 pub async fn sample(
     model: &Wan,
     latent: &HostTensor,
@@ -120,6 +120,20 @@ impl<'a> Run<'a> {
     ) -> Result<Self> {
         let mut run = Self { model, prompts, sampler, capture: None, masks: None, cross_mask: None, control };
         let Some(control) = control else { return Ok(run) };
+        // Written so that NaN is refused too.
+        if let Some(floor) = control.mask.map(|m| m.floor).filter(|f| !(0.0..=1.0).contains(f)) {
+            return Err(Error::input("mask floor", format!("expected 0 ..= 1, found {floor}")));
+        }
+        if let Some(guidance) = &control.guidance {
+            if guidance.threshold.is_nan() {
+                return Err(Error::input("guidance threshold", "it is NaN"));
+            }
+            if let Update::TrustRegion { size } = guidance.update
+                && !(size.is_finite() && size >= 0.0)
+            {
+                return Err(Error::input("trust region", format!("a size of {size}; 0 and more can be")));
+            }
+        }
         let text_len = model.config().text_len;
         let &[_, frames, height, width] = latent.shape().dims() else {
             return Err(Error::input(

@@ -1,6 +1,6 @@
 //! From a prompt to a clip.
 
-use super::{ClipDefaults, ClipRequest, MAX_PLACES, Prompt, TextToVideo};
+use super::{ClipDefaults, ClipRequest, Prompt, TextToVideo, require_places};
 use crate::gpu::Context;
 use crate::models::umt5::{Umt5, Umt5Config, Umt5Weights};
 use crate::models::wan::{Wan, WanConfig, WanWeights};
@@ -88,10 +88,7 @@ impl TextToVideo {
     pub async fn generate(&self, request: &ClipRequest, hook: Hook<'_>) -> Result<HostTensor> {
         let [frames, height, width] = request.size;
         self.transformer.config().grid(frames, height, width)?;
-        if frames.saturating_mul(height).saturating_mul(width) > MAX_PLACES {
-            let reason = format!("{frames} × {height} × {width} make more than {MAX_PLACES} places");
-            return Err(Error::input("size", reason));
-        }
+        require_places(request.size)?;
         if !request.guidance_scale.is_finite() {
             return Err(Error::input("guidance_scale", format!("{}", request.guidance_scale)));
         }
