@@ -75,7 +75,7 @@ pub fn check(context: &Context, kernel: &dyn AnyKernel, variant: &Variant) -> Re
         }
     }
     if faults.is_empty() {
-        faults = strays::check(context, kernel, variant)?;
+        faults = strays::check(context, kernel, variant, Changed::default())?;
     }
     if faults.is_empty() {
         return Ok(());

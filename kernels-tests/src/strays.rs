@@ -15,7 +15,12 @@ const FEW_FLOPS: f64 = 3e6;
 ///
 /// # Errors
 /// Why a case could not be run.
-pub fn check(context: &Context, kernel: &dyn AnyKernel, variant: &Variant) -> Result<Vec<String>, String> {
+pub fn check(
+    context: &Context,
+    kernel: &dyn AnyKernel,
+    variant: &Variant,
+    changed: Changed<'_>,
+) -> Result<Vec<String>, String> {
     let mut faults = Vec::new();
     if kernel.work().flops > FEW_FLOPS || variant.elem != Dtype::F32 {
         return Ok(faults);
@@ -42,7 +47,7 @@ pub fn check(context: &Context, kernel: &dyn AnyKernel, variant: &Variant) -> Re
                 continue;
             }
             let mut problem = Problem::with(kernel, variant, inputs);
-            let run = execute(context, kernel, variant, Changed::default(), &problem.inputs);
+            let run = execute(context, kernel, variant, changed, &problem.inputs);
             let written = pollster::block_on(run).map_err(|e| e.to_string())?;
             if stray.is_infinite() {
                 // Whether infinities cancel is a matter of rounding and of the order of sums.

@@ -22,6 +22,18 @@ pub fn tame(rng: &mut Pcg64, shape: impl Into<Shape>, std: f64) -> Array {
     })
 }
 
+/// Makes some rows large, from the fifth: every fourth has one number of 1e25, wherever that lies, and another in four is
+/// 1e18 times what it was. Squares of either overflow.
+pub fn enlarge(x: &mut Array, cols: usize) {
+    for (r, row) in x.data.chunks_exact_mut(cols.max(1)).enumerate().skip(4) {
+        match r % 4 {
+            0 => row[r / 4 * 21 % cols] = 1e25,
+            2 => row.iter_mut().for_each(|v| *v *= 1e18),
+            _ => {}
+        }
+    }
+}
+
 /// Uniform values.
 pub fn uniform(rng: &mut Pcg64, shape: impl Into<Shape>, low: f64, high: f64) -> Array {
     Array::from_fn(shape, |_| rng.random_range(low..high))

@@ -96,6 +96,7 @@ impl Kernel for BranchNorm {
         if let Some(row) = x.data.chunks_exact_mut(cols).nth(2) {
             row.fill(0.7);
         }
+        inputs::enlarge(&mut x, cols);
         let vector = |rng: &mut Pcg64| inputs::tame(rng, [1, cols], 1.0);
         vec![x, vector(rng), vector(rng), inputs::normal(rng, [rows, cols], 1.0)]
     }
@@ -111,7 +112,7 @@ impl Kernel for BranchNorm {
 
     fn cases() -> Vec<Self> {
         let case = |rows, cols| Self { rows, cols, eps: 1e-5 };
-        vec![case(1, 1), case(0, 8), case(6, 33), case(5, 128), case(9, 1100)]
+        vec![case(1, 1), case(0, 8), case(6, 33), case(5, 128), case(9, 1100), case(20, 68)]
     }
 
     fn bench_cases() -> Vec<(&'static str, Self)> {

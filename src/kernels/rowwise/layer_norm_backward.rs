@@ -117,6 +117,7 @@ impl Kernel for LayerNormBackward {
         if let Some(row) = x.data.chunks_exact_mut(cols).nth(3) {
             row.iter_mut().for_each(|v| *v *= 0.05);
         }
+        inputs::enlarge(&mut x, cols);
         vec![x, inputs::tame(rng, [groups, cols], 1.0), inputs::normal(rng, [rows, cols], 1.0)]
     }
 
@@ -149,6 +150,9 @@ impl Kernel for LayerNormBackward {
         vec![
             case(1, 1, 1, false),
             case(5, 64, 1, true),
+            case(20, 68, 2, true),
+            // Sums by blocks.
+            case(1, 33_004, 1, false),
             case(6, 33, 2, true),
             case(3, 131, 1, false),
             case(4, 1536, 2, true),

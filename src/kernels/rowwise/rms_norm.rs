@@ -135,6 +135,11 @@ impl Kernel for RmsNorm {
         if let Some(row) = x.data.chunks_exact_mut(cols).nth(2) {
             row.fill(0.0);
         }
+        // A small row, beside which eps counts.
+        if let Some(row) = x.data.chunks_exact_mut(cols).nth(3) {
+            row.iter_mut().for_each(|v| *v *= 1e-3);
+        }
+        inputs::enlarge(&mut x, cols);
         let mut all = vec![x, inputs::tame(rng, [cols], 1.0)];
         all.extend(rope.map(|r| r.table()));
         all
@@ -160,6 +165,9 @@ impl Kernel for RmsNorm {
             case(1, 1),
             case(0, 8),
             case(7, 33),
+            case(20, 68),
+            // Sums by blocks.
+            case(1, 33_004),
             case(5, 64),
             case(3, 1030),
             case(4, 1536),

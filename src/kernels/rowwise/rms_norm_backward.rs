@@ -133,7 +133,12 @@ impl Kernel for RmsNormBackward {
 
     fn inputs(&self, rng: &mut Pcg64) -> Vec<Array> {
         let Self { rows, cols, rope, .. } = *self;
-        let x = inputs::normal(rng, [rows, cols], 1.0);
+        let mut x = inputs::normal(rng, [rows, cols], 1.0);
+        // A small row, beside which eps counts.
+        if let Some(row) = x.data.chunks_exact_mut(cols).nth(3) {
+            row.iter_mut().for_each(|v| *v *= 0.02);
+        }
+        inputs::enlarge(&mut x, cols);
         let mut all = vec![x, inputs::tame(rng, [cols], 1.0), inputs::normal(rng, [rows, cols], 1.0)];
         all.extend(rope.map(|r| r.table()));
         all
@@ -171,6 +176,9 @@ impl Kernel for RmsNormBackward {
         vec![
             case(1, 1),
             case(7, 33),
+            case(20, 68),
+            // Sums by blocks.
+            case(1, 33_004),
             case(5, 64),
             case(3, 1030),
             case(4, 1536),
