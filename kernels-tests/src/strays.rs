@@ -22,7 +22,9 @@ pub fn check(
     changed: Changed<'_>,
 ) -> Result<Vec<String>, String> {
     let mut faults = Vec::new();
-    if kernel.work().flops > FEW_FLOPS || variant.elem != Dtype::F32 {
+    // Probes ask the driver, and of no such numbers.
+    let asked = variant.elem == Dtype::F32 && !kernel.stem().starts_with("probe_");
+    if kernel.work().flops > FEW_FLOPS || !asked {
         return Ok(faults);
     }
     let mut places = rng(&format!("strays of {kernel}"));

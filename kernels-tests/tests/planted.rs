@@ -309,12 +309,12 @@ const DEFECTS: &[Planted] = &[
         by: "row / group), reference, ",
     },
     Planted {
-        name: "probabilities multiplied before all are there",
+        name: "padded keys that are seen",
         stem: "attention",
         variants: "attention.matrices",
         class: Some(AdapterClass::Discrete),
-        part: "weights[share.weight_at + t] = narrow4(p * LIFT);\n        }\n        workgroupBarrier();",
-        by: "weights[share.weight_at + t] = narrow4(p * LIFT);\n        }",
+        part: "hidden[t][c] = bias <= MASKED || j >= end;",
+        by: "hidden[t][c] = bias <= MASKED;",
     },
     Planted {
         name: "a gradient without the mean of its row",
@@ -429,12 +429,12 @@ const DEFECTS: &[Planted] = &[
         by: "",
     },
     Planted {
-        name: "probabilities of the tile before",
+        name: "a gradient without the mean of its row",
         stem: "attention_backward_dkv",
         variants: "attention_backward_dkv.matrices",
         class: Some(AdapterClass::Discrete),
-        part: "workgroupBarrier();\n        let lift",
-        by: "let lift",
+        part: " - of_row.z;",
+        by: ";",
     },
     Planted {
         name: "the gradient of a column left out of the mean of its row",

@@ -14,7 +14,7 @@
 fn store_row(at: u32, largest: f32, total: f32, weighted: f32) -> f32 {
     let empty = total == 0.0;
     let inverse = select(1.0 / total, 0.0, empty);
-    let log_total = log(total);
+    let log_total = log_of(total);
     let plane = plane_of(params.parts);
     stats[at] = largest_to_store(largest, total);
     stats[plane + at] = select(log_total, 0.0, empty);

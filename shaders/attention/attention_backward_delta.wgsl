@@ -62,7 +62,7 @@ fn attention_backward_delta(
                 if (ENTROPY) {
                     g += map_grads[params.grad_entropy_at + at] * log_p;
                 }
-                delta = with_term(delta, select(0.0, exp(log_p) * g, bias > MASKED));
+                delta = with_term(delta, select(0.0, exp_of(log_p) * g, bias > MASKED));
             }
         }
     }

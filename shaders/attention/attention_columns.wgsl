@@ -19,7 +19,7 @@ fn probability(b: u32, h: u32, i: u32, j: u32) -> f32 {
     let bias = mask_bias(b, h, i, j);
     let at = row_at(b, h, i);
     let row_stats = RowStats(stats[at], stats[plane_of(1u) + at]);
-    return select(exp(log_probability(s + bias, row_stats)), 0.0, bias <= MASKED);
+    return select(exp_of(log_probability(s + bias, row_stats)), 0.0, bias <= MASKED);
 }
 
 @compute @workgroup_size(WG_SIZE)

@@ -45,13 +45,13 @@ fn nt_xent(
             var sum: Cascade;
             for (var n = 0u; n < params.rows; n++) {
                 if (counts(negatives[anchor + n])) {
-                    let near = exp((similarity[first + n] - largest) * params.sharpness);
+                    let near = exp_of((similarity[first + n] - largest) * params.sharpness);
                     sum = with_term(sum, negatives[anchor + n] * near);
                 }
             }
             let others = sum_of(sum);
-            let near = exp((own - largest) * params.sharpness);
-            value = weight * (log(near + others) - (own - largest) * params.sharpness);
+            let near = exp_of((own - largest) * params.sharpness);
+            value = weight * (log_of(near + others) - (own - largest) * params.sharpness);
         }
         loss[at] = value;
     }

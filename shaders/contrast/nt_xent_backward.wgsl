@@ -49,7 +49,7 @@ fn nt_xent_backward(
         var sum: Cascade;
         for (var c = 0u; c < params.rows; c++) {
             if (counts(negatives[anchor + c])) {
-                sum = with_term(sum, negatives[anchor + c] * exp((similarity[first + c] - largest) * params.sharpness));
+                sum = with_term(sum, negatives[anchor + c] * exp_of((similarity[first + c] - largest) * params.sharpness));
             }
         }
         let others = sum_of(sum);
@@ -58,7 +58,7 @@ fn nt_xent_backward(
         var shares: Cascade;
         for (var c = 0u; c < params.rows; c++) {
             if (counts(positives[anchor + c]) && counts(others)) {
-                let near = exp((similarity[first + c] - largest) * params.sharpness);
+                let near = exp_of((similarity[first + c] - largest) * params.sharpness);
                 shares = with_term(shares, positives[anchor + c] / (near + others));
             }
         }
@@ -66,7 +66,7 @@ fn nt_xent_backward(
         for (var c = 0u; c < params.rows; c++) {
             var d = 0.0;
             if (counts(others)) {
-                let near = exp((similarity[first + c] - largest) * params.sharpness);
+                let near = exp_of((similarity[first + c] - largest) * params.sharpness);
                 if (counts(negatives[anchor + c])) {
                     d = negatives[anchor + c] * near * share;
                 }

@@ -30,7 +30,8 @@ fn dropout(
         let i = first + step * WG_SIZE;
         if (i < params.count) {
             let drawn = scramble(scramble(params.first + i) ^ params.key);
-            y[i] = Elem(select(0.0, f32(x[i]) * params.scale, drawn >= params.threshold));
+            // A product also where it is dropped: what is no number stays none.
+            y[i] = Elem(f32(x[i]) * select(0.0, params.scale, drawn >= params.threshold));
         }
     }
 }

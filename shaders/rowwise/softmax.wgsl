@@ -23,7 +23,7 @@ fn value(at: u32) -> Pack {
 
 // The share of a value before the sum of all is known.
 fn weight(v: Pack, peak: Pack) -> Pack {
-    return select(exp(params.scale * (v - peak)), Pack(0.0), v <= Pack(MASKED));
+    return select(pack_exp(params.scale * (v - peak)), Pack(0.0), v <= Pack(MASKED));
 }
 
 @compute @workgroup_size(WG_SIZE)

@@ -109,7 +109,7 @@ fn attend(wg: vec3<u32>, invocation: Invocation) {
         for (var n = 0u; n < ROWS; n++) {
             let away = scores[first + n * SHARERS] - new_max;
             let present = is_seen(row, lane % SHARERS + n * SHARERS);
-            let p = select(0.0, exp(away), present);
+            let p = select(0.0, exp_of(away), present);
             total += p;
             if (ENTROPY) {
                 weighted += p * select(0.0, max(away, -200.0), present);

@@ -41,7 +41,7 @@ fn attend(wg: vec3<u32>, invocation: Invocation) {
     var weighted = 0.0; // Σ p · (score - largest)
     for (var j = 0u; j < HELD; j++) {
         let away = p[j] - largest;
-        p[j] = select(0.0, exp(away), seen[j]);
+        p[j] = select(0.0, exp_of(away), seen[j]);
         total += p[j];
         if (ENTROPY) {
             weighted += p[j] * select(0.0, max(away, -200.0), seen[j]);

@@ -102,7 +102,7 @@ fn attend(wg: vec3<u32>, invocation: Invocation) {
         }
         for (var t = 0u; t < SHARE; t++) {
             let away = score[t] - reference;
-            let p = select(exp(away), vec4<f32>(), hidden[t]);
+            let p = select(exp_of4(away), vec4<f32>(), hidden[t]);
             total += total_of(p);
             if (ENTROPY) {
                 weighted += total_of(p * select(max(away, vec4<f32>(-200.0)), vec4<f32>(), hidden[t]));

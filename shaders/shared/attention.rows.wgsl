@@ -87,7 +87,7 @@ fn attend(wg: vec3<u32>, invocation: Invocation) {
             for (var t = 0u; t < WG_SIZE; t++) {
                 let away = score[r][t] - new_max;
                 let absent = (hidden & (1u << t)) != 0u;
-                let p = select(exp(away), 0.0, absent);
+                let p = select(exp_of(away), 0.0, absent);
                 tile_total += p;
                 if (ENTROPY) {
                     tile_weighted += p * select(max(away, -200.0), 0.0, absent);

@@ -81,7 +81,7 @@ fn attend(wg: vec3<u32>, invocation: Invocation) {
                 }
             }
             var away = score[r] - new_max[r];
-            let p = select(exp(away), vec4<f32>(), hidden[r]);
+            let p = select(exp_of4(away), vec4<f32>(), hidden[r]);
             total[r] += (p.x + p.y) + (p.z + p.w);
             if (ENTROPY) {
                 let part = p * select(max(away, vec4<f32>(-200.0)), vec4<f32>(), hidden[r]);

@@ -46,7 +46,7 @@ fn attend_backward(wg: vec3<u32>, invocation: Invocation) {
         let log_p = log_probability(p[r] + bias, row_stats);
         let upon_p = ds[r] + map_grad(place.b, h, i, j, log_p) - delta_of(at);
         seen[r] = j < end && r >= rows.x && r < rows.y && bias > MASKED && !is_empty(row_stats);
-        p[r] = exp(log_p);
+        p[r] = exp_of(log_p);
         ds[r] = p[r] * upon_p * params.scale;
     }
     for (var d = 0u; d < params.head_vec; d++) {

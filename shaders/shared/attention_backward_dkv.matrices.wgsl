@@ -111,7 +111,7 @@ fn attend_backward(wg: vec3<u32>, invocation: Invocation) {
                 let upon_p = ds[t][c] + map_grad(place.b, h, i, j, log_p) - of_row.z;
                 let there = first + share.row < end && row0 + column <= last_row;
                 let seen = there && bias > MASKED && !is_empty(row_stats);
-                p4[c] = select(0.0, exp(log_p), seen);
+                p4[c] = select(0.0, exp_of(log_p), seen);
                 ds[t][c] = select(0.0, p4[c] * upon_p, seen) * params.scale;
             }
             largest = max(largest, largest_of(abs(ds[t])));

@@ -81,7 +81,7 @@ fn attend_backward(wg: vec3<u32>, invocation: Invocation) {
                     let log_p = log_probability(p[r][t] + bias, row_stats);
                     let upon_p = ds[r][t] + map_grad(b, h, i, j, log_p) - delta;
                     let seen = j < end && i0 + t < rows.y && bias > MASKED && !is_empty(row_stats);
-                    p[r][t] = select(0.0, exp(log_p), seen);
+                    p[r][t] = select(0.0, exp_of(log_p), seen);
                     ds[r][t] = select(0.0, p[r][t] * upon_p, seen) * params.scale;
                 }
             }

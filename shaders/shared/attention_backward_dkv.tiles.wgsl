@@ -64,7 +64,7 @@ fn attend_backward(wg: vec3<u32>, invocation: Invocation) {
                 let log_p = log_probability(p[r][c] + bias, row_stats);
                 let upon_p = ds[r][c] + map_grad(place.b, h, i, j, log_p) - delta;
                 let seen = j < end && row0 + x + c * SIDE <= last_row && bias > MASKED && !is_empty(row_stats);
-                p[r][c] = select(0.0, exp(log_p), seen);
+                p[r][c] = select(0.0, exp_of(log_p), seen);
                 ds[r][c] = select(0.0, p[r][c] * upon_p, seen) * params.scale;
             }
         }

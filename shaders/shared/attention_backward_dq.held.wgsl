@@ -45,7 +45,7 @@ fn attend_backward(wg: vec3<u32>, invocation: Invocation) {
         let log_p = log_probability(score[j] + bias, row_stats);
         let upon_p = ds[j] + map_grad(place.b, h, i, j, log_p) - delta;
         seen[j] = bias > MASKED && !is_empty(row_stats) && j >= range.x && j < end;
-        ds[j] = exp(log_p) * upon_p * params.scale;
+        ds[j] = exp_of(log_p) * upon_p * params.scale;
     }
     for (var d = 0u; d < params.head_vec; d++) {
         var sum = vec4<f32>();

@@ -96,7 +96,7 @@ fn attend_backward(wg: vec3<u32>, invocation: Invocation) {
                 let log_p = log_probability(score[c] + bias, row_stats);
                 let upon_p = ds[t][c] + map_grad(place.b, h, i, j, log_p) - delta;
                 let seen = bias > MASKED && !is_empty(row_stats) && column < end;
-                ds[t][c] = select(0.0, exp(log_p) * upon_p, seen) * params.scale;
+                ds[t][c] = select(0.0, exp_of(log_p) * upon_p, seen) * params.scale;
             }
             largest = max(largest, largest_of(abs(ds[t])));
         }

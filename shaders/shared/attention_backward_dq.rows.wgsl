@@ -77,7 +77,7 @@ fn attend_backward(wg: vec3<u32>, invocation: Invocation) {
                 let log_p = log_probability(ds[r][t] + bias, row_stats[r]);
                 let upon_p = dp[r][t] + map_grad(b, h, i, j, log_p) - delta[r];
                 let seen = bias > MASKED && !is_empty(row_stats[r]) && j0 + t < end;
-                ds[r][t] = select(0.0, exp(log_p) * upon_p, seen) * params.scale;
+                ds[r][t] = select(0.0, exp_of(log_p) * upon_p, seen) * params.scale;
             }
         }
         var met = false;

@@ -68,7 +68,7 @@ fn attend_backward(wg: vec3<u32>, invocation: Invocation) {
                 let log_p = log_probability(ds[r][c] + bias, row_stats[r]);
                 let upon_p = dp[r][c] + map_grad(place.b, h, i, j, log_p) - delta[r];
                 let seen = bias > MASKED && !is_empty(row_stats[r]) && j0 + x + c * SIDE < end;
-                ds[r][c] = select(0.0, exp(log_p) * upon_p, seen) * params.scale;
+                ds[r][c] = select(0.0, exp_of(log_p) * upon_p, seen) * params.scale;
             }
         }
         for (var c = 0u; c < 4u; c++) {

@@ -3,7 +3,7 @@
 // beyond them s is 0 or 1 to the last bit.
 fn gelu_gate(x: Pack) -> Pack {
     let u2 = 1.5957691216057308 * (x + 0.044715 * x * x * x);
-    return 1.0 / (1.0 + exp(-between(u2, -80.0, 80.0)));
+    return 1.0 / (1.0 + pack_exp(-between(u2, -80.0, 80.0)));
 }
 
 fn gelu_value(x: Pack) -> Pack {

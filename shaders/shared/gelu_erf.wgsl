@@ -15,7 +15,7 @@ fn gelu_gate(x: Pack) -> Pack {
     p = p * t + 0.373987826;
     p = p * t + 1.00003009;
     p = p * t - 1.26551234;
-    let tail = 0.5 * t * exp(p - z * z);
+    let tail = 0.5 * t * pack_exp(p - z * z);
     return select(tail, 1.0 - tail, x > Pack(0.0));
 }
 
@@ -27,5 +27,5 @@ fn gelu_value(x: Pack) -> Pack {
 
 fn gelu_slope(x: Pack) -> Pack {
     let v = between(x, -20.0, 20.0);
-    return gelu_gate(v) + v * 0.39894228040143268 * exp(-0.5 * v * v);
+    return gelu_gate(v) + v * 0.39894228040143268 * pack_exp(-0.5 * v * v);
 }

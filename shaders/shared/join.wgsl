@@ -15,7 +15,7 @@ fn with_set(before: Joined, row: RowStats, entropy: f32, o: vec4<f32>) -> Joined
     // At most 200 nats: further apart the set counts for nothing, and 0 times infinity would be NaN. What is NaN stays so.
     let fall = row.largest - before.largest;
     let log_share = select(fall, -200.0, fall < -200.0) + row.log_total;
-    let share = exp(log_share);
+    let share = exp_of(log_share);
     return Joined(
         before.largest,
         before.total + share,
@@ -31,7 +31,7 @@ fn inverse_of(joined: Joined) -> f32 {
 
 fn store_joined(at: u32, plane: u32, joined: Joined) {
     let empty = joined.total == 0.0;
-    let log_total = log(joined.total);
+    let log_total = log_of(joined.total);
     stats[at] = largest_to_store(joined.largest, joined.total);
     stats[plane + at] = select(log_total, 0.0, empty);
     if (ENTROPY) {

@@ -22,3 +22,9 @@ fn pack_sum(v: Pack) -> f32 {
 fn pack_max(v: Pack) -> f32 {
     return v;
 }
+
+// exp, of which WGSL does not promise that what is no number stays none.
+fn pack_exp(v: Pack) -> Pack {
+    let bits = bitcast<u32>(v) & u32(0x7fffffffu);
+    return select(exp(v), v, bits > u32(0x7f800000u));
+}

@@ -22,3 +22,9 @@ fn pack_sum(v: Pack) -> f32 {
 fn pack_max(v: Pack) -> f32 {
     return max(v.x, v.y);
 }
+
+// exp, of which WGSL does not promise that what is no number stays none.
+fn pack_exp(v: Pack) -> Pack {
+    let bits = bitcast<vec2<u32>>(v) & vec2<u32>(0x7fffffffu);
+    return select(exp(v), v, bits > vec2<u32>(0x7f800000u));
+}

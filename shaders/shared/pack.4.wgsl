@@ -22,3 +22,9 @@ fn pack_sum(v: Pack) -> f32 {
 fn pack_max(v: Pack) -> f32 {
     return max(max(v.x, v.y), max(v.z, v.w));
 }
+
+// exp, of which WGSL does not promise that what is no number stays none.
+fn pack_exp(v: Pack) -> Pack {
+    let bits = bitcast<vec4<u32>>(v) & vec4<u32>(0x7fffffffu);
+    return select(exp(v), v, bits > vec4<u32>(0x7f800000u));
+}

@@ -148,7 +148,7 @@ fn side_of(sum: f32, members: f32) -> Side {
     let n = divisor(members);
     if (LOG_RATIO) {
         let mean = sum / (n * params.tokens) + EPS_SIGNAL;
-        return Side(log(mean), 1.0 / (mean * n * params.tokens));
+        return Side(log_of(mean), 1.0 / (mean * n * params.tokens));
     }
     return Side(sum / n, 1.0 / n);
 }

@@ -10,7 +10,9 @@
 
 use super::{check_sizes, check_temperature, pair_losses, sizes};
 use crate::gpu::Caps;
-use crate::kernels::{CASCADE, Gradient, Kernel, Launch, Slot, Tolerance, Variant, Work, grid, lanes, run};
+use crate::kernels::{
+    CASCADE, Gradient, Kernel, Launch, NAN, Slot, Tolerance, Variant, Work, grid, lanes, run,
+};
 use crate::shader::Source;
 use crate::tensor::Array;
 use crate::{Dtype, Result, Tensor, wgsl};
@@ -64,7 +66,7 @@ impl Kernel for NtXent {
     }
 
     fn variants(&self, caps: &Caps) -> Vec<Variant> {
-        vec![Variant::new(Dtype::F32, lanes(caps)).module(CASCADE)]
+        vec![Variant::new(Dtype::F32, lanes(caps)).module(NAN).module(CASCADE)]
     }
 
     fn launch(&self, caps: &Caps, variant: &Variant) -> Launch {

@@ -99,11 +99,15 @@ fn gelu_inner(x: f64) -> f64 {
 
 /// Gelu in its tanh form.
 pub(super) fn gelu_of(x: f64) -> f64 {
+    // Down to the limit at −∞.
+    let x = x.clamp(-40.0, f64::INFINITY);
     0.5 * x * (1.0 + gelu_inner(x).tanh())
 }
 
 /// Its derivative.
 fn gelu_slope(x: f64) -> f64 {
+    // Up to the limits at ±∞.
+    let x = x.clamp(-40.0, 40.0);
     let t = gelu_inner(x).tanh();
     let inner_slope = (2.0 / std::f64::consts::PI).sqrt() * (1.0 + 3.0 * 0.044715 * x * x);
     0.5 * (1.0 + t) + 0.5 * x * (1.0 - t * t) * inner_slope
@@ -130,11 +134,13 @@ fn gelu_erf_gate(x: f64) -> f64 {
 
 /// Gelu in its erf form.
 pub(super) fn gelu_erf_of(x: f64) -> f64 {
-    x * gelu_erf_gate(x)
+    let x = x.clamp(-40.0, f64::INFINITY);
+    x * gelu_erf_gate(x.clamp(-40.0, 40.0))
 }
 
 /// Its derivative.
 fn gelu_erf_slope(x: f64) -> f64 {
+    let x = x.clamp(-40.0, 40.0);
     gelu_erf_gate(x) + x * (-0.5 * x * x).exp() / (2.0 * std::f64::consts::PI).sqrt()
 }
 

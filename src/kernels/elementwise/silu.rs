@@ -58,7 +58,8 @@ impl Kernel for Silu {
 
     fn reference(&self, inputs: &[Array]) -> Vec<Array> {
         let [x] = inputs else { return Vec::new() };
-        vec![map(x, |x| x * logistic(x))]
+        // Down to the limit at −∞.
+        vec![map(x, |x| x.clamp(-800.0, f64::INFINITY) * logistic(x))]
     }
 
     fn inputs(&self, rng: &mut Pcg64) -> Vec<Array> {

@@ -58,7 +58,8 @@ impl Kernel for SiluBackward {
 
     fn reference(&self, inputs: &[Array]) -> Vec<Array> {
         let [x, dy] = inputs else { return Vec::new() };
-        let slope = |x: f64| logistic(x) * (1.0 + x * (1.0 - logistic(x)));
+        // Up to the limits at ±∞.
+        let slope = |x: f64| logistic(x) * (1.0 + x.clamp(-800.0, 800.0) * (1.0 - logistic(x)));
         vec![map2(x, dy, |x, dy| dy * slope(x))]
     }
 
