@@ -3,8 +3,8 @@
 //
 // One workgroup reduces one frame of one group.
 const EPS: f32 = 1e-10;
-// Elements of which an invocation takes one sum: many that are alike, added one by one, lose the same digit each time.
-const BLOCK: u32 = 128u;
+
+alias Term = f32;
 
 struct Params {
     rows: u32, // groups × frames
@@ -27,32 +27,22 @@ fn temporal_signal(
     // The rounded-up grid has workgroups past the last row: they read nothing.
     let tokens = select(0u, params.tokens, row < params.rows);
 
-    var sum = 0.0;
-    for (var start = lid.x; start < tokens; start += WG_SIZE * BLOCK) {
-        var block = 0.0;
-        for (var i = start; i < min(start + WG_SIZE * BLOCK, tokens); i += WG_SIZE) {
-            block += map[first + i];
-        }
-        sum += block;
+    var values: Cascade;
+    for (var i = lid.x; i < tokens; i += WG_SIZE) {
+        values = with_term(values, map[first + i]);
     }
-    sum = reduce_sum(sum, lid.x);
+    let sum = reduce_sum(sum_of(values), lid.x);
 
-    var entropy = 0.0;
-    var slope = 0.0;
-    for (var start = lid.x; start < tokens; start += WG_SIZE * BLOCK) {
-        var entropy_block = 0.0;
-        var slope_block = 0.0;
-        for (var i = start; i < min(start + WG_SIZE * BLOCK, tokens); i += WG_SIZE) {
-            let p = map[first + i] / (sum + EPS);
-            let log_p = log(p + EPS);
-            entropy_block -= p * log_p;
-            slope_block += p * (log_p + p / (p + EPS));
-        }
-        entropy += entropy_block;
-        slope += slope_block;
+    var entropy_terms: Cascade;
+    var slope_terms: Cascade;
+    for (var i = lid.x; i < tokens; i += WG_SIZE) {
+        let p = map[first + i] / (sum + EPS);
+        let log_p = log(p + EPS);
+        entropy_terms = with_term(entropy_terms, -p * log_p);
+        slope_terms = with_term(slope_terms, p * (log_p + p / (p + EPS)));
     }
-    entropy = reduce_sum(entropy, lid.x);
-    slope = reduce_sum(slope, lid.x);
+    let entropy = reduce_sum(sum_of(entropy_terms), lid.x);
+    let slope = reduce_sum(sum_of(slope_terms), lid.x);
 
     if (lid.x == 0u && row < params.rows) {
         sums[row] = sum;

@@ -9,7 +9,9 @@
 
 use super::{check_sizes, frame_stats};
 use crate::gpu::{AdapterClass, Caps};
-use crate::kernels::{Gradient, Kernel, Launch, Slot, Tolerance, Variant, Work, grid, inputs, lanes};
+use crate::kernels::{
+    CASCADE, Gradient, Kernel, Launch, Slot, Tolerance, Variant, Work, grid, inputs, lanes,
+};
 use crate::shader::Source;
 use crate::tensor::Array;
 use crate::{Dtype, Result, wgsl};
@@ -64,9 +66,11 @@ impl Kernel for TemporalSignal {
     fn variants(&self, caps: &Caps) -> Vec<Variant> {
         let software = caps.class == AdapterClass::Software;
         let wide = if software { lanes(caps) } else { 256 };
-        let workgroup = Variant::new(Dtype::F32, wide).module(wgsl!("shared/reduce.workgroup.wgsl"));
+        let workgroup =
+            Variant::new(Dtype::F32, wide).module(wgsl!("shared/reduce.workgroup.wgsl")).module(CASCADE);
         let Some((size, _)) = caps.subgroup.filter(|(low, high)| low == high) else { return vec![workgroup] };
-        let subgroup = Variant::new(Dtype::F32, size).module(wgsl!("shared/reduce.subgroup.wgsl"));
+        let subgroup =
+            Variant::new(Dtype::F32, size).module(wgsl!("shared/reduce.subgroup.wgsl")).module(CASCADE);
         let subgroup = Variant { subgroup: true, ..subgroup };
         // Barriers are dear on a CPU; on a GPU the few rows want as many invocations as a workgroup holds.
         if software { vec![subgroup, workgroup] } else { vec![workgroup, subgroup] }
