@@ -1,4 +1,4 @@
-//! The table of kernels in the README, made from the registry.
+//! The table of kernels in the documentation, made from the registry.
 
 use crate::errors::{self, Record};
 use crate::synthetic;
@@ -6,6 +6,8 @@ use foveal::kernels::registry::{Entry, REGISTRY};
 use std::fmt::Write as _;
 use std::path::Path;
 
+/// Where the table stands, below the root.
+pub const FILE: &str = "docs/kernels.md";
 /// Line before the table.
 pub const BEGIN: &str = "<!-- kernels:begin -->";
 /// Line after the table.
@@ -29,7 +31,7 @@ pub fn table(records: &[Record]) -> String {
         let (gradient, summary) = (gradient.unwrap_or_default(), summary.replace('|', "\\|"));
         let _ = write!(
             text,
-            "| [`{stem}`](shaders/{family}/{stem}.wgsl) | {family} | {summary} | {gradient} | {} | {variants} |",
+            "| [`{stem}`](../shaders/{family}/{stem}.wgsl) | {family} | {summary} | {gradient} | {} | {variants} |",
             cases.len()
         );
         for record in records {
@@ -64,26 +66,26 @@ pub fn with_table(text: &str, table: &str) -> Result<String, String> {
     between(text, (BEGIN, END), table)
 }
 
-/// Rewrites the README below `root`, or with `check` only says whether it would. True when it was up to date.
+/// Rewrites the table below `root`, or with `check` only says whether it would. True when it was up to date.
 pub fn update(root: &Path, check: bool) -> Result<bool, String> {
-    let path = root.join("README.md");
-    let old = std::fs::read_to_string(&path).map_err(|e| format!("README.md cannot be read: {e}"))?;
-    let new = with_table(&old, &table(&errors::read(root)?)).map_err(|e| format!("README.md {e}"))?;
+    let path = root.join(FILE);
+    let old = std::fs::read_to_string(&path).map_err(|e| format!("{FILE} cannot be read: {e}"))?;
+    let new = with_table(&old, &table(&errors::read(root)?)).map_err(|e| format!("{FILE} {e}"))?;
     if new == old {
         return Ok(true);
     }
     if !check {
-        std::fs::write(&path, new).map_err(|e| format!("README.md cannot be written: {e}"))?;
+        std::fs::write(&path, new).map_err(|e| format!("{FILE} cannot be written: {e}"))?;
     }
     Ok(false)
 }
 
-/// Fails where the README's table is not the registry's.
+/// Fails where the table is not the registry's.
 pub fn check(root: &Path) -> Result<(), String> {
     if update(root, true)? {
         return Ok(());
     }
-    Err("README.md: the table of kernels is stale; `cargo xtask docs` writes it".into())
+    Err(format!("{FILE}: the table of kernels is stale; `cargo xtask docs` writes it"))
 }
 
 #[cfg(test)]

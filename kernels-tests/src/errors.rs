@@ -1,5 +1,5 @@
 //! Measured errors of the kernels by adapter: measured on a machine that has it, kept in `kernels-tests/record`, and told
-//! in the README's table.
+//! in the table of kernels.
 
 use crate::numerics;
 use foveal::kernels::registry::REGISTRY;

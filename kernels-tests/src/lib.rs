@@ -13,9 +13,11 @@ pub mod onnx;
 mod random_wan;
 pub mod strays;
 pub mod synthetic;
+mod tiny_dashfusion;
 pub mod tree;
 
 pub use random_wan::random_wan;
+pub use tiny_dashfusion::tiny_dashfusion;
 
 use foveal::{Context, ContextOptions};
 use std::path::{Path, PathBuf};

@@ -11,7 +11,7 @@ use foveal::pipelines::sentiment::train::{TrainEvent, TrainOptions, Trainer};
 use foveal::weights::WeightStore;
 use foveal::{Context, Result};
 use kernels_tests::golden::new_context;
-use kernels_tests::root;
+use kernels_tests::{root, tiny_dashfusion};
 use pollster::block_on;
 use safetensors::tensor::TensorView;
 use std::path::{Path, PathBuf};
@@ -29,24 +29,6 @@ fn scratch(name: &str) -> PathBuf {
     let _ = std::fs::remove_dir_all(&path);
     std::fs::create_dir_all(&path).unwrap();
     path
-}
-
-/// A small model for the tiny data.
-fn config() -> DashFusionConfig {
-    DashFusionConfig {
-        text_width: 32,
-        audio_width: 33,
-        vision_width: 25,
-        audio_frames: 140,
-        vision_frames: 70,
-        d_model: 32,
-        heads: 4,
-        alignment_head_dim: 8,
-        ffn: 48,
-        audio_layers: 1,
-        vision_layers: 1,
-        ..DashFusionConfig::mosi()
-    }
 }
 
 fn model(context: &Context, config: DashFusionConfig) -> Result<SentimentModel> {
@@ -85,7 +67,9 @@ fn a_killed_run_goes_on_bit_for_bit(train_text: bool) {
     let context = new_context().unwrap();
     let data = Dataset::open(folder()).unwrap();
     let options = TrainOptions { train_text, ..options() };
-    let new = || block_on(Trainer::new(model(&context, config()).unwrap(), &data, options.clone())).unwrap();
+    let new = || {
+        block_on(Trainer::new(model(&context, tiny_dashfusion()).unwrap(), &data, options.clone())).unwrap()
+    };
     let mut whole = new();
     let before = fingerprint(&whole);
     to_the_end(&mut whole);
@@ -114,7 +98,8 @@ fn a_killed_run_goes_on_bit_for_bit(train_text: bool) {
     }
 
     let other = TrainOptions { seed: 8, ..options.clone() };
-    let mut third = block_on(Trainer::new(model(&context, config()).unwrap(), &data, other)).unwrap();
+    let mut third =
+        block_on(Trainer::new(model(&context, tiny_dashfusion()).unwrap(), &data, other)).unwrap();
     assert!(third.resume(&path).unwrap_err().to_string().contains("it is of a run with"));
 }
 
@@ -133,7 +118,7 @@ fn training_learns_and_a_saved_model_scores_alike() {
     let context = new_context().unwrap();
     let data = Dataset::open(folder()).unwrap();
     let options = TrainOptions { epochs: 25, contrastive_weight: 0.0, warmup_epochs: 2, ..options() };
-    let quiet = DashFusionConfig { encoder_dropout: 0.0, position_dropout: 0.0, ..config() };
+    let quiet = DashFusionConfig { encoder_dropout: 0.0, position_dropout: 0.0, ..tiny_dashfusion() };
     let mut run = block_on(Trainer::new(model(&context, quiet).unwrap(), &data, options)).unwrap();
     to_the_end(&mut run);
     let (first, last) = (run.history().first().unwrap(), run.history().last().unwrap());
@@ -233,19 +218,21 @@ fn clips_that_a_model_cannot_take_are_refused_by_name() {
         let run = model(&context, config).and_then(|m| block_on(Trainer::new(m, &data, options)));
         run.err().map_or_else(|| panic!("it was taken"), |e| e.to_string())
     };
-    let error = refused(DashFusionConfig { audio_width: 32, ..config() }, options());
+    let error = refused(DashFusionConfig { audio_width: 32, ..tiny_dashfusion() }, options());
     assert!(error.contains("audio width") && error.contains("the data set has 33, the model 32"), "{error}");
-    let error = refused(DashFusionConfig { vision_frames: 30, ..config() }, options());
+    let error = refused(DashFusionConfig { vision_frames: 30, ..tiny_dashfusion() }, options());
     assert!(error.contains("train_0001") && error.contains("position table has 30"), "{error}");
-    let error = refused(DashFusionConfig { text_width: 64, ..config() }, options());
+    let error = refused(DashFusionConfig { text_width: 64, ..tiny_dashfusion() }, options());
     assert!(error.contains("hidden size 32; the model takes 64"), "{error}");
-    let error = refused(config(), TrainOptions { batch: 0, ..options() });
+    let error = refused(tiny_dashfusion(), TrainOptions { batch: 0, ..options() });
     assert!(error.contains("training options"), "{error}");
-    assert!(model(&context, config()).unwrap().tokens("  ").unwrap_err().to_string().contains("empty"));
+    assert!(
+        model(&context, tiny_dashfusion()).unwrap().tokens("  ").unwrap_err().to_string().contains("empty")
+    );
 
     let unlabelled =
         edited(|json| json.replacen("\"label\": -0.964", "\"label\": null", 1), unchanged).unwrap();
-    let run = block_on(Trainer::new(model(&context, config()).unwrap(), &unlabelled, options()));
+    let run = block_on(Trainer::new(model(&context, tiny_dashfusion()).unwrap(), &unlabelled, options()));
     assert!(run.err().unwrap().to_string().contains("`train_0000` has no label"));
     let error = data.split("dev").unwrap_err().to_string();
     assert!(error.contains("`dev`") && error.contains("test, train, valid"), "{error}");
@@ -265,7 +252,7 @@ fn every_fusion_trains() {
     let context = new_context().unwrap();
     let data = Dataset::open(folder()).unwrap();
     for fusion in [Hierarchical, Concatenation, Text, Audio, Vision] {
-        let model = model(&context, DashFusionConfig { fusion, ..config() }).unwrap();
+        let model = model(&context, DashFusionConfig { fusion, ..tiny_dashfusion() }).unwrap();
         let mut run = block_on(Trainer::new(model, &data, options())).unwrap();
         match block_on(run.next()).unwrap() {
             Some(TrainEvent::Step(step)) => {
@@ -282,7 +269,7 @@ fn every_fusion_trains() {
 #[ignore = "wants models/minilm, 91 MB that are not part of the repository"]
 fn a_real_bert_gives_what_transformers_gives() {
     let context = new_context().unwrap();
-    let config = DashFusionConfig { text_width: 384, ..config() };
+    let config = DashFusionConfig { text_width: 384, ..tiny_dashfusion() };
     let description = Description::new(config, Convention::Mosi, [-3.0, 3.0]);
     let model = SentimentModel::fresh(&context, description, &root().join("models/minilm"), 1).unwrap();
     let oracle = std::fs::read(root().join("kernels-tests/training/minilm_oracle.json")).unwrap();

@@ -1,4 +1,4 @@
-//! Writes the table of kernels into README.md: `docs [--check | --measure]`.
+//! Writes the table of kernels into docs/kernels.md: `docs [--check | --measure]`.
 
 use clap::Parser;
 use foveal::{Context, ContextOptions};
@@ -39,7 +39,7 @@ fn main() -> ExitCode {
     });
     match done {
         Ok(state) => {
-            println!("README.md: the table of kernels {state}");
+            println!("{}: the table of kernels {state}", docs::FILE);
             ExitCode::SUCCESS
         }
         Err(message) => {

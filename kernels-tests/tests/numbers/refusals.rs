@@ -31,7 +31,7 @@ use foveal::pipelines::temporal_control::{
 use foveal::pipelines::unipc::{AfterEdit, Sampler, Solver, StepPlan};
 use foveal::weights::WeightStore;
 use foveal::{Caps, Context, ContextOptions, Dtype, Error, HostTensor, Shape, Tensor};
-use kernels_tests::{random_wan, root};
+use kernels_tests::{random_wan, root, tiny_dashfusion};
 use pollster::block_on;
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
@@ -378,7 +378,7 @@ fn dashfusion_refuses_sizes_that_make_no_model() {
         |config| config.encoder_dropout = f32::NAN,
     ];
     for spoil in spoiled {
-        let mut config = dash_config();
+        let mut config = tiny_dashfusion();
         spoil(&mut config);
         let mut parameters = Parameters::new(&c);
         let zeros = WeightStore::zeros("none", []);
@@ -411,26 +411,8 @@ fn text_folder() -> PathBuf {
     root().join("kernels-tests/golden/bert_encode_tiny/model")
 }
 
-/// A small model for the tiny data.
-fn dash_config() -> DashFusionConfig {
-    DashFusionConfig {
-        text_width: 32,
-        audio_width: 33,
-        vision_width: 25,
-        audio_frames: 140,
-        vision_frames: 70,
-        d_model: 32,
-        heads: 4,
-        alignment_head_dim: 8,
-        ffn: 48,
-        audio_layers: 1,
-        vision_layers: 1,
-        ..DashFusionConfig::mosi()
-    }
-}
-
 fn sentiment(context: &Context) -> SentimentModel {
-    let description = Description::new(dash_config(), Convention::Mosi, [-3.0, 3.0]);
+    let description = Description::new(tiny_dashfusion(), Convention::Mosi, [-3.0, 3.0]);
     SentimentModel::fresh(context, description, &text_folder(), 3).unwrap()
 }
 
