@@ -160,19 +160,17 @@ pub(super) async fn map(inner: &Arc<Inner>, staging: &wgpu::Buffer, size: u64) -
     let mapped = done.wait(Driver::start(inner, &done)).await;
     inner.alive()?;
     mapped.map_err(|e| inner.fault(Error::Gpu(e)))?;
-    let mut bytes = zeros(size)?;
-    bytes.copy_from_slice(&staging.get_mapped_range(0..size).map_err(|e| Error::Gpu(e.to_string()))?);
+    let mut bytes = room(size)?;
+    bytes.extend_from_slice(&staging.get_mapped_range(0..size).map_err(|e| Error::Gpu(e.to_string()))?);
     staging.unmap();
     lock(&inner.errors).take().map_or(Ok(bytes), Err)
 }
 
-/// Zeros in host memory, or an error where there is no room for them.
-fn zeros(size: u64) -> Result<Vec<u8>> {
+/// Host memory for so many bytes, or an error where there is none.
+fn room(size: u64) -> Result<Vec<u8>> {
     let refuse = || Error::OutOfMemory { requested: size, live: 0, limit: None };
-    let size = usize::try_from(size).map_err(|_| refuse())?;
     let mut bytes = Vec::new();
-    bytes.try_reserve_exact(size).map_err(|_| refuse())?;
-    bytes.resize(size, 0);
+    bytes.try_reserve_exact(usize::try_from(size).map_err(|_| refuse())?).map_err(|_| refuse())?;
     Ok(bytes)
 }
 
@@ -191,7 +189,10 @@ impl Context {
             return Ok(Vec::new());
         }
         if inner.plan {
-            return zeros(size);
+            let mut zeros = room(size)?;
+            // What there is room for, usize holds.
+            zeros.resize(size as usize, 0);
+            return Ok(zeros);
         }
         let scopes = Scopes::push(&inner.device);
         let staging = inner.device.create_buffer(&wgpu::BufferDescriptor {

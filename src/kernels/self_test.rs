@@ -55,41 +55,63 @@ const FLAGSHIPS: [&str; 11] = [
     "temporal_loss",
 ];
 
-/// What a variant is made of: each of its modules with the types of its elements and weights.
-fn modules(variant: &Variant) -> impl Iterator<Item = Module> + '_ {
-    variant.modules.iter().map(|module| (module.path, variant.elem, variant.weight))
+/// What a device is asked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Question {
+    Level(SelfTest),
+    /// Whether cooperative matrices are right: the ways to share the work that take them, and of those what only they have.
+    Matrices,
+}
+
+impl Question {
+    fn is_about(self, variant: &Variant) -> bool {
+        self != Self::Matrices || variant.matrices
+    }
+
+    /// What it wants to see of a variant: modules with the types of its elements and weights.
+    fn modules(self, variant: &Variant) -> impl Iterator<Item = Module> + '_ {
+        let wanted = move |path: &str| match self {
+            Self::Level(_) => true,
+            Self::Matrices => variant.matrices && path.contains("matri"),
+        };
+        let paths = variant.modules.iter().map(|module| module.path).filter(move |path| wanted(path));
+        paths.map(|path| (path, variant.elem, variant.weight))
+    }
+
+    fn cases(self, caps: &Caps) -> Vec<Box<dyn AnyKernel>> {
+        let probes = || REGISTRY.iter().filter(|e| e.family == "probe").flat_map(|e| (e.cases)());
+        let flagships = || {
+            let entries = REGISTRY.iter().filter(|e| FLAGSHIPS.contains(&e.stem));
+            entries.flat_map(|entry| self.flagship(entry, caps))
+        };
+        match self {
+            Self::Level(SelfTest::Skip) => Vec::new(),
+            Self::Level(SelfTest::Driver) => probes().collect(),
+            Self::Level(SelfTest::Full) => probes().chain(flagships()).collect(),
+            Self::Matrices => flagships().collect(),
+        }
+    }
+
+    /// Cases of a flagship in which each module that is wanted of the ways which this device would take has its turn: first
+    /// the largest below a million operations, which says most for its cost, then those that hold what it lacks.
+    fn flagship(self, entry: &Entry, caps: &Caps) -> Vec<Box<dyn AnyKernel>> {
+        let mut cases = (entry.cases)();
+        let cost = |case: &dyn AnyKernel| {
+            let flops = case.work().flops;
+            if flops < 1e6 { 1e6 - flops } else { flops }
+        };
+        cases.sort_by(|a, b| cost(&**a).total_cmp(&cost(&**b)));
+        let mut seen = BTreeSet::new();
+        cases.retain(|case| {
+            let before = seen.len();
+            seen.extend(case.variants(caps).iter().flat_map(|variant| self.modules(variant)));
+            seen.len() > before
+        });
+        cases
+    }
 }
 
 type Module = (&'static str, Dtype, Dtype);
-
-/// Cases of a flagship in which each module of each way that this device would take has its turn: first the largest below a
-/// million operations, which says most for its cost, then those that hold what it lacks.
-fn flagship(entry: &Entry, caps: &Caps) -> Vec<Box<dyn AnyKernel>> {
-    let mut cases = (entry.cases)();
-    let cost = |case: &dyn AnyKernel| {
-        let flops = case.work().flops;
-        if flops < 1e6 { 1e6 - flops } else { flops }
-    };
-    cases.sort_by(|a, b| cost(&**a).total_cmp(&cost(&**b)));
-    let mut asked = BTreeSet::new();
-    cases.retain(|case| {
-        let before = asked.len();
-        asked.extend(case.variants(caps).iter().flat_map(modules));
-        asked.len() > before
-    });
-    cases
-}
-
-fn cases(level: SelfTest, caps: &Caps) -> Vec<Box<dyn AnyKernel>> {
-    let probes = REGISTRY.iter().filter(|e| e.family == "probe").flat_map(|e| (e.cases)());
-    let flagships =
-        REGISTRY.iter().filter(|e| FLAGSHIPS.contains(&e.stem)).flat_map(|entry| flagship(entry, caps));
-    match level {
-        SelfTest::Skip => Vec::new(),
-        SelfTest::Driver => probes.collect(),
-        SelfTest::Full => probes.chain(flagships).collect(),
-    }
-}
 
 impl Context {
     /// Runs the self-test on this device, whatever an earlier one found. An app that handed in its own device calls
@@ -98,27 +120,43 @@ impl Context {
     /// # Errors
     /// Those of the device; wrong numbers are in the report.
     pub async fn self_test(&self, level: SelfTest) -> Result<SelfTestReport> {
-        let mut report = SelfTestReport::default();
+        self.answer(Question::Level(level)).await
+    }
+
+    /// Asks whether cooperative matrices are right on a device whose subgroups have a size that is known only while a
+    /// kernel runs, and takes them from then on where they are. [`Context::new`] asks by itself unless the self-test is
+    /// skipped; an app that handed in its own device calls this. Where the size is one, there is nothing to ask.
+    ///
+    /// # Errors
+    /// Those of the device; matrices with wrong numbers are in the report, and are not taken.
+    pub async fn prove_matrices(&self) -> Result<SelfTestReport> {
+        let report = self.answer(Question::Matrices).await?;
+        self.take_what_is_right(&report);
+        Ok(report)
+    }
+
+    fn take_what_is_right(&self, of_matrices: &SelfTestReport) {
+        if of_matrices.faults.is_empty() && !of_matrices.passed.is_empty() {
+            self.trust_matrices();
+        }
+    }
+
+    async fn answer(&self, question: Question) -> Result<SelfTestReport> {
         if self.is_plan() {
             let (what, adapter) = ("a self-test".into(), self.caps().adapter.clone());
             return Err(Error::Unsupported { what, adapter, reason: "a dry run computes nothing".into() });
         }
         // Beside this context, whose budget and accounts are the caller's.
-        self.sibling().ask(level, |_| true, &mut report).await?;
-        Ok(report)
-    }
-
-    /// Runs the variants that are wanted on this context.
-    async fn ask(
-        &self,
-        level: SelfTest,
-        wanted: impl Fn(&Variant) -> bool,
-        report: &mut SelfTestReport,
-    ) -> Result<()> {
-        let context = self;
-        for case in cases(level, context.caps()) {
-            for variant in case.variants(context.caps()).into_iter().filter(&wanted) {
-                let outcome = trial(context, case.as_ref(), &variant, None).await;
+        let context = match question {
+            Question::Level(_) => Some(self.sibling()),
+            Question::Matrices => self.sibling_with_matrices(),
+        };
+        let mut report = SelfTestReport::default();
+        let Some(context) = context else { return Ok(report) };
+        for case in question.cases(context.caps()) {
+            let variants = case.variants(context.caps()).into_iter().filter(|v| question.is_about(v));
+            for variant in variants {
+                let outcome = trial(&context, case.as_ref(), &variant, None).await;
                 let (case, variant) = (case.to_string(), variant.name());
                 let fault = |problem| Fault { case: case.clone(), variant: variant.clone(), problem };
                 match outcome {
@@ -132,58 +170,23 @@ impl Context {
                 }
             }
         }
-        Ok(())
-    }
-
-    /// Asks whether cooperative matrices are right on a device whose subgroups have a size that is known only while a
-    /// kernel runs, and takes them from then on where they are. [`Context::new`] asks by itself unless the self-test is
-    /// skipped; an app that handed in its own device calls this. Where the size is one, there is nothing to ask.
-    ///
-    /// # Errors
-    /// Those of the device; matrices with wrong numbers are in the report, and are not taken.
-    pub async fn prove_matrices(&self) -> Result<SelfTestReport> {
-        let mut report = SelfTestReport::default();
-        if let Some(sibling) = self.sibling_with_matrices() {
-            sibling.ask(SelfTest::Full, |variant| variant.matrices, &mut report).await?;
-            if report.faults.is_empty() && !report.passed.is_empty() {
-                self.trust_matrices();
-            }
-        }
         Ok(report)
     }
 
-    /// The same, once a process for each adapter and driver.
-    async fn take_known_matrices(&self) -> Result<()> {
-        static KNOWN: Mutex<Vec<(String, bool)>> = Mutex::new(Vec::new());
-        let known = || KNOWN.lock().unwrap_or_else(PoisonError::into_inner);
-        let Caps { adapter, driver, backend, .. } = self.caps();
-        let name = format!("{adapter} · {driver} · {backend}");
-        let found = known().iter().find(|k| k.0 == name).map(|k| k.1);
-        match found {
-            Some(true) => self.trust_matrices(),
-            Some(false) => {}
-            None => {
-                let right = self.prove_matrices().await?.faults.is_empty();
-                known().push((name, right));
-            }
-        }
-        Ok(())
-    }
-
-    /// The faults of this adapter and driver, from the first self-test of the process.
-    async fn known_faults(&self, level: SelfTest) -> Result<Vec<Fault>> {
-        type Known = (String, SelfTest, Vec<Fault>);
+    /// What this adapter and driver answered when they were first asked in this process.
+    async fn known_answer(&self, question: Question) -> Result<SelfTestReport> {
+        type Known = (String, Question, SelfTestReport);
         static KNOWN: Mutex<Vec<Known>> = Mutex::new(Vec::new());
         let known = || KNOWN.lock().unwrap_or_else(PoisonError::into_inner);
         let Caps { adapter, driver, backend, .. } = self.caps();
         let name = format!("{adapter} · {driver} · {backend}");
-        let found = known().iter().find(|k| k.0 == name && k.1 == level).map(|k| k.2.clone());
-        if let Some(faults) = found {
-            return Ok(faults);
+        let found = known().iter().find(|k| k.0 == name && k.1 == question).map(|k| k.2.clone());
+        if let Some(report) = found {
+            return Ok(report);
         }
-        let faults = self.self_test(level).await?.faults;
-        known().push((name, level, faults.clone()));
-        Ok(faults)
+        let report = self.answer(question).await?;
+        known().push((name, question, report.clone()));
+        Ok(report)
     }
 
     /// Opens an adapter of this machine and asks its driver for a few results that are known. Where one is wrong, the
@@ -200,15 +203,15 @@ impl Context {
                 return Ok(context);
             }
             let caps = context.caps().clone();
-            let faults = match context.known_faults(options.self_test).await {
-                Ok(faults) => faults,
+            let faults = match context.known_answer(Question::Level(options.self_test)).await {
+                Ok(report) => report.faults,
                 Err(error) => {
                     refused.push((caps, format!("the self-test could not run: {error}")));
                     continue;
                 }
             };
             let Some(first) = faults.first() else {
-                context.take_known_matrices().await?;
+                context.take_what_is_right(&context.known_answer(Question::Matrices).await?);
                 return Ok(context);
             };
             let (wrong, more) = (faults.len(), if faults.len() > 1 { ", the first being" } else { ":" });
@@ -245,23 +248,30 @@ mod tests {
             gpu(AdapterClass::Software, (4, 4), &[]),
         ];
         for caps in devices {
-            let asked = cases(SelfTest::Full, &caps);
-            let held: BTreeSet<Module> = asked
-                .iter()
-                .flat_map(|c| c.variants(&caps))
-                .flat_map(|v| modules(&v).collect::<Vec<_>>())
-                .collect();
-            for entry in REGISTRY.iter().filter(|e| FLAGSHIPS.contains(&e.stem)) {
-                assert!(asked.iter().any(|c| c.stem() == entry.stem), "{} is not asked", entry.stem);
-                for variant in (entry.cases)().iter().flat_map(|c| c.variants(&caps)) {
-                    for module in modules(&variant) {
+            for question in [Question::Level(SelfTest::Full), Question::Matrices] {
+                let asked = question.cases(&caps);
+                let variants = asked.iter().flat_map(|c| c.variants(&caps)).collect::<Vec<_>>();
+                let held: BTreeSet<Module> = variants.iter().flat_map(|v| question.modules(v)).collect();
+                for entry in REGISTRY.iter().filter(|e| FLAGSHIPS.contains(&e.stem)) {
+                    let all = (entry.cases)().iter().flat_map(|c| c.variants(&caps)).collect::<Vec<_>>();
+                    let taken = all.iter().any(|v| question.is_about(v));
+                    assert_eq!(asked.iter().any(|c| c.stem() == entry.stem), taken, "{}", entry.stem);
+                    for module in all.iter().flat_map(|v| question.modules(v)) {
                         assert!(held.contains(&module), "{caps}: {} {module:?} is not asked", entry.stem);
                     }
                 }
             }
+            let matrices = Question::Matrices.cases(&caps);
+            assert!(
+                matrices.is_empty() == caps.coop.is_empty() && matrices.len() <= 8,
+                "{caps}: {} cases",
+                matrices.len()
+            );
+            let asked = Question::Level(SelfTest::Full).cases(&caps);
             let all: f64 = asked.iter().map(|c| c.work().flops).sum();
             assert!(all < 2e8, "{caps}: {all:.1e} operations");
-            assert!(cases(SelfTest::Driver, &caps).iter().all(|c| c.stem().starts_with("probe_")));
+            let driver = Question::Level(SelfTest::Driver).cases(&caps);
+            assert!(driver.iter().all(|c| c.stem().starts_with("probe_")));
         }
     }
 }

@@ -42,7 +42,7 @@ impl SamplerState {
     ///
     /// # Errors
     /// [`Error::Input`] for a plan that is not for the next step, and for one that weighs a tensor which is not there;
-    /// otherwise those of [`weighted_sum`]. The state is then as it was.
+    /// otherwise those of [`weighted_sum()`]. The state is then as it was.
     pub fn step(
         &mut self,
         plan: &StepPlan,

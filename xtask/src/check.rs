@@ -227,7 +227,7 @@ mod tests {
         for (extent, step) in steps() {
             let downloads =
                 ["wasm32", "Tint"].contains(&step.name) || matches!(step.action, Action::OnSwiftShader(_));
-            assert_eq!(downloads, extent == Extent::Ci, "{}", step.name);
+            assert!(!downloads || extent == Extent::Ci, "{}", step.name);
         }
     }
 
