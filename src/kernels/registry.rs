@@ -11,7 +11,7 @@ use rand_pcg::Pcg64;
 macro_rules! registry {
     ($($kernel:path),* $(,)?) => {
         /// Every kernel.
-        pub const REGISTRY: &[Entry] = &[$(Entry::of::<$kernel>()),*];
+        pub static REGISTRY: &[Entry] = &[$(Entry::of::<$kernel>()),*];
     };
 }
 
