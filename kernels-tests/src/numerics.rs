@@ -49,10 +49,17 @@ pub fn part_is_asked_for() -> bool {
     std::env::var_os("FOVEAL_SUITE").is_some_and(|value| value == "part")
 }
 
-/// Whether a run belongs to that part: all in f32, and what narrow storage has of every fourth case and the last.
+/// Whether a run belongs to that part: all of the device's own in f32, what a GPU would be given of every second case, and
+/// what narrow storage has of every fourth; of the last case each.
 pub fn is_in_part(run: &Selected, cases: usize) -> bool {
     let f32 = run.variant.elem == Dtype::F32 && run.variant.weight == Dtype::F32;
-    f32 || (!run.as_gpu && (run.case.is_multiple_of(4) || run.case + 1 == cases))
+    let one_in = match (f32, run.as_gpu) {
+        (true, false) => 1,
+        (true, true) => 2,
+        (false, false) => 4,
+        (false, true) => return false,
+    };
+    run.case.is_multiple_of(one_in) || run.case + 1 == cases
 }
 
 /// Runs and compares; the error text says where the numbers part and how to run the case again. A second run in many small

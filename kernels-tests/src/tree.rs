@@ -1,6 +1,6 @@
 //! Reads the source tree as text: what `tests/tidy.rs` holds it to is decided by the pure functions here.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 /// A text file of the repository.
@@ -248,4 +248,31 @@ pub fn longer_than(files: &[File], limit: usize) -> Vec<String> {
         (lines > limit).then(|| format!("{}: {lines} lines", file.path))
     });
     long.collect()
+}
+
+/// Shader files that do not stand with the families that use them: one family's in its own folder, in `shared` what
+/// several use. Choices of one thing, such as `pack.2` and `pack.4`, stand together. `uses` says which families compose a
+/// file.
+pub fn homeless_modules(shaders: &[File], uses: &BTreeMap<String, BTreeSet<&str>>) -> Vec<String> {
+    let thing = |path: &str| {
+        let (folder, name) = path.rsplit_once('/').unwrap_or_default();
+        (folder.to_owned(), name.split('.').next().unwrap_or_default().to_owned())
+    };
+    let mut of_thing: BTreeMap<_, BTreeSet<&str>> = BTreeMap::new();
+    for (path, families) in uses {
+        of_thing.entry(thing(path)).or_default().extend(families);
+    }
+    let fault = |file: &File| {
+        if !uses.contains_key(&file.path) {
+            return Some(format!("{}: used by nobody", file.path));
+        }
+        let families: Vec<&str> = of_thing.get(&thing(&file.path)).into_iter().flatten().copied().collect();
+        let home = match families[..] {
+            [family] => format!("shaders/{family}/"),
+            _ => "shaders/shared/".into(),
+        };
+        let away = !file.path.starts_with(&home);
+        away.then(|| format!("{}: used by {} and belongs in {home}", file.path, families.join(", ")))
+    };
+    shaders.iter().filter_map(fault).collect()
 }

@@ -71,7 +71,7 @@ const DEFECTS: &[Planted] = &[
     Planted {
         name: "the last tile of keys left out",
         stem: "attention",
-        variants: "attention.rows",
+        variants: "forward/rows",
         class: None,
         part: "j0 < end; j0 += WG_SIZE",
         by: "j0 + WG_SIZE < end; j0 += WG_SIZE",
@@ -79,7 +79,7 @@ const DEFECTS: &[Planted] = &[
     Planted {
         name: "the last inputs of a product left out",
         stem: "matmul",
-        variants: "matmul.rows",
+        variants: "ways/rows",
         class: None,
         part: "for (var i = range.x; i < range.y; i++)",
         by: "for (var i = range.x; i + 1u < range.y; i++)",
@@ -199,7 +199,7 @@ const DEFECTS: &[Planted] = &[
     Planted {
         name: "results that are not scaled down as a larger score comes",
         stem: "attention",
-        variants: "attention.rows",
+        variants: "forward/rows",
         class: None,
         part: "acc[r][d] *= shrink;",
         by: "",
@@ -207,7 +207,7 @@ const DEFECTS: &[Planted] = &[
     Planted {
         name: "blocks of a long sum that are not scaled down as a larger score comes",
         stem: "attention",
-        variants: "attention.rows LONG=true",
+        variants: "forward/rows LONG=true",
         class: None,
         part: "acc_before[r][d] *= shrink;",
         by: "",
@@ -215,7 +215,7 @@ const DEFECTS: &[Planted] = &[
     Planted {
         name: "the first block of a long sum lost",
         stem: "attention",
-        variants: "attention.rows LONG=true",
+        variants: "forward/rows LONG=true",
         class: None,
         part: "total_before[r] += total[r];",
         by: "",
@@ -223,7 +223,7 @@ const DEFECTS: &[Planted] = &[
     Planted {
         name: "results that are not scaled down as a larger score comes",
         stem: "attention",
-        variants: "attention.tiles",
+        variants: "forward/tiles",
         class: Some(AdapterClass::Discrete),
         part: "acc[r][n] *= shrink[r];",
         by: "",
@@ -231,7 +231,7 @@ const DEFECTS: &[Planted] = &[
     Planted {
         name: "blocks of a long sum that are not scaled down as a larger score comes",
         stem: "attention",
-        variants: "attention.tiles LONG=true",
+        variants: "forward/tiles LONG=true",
         class: Some(AdapterClass::Discrete),
         part: "acc_before[r][n] *= shrink[r];",
         by: "",
@@ -239,7 +239,7 @@ const DEFECTS: &[Planted] = &[
     Planted {
         name: "probabilities written before the maxima are read",
         stem: "attention",
-        variants: "attention.tiles",
+        variants: "forward/tiles",
         class: Some(AdapterClass::Discrete),
         part: "workgroupBarrier();\n            shared_rows[x * SIDE + y]",
         by: "shared_rows[x * SIDE + y]",
@@ -247,7 +247,7 @@ const DEFECTS: &[Planted] = &[
     Planted {
         name: "probabilities multiplied before all are there",
         stem: "attention",
-        variants: "attention.tiles",
+        variants: "forward/tiles",
         class: Some(AdapterClass::Discrete),
         part: "stage_rows(2u, place, j0 + c * SIDE, end - 1u, lane);\n            workgroupBarrier();",
         by: "stage_rows(2u, place, j0 + c * SIDE, end - 1u, lane);",
@@ -255,7 +255,7 @@ const DEFECTS: &[Planted] = &[
     Planted {
         name: "results that are not scaled down as a larger score comes",
         stem: "attention",
-        variants: "attention.few",
+        variants: "forward/few",
         class: Some(AdapterClass::Discrete),
         part: "acc[own] * factors[r] + sum",
         by: "acc[own] + sum",
@@ -263,7 +263,7 @@ const DEFECTS: &[Planted] = &[
     Planted {
         name: "blocks of a long sum that are not scaled down as a larger score comes",
         stem: "attention",
-        variants: "attention.few LONG=true",
+        variants: "forward/few LONG=true",
         class: Some(AdapterClass::Discrete),
         part: "acc_before[own] *= factors[r];",
         by: "",
@@ -271,7 +271,7 @@ const DEFECTS: &[Planted] = &[
     Planted {
         name: "scores read before all are there",
         stem: "attention",
-        variants: "attention.few",
+        variants: "forward/few",
         class: Some(AdapterClass::Discrete),
         part: "seen[lane] = seen_by;\n        workgroupBarrier();",
         by: "seen[lane] = seen_by;",
@@ -279,7 +279,7 @@ const DEFECTS: &[Planted] = &[
     Planted {
         name: "padded keys that are seen",
         stem: "attention",
-        variants: "attention.held",
+        variants: "forward/held",
         class: Some(AdapterClass::Discrete),
         part: "j >= range.x && j < range.y",
         by: "j >= range.x",
@@ -287,7 +287,7 @@ const DEFECTS: &[Planted] = &[
     Planted {
         name: "keys read before all are there",
         stem: "attention",
-        variants: "attention.held",
+        variants: "forward/held",
         class: Some(AdapterClass::Discrete),
         part: "workgroupBarrier();\n    let row = wg.x",
         by: "let row = wg.x",
@@ -295,7 +295,7 @@ const DEFECTS: &[Planted] = &[
     Planted {
         name: "results that are not scaled down as a larger score comes",
         stem: "attention",
-        variants: "attention.matrices",
+        variants: "forward/matrices",
         class: Some(AdapterClass::Discrete),
         part: "acc[d] = scaled(acc[d], share, shrink);",
         by: "",
@@ -303,7 +303,7 @@ const DEFECTS: &[Planted] = &[
     Planted {
         name: "statistics relative to another score than the largest",
         stem: "attention",
-        variants: "attention.matrices",
+        variants: "forward/matrices",
         class: Some(AdapterClass::Discrete),
         part: "row / group), highest, ",
         by: "row / group), reference, ",
@@ -311,7 +311,7 @@ const DEFECTS: &[Planted] = &[
     Planted {
         name: "padded keys that are seen",
         stem: "attention",
-        variants: "attention.matrices",
+        variants: "forward/matrices",
         class: Some(AdapterClass::Discrete),
         part: "hidden[t][c] = bias <= MASKED || j >= end;",
         by: "hidden[t][c] = bias <= MASKED;",
@@ -319,7 +319,7 @@ const DEFECTS: &[Planted] = &[
     Planted {
         name: "a gradient without the mean of its row",
         stem: "attention_backward_dq",
-        variants: "attention_backward_dq.rows",
+        variants: "dq/rows",
         class: None,
         part: "- delta[r];",
         by: ";",
@@ -327,7 +327,7 @@ const DEFECTS: &[Planted] = &[
     Planted {
         name: "the first block of a long sum lost",
         stem: "attention_backward_dq",
-        variants: "attention_backward_dq.rows LONG=true",
+        variants: "dq/rows LONG=true",
         class: None,
         part: "acc_before[r][d] += acc[r][d];",
         by: "",
@@ -335,7 +335,7 @@ const DEFECTS: &[Planted] = &[
     Planted {
         name: "a gradient without the mean of its row",
         stem: "attention_backward_dq",
-        variants: "attention_backward_dq.tiles",
+        variants: "dq/tiles",
         class: Some(AdapterClass::Discrete),
         part: "- delta[r];",
         by: ";",
@@ -343,7 +343,7 @@ const DEFECTS: &[Planted] = &[
     Planted {
         name: "a tile of values multiplied before it is there",
         stem: "attention_backward_dq",
-        variants: "attention_backward_dq.tiles",
+        variants: "dq/tiles",
         class: Some(AdapterClass::Discrete),
         part: "stage_side(3u, 1u, place, j0, end - 1u, d0, lane);\n                workgroupBarrier();",
         by: "stage_side(3u, 1u, place, j0, end - 1u, d0, lane);",
@@ -351,7 +351,7 @@ const DEFECTS: &[Planted] = &[
     Planted {
         name: "the first block of a long sum lost",
         stem: "attention_backward_dq",
-        variants: "attention_backward_dq.tiles LONG=true",
+        variants: "dq/tiles LONG=true",
         class: Some(AdapterClass::Discrete),
         part: "close_block(&acc_before, &acc);",
         by: "acc = array<array<vec4<f32>, COLUMNS>, 4>();",
@@ -359,7 +359,7 @@ const DEFECTS: &[Planted] = &[
     Planted {
         name: "padded keys that receive a gradient",
         stem: "attention_backward_dq",
-        variants: "attention_backward_dq.held",
+        variants: "dq/held",
         class: Some(AdapterClass::Discrete),
         part: "j >= range.x && j < end",
         by: "j >= range.x",
@@ -367,7 +367,7 @@ const DEFECTS: &[Planted] = &[
     Planted {
         name: "results in the unit of a smaller gradient",
         stem: "attention_backward_dq",
-        variants: "attention_backward_dq.matrices",
+        variants: "dq/matrices",
         class: Some(AdapterClass::Discrete),
         part: "acc[d] = scaled(acc[d], share, reference * inverse_of(renewed));",
         by: "",
@@ -375,7 +375,7 @@ const DEFECTS: &[Planted] = &[
     Planted {
         name: "gradients of one head of a group alone",
         stem: "attention_backward_dkv",
-        variants: "attention_backward_dkv.rows",
+        variants: "dkv/rows",
         class: None,
         part: "h < (kv_head + 1u) * group_size",
         by: "h < kv_head * group_size + 1u",
@@ -383,7 +383,7 @@ const DEFECTS: &[Planted] = &[
     Planted {
         name: "the first block of a long sum lost",
         stem: "attention_backward_dkv",
-        variants: "attention_backward_dkv.rows LONG=true",
+        variants: "dkv/rows LONG=true",
         class: None,
         part: "dv_before[r][d] += dv[r][d];",
         by: "",
@@ -391,7 +391,7 @@ const DEFECTS: &[Planted] = &[
     Planted {
         name: "rows of another head's statistics",
         stem: "attention_backward_dkv",
-        variants: "attention_backward_dkv.tiles",
+        variants: "dkv/tiles",
         class: Some(AdapterClass::Discrete),
         part: "let h = place.kv_head * group + row % group;",
         by: "let h = place.kv_head * group;",
@@ -399,7 +399,7 @@ const DEFECTS: &[Planted] = &[
     Planted {
         name: "gradients multiplied before all are there",
         stem: "attention_backward_dkv",
-        variants: "attention_backward_dkv.tiles",
+        variants: "dkv/tiles",
         class: Some(AdapterClass::Discrete),
         part: "stage_rows(3u, place, row0 + c * SIDE, last_row, lane);\n                workgroupBarrier();",
         by: "stage_rows(3u, place, row0 + c * SIDE, last_row, lane);",
@@ -407,7 +407,7 @@ const DEFECTS: &[Planted] = &[
     Planted {
         name: "the first block of a long sum lost",
         stem: "attention_backward_dkv",
-        variants: "attention_backward_dkv.tiles LONG=true",
+        variants: "dkv/tiles LONG=true",
         class: Some(AdapterClass::Discrete),
         part: "close_block(&dk_before, &dk);",
         by: "dk = array<array<vec4<f32>, COLUMNS>, 4>();",
@@ -415,7 +415,7 @@ const DEFECTS: &[Planted] = &[
     Planted {
         name: "a gradient without the mean of its row",
         stem: "attention_backward_dkv",
-        variants: "attention_backward_dkv.held",
+        variants: "dkv/held",
         class: Some(AdapterClass::Discrete),
         part: "- delta_of(at);",
         by: ";",
@@ -423,7 +423,7 @@ const DEFECTS: &[Planted] = &[
     Planted {
         name: "results in the unit of a smaller gradient",
         stem: "attention_backward_dkv",
-        variants: "attention_backward_dkv.matrices",
+        variants: "dkv/matrices",
         class: Some(AdapterClass::Discrete),
         part: "dk[d] = scaled(dk[d], share, reference * inverse_of(renewed));",
         by: "",
@@ -431,7 +431,7 @@ const DEFECTS: &[Planted] = &[
     Planted {
         name: "a gradient without the mean of its row",
         stem: "attention_backward_dkv",
-        variants: "attention_backward_dkv.matrices",
+        variants: "dkv/matrices",
         class: Some(AdapterClass::Discrete),
         part: " - of_row.z;",
         by: ";",
@@ -447,7 +447,7 @@ const DEFECTS: &[Planted] = &[
     Planted {
         name: "rows of no weight that count",
         stem: "attention_column_mass",
-        variants: "attention_column_mass.rows",
+        variants: "mass/rows",
         class: None,
         part: "i0 + t <= last_row && weight != 0.0",
         by: "i0 + t <= last_row",
@@ -455,7 +455,7 @@ const DEFECTS: &[Planted] = &[
     Planted {
         name: "padded keys that receive",
         stem: "attention_column_mass",
-        variants: "attention_column_mass.tiles",
+        variants: "mass/tiles",
         class: Some(AdapterClass::Discrete),
         part: "score[r][c], j < end)",
         by: "score[r][c], true)",
@@ -463,7 +463,7 @@ const DEFECTS: &[Planted] = &[
     Planted {
         name: "rows read before all are there",
         stem: "attention_column_mass",
-        variants: "attention_column_mass.tiles",
+        variants: "mass/tiles",
         class: Some(AdapterClass::Discrete),
         part: "stage_side(1u, 1u, place, row0, last_row, d0, lane);\n                workgroupBarrier();",
         by: "stage_side(1u, 1u, place, row0, last_row, d0, lane);",
@@ -565,7 +565,7 @@ fn main() {
         let entry = REGISTRY.iter().find(|entry| entry.stem == planted.stem);
         let cases = entry.map(|entry| (entry.cases)()).unwrap_or_default();
         let way = if planted.variants.is_empty() { planted.stem } else { planted.variants };
-        let matrices = planted.variants.contains(".matrices");
+        let matrices = planted.variants.contains("/matrices");
         let absent = matrices && cases.iter().all(|case| variants_with(&caps, planted, &**case).is_empty());
         let run = move || {
             let entry = entry.ok_or_else(|| format!("no kernel is named {}", planted.stem))?;

@@ -5,7 +5,7 @@
 use foveal::kernels::registry::REGISTRY;
 use kernels_tests::tree::{self, File};
 use kernels_tests::{docs, root, synthetic};
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 fn rust() -> Vec<File> {
     let files = tree::files(&root(), "src", &[".rs"]);
@@ -38,7 +38,7 @@ fn family_and_stem(files: impl Iterator<Item = File>) -> BTreeSet<String> {
 fn shaders_host_files_and_registry_name_the_same_kernels() {
     let kernels: BTreeSet<String> = REGISTRY.iter().map(|e| format!("{}/{}", e.family, e.stem)).collect();
     assert_eq!(kernels.len(), REGISTRY.len(), "a stem stands twice in the registry");
-    let bodies = family_and_stem(shaders().into_iter().filter(|f| !f.path.starts_with("shaders/shared/")));
+    let bodies = family_and_stem(shaders().into_iter().filter(|f| !tree::entry_points(f).is_empty()));
     let hosts = family_and_stem(rust().into_iter().filter(tree::is_kernel));
     let only = |what: &str, a: &BTreeSet<String>, b: &BTreeSet<String>| -> Vec<String> {
         a.difference(b).map(|name| format!("{name}: {what}")).collect()
@@ -81,17 +81,17 @@ fn every_kernel_is_tested_and_timed() {
 }
 
 #[test]
-fn every_shader_has_one_entry_point_named_like_its_file() {
+fn kernels_have_one_entry_point_named_like_their_file_and_modules_none() {
     for file in shaders() {
-        let (family, stem) = file.path.trim_end_matches(".wgsl").rsplit_once('/').unwrap_or_default();
-        let expected = if family == "shaders/shared" { vec![] } else { vec![stem.to_owned()] };
+        let kernel = REGISTRY.iter().find(|entry| entry.shader.path == file.path);
+        let expected: Vec<_> = kernel.map(|entry| entry.stem.to_owned()).into_iter().collect();
         assert_eq!(tree::entry_points(&file), expected, "{}", file.path);
     }
 }
 
 #[test]
-fn every_shared_module_is_used() {
-    let mut texts = BTreeSet::new();
+fn every_module_stands_beside_those_who_use_it() {
+    let mut uses: BTreeMap<String, BTreeSet<&str>> = BTreeMap::new();
     for entry in REGISTRY {
         for caps in synthetic::caps() {
             for case in synthetic::all_cases(entry) {
@@ -99,13 +99,15 @@ fn every_shared_module_is_used() {
                 // From f32 to f32 nothing is converted, so a size that bf16 cannot hold is left to f16.
                 let halves_only = entry.stem == "convert" && !caps.f16;
                 assert!(!variants.is_empty() || halves_only, "{case} has no variant on {}", caps.adapter);
-                texts.extend(variants.iter().map(|variant| case.composed(&caps, variant).text().to_owned()));
+                for variant in variants {
+                    for (_, path) in case.composed(&caps, &variant).pieces() {
+                        uses.entry((*path).to_owned()).or_default().insert(entry.family);
+                    }
+                }
             }
         }
     }
-    let shared = shaders().into_iter().filter(|f| f.path.starts_with("shaders/shared/"));
-    let unused = shared.filter(|f| !texts.iter().any(|text| text.contains(&f.text))).map(|f| f.path);
-    none(&unused.collect::<Vec<_>>());
+    none(&tree::homeless_modules(&shaders(), &uses));
 }
 
 #[test]
@@ -164,6 +166,7 @@ fn the_readme_lists_the_kernels() {
 /// Each rule above, broken.
 mod broken {
     use super::tree::{self, File};
+    use std::collections::BTreeMap;
 
     fn paths(path: &str, text: &str) -> Vec<String> {
         tree::paths(&File::new(path, text)).iter().map(|p| p.join("::")).collect()
@@ -244,6 +247,23 @@ mod broken {
             found("// no var<private>\nvar<workgroup> a: u32; // not var<private>\nfn f(part: u32) {}")
                 .is_empty()
         );
+    }
+
+    #[test]
+    fn a_module_away_from_those_who_use_it_is_found() {
+        let fault = |path: &str, families: &'static [&'static str]| {
+            let uses = BTreeMap::from([(path.to_owned(), families.iter().copied().collect())]);
+            tree::homeless_modules(&[File::new(path, "fn f() {}")], &uses).pop().unwrap_or_default()
+        };
+        assert_eq!(fault("shaders/a/b/m.wgsl", &["a"]), "");
+        assert_eq!(fault("shaders/shared/m.wgsl", &["a", "b"]), "");
+        assert!(tree::homeless_modules(&[File::new("shaders/a/m.wgsl", "")], &BTreeMap::new()).len() == 1);
+        assert!(fault("shaders/shared/m.wgsl", &["a"]).contains("shaders/a/"));
+        assert!(fault("shaders/a/m.wgsl", &["a", "b"]).contains("shaders/shared/"));
+        assert!(fault("shaders/a/m.wgsl", &["b"]).contains("shaders/b/"));
+        let packs = ["shaders/shared/pack.1.wgsl", "shaders/shared/pack.2.wgsl"];
+        let uses = BTreeMap::from([(packs[0].into(), ["a", "b"].into()), (packs[1].into(), ["a"].into())]);
+        assert!(tree::homeless_modules(&packs.map(|path| File::new(path, "")), &uses).is_empty());
     }
 
     #[test]

@@ -87,6 +87,8 @@ pub struct Variant {
     pub consts: Vec<(&'static str, Const)>,
     /// Modules that complete the body.
     pub modules: Vec<Source>,
+    /// How the work is shared out, by the last name of the module that says so; empty where there is one way only.
+    pub way: &'static str,
     /// Uses subgroup operations.
     pub subgroup: bool,
     /// Uses cooperative matrices.
@@ -101,7 +103,16 @@ impl Variant {
     pub fn new(elem: Dtype, wg_size: u32) -> Self {
         let consts = vec![("WG_SIZE", Const::U32(wg_size))];
         let modules = Vec::new();
-        Self { elem, weight: elem, consts, modules, subgroup: false, matrices: false, checked: false }
+        Self {
+            elem,
+            weight: elem,
+            consts,
+            modules,
+            way: "",
+            subgroup: false,
+            matrices: false,
+            checked: false,
+        }
     }
 
     /// The same with another number of invocations in a workgroup.
@@ -134,6 +145,12 @@ impl Variant {
         self
     }
 
+    /// Adds the module that says how the work is shared out.
+    pub fn by(mut self, source: Source) -> Self {
+        self.way = source.name().rsplit('/').next().unwrap_or_default();
+        self.module(source)
+    }
+
     /// Value of a number in the head; 0 when it is not there.
     pub fn number(&self, name: &str) -> u32 {
         let found = self.consts.iter().find(|(n, _)| *n == name);
@@ -145,7 +162,7 @@ impl Variant {
 
     /// Short name: storage type, chosen modules, constants.
     pub fn name(&self) -> String {
-        let modules = self.modules.iter().filter_map(|m| m.path.rsplit('/').next()?.strip_suffix(".wgsl"));
+        let modules = self.modules.iter().map(Source::name);
         let consts = self.consts.iter().map(|(n, v)| match v {
             Const::U32(v) => format!("{n}={v}"),
             Const::Bool(v) => format!("{n}={v}"),

@@ -15,6 +15,15 @@ pub struct Source {
     pub text: &'static str,
 }
 
+impl Source {
+    /// What its family calls it: `mask/window` of `shaders/attention/mask/window.wgsl`.
+    pub fn name(&self) -> &'static str {
+        let path = self.path.strip_prefix("shaders/").unwrap_or(self.path);
+        let path = path.strip_suffix(".wgsl").unwrap_or(path);
+        path.split_once('/').map_or(path, |(_, name)| name)
+    }
+}
+
 /// Names a file below `shaders/` and includes its text.
 #[macro_export]
 macro_rules! wgsl {

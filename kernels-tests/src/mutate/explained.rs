@@ -111,7 +111,7 @@ mod tests {
 
     fn mutant() -> Mutant {
         Mutant {
-            file: "shaders/shared/tile.wgsl".into(),
+            file: "shaders/attention/tile.wgsl".into(),
             line: 31,
             column: 9,
             text: "let row = n / PARTS;".into(),
@@ -126,7 +126,7 @@ mod tests {
     }
 
     const ENTRY: &str = "[[explained]]
-file = 'shaders/shared/tile.wgsl'
+file = 'shaders/attention/tile.wgsl'
 line = 'let row = n / PARTS;'
 edits = ['n → 1', 'PARTS → (PARTS + 1u)']
 reason = 'a test'

@@ -21,7 +21,7 @@ pub struct Run {
     pub composed: Composed,
     /// Its starts: its own, and, where it can be, one in few workgroups at a time.
     pub launches: Vec<Launch>,
-    /// The module that shares out the work: `tiles` of `matmul.tiles`; empty where the kernel has one way only.
+    /// How the work is shared out, [`Variant::way`]; empty where the kernel has one way only.
     pub way: String,
     /// The same for runs of the same text.
     pub text: u64,
@@ -46,8 +46,8 @@ pub fn hash(value: impl Hash) -> u64 {
 }
 
 impl Plan {
-    /// The runs of a kernel on a device of these capabilities; of one way to share the work only, where one is named, by
-    /// the end of a module's name: `tiles`, or `reduce.workgroup`.
+    /// The runs of a kernel on a device of these capabilities; of one way to share the work only, where one is named, or
+    /// that have a module of this name: `tiles`, or `reduce.workgroup`.
     ///
     /// # Errors
     /// An unknown kernel, or a way that it does not have.
@@ -57,18 +57,14 @@ impl Plan {
         let cases = (entry.cases)();
         let mut runs = Vec::new();
         for Selected { case, variant, .. } in numerics::selected(&cases, caps) {
-            let names =
-                variant.modules.iter().filter_map(|m| m.path.rsplit('/').next()?.strip_suffix(".wgsl"));
-            let names: Vec<&str> = names.collect();
-            let own =
-                names.iter().find_map(|name| name.strip_prefix(stem)?.strip_prefix('.')).unwrap_or_default();
-            if way.is_some_and(|way| way != own && !names.contains(&way)) {
+            let has = |way: &str| way == variant.way || variant.modules.iter().any(|m| m.name() == way);
+            if way.is_some_and(|way| !has(way)) {
                 continue;
             }
             let composed = cases[case].composed(caps, &variant);
             let few = in_few_workgroups(&*cases[case], caps, &variant);
             let launches = std::iter::once(cases[case].launch(caps, &variant)).chain(few).collect();
-            let (way, text) = (own.to_owned(), hash(composed.text()));
+            let (way, text) = (variant.way.to_owned(), hash(composed.text()));
             runs.push(Run { case, variant, composed, launches, way, text });
         }
         if runs.is_empty() {

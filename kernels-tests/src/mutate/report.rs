@@ -188,7 +188,7 @@ mod tests {
 
     fn one(after: &str, end: End) -> (Mutant, Record) {
         let mutant = Mutant {
-            file: "shaders/shared/tile.wgsl".into(),
+            file: "shaders/attention/tile.wgsl".into(),
             line: 31,
             column: 9,
             text: "let row = n / PARTS;".into(),
@@ -207,7 +207,7 @@ mod tests {
 
     fn entry(edit: &str, found_by: &str) -> Explained {
         Explained {
-            file: "shaders/shared/tile.wgsl".into(),
+            file: "shaders/attention/tile.wgsl".into(),
             edits: vec![edit.into()],
             found_by: found_by.into(),
             reason: "a test".into(),
@@ -225,7 +225,7 @@ mod tests {
         assert_eq!(counts, Counts { mutants: 4, found: 2, explained: 1, spread: 2.0 });
         let text = listed(&survivors);
         assert!(
-            text.starts_with("shaders/shared/tile.wgsl:31:9: constant in stage_side: PARTS → d\n"),
+            text.starts_with("shaders/attention/tile.wgsl:31:9: constant in stage_side: PARTS → d\n"),
             "{text}"
         );
     }

@@ -30,16 +30,16 @@ use rand_pcg::Pcg64;
 use std::fmt;
 
 const TILING: Tiling = Tiling {
-    rows: wgsl!("shared/attention.rows.wgsl"),
+    rows: wgsl!("attention/forward/rows.wgsl"),
     // llvmpipe compiles it in half the time and runs it up to 1.6 times as fast.
     rows_checked: true,
     rolled_rows: None,
     vectors: 64,
     most_rows: 4,
-    tiles: wgsl!("shared/attention.tiles.wgsl"),
-    matrices: Some(Matrices { modules: &[wgsl!("shared/attention.matrices.wgsl")], stages: 1 }),
-    few: Some(wgsl!("shared/attention.few.wgsl")),
-    held: Some(wgsl!("shared/attention.held.wgsl")),
+    tiles: wgsl!("attention/forward/tiles.wgsl"),
+    matrices: Some(Matrices { module: wgsl!("attention/forward/matrices.wgsl"), imports: &[], stages: 1 }),
+    few: Some(wgsl!("attention/forward/few.wgsl")),
+    held: Some(wgsl!("attention/forward/held.wgsl")),
     own_keys: false,
     sums_long: true,
 };

@@ -16,18 +16,19 @@ use rand_pcg::Pcg64;
 use std::fmt;
 
 const TILING: Tiling = Tiling {
-    rows: wgsl!("shared/attention_backward_dkv.rows.wgsl"),
+    rows: wgsl!("attention/dkv/rows.wgsl"),
     rows_checked: false,
     rolled_rows: Some(4),
     vectors: 32,
     most_rows: 2,
-    tiles: wgsl!("shared/attention_backward_dkv.tiles.wgsl"),
+    tiles: wgsl!("attention/dkv/tiles.wgsl"),
     matrices: Some(Matrices {
-        modules: &[wgsl!("shared/power_of_two.wgsl"), wgsl!("shared/attention_backward_dkv.matrices.wgsl")],
+        module: wgsl!("attention/dkv/matrices.wgsl"),
+        imports: &[wgsl!("attention/power_of_two.wgsl")],
         stages: 2,
     }),
     few: None,
-    held: Some(wgsl!("shared/attention_backward_dkv.held.wgsl")),
+    held: Some(wgsl!("attention/dkv/held.wgsl")),
     own_keys: true,
     sums_long: true,
 };

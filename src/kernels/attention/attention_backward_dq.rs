@@ -16,18 +16,19 @@ use rand_pcg::Pcg64;
 use std::fmt;
 
 const TILING: Tiling = Tiling {
-    rows: wgsl!("shared/attention_backward_dq.rows.wgsl"),
+    rows: wgsl!("attention/dq/rows.wgsl"),
     rows_checked: false,
     rolled_rows: Some(4),
     vectors: 32,
     most_rows: 2,
-    tiles: wgsl!("shared/attention_backward_dq.tiles.wgsl"),
+    tiles: wgsl!("attention/dq/tiles.wgsl"),
     matrices: Some(Matrices {
-        modules: &[wgsl!("shared/power_of_two.wgsl"), wgsl!("shared/attention_backward_dq.matrices.wgsl")],
+        module: wgsl!("attention/dq/matrices.wgsl"),
+        imports: &[wgsl!("attention/power_of_two.wgsl")],
         stages: 1,
     }),
     few: None,
-    held: Some(wgsl!("shared/attention_backward_dq.held.wgsl")),
+    held: Some(wgsl!("attention/dq/held.wgsl")),
     own_keys: false,
     sums_long: true,
 };

@@ -20,12 +20,12 @@ use rand_pcg::Pcg64;
 use std::fmt;
 
 const TILING: Tiling = Tiling {
-    rows: wgsl!("shared/attention_column_mass.rows.wgsl"),
+    rows: wgsl!("attention/mass/rows.wgsl"),
     rows_checked: false,
     rolled_rows: None,
     vectors: 64,
     most_rows: 4,
-    tiles: wgsl!("shared/attention_column_mass.tiles.wgsl"),
+    tiles: wgsl!("attention/mass/tiles.wgsl"),
     matrices: None,
     few: None,
     held: None,

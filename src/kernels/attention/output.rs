@@ -12,7 +12,7 @@ use rand_pcg::Pcg64;
 use std::fmt;
 
 /// A row's attention over several sets of keys from its attention over each.
-const JOIN: Source = wgsl!("shared/join.wgsl");
+const JOIN: Source = wgsl!("attention/join.wgsl");
 
 /// What the forward returns.
 #[derive(Debug, Clone)]

@@ -129,7 +129,7 @@ impl fmt::Display for AttentionProblem {
     }
 }
 
-/// Shader parameters of the whole family; see `shaders/shared/attention.shared.wgsl`.
+/// Shader parameters of the whole family; see `shaders/attention/problem.wgsl`.
 #[repr(C)]
 #[derive(Clone, Copy, bytemuck::Pod, bytemuck::Zeroable)]
 struct Params {
@@ -167,17 +167,17 @@ const BLOCK: usize = 16;
 
 /// Constants that the gradient into the map depends on.
 pub(super) const MAP_GRAD_USES: [&str; 5] = ["GROUPS", "ENTROPY", "MASS_MEAN", "MASS_MAX", "UPSTREAM"];
-const SHARED: Source = wgsl!("shared/attention.shared.wgsl");
+const SHARED: Source = wgsl!("attention/problem.wgsl");
 /// How probabilities come from scores.
-pub(super) const SOFTMAX_ROW: Source = wgsl!("shared/softmax_row.wgsl");
+pub(super) const SOFTMAX_ROW: Source = wgsl!("attention/softmax_row.wgsl");
 /// What rows do not see must not matter.
-pub(super) const STRAY: Source = wgsl!("shared/stray.wgsl");
+pub(super) const STRAY: Source = wgsl!("attention/stray.wgsl");
 /// The statistics of a row for the backward.
-pub(super) const ROW_STATS: Source = wgsl!("shared/row_stats.wgsl");
+pub(super) const ROW_STATS: Source = wgsl!("attention/row_stats.wgsl");
 /// Which workgroup of the whole one of a cut is.
 pub(super) const CUT: Source = wgsl!("shared/cut.wgsl");
 /// Gradients into the map; only backward kernels take it.
-pub(super) const MAP_GRAD: Source = wgsl!("shared/map_grad.wgsl");
+pub(super) const MAP_GRAD: Source = wgsl!("attention/map_grad.wgsl");
 
 impl AttentionProblem {
     /// Plain attention of some sizes with the usual scale.
@@ -337,11 +337,11 @@ impl AttentionProblem {
     /// family's constants a kernel names those it uses, so that calls that differ in others share a pipeline.
     pub(super) fn variants(&self, caps: &Caps, uses: &[&str], extra: &[Source]) -> Vec<Variant> {
         let mask = match self.mask {
-            Mask::None => wgsl!("shared/mask.none.wgsl"),
-            Mask::Causal => wgsl!("shared/mask.causal.wgsl"),
-            Mask::Window { .. } => wgsl!("shared/mask.window.wgsl"),
-            Mask::Temporal { .. } => wgsl!("shared/mask.temporal.wgsl"),
-            Mask::Relative => wgsl!("shared/mask.relative.wgsl"),
+            Mask::None => wgsl!("attention/mask/none.wgsl"),
+            Mask::Causal => wgsl!("attention/mask/causal.wgsl"),
+            Mask::Window { .. } => wgsl!("attention/mask/window.wgsl"),
+            Mask::Temporal { .. } => wgsl!("attention/mask/temporal.wgsl"),
+            Mask::Relative => wgsl!("attention/mask/relative.wgsl"),
         };
         let variant = |elem| {
             let mut variant = Variant::new(elem, lanes(caps))

@@ -9,8 +9,8 @@ use crate::{Dtype, wgsl};
 /// Which invocation runs, and for cooperative matrices in which subgroup.
 const INVOCATION: Source = wgsl!("shared/invocation.wgsl");
 const INVOCATION_IN_SUBGROUP: Source = wgsl!("shared/invocation.subgroups.wgsl");
-const TILE: Source = wgsl!("shared/tile.wgsl");
-const TILE_MATRICES: Source = wgsl!("shared/tile_matrices.wgsl");
+const TILE: Source = wgsl!("attention/tile.wgsl");
+const TILE_MATRICES: Source = wgsl!("attention/tile_matrices.wgsl");
 const MATRIX_16: Source = wgsl!("shared/matrix.16.wgsl");
 const MATRIX_8: Source = wgsl!("shared/matrix.8.wgsl");
 
@@ -42,8 +42,10 @@ pub(super) struct Tiling {
 
 /// A way by cooperative matrices.
 pub(super) struct Matrices {
-    /// Module of the kernel, and what else it imports.
-    pub(super) modules: &'static [Source],
+    /// Module of the kernel.
+    pub(super) module: Source,
+    /// What else it imports.
+    pub(super) imports: &'static [Source],
     /// Tiles that it stages at a time.
     pub(super) stages: u32,
 }
@@ -98,7 +100,7 @@ impl AttentionProblem {
         let side = if software || vectors > 32 { 8 } else { 16 };
         let tiles = plain.iter().map(|variant| {
             let variant = variant.clone().workgroup(side * side).with("SIDE", side as usize);
-            variant.module(TILE).module(how.tiles)
+            variant.module(TILE).by(how.tiles)
         });
         let one_size = caps.subgroup.filter(|(low, high)| low == high && (4..=16).contains(low));
         let own_rows = one_size.filter(|_| software);
@@ -116,7 +118,7 @@ impl AttentionProblem {
                     None => variant,
                 };
                 let checked = how.rows_checked || rolled.is_some();
-                Variant { subgroup: true, checked, ..variant.module(how.rows) }
+                Variant { subgroup: true, checked, ..variant.by(how.rows) }
             })
         });
         let matrices =
@@ -134,7 +136,7 @@ impl AttentionProblem {
     fn by_few(&self, module: Source, plain: &Variant, software: bool) -> Option<Variant> {
         let rows = (self.shape.seq_q * (self.shape.heads / self.shape.kv_heads)).next_power_of_two();
         let workgroup = if software { plain.number("WG_SIZE") } else { FEW_LANES };
-        let variant = || plain.clone().workgroup(workgroup).with("ROWS", rows).module(module);
+        let variant = || plain.clone().workgroup(workgroup).with("ROWS", rows).by(module);
         (rows <= FEW && rows <= workgroup as usize).then(variant)
     }
 
@@ -146,7 +148,7 @@ impl AttentionProblem {
             if caps.class == AdapterClass::Software { plain.number("WG_SIZE") } else { FEW_LANES };
         let memory = 2 * held * s.head_dim * size_of::<f32>();
         let module = how.held.filter(|_| held <= FEW && memory <= caps.workgroup_memory as usize)?;
-        Some(plain.clone().workgroup(workgroup).with("HELD", held).module(module))
+        Some(plain.clone().workgroup(workgroup).with("HELD", held).by(module))
     }
 
     /// The variant by cooperative matrices: as many invocations as four of the largest subgroups have, whatever size they
@@ -171,8 +173,8 @@ impl AttentionProblem {
         let variant = || {
             let waves = plain.clone().workgroup(workgroup).with("WAVES", WAVES as usize);
             let modules =
-                [INVOCATION_IN_SUBGROUP, shape, TILE_MATRICES].into_iter().chain(how.modules.iter().copied());
-            let mut variant = modules.fold(waves, Variant::module);
+                [INVOCATION_IN_SUBGROUP, shape, TILE_MATRICES].into_iter().chain(how.imports.iter().copied());
+            let mut variant = modules.fold(waves, Variant::module).by(how.module);
             // Sums of products are the device's to round, f16 after all.
             variant.consts.retain(|(name, _)| *name != "LONG");
             variant

@@ -65,8 +65,8 @@ impl Kernel for Convert {
 
     fn variants(&self, caps: &Caps) -> Vec<Variant> {
         let module = match self.direction {
-            Direction::Widen => wgsl!("shared/convert.widen.wgsl"),
-            Direction::Narrow => wgsl!("shared/convert.narrow.wgsl"),
+            Direction::Widen => wgsl!("elementwise/convert/widen.wgsl"),
+            Direction::Narrow => wgsl!("elementwise/convert/narrow.wgsl"),
         };
         let halves = elems(caps, pack(self.n)).into_iter().filter(|elem| *elem != Dtype::F32);
         halves.map(|elem| variant(caps, elem, self.n).module(module)).collect()

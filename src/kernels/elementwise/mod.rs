@@ -40,7 +40,7 @@ use crate::tensor::Array;
 use crate::{Dtype, Error, Result, Tensor, wgsl};
 
 const BETWEEN: Source = wgsl!("shared/between.wgsl");
-const LOGISTIC: Source = wgsl!("shared/logistic.wgsl");
+const LOGISTIC: Source = wgsl!("elementwise/logistic.wgsl");
 const GELU: Source = wgsl!("shared/gelu.wgsl");
 const GELU_ERF: Source = wgsl!("shared/gelu_erf.wgsl");
 

@@ -67,10 +67,10 @@ impl Kernel for WeightedSum {
 
     fn variants(&self, caps: &Caps) -> Vec<Variant> {
         let terms = match self.weights.len() {
-            1 => wgsl!("shared/terms.1.wgsl"),
-            2 => wgsl!("shared/terms.2.wgsl"),
-            3 => wgsl!("shared/terms.3.wgsl"),
-            _ => wgsl!("shared/terms.4.wgsl"),
+            1 => wgsl!("elementwise/terms/1.wgsl"),
+            2 => wgsl!("elementwise/terms/2.wgsl"),
+            3 => wgsl!("elementwise/terms/3.wgsl"),
+            _ => wgsl!("elementwise/terms/4.wgsl"),
         };
         let of = |elem| variant(caps, elem, self.n).with("INPUTS", self.weights.len()).module(terms);
         elems(caps, pack(self.n)).into_iter().map(of).collect()

@@ -34,7 +34,7 @@ const MATRIX_8: Source = wgsl!("shared/matrix.8.wgsl");
 /// Inputs of a part are a multiple of this, the most that a way to share the work takes at a time.
 const PART_STEP: usize = 32;
 const BETWEEN: Source = wgsl!("shared/between.wgsl");
-const FEW_ROWS: Source = wgsl!("shared/matmul.few.wgsl");
+const FEW_ROWS: Source = wgsl!("matmul/ways/few.wgsl");
 
 /// How the weight lies in memory.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -246,20 +246,20 @@ impl Kernel for Matmul {
 
     fn variants(&self, caps: &Caps) -> Vec<Variant> {
         let epilogue = match self.epilogue {
-            Epilogue::None if self.parts > 1 => wgsl!("shared/epilogue.parts.wgsl"),
-            Epilogue::None => wgsl!("shared/epilogue.none.wgsl"),
-            Epilogue::Add => wgsl!("shared/epilogue.add.wgsl"),
-            Epilogue::Bias => wgsl!("shared/epilogue.bias.wgsl"),
-            Epilogue::BiasGelu | Epilogue::BiasGeluErf => wgsl!("shared/epilogue.bias_gelu.wgsl"),
-            Epilogue::BiasResidual => wgsl!("shared/epilogue.bias_residual.wgsl"),
-            Epilogue::BiasGateResidual { .. } => wgsl!("shared/epilogue.bias_gate_residual.wgsl"),
+            Epilogue::None if self.parts > 1 => wgsl!("matmul/epilogue/parts.wgsl"),
+            Epilogue::None => wgsl!("matmul/epilogue/none.wgsl"),
+            Epilogue::Add => wgsl!("matmul/epilogue/add.wgsl"),
+            Epilogue::Bias => wgsl!("matmul/epilogue/bias.wgsl"),
+            Epilogue::BiasGelu | Epilogue::BiasGeluErf => wgsl!("matmul/epilogue/bias_gelu.wgsl"),
+            Epilogue::BiasResidual => wgsl!("matmul/epilogue/bias_residual.wgsl"),
+            Epilogue::BiasGateResidual { .. } => wgsl!("matmul/epilogue/bias_gate_residual.wgsl"),
         };
         let pack = self.pack();
         let layout = match (self.layout, pack) {
-            (Layout::Rows, 4) => wgsl!("shared/weight.rows.wgsl"),
-            (Layout::Columns, 4) => wgsl!("shared/weight.columns.wgsl"),
-            (Layout::Rows, _) => wgsl!("shared/weight.rows.single.wgsl"),
-            (Layout::Columns, _) => wgsl!("shared/weight.columns.single.wgsl"),
+            (Layout::Rows, 4) => wgsl!("matmul/weight/rows.wgsl"),
+            (Layout::Columns, 4) => wgsl!("matmul/weight/columns.wgsl"),
+            (Layout::Rows, _) => wgsl!("matmul/weight/rows.single.wgsl"),
+            (Layout::Columns, _) => wgsl!("matmul/weight/columns.single.wgsl"),
         };
         let rows = self.layout == Layout::Rows;
         let variant = |tile: Tile, (elem, weight): (Dtype, Dtype)| {
@@ -279,12 +279,12 @@ impl Kernel for Matmul {
             if let Sharing::Matrices(side) = tile.sharing {
                 let shape = if side == 16 { MATRIX_16 } else { MATRIX_8 };
                 let reading = if rows {
-                    wgsl!("shared/weight_matrix.rows.wgsl")
+                    wgsl!("matmul/weight/matrix.rows.wgsl")
                 } else {
-                    wgsl!("shared/weight_matrix.columns.wgsl")
+                    wgsl!("matmul/weight/matrix.columns.wgsl")
                 };
-                let variant = variant.module(wgsl!("shared/weight_store.float.wgsl")).module(shape);
-                let variant = variant.module(reading).module(wgsl!("shared/matmul.matrices.wgsl"));
+                let variant = variant.module(wgsl!("matmul/weight/store.float.wgsl")).module(shape);
+                let variant = variant.module(reading).by(wgsl!("matmul/ways/matrices.wgsl"));
                 return Variant { matrices: true, subgroup: true, ..variant };
             }
             variant = variant.with("ROWS", tile.rows).with("TILE_PACKS", tile.columns.div_ceil(pack));
@@ -292,34 +292,34 @@ impl Kernel for Matmul {
             variant = variant.with("BLOCK", block).flag("DEEP", deep);
             if let Sharing::Tiles(side) = tile.sharing {
                 let order = if rows {
-                    wgsl!("shared/weight_order.rows.wgsl")
+                    wgsl!("matmul/weight/order.rows.wgsl")
                 } else {
-                    wgsl!("shared/weight_order.columns.wgsl")
+                    wgsl!("matmul/weight/order.columns.wgsl")
                 };
                 variant = variant.with("SIDE", side as usize).module(order);
-                variant = variant.module(wgsl!("shared/matmul.tiles.wgsl"));
+                variant = variant.by(wgsl!("matmul/ways/tiles.wgsl"));
             } else if let Sharing::Few = tile.sharing {
-                variant = variant.flag("ALONG_INPUTS", rows).module(FEW_ROWS);
+                variant = variant.flag("ALONG_INPUTS", rows).by(FEW_ROWS);
             } else {
-                variant = variant.module(wgsl!("shared/matmul.rows.wgsl"));
+                variant = variant.by(wgsl!("matmul/ways/rows.wgsl"));
             }
             if pack != 4 {
-                return variant.module(wgsl!("shared/weight_block.single.wgsl"));
+                return variant.module(wgsl!("matmul/weight/block.single.wgsl"));
             }
             let store = if weight == Dtype::Bf16 {
-                wgsl!("shared/weight_store.bf16.wgsl")
+                wgsl!("matmul/weight/store.bf16.wgsl")
             } else {
-                wgsl!("shared/weight_store.float.wgsl")
+                wgsl!("matmul/weight/store.float.wgsl")
             };
             let variant = variant.module(store);
             match tile.sharing {
                 Sharing::Tiles(_) | Sharing::Matrices(_) => variant,
                 Sharing::Direct | Sharing::Few => variant
-                    .module(wgsl!("shared/weight_block.wgsl"))
-                    .module(wgsl!("shared/weight_tile.direct.wgsl")),
+                    .module(wgsl!("matmul/weight/block.wgsl"))
+                    .module(wgsl!("matmul/weight/tile.direct.wgsl")),
                 Sharing::Subgroup => {
-                    let reading = wgsl!("shared/weight_tile.subgroup.wgsl");
-                    let variant = variant.module(wgsl!("shared/weight_block.wgsl")).module(reading);
+                    let reading = wgsl!("matmul/weight/tile.subgroup.wgsl");
+                    let variant = variant.module(wgsl!("matmul/weight/block.wgsl")).module(reading);
                     Variant { subgroup: true, ..variant }
                 }
             }

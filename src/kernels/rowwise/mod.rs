@@ -177,9 +177,9 @@ fn turns(positions: usize, head_dim: usize, theta: f64) -> HostTensor {
 const REDUCE_WORKGROUP: Source = wgsl!("shared/reduce.workgroup.wgsl");
 const REDUCE_SUBGROUP: Source = wgsl!("shared/reduce.subgroup.wgsl");
 /// What norms are made of: the unit in which a row is squared, and its moments or its mean square.
-const ROW_UNIT: Source = wgsl!("shared/row_unit.wgsl");
-const MOMENTS: Source = wgsl!("shared/moments.wgsl");
-const MEAN_SQUARE: Source = wgsl!("shared/mean_square.wgsl");
+const ROW_UNIT: Source = wgsl!("rowwise/row_unit.wgsl");
+const MOMENTS: Source = wgsl!("rowwise/moments.wgsl");
+const MEAN_SQUARE: Source = wgsl!("rowwise/mean_square.wgsl");
 
 /// Elements an invocation takes at a time: four where rows allow it.
 pub(super) fn pack(cols: usize) -> usize {

@@ -91,8 +91,8 @@ impl Kernel for RmsNorm {
 
     fn variants(&self, caps: &Caps) -> Vec<Variant> {
         let rope = |v: Variant| match self.rope {
-            None => v.module(wgsl!("shared/rope.none.wgsl")),
-            Some(_) => v.with("ROPE_BINDING", 3).module(wgsl!("shared/rope.three_axes.wgsl")),
+            None => v.module(wgsl!("rowwise/rope/none.wgsl")),
+            Some(_) => v.with("ROPE_BINDING", 3).module(wgsl!("rowwise/rope/three_axes.wgsl")),
         };
         norm_variants(caps, self.cols, self.pack(), MEAN_SQUARE).into_iter().map(rope).collect()
     }
