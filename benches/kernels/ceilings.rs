@@ -3,11 +3,9 @@
 
 use crate::{texts, timing};
 use foveal::gpu::AdapterClass;
-use foveal::kernels::{Gradient, Kernel, Launch, Slot, Tolerance, Variant, Work, grid, lanes};
+use foveal::kernels::{Kernel, Launch, Slot, Variant, Work, grid, lanes};
 use foveal::shader::{Composed, Source};
-use foveal::tensor::Array;
 use foveal::{Caps, Context, Dtype, Error, Result};
-use rand_pcg::Pcg64;
 use std::fmt;
 
 /// The measured limits of an adapter.
@@ -167,7 +165,7 @@ impl Ceiling {
     /// Best rate of several runs, each long enough for overheads not to show: at least `goal` seconds.
     fn rate(mut self, context: &Context, of: fn(Work) -> f64, goal: f64) -> Result<f64> {
         let variant = Variant::new(self.read.1, self.wg_size);
-        let tensors = timing::tensors(context, &self, &variant)?;
+        let tensors = timing::tensors(context, &self.slots(), Self::STEM, &variant)?;
         let tensors: Vec<_> = tensors.iter().collect();
         let run = |ceiling: &Self| {
             timing::timed(context, || {
@@ -196,8 +194,6 @@ impl fmt::Display for Ceiling {
 /// Slots and launch; the text is given with each run, since one type stands for three shaders.
 impl Kernel for Ceiling {
     const STEM: &'static str = "ceiling";
-    const FAMILY: &'static str = "ceilings";
-    const SUMMARY: &'static str = "what an adapter can do at most";
     const SHADER: Source = texts::COPY;
 
     fn check(&self) -> Result<()> {
@@ -215,30 +211,6 @@ impl Kernel for Ceiling {
 
     fn launch(&self, caps: &Caps, _variant: &Variant) -> Launch {
         Launch::new(&self.count, grid(self.workgroups, caps))
-    }
-
-    fn reference(&self, _inputs: &[Array]) -> Vec<Array> {
-        Vec::new()
-    }
-
-    fn inputs(&self, _rng: &mut Pcg64) -> Vec<Array> {
-        Vec::new()
-    }
-
-    fn tolerance(&self, _elem: Dtype) -> Vec<Tolerance> {
-        Vec::new()
-    }
-
-    fn gradient_of(&self) -> Option<Gradient> {
-        None
-    }
-
-    fn cases() -> Vec<Self> {
-        Vec::new()
-    }
-
-    fn bench_cases() -> Vec<(&'static str, Self)> {
-        Vec::new()
     }
 
     fn work(&self) -> Work {

@@ -30,7 +30,7 @@ pub(crate) fn measure(
     limit: f64,
 ) -> Result<Sample> {
     context.reset_peak();
-    let tensors = tensors(context, case, variant)?;
+    let tensors = tensors(context, &case.slots(), case.stem(), variant)?;
     let tensors: Vec<_> = tensors.iter().collect();
     let once = || timed(context, || case.run(context, variant, &tensors));
     let start = Instant::now();
@@ -87,15 +87,19 @@ pub(crate) fn work(case: &dyn AnyKernel, variant: &Variant) -> Work {
 }
 
 /// A tensor for every slot. What is an index is below every table's length; what is always f32 is in 0..1.
-pub(crate) fn tensors(context: &Context, case: &dyn AnyKernel, variant: &Variant) -> Result<Vec<Tensor>> {
-    let slots = case.slots();
+pub(crate) fn tensors(
+    context: &Context,
+    slots: &[Slot],
+    stem: &str,
+    variant: &Variant,
+) -> Result<Vec<Tensor>> {
     let rows =
         slots.iter().filter(|s| s.element == Element::Elem).filter_map(|s| s.shape.dims().first()).min();
     let rows = rows.copied().unwrap_or(1).max(1) as u32;
     let mut tensors = Vec::with_capacity(slots.len());
     // The work of this one counts four selected tokens: as many of its weights are not zero.
-    let sparse = |slot: &Slot| case.stem() == "attention_columns" && slot.name == "tables";
-    for slot in &slots {
+    let sparse = |slot: &Slot| stem == "attention_columns" && slot.name == "tables";
+    for slot in slots {
         tensors.push(if sparse(slot) {
             let weights: Vec<f32> =
                 (0..slot.shape.len()).map(|i| f32::from(u8::from(i % 256 == 7))).collect();

@@ -1,11 +1,12 @@
-//! A kernel of your own, outside the crate: its WGSL beside this file, its contract, a check of every variant against
-//! its reference, and its place on the tape, where it makes SwiGLU, `silu(gate) ⊙ up`, of the library's silu.
+//! A kernel of your own, outside the crate: its WGSL beside this file, what a dispatch needs to know of it (`Kernel`), and its
+//! place on the tape, where it makes SwiGLU, `silu(gate) ⊙ up`, of the library's silu. An app may stop there. What proves it
+//! right (`Verified`) is a reference, inputs and tolerances, and lets every variant be compared.
 
 use foveal::autograd::{Tape, Var};
 use foveal::kernels::elementwise::{silu, silu_backward};
-use foveal::kernels::{Gradient, Kernel, Launch, Pcg64, Slot, Tolerance, Variant, Work};
-use foveal::kernels::{elems, grid, inputs, lanes, run, trial::trial};
-use foveal::{Caps, Context, ContextOptions, Dtype, Error, Tensor, shader::Source, tensor::Array};
+use foveal::kernels::verified::{Array, Gradient, Pcg64, Tolerance, Verified, inputs};
+use foveal::kernels::{Kernel, Launch, Slot, Variant, Work, elems, grid, lanes, run, trial::trial};
+use foveal::{Caps, Context, ContextOptions, Dtype, Error, Tensor, shader::Source};
 
 /// `y = a b`, element by element: sizes and options of one call.
 #[derive(Debug, Clone)]
@@ -22,8 +23,6 @@ impl std::fmt::Display for Product {
 
 impl Kernel for Product {
     const STEM: &'static str = "product";
-    const FAMILY: &'static str = "examples";
-    const SUMMARY: &'static str = "product of two tensors, element by element";
     const SHADER: Source =
         Source { path: "examples/add_a_kernel/product.wgsl", text: include_str!("product.wgsl") };
 
@@ -44,6 +43,15 @@ impl Kernel for Product {
     fn launch(&self, caps: &Caps, variant: &Variant) -> Launch {
         Launch::new(&(self.n as u32), grid(self.n.div_ceil(variant.number("WG_SIZE") as usize), caps))
     }
+    fn work(&self) -> Work {
+        Work { flops: self.n as f64, bytes: 12.0 * self.n as f64 }
+    }
+}
+
+impl Verified for Product {
+    const FAMILY: &'static str = "examples";
+    const SUMMARY: &'static str = "product of two tensors, element by element";
+
     fn reference(&self, inputs: &[Array]) -> Vec<Array> {
         let [a, b] = inputs else { return Vec::new() };
         vec![Array::from_fn([self.n], |i| a.data[i] * b.data[i])]
@@ -63,9 +71,6 @@ impl Kernel for Product {
     }
     fn bench_cases() -> Vec<(&'static str, Self)> {
         vec![("a layer of 8960, 1560 tokens", Self { n: 1560 * 8960 })]
-    }
-    fn work(&self) -> Work {
-        Work { flops: self.n as f64, bytes: 12.0 * self.n as f64 }
     }
 }
 

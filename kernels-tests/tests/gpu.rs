@@ -6,7 +6,7 @@ use foveal::gpu::{MemoryStats, list_adapters};
 use foveal::kernels::elementwise::{Gelu, convert, gelu, weighted_sum};
 use foveal::kernels::matmul::{Epilogue, Layout, matmul};
 use foveal::kernels::trial::compare;
-use foveal::kernels::{Kernel, run};
+use foveal::kernels::{Verified, run};
 use foveal::tensor::Array;
 use foveal::{AdapterChoice, Context, ContextOptions, Dtype, Error, Tensor};
 use kernels_tests::{limited_context, plain_context};

@@ -1,7 +1,7 @@
 //! Reference backward against finite differences of the reference forward, in f64 on the CPU.
 
-use foveal::kernels::GradientLoss;
 use foveal::kernels::registry::{AnyKernel, REGISTRY};
+use foveal::kernels::verified::GradientLoss;
 use foveal::tensor::Array;
 use kernels_tests::numerics::rng;
 use libtest_mimic::{Arguments, Trial};

@@ -4,7 +4,7 @@
 
 use foveal::autograd::{Attend, Attended, Block, Keep, LinearThen, Tape, Var};
 use foveal::gpu::AdapterClass;
-use foveal::kernels::Kernel;
+use foveal::kernels::Verified;
 use foveal::kernels::attention::{
     Attention, AttentionBackwardDkv, AttentionBackwardDq, AttentionOutput, AttentionProblem, AttentionShape,
     Mask, Mass, Readout, Tables, attention, attention_backward_delta, attention_backward_dq, attention_merge,

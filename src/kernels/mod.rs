@@ -1,29 +1,37 @@
 //! The kernels. Each is one stem: `shaders/<family>/<stem>.wgsl`, `<family>/<stem>.rs` here, one line in
 //! [`registry`]. A kernel never imports another kernel.
 
+mod any_kernel;
 pub mod attention;
 mod contract;
 pub mod contrast;
 pub mod elementwise;
+#[cfg(feature = "verify")]
+mod flagships;
+#[cfg_attr(not(feature = "verify"), expect(dead_code, reason = "the probes need little of it"))]
 pub(crate) mod formula;
+#[cfg(feature = "verify")]
 pub mod inputs;
 pub mod matmul;
 pub mod optim;
+mod packs;
 pub mod probe;
+#[cfg(feature = "verify")]
 pub mod registry;
 pub mod rowwise;
 mod run;
 pub mod self_test;
+mod splits;
 pub mod temporal;
 pub mod token;
 pub mod trial;
+pub mod verified;
 
-pub use contract::{
-    Cut, Element, Gradient, GradientLoss, Kernel, Launch, LinearLoss, Loss, Slot, Tolerance, Variant, Work,
-    elems,
-};
-/// The generator that [`Kernel::inputs`] draws from.
-pub use rand_pcg::Pcg64;
+pub use any_kernel::AnyKernel;
+pub use contract::{Cut, Element, Kernel, Launch, Slot, Variant, Work, elems};
+pub use packs::{pack, pack_module};
+pub use verified::Verified;
+
 /// Whether a number is none, for kernels of several families.
 pub(crate) const NAN: crate::shader::Source = crate::wgsl!("shared/nan.wgsl");
 /// Sums of many terms.

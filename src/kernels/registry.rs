@@ -1,12 +1,9 @@
 //! The one list of kernels. A line here gives a kernel its tests, gradient check, benches and documentation row.
 
-use super::contract::{Gradient, Kernel, Launch, Slot, Tolerance, Variant, Work};
-use super::run;
-use crate::gpu::{Caps, Context};
-use crate::shader::{Composed, Source};
-use crate::tensor::Array;
-use crate::{Dtype, Result, Tensor};
-use rand_pcg::Pcg64;
+use super::verified::Verified;
+use crate::shader::Source;
+
+pub use super::any_kernel::AnyKernel;
 
 macro_rules! registry {
     ($($kernel:path),* $(,)?) => {
@@ -87,7 +84,7 @@ pub struct Entry {
 }
 
 impl Entry {
-    const fn of<K: Kernel>() -> Self {
+    const fn of<K: Verified>() -> Self {
         Self {
             stem: K::STEM,
             family: K::FAMILY,
@@ -98,102 +95,5 @@ impl Entry {
                 K::bench_cases().into_iter().map(|(n, k)| (n, Box::new(k) as Box<dyn AnyKernel>)).collect()
             },
         }
-    }
-}
-
-/// A [`Kernel`] behind a pointer, for programs that walk the registry.
-#[expect(missing_docs, reason = "each method is documented on Kernel")]
-pub trait AnyKernel: std::fmt::Display + Send + Sync {
-    fn stem(&self) -> &'static str;
-    fn check(&self) -> Result<()>;
-    fn slots(&self) -> Vec<Slot>;
-    fn variants(&self, caps: &Caps) -> Vec<Variant>;
-    fn launch(&self, caps: &Caps, variant: &Variant) -> Launch;
-    fn composed(&self, caps: &Caps, variant: &Variant) -> Composed;
-    fn reference(&self, inputs: &[Array]) -> Vec<Array>;
-    fn inputs(&self, rng: &mut Pcg64) -> Vec<Array>;
-    fn follow(&self, inputs: &mut [Array]);
-    fn tolerance(&self, elem: Dtype) -> Vec<Tolerance>;
-    fn gradient_of(&self) -> Option<Gradient>;
-    fn work(&self) -> Work;
-    fn run(&self, context: &Context, variant: &Variant, tensors: &[&Tensor]) -> Result<()>;
-    /// See [`super::run_composed`].
-    fn run_composed(
-        &self,
-        context: &Context,
-        variant: &Variant,
-        text: &Composed,
-        tensors: &[&Tensor],
-    ) -> Result<()>;
-    /// Runs a variant with a launch of the caller's in place of its own, and with `text` where one is given: to plant a
-    /// defect on the host's side that a test has to find. `params` keeps its length.
-    fn run_launched(
-        &self,
-        context: &Context,
-        variant: &Variant,
-        text: Option<&Composed>,
-        launch: &Launch,
-        tensors: &[&Tensor],
-    ) -> Result<()>;
-}
-
-impl<K: Kernel> AnyKernel for K {
-    fn stem(&self) -> &'static str {
-        K::STEM
-    }
-    fn check(&self) -> Result<()> {
-        Kernel::check(self)
-    }
-    fn slots(&self) -> Vec<Slot> {
-        Kernel::slots(self)
-    }
-    fn variants(&self, caps: &Caps) -> Vec<Variant> {
-        Kernel::variants(self, caps)
-    }
-    fn launch(&self, caps: &Caps, variant: &Variant) -> Launch {
-        Kernel::launch(self, caps, variant)
-    }
-    fn composed(&self, caps: &Caps, variant: &Variant) -> Composed {
-        run::composed::<K>(caps, variant, Kernel::launch(self, caps, variant).params.len())
-    }
-    fn reference(&self, inputs: &[Array]) -> Vec<Array> {
-        Kernel::reference(self, inputs)
-    }
-    fn inputs(&self, rng: &mut Pcg64) -> Vec<Array> {
-        Kernel::inputs(self, rng)
-    }
-    fn follow(&self, inputs: &mut [Array]) {
-        Kernel::follow(self, inputs);
-    }
-    fn tolerance(&self, elem: Dtype) -> Vec<Tolerance> {
-        Kernel::tolerance(self, elem)
-    }
-    fn gradient_of(&self) -> Option<Gradient> {
-        Kernel::gradient_of(self)
-    }
-    fn work(&self) -> Work {
-        Kernel::work(self)
-    }
-    fn run(&self, context: &Context, variant: &Variant, tensors: &[&Tensor]) -> Result<()> {
-        run::run_variant(context, self, variant, tensors)
-    }
-    fn run_composed(
-        &self,
-        context: &Context,
-        variant: &Variant,
-        text: &Composed,
-        tensors: &[&Tensor],
-    ) -> Result<()> {
-        run::run_composed(context, self, variant, text, tensors)
-    }
-    fn run_launched(
-        &self,
-        context: &Context,
-        variant: &Variant,
-        text: Option<&Composed>,
-        launch: &Launch,
-        tensors: &[&Tensor],
-    ) -> Result<()> {
-        run::run_launched(context, self, variant, text, launch, tensors)
     }
 }

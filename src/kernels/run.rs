@@ -272,7 +272,7 @@ pub fn lanes(caps: &Caps) -> u32 {
     }
 }
 
-#[cfg(test)]
+#[cfg(all(test, feature = "verify"))]
 mod tests {
     use super::*;
     use crate::gpu::{AdapterClass, ContextOptions};

@@ -5,12 +5,11 @@
 //! Silent wrong numbers are the one fault that nobody notices downstream, and drivers with them exist: see
 //! [`super::probe::probe_loops`].
 
-use super::Variant;
-use super::registry::{AnyKernel, Entry, REGISTRY};
+use super::any_kernel::AnyKernel;
 use super::trial::trial;
+use super::{Variant, probe};
 use crate::gpu::{Caps, Context, ContextOptions, SelfTest};
-use crate::{Dtype, Error, Result};
-use std::collections::BTreeSet;
+use crate::{Error, Result};
 use std::fmt;
 use std::sync::{Mutex, PoisonError};
 
@@ -40,21 +39,6 @@ pub struct SelfTestReport {
     pub faults: Vec<Fault>,
 }
 
-/// Kernels that the programs of this crate live by.
-const FLAGSHIPS: [&str; 11] = [
-    "attention",
-    "attention_columns",
-    "attention_column_mass",
-    "attention_backward_delta",
-    "attention_backward_dq",
-    "attention_backward_dkv",
-    "matmul",
-    "layer_norm",
-    "rms_norm",
-    "softmax",
-    "temporal_loss",
-];
-
 /// What a device is asked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Question {
@@ -68,63 +52,38 @@ impl Question {
         self != Self::Matrices || variant.matrices
     }
 
-    /// What it wants to see of a variant: modules with the types of its elements and weights.
-    fn modules(self, variant: &Variant) -> impl Iterator<Item = Module> + '_ {
-        let wanted = move |path: &str| match self {
-            Self::Level(_) => true,
-            Self::Matrices => variant.matrices && path.contains("matri"),
-        };
-        let paths = variant.modules.iter().map(|module| module.path).filter(move |path| wanted(path));
-        paths.map(|path| (path, variant.elem, variant.weight))
-    }
-
     fn cases(self, caps: &Caps) -> Vec<Box<dyn AnyKernel>> {
-        let probes = || REGISTRY.iter().filter(|e| e.family == "probe").flat_map(|e| (e.cases)());
-        let flagships = || {
-            let entries = REGISTRY.iter().filter(|e| FLAGSHIPS.contains(&e.stem));
-            entries.flat_map(|entry| self.flagship(entry, caps))
-        };
         match self {
             Self::Level(SelfTest::Skip) => Vec::new(),
-            Self::Level(SelfTest::Driver) => probes().collect(),
-            Self::Level(SelfTest::Full) => probes().chain(flagships()).collect(),
-            Self::Matrices => flagships().collect(),
+            Self::Level(SelfTest::Driver) => probe::cases(),
+            Self::Level(SelfTest::Full) => probe::cases().into_iter().chain(flagships(caps, false)).collect(),
+            Self::Matrices => flagships(caps, true),
         }
-    }
-
-    /// Cases of a flagship in which each module that is wanted of the ways which this device would take has its turn: first
-    /// the largest below a million operations, which says most for its cost, then those that hold what it lacks.
-    fn flagship(self, entry: &Entry, caps: &Caps) -> Vec<Box<dyn AnyKernel>> {
-        let mut cases = (entry.cases)();
-        let cost = |case: &dyn AnyKernel| {
-            let flops = case.work().flops;
-            if flops < 1e6 { 1e6 - flops } else { flops }
-        };
-        cases.sort_by(|a, b| cost(&**a).total_cmp(&cost(&**b)));
-        let mut seen = BTreeSet::new();
-        cases.retain(|case| {
-            let before = seen.len();
-            seen.extend(case.variants(caps).iter().flat_map(|variant| self.modules(variant)));
-            seen.len() > before
-        });
-        cases
     }
 }
 
-type Module = (&'static str, Dtype, Dtype);
+#[cfg(feature = "verify")]
+use super::flagships::cases as flagships;
+
+/// There are no references to compare with.
+#[cfg(not(feature = "verify"))]
+fn flagships(_caps: &Caps, _matrices_alone: bool) -> Vec<Box<dyn AnyKernel>> {
+    Vec::new()
+}
 
 impl Context {
     /// Runs the self-test on this device, whatever an earlier one found. An app that handed in its own device calls
     /// this itself.
     ///
     /// # Errors
-    /// Those of the device; wrong numbers are in the report.
+    /// Those of the device, and [`Error::Unsupported`] for [`SelfTest::Full`] without the feature `verify`; wrong numbers are
+    /// in the report.
     pub async fn self_test(&self, level: SelfTest) -> Result<SelfTestReport> {
         self.answer(Question::Level(level)).await
     }
 
     /// Asks whether cooperative matrices are right on a device whose subgroups have a size that is known only while a
-    /// kernel runs, and takes them from then on where they are. [`Context::new`] asks by itself unless the self-test is
+    /// kernel runs, and takes them from then on where they are (never without the feature `verify`). [`Context::new`] asks by itself unless the self-test is
     /// skipped; an app that handed in its own device calls this. Where the size is one, there is nothing to ask.
     ///
     /// # Errors
@@ -145,6 +104,11 @@ impl Context {
         if self.is_plan() {
             let (what, adapter) = ("a self-test".into(), self.caps().adapter.clone());
             return Err(Error::Unsupported { what, adapter, reason: "a dry run computes nothing".into() });
+        }
+        if question == Question::Level(SelfTest::Full) && !cfg!(feature = "verify") {
+            let (what, adapter) = ("a self-test in full".into(), self.caps().adapter.clone());
+            let reason = "foveal is built without its references, the feature `verify`".into();
+            return Err(Error::Unsupported { what, adapter, reason });
         }
         // Beside this context, whose budget and accounts are the caller's.
         let context = match question {
@@ -216,62 +180,6 @@ impl Context {
             };
             let (wrong, more) = (faults.len(), if faults.len() > 1 { ", the first being" } else { ":" });
             refused.push((caps, format!("the driver computes wrongly: {wrong} faults{more} {first}")));
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::gpu::{AdapterClass, CoopMatrix};
-
-    #[test]
-    fn a_full_test_asks_every_way_that_a_device_would_take() {
-        let matrix =
-            |side| CoopMatrix { m: side, n: side, k: side, input: "f16".into(), accumulator: "f32".into() };
-        let gpu = |class, subgroup, coop: &[u32]| Caps {
-            class,
-            subgroup: Some(subgroup),
-            f16: true,
-            coop: coop.iter().copied().map(matrix).collect(),
-            workgroup_memory: 48 << 10,
-            max_invocations: 1024,
-            ..Caps::webgpu_default()
-        };
-        let devices = [
-            Caps::webgpu_default(),
-            gpu(AdapterClass::Discrete, (32, 32), &[16]),
-            gpu(AdapterClass::Discrete, (32, 64), &[16]),
-            gpu(AdapterClass::Apple, (4, 64), &[8]),
-            gpu(AdapterClass::Integrated, (8, 32), &[]),
-            gpu(AdapterClass::Software, (8, 8), &[8]),
-            gpu(AdapterClass::Software, (4, 4), &[]),
-        ];
-        for caps in devices {
-            for question in [Question::Level(SelfTest::Full), Question::Matrices] {
-                let asked = question.cases(&caps);
-                let variants = asked.iter().flat_map(|c| c.variants(&caps)).collect::<Vec<_>>();
-                let held: BTreeSet<Module> = variants.iter().flat_map(|v| question.modules(v)).collect();
-                for entry in REGISTRY.iter().filter(|e| FLAGSHIPS.contains(&e.stem)) {
-                    let all = (entry.cases)().iter().flat_map(|c| c.variants(&caps)).collect::<Vec<_>>();
-                    let taken = all.iter().any(|v| question.is_about(v));
-                    assert_eq!(asked.iter().any(|c| c.stem() == entry.stem), taken, "{}", entry.stem);
-                    for module in all.iter().flat_map(|v| question.modules(v)) {
-                        assert!(held.contains(&module), "{caps}: {} {module:?} is not asked", entry.stem);
-                    }
-                }
-            }
-            let matrices = Question::Matrices.cases(&caps);
-            assert!(
-                matrices.is_empty() == caps.coop.is_empty() && matrices.len() <= 8,
-                "{caps}: {} cases",
-                matrices.len()
-            );
-            let asked = Question::Level(SelfTest::Full).cases(&caps);
-            let all: f64 = asked.iter().map(|c| c.work().flops).sum();
-            assert!(all < 2e8, "{caps}: {all:.1e} operations");
-            let driver = Question::Level(SelfTest::Driver).cases(&caps);
-            assert!(driver.iter().all(|c| c.stem().starts_with("probe_")));
         }
     }
 }

@@ -1,9 +1,10 @@
 //! One case of one variant, run on the device and compared with its reference in f64. The numerical tests walk the whole
 //! registry with this, a [`Context::self_test`] a small part of it.
 
-use super::contract::{Kernel, Launch, Slot, Tolerance, Variant};
+use super::any_kernel::AnyKernel;
+use super::contract::{Kernel, Launch, Slot, Variant};
 use super::probe::ProbeBounds;
-use super::registry::AnyKernel;
+use super::verified::Tolerance;
 use crate::gpu::{Access, Caps, Context};
 use crate::shader::Composed;
 use crate::tensor::Array;
@@ -287,7 +288,7 @@ pub fn compare(name: &str, found: &[f32], expected: &Array, t: &Tolerance) -> Re
 #[cfg(test)]
 mod tests {
     use super::{compare, worst};
-    use crate::kernels::Tolerance;
+    use crate::kernels::verified::Tolerance;
     use crate::tensor::Array;
 
     #[test]

@@ -10,8 +10,9 @@ mod rows;
 
 use crate::numerics;
 use foveal::gpu::Access;
+use foveal::kernels::Variant;
 use foveal::kernels::registry::AnyKernel;
-use foveal::kernels::{Tolerance, Variant};
+use foveal::kernels::verified::Tolerance;
 use foveal::tensor::Array;
 use foveal::weights::{FileDtype, WeightStore};
 use foveal::{Context, Dtype, HostTensor};

@@ -17,16 +17,14 @@
 //!
 //! Source: Milakov & Gimelshein 2018 (running softmax); entropy as `log total − Σ p · (score − largest)`.
 
-use super::cases;
 use super::problem::{AttentionProblem, AttentionShape, STRAY};
-use super::reference;
 use super::tiling::{Matrices, Tiling};
+#[cfg(feature = "verify")]
+use super::verified::*;
 use crate::gpu::Caps;
-use crate::kernels::{Gradient, Kernel, Launch, Slot, Tolerance, Variant, Work};
+use crate::kernels::{Kernel, Launch, Slot, Variant, Work};
 use crate::shader::Source;
-use crate::tensor::Array;
-use crate::{Dtype, Error, Result, wgsl};
-use rand_pcg::Pcg64;
+use crate::{Error, Result, wgsl};
 use std::fmt;
 
 const TILING: Tiling = Tiling {
@@ -83,8 +81,6 @@ impl Attention {
 
 impl Kernel for Attention {
     const STEM: &'static str = "attention";
-    const FAMILY: &'static str = "attention";
-    const SUMMARY: &'static str = "masked attention with log-sum-exp and row entropy";
     const SHADER: Source = wgsl!("attention/attention.wgsl");
 
     fn check(&self) -> Result<()> {
@@ -121,6 +117,16 @@ impl Kernel for Attention {
     fn launch(&self, _caps: &Caps, variant: &Variant) -> Launch {
         self.problem.launch_tiled(variant, &TILING, self.parts)
     }
+
+    fn work(&self) -> Work {
+        Work { flops: 2.0 * self.problem.product_flops(), bytes: self.problem.bytes(1 + self.parts, 2) }
+    }
+}
+
+#[cfg(feature = "verify")]
+impl Verified for Attention {
+    const FAMILY: &'static str = "attention";
+    const SUMMARY: &'static str = "masked attention with log-sum-exp and row entropy";
 
     fn reference(&self, inputs: &[Array]) -> Vec<Array> {
         let [q, k, v, tables] = inputs else { return Vec::new() };
@@ -164,9 +170,5 @@ impl Kernel for Attention {
         let one = AttentionShape { batch: 1, heads: 28, kv_heads: 4, seq_q: 1, seq_kv: 5440, head_dim: 128 };
         let in_parts = Self { problem: AttentionProblem::new(one), parts: 21 };
         whole.chain([("qwen2.5-vl-7b, one token, keys in parts", in_parts)]).collect()
-    }
-
-    fn work(&self) -> Work {
-        Work { flops: 2.0 * self.problem.product_flops(), bytes: self.problem.bytes(1 + self.parts, 2) }
     }
 }

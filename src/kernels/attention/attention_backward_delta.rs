@@ -6,15 +6,13 @@
 //!
 //! Source: Dao 2023 (FlashAttention-2) for the first term; the others follow from `ds = p · (dp − Σ p · dp)`.
 
-use super::cases;
 use super::problem::{AttentionProblem, MAP_GRAD, MAP_GRAD_USES};
-use super::reference::{self, Upstream};
+#[cfg(feature = "verify")]
+use super::verified::*;
 use crate::gpu::{Access, Caps};
-use crate::kernels::{CASCADE, Gradient, Kernel, Launch, Slot, Tolerance, Variant, Work, run};
+use crate::kernels::{CASCADE, Kernel, Launch, Slot, Variant, Work, run};
 use crate::shader::Source;
-use crate::tensor::Array;
 use crate::{Dtype, Result, Tensor, wgsl};
-use rand_pcg::Pcg64;
 use std::fmt;
 
 /// What the backward subtracts from every gradient of a row.
@@ -29,9 +27,6 @@ impl fmt::Display for AttentionBackwardDelta {
 
 impl Kernel for AttentionBackwardDelta {
     const STEM: &'static str = "attention_backward_delta";
-    const FAMILY: &'static str = "attention";
-    const SUMMARY: &'static str =
-        "row sums that the backward of attention needs, with the gradients of the reductions in them";
     const SHADER: Source = wgsl!("attention/attention_backward_delta.wgsl");
 
     fn check(&self) -> Result<()> {
@@ -60,6 +55,18 @@ impl Kernel for AttentionBackwardDelta {
         let s = &self.0.shape;
         self.0.launch(variant, s.seq_q, s.heads, s.batch)
     }
+
+    fn work(&self) -> Work {
+        let s = &self.0.shape;
+        Work { flops: 2.0 * (s.batch * s.heads * s.seq_q * s.head_dim) as f64, bytes: self.0.bytes(2, 0) }
+    }
+}
+
+#[cfg(feature = "verify")]
+impl Verified for AttentionBackwardDelta {
+    const FAMILY: &'static str = "attention";
+    const SUMMARY: &'static str =
+        "row sums that the backward of attention needs, with the gradients of the reductions in them";
 
     fn reference(&self, inputs: &[Array]) -> Vec<Array> {
         let [q, k, o, d_o, _stats, tables, map_grads] = inputs else { return Vec::new() };
@@ -120,11 +127,6 @@ impl Kernel for AttentionBackwardDelta {
 
     fn bench_cases() -> Vec<(&'static str, Self)> {
         cases::bench(Default::default()).into_iter().map(|(n, p)| (n, Self(p))).collect()
-    }
-
-    fn work(&self) -> Work {
-        let s = &self.0.shape;
-        Work { flops: 2.0 * (s.batch * s.heads * s.seq_q * s.head_dim) as f64, bytes: self.0.bytes(2, 0) }
     }
 }
 

@@ -3,16 +3,14 @@
 //! Shapes: as in `attention_backward_dq`; `dkv (2, batch, seq_kv, kv_heads, head_dim)`: dk, then dv. No atomics: one
 //! invocation owns a key, so the result does not depend on the order of workgroups.
 
-use super::cases;
 use super::problem::{AttentionProblem, MAP_GRAD, MAP_GRAD_USES, ROW_STATS, STRAY};
-use super::reference::{self, Upstream};
 use super::tiling::{Matrices, Tiling};
+#[cfg(feature = "verify")]
+use super::verified::*;
 use crate::gpu::Caps;
-use crate::kernels::{Gradient, Kernel, Launch, Slot, Tolerance, Variant, Work, run};
+use crate::kernels::{Kernel, Launch, Slot, Variant, Work, run};
 use crate::shader::Source;
-use crate::tensor::Array;
-use crate::{Dtype, Result, Tensor, wgsl};
-use rand_pcg::Pcg64;
+use crate::{Result, Tensor, wgsl};
 use std::fmt;
 
 const TILING: Tiling = Tiling {
@@ -45,8 +43,6 @@ impl fmt::Display for AttentionBackwardDkv {
 
 impl Kernel for AttentionBackwardDkv {
     const STEM: &'static str = "attention_backward_dkv";
-    const FAMILY: &'static str = "attention";
-    const SUMMARY: &'static str = "gradients by keys and values, with gradients into the map";
     const SHADER: Source = wgsl!("attention/attention_backward_dkv.wgsl");
 
     fn check(&self) -> Result<()> {
@@ -74,6 +70,16 @@ impl Kernel for AttentionBackwardDkv {
     fn launch(&self, _caps: &Caps, variant: &Variant) -> Launch {
         self.0.launch_tiled(variant, &TILING, 1)
     }
+
+    fn work(&self) -> Work {
+        Work { flops: 4.0 * self.0.product_flops(), bytes: self.0.bytes(2, 4) }
+    }
+}
+
+#[cfg(feature = "verify")]
+impl Verified for AttentionBackwardDkv {
+    const FAMILY: &'static str = "attention";
+    const SUMMARY: &'static str = "gradients by keys and values, with gradients into the map";
 
     fn reference(&self, inputs: &[Array]) -> Vec<Array> {
         let [q, k, v, d_o, _stats, tables, map_grads] = inputs else { return Vec::new() };
@@ -110,12 +116,8 @@ impl Kernel for AttentionBackwardDkv {
     }
 
     fn bench_cases() -> Vec<(&'static str, Self)> {
-        let columns = super::problem::Readout { columns: 2, ..Default::default() };
+        let columns = Readout { columns: 2, ..Default::default() };
         cases::bench(columns).into_iter().map(|(n, p)| (n, Self(p))).collect()
-    }
-
-    fn work(&self) -> Work {
-        Work { flops: 4.0 * self.0.product_flops(), bytes: self.0.bytes(2, 4) }
     }
 }
 

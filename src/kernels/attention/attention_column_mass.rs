@@ -6,17 +6,15 @@
 //! Source: token selection by received attention (FastV: mean over heads of the last row; FlexSelect: max over text
 //! rows and heads).
 
-use super::cases;
 use super::output::softmax_stats;
-use super::problem::{AttentionProblem, Mass, Readout, STRAY};
-use super::reference;
+use super::problem::{AttentionProblem, Mass, STRAY};
 use super::tiling::Tiling;
+#[cfg(feature = "verify")]
+use super::verified::*;
 use crate::gpu::Caps;
-use crate::kernels::{CASCADE, Gradient, Kernel, Launch, Slot, Tolerance, Variant, Work, run};
+use crate::kernels::{CASCADE, Kernel, Launch, Slot, Variant, Work, run};
 use crate::shader::Source;
-use crate::tensor::Array;
 use crate::{Dtype, Result, Tensor, wgsl};
-use rand_pcg::Pcg64;
 use std::fmt;
 
 const TILING: Tiling = Tiling {
@@ -45,8 +43,6 @@ impl fmt::Display for AttentionColumnMass {
 
 impl Kernel for AttentionColumnMass {
     const STEM: &'static str = "attention_column_mass";
-    const FAMILY: &'static str = "attention";
-    const SUMMARY: &'static str = "attention that each key receives: mean or max over chosen rows and heads";
     const SHADER: Source = wgsl!("attention/attention_column_mass.wgsl");
 
     fn check(&self) -> Result<()> {
@@ -78,6 +74,16 @@ impl Kernel for AttentionColumnMass {
         let s = &self.0.shape;
         self.0.launch(variant, s.seq_kv, s.batch, 1)
     }
+
+    fn work(&self) -> Work {
+        Work { flops: self.0.product_flops(), bytes: self.0.bytes(1, 1) }
+    }
+}
+
+#[cfg(feature = "verify")]
+impl Verified for AttentionColumnMass {
+    const FAMILY: &'static str = "attention";
+    const SUMMARY: &'static str = "attention that each key receives: mean or max over chosen rows and heads";
 
     fn reference(&self, inputs: &[Array]) -> Vec<Array> {
         let [q, k, _stats, tables] = inputs else { return Vec::new() };
@@ -120,10 +126,6 @@ impl Kernel for AttentionColumnMass {
     fn bench_cases() -> Vec<(&'static str, Self)> {
         let cases = cases::bench(Readout { mass: Some(Mass::Mean), ..Readout::default() });
         cases.into_iter().filter(|(_, p)| p.readout.mass.is_some()).map(|(n, p)| (n, Self(p))).collect()
-    }
-
-    fn work(&self) -> Work {
-        Work { flops: self.0.product_flops(), bytes: self.0.bytes(1, 1) }
     }
 }
 

@@ -6,16 +6,14 @@
 //!
 //! Source: TempoControl eq. 2 (temporal attention signal) before its spatial reduction.
 
-use super::cases;
 use super::output::softmax_stats;
-use super::problem::{AttentionProblem, Readout};
-use super::reference;
+use super::problem::AttentionProblem;
+#[cfg(feature = "verify")]
+use super::verified::*;
 use crate::gpu::Caps;
-use crate::kernels::{Gradient, Kernel, Launch, Slot, Tolerance, Variant, Work, run};
+use crate::kernels::{Kernel, Launch, Slot, Variant, Work, run};
 use crate::shader::Source;
-use crate::tensor::Array;
-use crate::{Dtype, Result, Tensor, wgsl};
-use rand_pcg::Pcg64;
+use crate::{Result, Tensor, wgsl};
 use std::fmt;
 
 /// The columns of the map that belong to groups of tokens.
@@ -30,9 +28,6 @@ impl fmt::Display for AttentionColumns {
 
 impl Kernel for AttentionColumns {
     const STEM: &'static str = "attention_columns";
-    const FAMILY: &'static str = "attention";
-    const SUMMARY: &'static str =
-        "token columns of the map, averaged over heads and groups, accumulated over layers";
     const SHADER: Source = wgsl!("attention/attention_columns.wgsl");
 
     fn check(&self) -> Result<()> {
@@ -64,6 +59,19 @@ impl Kernel for AttentionColumns {
         self.0.launch(variant, s.seq_q, s.batch, 1)
     }
 
+    fn work(&self) -> Work {
+        // Four selected tokens are usual; their number is data, not size.
+        let share = 4.0 / self.0.shape.seq_kv as f64;
+        Work { flops: self.0.product_flops() * share.min(1.0), bytes: self.0.bytes(1, 1) }
+    }
+}
+
+#[cfg(feature = "verify")]
+impl Verified for AttentionColumns {
+    const FAMILY: &'static str = "attention";
+    const SUMMARY: &'static str =
+        "token columns of the map, averaged over heads and groups, accumulated over layers";
+
     fn reference(&self, inputs: &[Array]) -> Vec<Array> {
         let [q, k, _stats, tables, before] = inputs else { return Vec::new() };
         let p = &self.0;
@@ -85,7 +93,7 @@ impl Kernel for AttentionColumns {
     fn inputs(&self, rng: &mut Pcg64) -> Vec<Array> {
         let i = cases::inputs_for(&self.0, rng);
         let s = &self.0.shape;
-        let map = crate::kernels::inputs::tame(rng, [s.batch, self.0.readout.columns, s.seq_q], 0.1);
+        let map = inputs::tame(rng, [s.batch, self.0.readout.columns, s.seq_q], 0.1);
         let mut all = vec![i.q, i.k, Array::zeros([0]), i.tables, map];
         self.follow(&mut all);
         all
@@ -120,12 +128,6 @@ impl Kernel for AttentionColumns {
     fn bench_cases() -> Vec<(&'static str, Self)> {
         let cases = cases::bench(Readout { columns: 2, ..Readout::default() });
         cases.into_iter().filter(|(_, p)| p.readout.columns > 0).map(|(n, p)| (n, Self(p))).collect()
-    }
-
-    fn work(&self) -> Work {
-        // Four selected tokens are usual; their number is data, not size.
-        let share = 4.0 / self.0.shape.seq_kv as f64;
-        Work { flops: self.0.product_flops() * share.min(1.0), bytes: self.0.bytes(1, 1) }
     }
 }
 

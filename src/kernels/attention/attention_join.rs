@@ -5,14 +5,13 @@
 //!
 //! Source: Dao et al. 2023 (flash decoding), from Milakov & Gimelshein 2018.
 
-use super::cases;
 use super::output::{AttentionOutput, OutputShape};
+#[cfg(feature = "verify")]
+use super::verified::*;
 use crate::gpu::Caps;
-use crate::kernels::{Gradient, Kernel, Launch, Slot, Tolerance, Variant, Work, run};
+use crate::kernels::{Kernel, Launch, Slot, Variant, Work, run};
 use crate::shader::Source;
-use crate::tensor::Array;
 use crate::{Dtype, Error, Result, Tensor, wgsl};
-use rand_pcg::Pcg64;
 use std::fmt;
 
 /// Joins the results of parts of the keys.
@@ -51,8 +50,6 @@ impl AttentionJoin {
 
 impl Kernel for AttentionJoin {
     const STEM: &'static str = "attention_join";
-    const FAMILY: &'static str = "attention";
-    const SUMMARY: &'static str = "attention over all keys from attention over parts of them";
     const SHADER: Source = wgsl!("attention/attention_join.wgsl");
 
     fn check(&self) -> Result<()> {
@@ -81,6 +78,18 @@ impl Kernel for AttentionJoin {
         Launch::new(&params, self.output.workgroups(variant))
             .in_cuts(0, std::mem::offset_of!(Params, first_workgroup))
     }
+
+    fn work(&self) -> Work {
+        let n = (self.output.plane() * self.output.head_dim) as f64;
+        let parts = self.parts as f64;
+        Work { flops: 2.0 * parts * n, bytes: 4.0 * (parts + 1.0) * n }
+    }
+}
+
+#[cfg(feature = "verify")]
+impl Verified for AttentionJoin {
+    const FAMILY: &'static str = "attention";
+    const SUMMARY: &'static str = "attention over all keys from attention over parts of them";
 
     fn reference(&self, inputs: &[Array]) -> Vec<Array> {
         let [o, stats] = inputs else { return Vec::new() };
@@ -128,12 +137,6 @@ impl Kernel for AttentionJoin {
     fn bench_cases() -> Vec<(&'static str, Self)> {
         let output = OutputShape { batch: 1, heads: 28, seq_q: 1, head_dim: 128, entropy: false };
         vec![("qwen2.5-vl-7b, one token", Self { parts: 21, output })]
-    }
-
-    fn work(&self) -> Work {
-        let n = (self.output.plane() * self.output.head_dim) as f64;
-        let parts = self.parts as f64;
-        Work { flops: 2.0 * parts * n, bytes: 4.0 * (parts + 1.0) * n }
     }
 }
 

@@ -7,14 +7,13 @@
 //!
 //! Source: Liu et al. 2023 (ring attention), from Milakov & Gimelshein 2018.
 
-use super::cases;
 use super::output::{AttentionOutput, OutputShape};
+#[cfg(feature = "verify")]
+use super::verified::*;
 use crate::gpu::Caps;
-use crate::kernels::{Gradient, Kernel, Launch, Slot, Tolerance, Variant, Work, run};
+use crate::kernels::{Kernel, Launch, Slot, Variant, Work, run};
 use crate::shader::Source;
-use crate::tensor::Array;
 use crate::{Dtype, Error, Result, Tensor, wgsl};
-use rand_pcg::Pcg64;
 use std::fmt;
 
 /// Merges the results of two sets of keys.
@@ -38,8 +37,6 @@ impl fmt::Display for AttentionMerge {
 
 impl Kernel for AttentionMerge {
     const STEM: &'static str = "attention_merge";
-    const FAMILY: &'static str = "attention";
-    const SUMMARY: &'static str = "attention over two sets of keys from attention over each";
     const SHADER: Source = wgsl!("attention/attention_merge.wgsl");
 
     fn check(&self) -> Result<()> {
@@ -69,6 +66,17 @@ impl Kernel for AttentionMerge {
             .in_cuts(0, std::mem::offset_of!(Params, first_workgroup))
     }
 
+    fn work(&self) -> Work {
+        let n = (self.0.plane() * self.0.head_dim) as f64;
+        Work { flops: 3.0 * n, bytes: 12.0 * n }
+    }
+}
+
+#[cfg(feature = "verify")]
+impl Verified for AttentionMerge {
+    const FAMILY: &'static str = "attention";
+    const SUMMARY: &'static str = "attention over two sets of keys from attention over each";
+
     fn reference(&self, inputs: &[Array]) -> Vec<Array> {
         let [o_a, stats_a, o_b, stats_b] = inputs else { return Vec::new() };
         self.0.joined(&[[&o_a.data, &stats_a.data], [&o_b.data, &stats_b.data]])
@@ -96,11 +104,6 @@ impl Kernel for AttentionMerge {
     fn bench_cases() -> Vec<(&'static str, Self)> {
         let shape = OutputShape { batch: 1, heads: 12, seq_q: 32_760, head_dim: 128, entropy: false };
         vec![("wan-1.3b cross, 480p", Self(shape))]
-    }
-
-    fn work(&self) -> Work {
-        let n = (self.0.plane() * self.0.head_dim) as f64;
-        Work { flops: 3.0 * n, bytes: 12.0 * n }
     }
 }
 

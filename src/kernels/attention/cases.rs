@@ -3,7 +3,7 @@
 use super::problem::{AttentionProblem, AttentionShape, Mask, Mass, Positions, Readout};
 use super::reference;
 use crate::Dtype;
-use crate::kernels::{Tolerance, inputs};
+use crate::kernels::verified::{Tolerance, inputs};
 use crate::tensor::Array;
 use rand::RngExt;
 use rand_pcg::Pcg64;

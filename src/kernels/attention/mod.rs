@@ -12,12 +12,16 @@ mod attention_column_mass;
 mod attention_columns;
 mod attention_join;
 mod attention_merge;
+#[cfg(feature = "verify")]
 mod cases;
 mod output;
 mod parts;
 mod problem;
+#[cfg(feature = "verify")]
 mod reference;
 mod tiling;
+#[cfg(feature = "verify")]
+mod verified;
 
 pub use attention::Attention;
 pub use attention_backward_delta::{AttentionBackwardDelta, attention_backward_delta};

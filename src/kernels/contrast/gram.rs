@@ -5,16 +5,14 @@
 //!
 //! Errors: sizes of zero, 2³¹ elements or more.
 
+#[cfg(feature = "verify")]
+use super::verified::*;
 use super::{check_sizes, sizes};
 use crate::gpu::Caps;
-use crate::kernels::rowwise::{pack, pack_module};
-use crate::kernels::{
-    CASCADE, Gradient, Kernel, Launch, Slot, Tolerance, Variant, Work, elems, grid, inputs, lanes, run,
-};
+use crate::kernels::packs::{pack, pack_module};
+use crate::kernels::{CASCADE, Kernel, Launch, Slot, Variant, Work, elems, grid, lanes, run};
 use crate::shader::Source;
-use crate::tensor::Array;
 use crate::{Dtype, Result, Tensor, wgsl};
-use rand_pcg::Pcg64;
 use std::fmt;
 
 /// Sizes.
@@ -44,8 +42,6 @@ impl fmt::Display for Gram {
 
 impl Kernel for Gram {
     const STEM: &'static str = "gram";
-    const FAMILY: &'static str = "contrast";
-    const SUMMARY: &'static str = "products of all vectors of a group with each other";
     const SHADER: Source = wgsl!("contrast/gram.wgsl");
 
     fn check(&self) -> Result<()> {
@@ -69,6 +65,18 @@ impl Kernel for Gram {
         let products = self.batch * self.rows * self.rows;
         Launch::new(&params, grid(products.div_ceil(variant.number("WG_SIZE").max(1) as usize), caps))
     }
+
+    fn work(&self) -> Work {
+        let products = (self.batch * self.rows * self.rows) as f64;
+        let read = (self.batch * self.rows * self.dim) as f64;
+        Work { flops: 2.0 * products * self.dim as f64, bytes: 4.0 * (products + read) }
+    }
+}
+
+#[cfg(feature = "verify")]
+impl Verified for Gram {
+    const FAMILY: &'static str = "contrast";
+    const SUMMARY: &'static str = "products of all vectors of a group with each other";
 
     fn reference(&self, inputs: &[Array]) -> Vec<Array> {
         let [x] = inputs else { return Vec::new() };
@@ -105,12 +113,6 @@ impl Kernel for Gram {
 
     fn bench_cases() -> Vec<(&'static str, Self)> {
         vec![("dashfusion 16 anchors", Self { batch: 16, rows: 28, dim: 128 })]
-    }
-
-    fn work(&self) -> Work {
-        let products = (self.batch * self.rows * self.rows) as f64;
-        let read = (self.batch * self.rows * self.dim) as f64;
-        Work { flops: 2.0 * products * self.dim as f64, bytes: 4.0 * (products + read) }
     }
 }
 

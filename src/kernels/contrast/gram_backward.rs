@@ -4,16 +4,14 @@
 //!
 //! Errors: sizes of zero, 2³¹ elements or more.
 
+#[cfg(feature = "verify")]
+use super::verified::*;
 use super::{check_sizes, sizes};
 use crate::gpu::Caps;
-use crate::kernels::rowwise::{pack, pack_module};
-use crate::kernels::{
-    CASCADE, Gradient, Kernel, Launch, Slot, Tolerance, Variant, Work, elems, grid, inputs, lanes, run,
-};
+use crate::kernels::packs::{pack, pack_module};
+use crate::kernels::{CASCADE, Kernel, Launch, Slot, Variant, Work, elems, grid, lanes, run};
 use crate::shader::Source;
-use crate::tensor::Array;
-use crate::{Dtype, Result, Tensor, wgsl};
-use rand_pcg::Pcg64;
+use crate::{Result, Tensor, wgsl};
 use std::fmt;
 
 /// Sizes.
@@ -43,8 +41,6 @@ impl fmt::Display for GramBackward {
 
 impl Kernel for GramBackward {
     const STEM: &'static str = "gram_backward";
-    const FAMILY: &'static str = "contrast";
-    const SUMMARY: &'static str = "gradient of gram by the vectors";
     const SHADER: Source = wgsl!("contrast/gram_backward.wgsl");
 
     fn check(&self) -> Result<()> {
@@ -72,6 +68,20 @@ impl Kernel for GramBackward {
         let each = variant.number("WG_SIZE").max(1) as usize;
         Launch::new(&params, grid((self.batch * self.rows * packs).div_ceil(each), caps))
     }
+
+    fn work(&self) -> Work {
+        let n = (self.batch * self.rows * self.dim) as f64;
+        Work {
+            flops: 3.0 * n * self.rows as f64,
+            bytes: 4.0 * (2.0 * n + (self.batch * self.rows * self.rows) as f64),
+        }
+    }
+}
+
+#[cfg(feature = "verify")]
+impl Verified for GramBackward {
+    const FAMILY: &'static str = "contrast";
+    const SUMMARY: &'static str = "gradient of gram by the vectors";
 
     fn reference(&self, inputs: &[Array]) -> Vec<Array> {
         let [x, dy] = inputs else { return Vec::new() };
@@ -115,14 +125,6 @@ impl Kernel for GramBackward {
 
     fn bench_cases() -> Vec<(&'static str, Self)> {
         vec![("dashfusion 16 anchors", Self { batch: 16, rows: 28, dim: 128 })]
-    }
-
-    fn work(&self) -> Work {
-        let n = (self.batch * self.rows * self.dim) as f64;
-        Work {
-            flops: 3.0 * n * self.rows as f64,
-            bytes: 4.0 * (2.0 * n + (self.batch * self.rows * self.rows) as f64),
-        }
     }
 }
 

@@ -8,15 +8,13 @@
 //!
 //! Source: Sohn 2016 and Chen et al. 2020, in the form of pytorch-metric-learning's NTXentLoss.
 
-use super::{check_sizes, check_temperature, pair_losses, sizes};
+#[cfg(feature = "verify")]
+use super::verified::*;
+use super::{check_sizes, check_temperature, sizes};
 use crate::gpu::Caps;
-use crate::kernels::{
-    CASCADE, Gradient, Kernel, Launch, NAN, Slot, Tolerance, Variant, Work, grid, lanes, run,
-};
+use crate::kernels::{CASCADE, Kernel, Launch, NAN, Slot, Variant, Work, grid, lanes, run};
 use crate::shader::Source;
-use crate::tensor::Array;
 use crate::{Dtype, Result, Tensor, wgsl};
-use rand_pcg::Pcg64;
 use std::fmt;
 
 /// Sizes and temperature.
@@ -46,8 +44,6 @@ impl fmt::Display for NtXent {
 
 impl Kernel for NtXent {
     const STEM: &'static str = "nt_xent";
-    const FAMILY: &'static str = "contrast";
-    const SUMMARY: &'static str = "contrastive loss of given pairs against given negatives";
     const SHADER: Source = wgsl!("contrast/nt_xent.wgsl");
 
     fn check(&self) -> Result<()> {
@@ -76,6 +72,17 @@ impl Kernel for NtXent {
         Launch::new(&params, grid(pairs.div_ceil(variant.number("WG_SIZE").max(1) as usize), caps))
     }
 
+    fn work(&self) -> Work {
+        let pairs = (self.batch * self.rows * self.rows) as f64;
+        Work { flops: 12.0 * pairs * self.rows as f64, bytes: 8.0 * pairs }
+    }
+}
+
+#[cfg(feature = "verify")]
+impl Verified for NtXent {
+    const FAMILY: &'static str = "contrast";
+    const SUMMARY: &'static str = "contrastive loss of given pairs against given negatives";
+
     fn reference(&self, inputs: &[Array]) -> Vec<Array> {
         let [s, positives, negatives] = inputs else { return Vec::new() };
         let Self { batch, rows, temperature } = *self;
@@ -84,7 +91,7 @@ impl Kernel for NtXent {
     }
 
     fn inputs(&self, rng: &mut Pcg64) -> Vec<Array> {
-        super::inputs(rng, self.batch, self.rows)
+        similarity_and_tables(rng, self.batch, self.rows)
     }
 
     fn tolerance(&self, _elem: Dtype) -> Vec<Tolerance> {
@@ -104,11 +111,6 @@ impl Kernel for NtXent {
 
     fn bench_cases() -> Vec<(&'static str, Self)> {
         vec![("dashfusion 16 anchors", Self { batch: 16, rows: 28, temperature: 0.5 })]
-    }
-
-    fn work(&self) -> Work {
-        let pairs = (self.batch * self.rows * self.rows) as f64;
-        Work { flops: 12.0 * pairs * self.rows as f64, bytes: 8.0 * pairs }
     }
 }
 

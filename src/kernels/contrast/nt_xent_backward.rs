@@ -7,16 +7,13 @@
 //!
 //! Errors: sizes of zero, 2³¹ elements or more, a temperature that is not above zero.
 
-use super::{check_sizes, check_temperature, pair_losses, sizes, weight_of};
+#[cfg(feature = "verify")]
+use super::verified::*;
+use super::{check_sizes, check_temperature, sizes};
 use crate::gpu::Caps;
-use crate::kernels::formula::largest;
-use crate::kernels::{
-    CASCADE, Gradient, Kernel, Launch, NAN, Slot, Tolerance, Variant, Work, grid, inputs, lanes, run,
-};
+use crate::kernels::{CASCADE, Kernel, Launch, NAN, Slot, Variant, Work, grid, lanes, run};
 use crate::shader::Source;
-use crate::tensor::Array;
 use crate::{Dtype, Result, Tensor, wgsl};
-use rand_pcg::Pcg64;
 use std::fmt;
 
 /// Sizes and temperature.
@@ -47,8 +44,6 @@ impl fmt::Display for NtXentBackward {
 
 impl Kernel for NtXentBackward {
     const STEM: &'static str = "nt_xent_backward";
-    const FAMILY: &'static str = "contrast";
-    const SUMMARY: &'static str = "gradient of nt_xent by the similarities";
     const SHADER: Source = wgsl!("contrast/nt_xent_backward.wgsl");
 
     fn check(&self) -> Result<()> {
@@ -78,6 +73,17 @@ impl Kernel for NtXentBackward {
         Launch::new(&params, grid(anchors.div_ceil(variant.number("WG_SIZE").max(1) as usize), caps))
     }
 
+    fn work(&self) -> Work {
+        let pairs = (self.batch * self.rows * self.rows) as f64;
+        Work { flops: 40.0 * pairs, bytes: 8.0 * pairs }
+    }
+}
+
+#[cfg(feature = "verify")]
+impl Verified for NtXentBackward {
+    const FAMILY: &'static str = "contrast";
+    const SUMMARY: &'static str = "gradient of nt_xent by the similarities";
+
     fn reference(&self, inputs: &[Array]) -> Vec<Array> {
         let [s, positives, negatives, upstream] = inputs else { return Vec::new() };
         let Self { batch, rows, temperature } = *self;
@@ -106,7 +112,7 @@ impl Kernel for NtXentBackward {
     }
 
     fn inputs(&self, rng: &mut Pcg64) -> Vec<Array> {
-        let mut all = super::inputs(rng, self.batch, self.rows);
+        let mut all = similarity_and_tables(rng, self.batch, self.rows);
         all.push(inputs::tame(rng, [self.batch], 1.0));
         all
     }
@@ -134,11 +140,6 @@ impl Kernel for NtXentBackward {
 
     fn bench_cases() -> Vec<(&'static str, Self)> {
         vec![("dashfusion 16 anchors", Self { batch: 16, rows: 28, temperature: 0.5 })]
-    }
-
-    fn work(&self) -> Work {
-        let pairs = (self.batch * self.rows * self.rows) as f64;
-        Work { flops: 40.0 * pairs, bytes: 8.0 * pairs }
     }
 }
 

@@ -7,13 +7,13 @@
 //! Errors: no columns, more than 2³¹ elements in one dispatch (the wrapper cuts larger tensors), groups that do not
 //! divide the rows.
 
+#[cfg(feature = "verify")]
+use super::verified::*;
 use super::{check_groups, check_len, groups_for, pack, parts, rows_of, run, variant, vectors};
 use crate::gpu::Caps;
-use crate::kernels::{Gradient, Kernel, Launch, Slot, Tolerance, Variant, Work, elems, inputs};
+use crate::kernels::{Kernel, Launch, Slot, Variant, Work, elems};
 use crate::shader::Source;
-use crate::tensor::Array;
-use crate::{Dtype, Error, Result, Tensor, wgsl};
-use rand_pcg::Pcg64;
+use crate::{Error, Result, Tensor, wgsl};
 use std::fmt;
 
 /// Sizes of a scaling of columns.
@@ -44,8 +44,6 @@ impl fmt::Display for ChannelScale {
 
 impl Kernel for ChannelScale {
     const STEM: &'static str = "channel_scale";
-    const FAMILY: &'static str = "elementwise";
-    const SUMMARY: &'static str = "columns times the scale vector of their group of rows";
     const SHADER: Source = wgsl!("elementwise/channel_scale.wgsl");
 
     fn check(&self) -> Result<()> {
@@ -80,6 +78,17 @@ impl Kernel for ChannelScale {
         };
         Launch::new(&params, groups_for(packs, caps, variant))
     }
+
+    fn work(&self) -> Work {
+        let n = (self.rows * self.cols) as f64;
+        Work { flops: n, bytes: 8.0 * n + 4.0 * (self.groups * self.cols) as f64 }
+    }
+}
+
+#[cfg(feature = "verify")]
+impl Verified for ChannelScale {
+    const FAMILY: &'static str = "elementwise";
+    const SUMMARY: &'static str = "columns times the scale vector of their group of rows";
 
     fn reference(&self, inputs: &[Array]) -> Vec<Array> {
         let Self { rows, cols, groups } = *self;
@@ -117,11 +126,6 @@ impl Kernel for ChannelScale {
     fn bench_cases() -> Vec<(&'static str, Self)> {
         let case = |rows| Self { rows, cols: 1536, groups: 1 };
         vec![("wan-1.3b frame", case(1560)), ("wan-1.3b 480p", case(32_760))]
-    }
-
-    fn work(&self) -> Work {
-        let n = (self.rows * self.cols) as f64;
-        Work { flops: n, bytes: 8.0 * n + 4.0 * (self.groups * self.cols) as f64 }
     }
 }
 

@@ -6,13 +6,13 @@
 //! is no multiple of two. There is no variant from f32 to f32, and so none at all for an odd number of elements on a
 //! device without f16.
 
-use super::{check_len, groups_for, map, pack, parts, variant};
+#[cfg(feature = "verify")]
+use super::verified::*;
+use super::{check_len, groups_for, pack, parts, variant};
 use crate::gpu::Caps;
-use crate::kernels::{Gradient, Kernel, Launch, Slot, Tolerance, Variant, Work, elems, inputs, run};
+use crate::kernels::{Kernel, Launch, Slot, Variant, Work, elems, run};
 use crate::shader::Source;
-use crate::tensor::Array;
 use crate::{Dtype, Error, Result, Tensor, wgsl};
-use rand_pcg::Pcg64;
 use std::fmt;
 
 /// Which side is f32.
@@ -47,8 +47,6 @@ impl fmt::Display for Convert {
 
 impl Kernel for Convert {
     const STEM: &'static str = "convert";
-    const FAMILY: &'static str = "elementwise";
-    const SUMMARY: &'static str = "half precision to f32, or back";
     const SHADER: Source = wgsl!("elementwise/convert.wgsl");
 
     fn check(&self) -> Result<()> {
@@ -76,6 +74,17 @@ impl Kernel for Convert {
         let packs = self.n / pack(self.n);
         Launch::new(&Params { packs: packs as u32 }, groups_for(packs, caps, variant))
     }
+
+    fn work(&self) -> Work {
+        // Four bytes on one side and two on the other.
+        Work { flops: 0.0, bytes: 6.0 * self.n as f64 }
+    }
+}
+
+#[cfg(feature = "verify")]
+impl Verified for Convert {
+    const FAMILY: &'static str = "elementwise";
+    const SUMMARY: &'static str = "half precision to f32, or back";
 
     fn reference(&self, inputs: &[Array]) -> Vec<Array> {
         let [x] = inputs else { return Vec::new() };
@@ -111,11 +120,6 @@ impl Kernel for Convert {
             ("wan-1.3b 480p, to f32", Self { n, direction: Direction::Widen }),
             ("wan-1.3b 480p, from f32", Self { n, direction: Direction::Narrow }),
         ]
-    }
-
-    fn work(&self) -> Work {
-        // Four bytes on one side and two on the other.
-        Work { flops: 0.0, bytes: 6.0 * self.n as f64 }
     }
 }
 

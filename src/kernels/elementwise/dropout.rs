@@ -8,14 +8,15 @@
 //!
 //! Source: Srivastava et al. 2014; the hash is that of O'Neill 2014 as Jarzynski & Olano 2020 recommend it.
 
+#[cfg(feature = "verify")]
+use super::verified::*;
 use super::{check_len, groups_for};
 use crate::gpu::{AdapterClass, Caps};
-use crate::kernels::rowwise::{pack_module, parts};
-use crate::kernels::{Gradient, Kernel, Launch, Slot, Tolerance, Variant, Work, elems, inputs, lanes, run};
+use crate::kernels::packs::pack_module;
+use crate::kernels::splits::parts;
+use crate::kernels::{Kernel, Launch, Slot, Variant, Work, elems, lanes, run};
 use crate::shader::Source;
-use crate::tensor::Array;
-use crate::{Dtype, Error, Result, Tensor, wgsl};
-use rand_pcg::Pcg64;
+use crate::{Error, Result, Tensor, wgsl};
 use std::fmt;
 
 /// Which numbers are drawn: every use of dropout in a step has a stream of its own.
@@ -76,6 +77,7 @@ impl Dropout {
         1.0 / (1.0 - f64::from(self.p))
     }
 
+    #[cfg(feature = "verify")]
     fn factor(&self, i: usize) -> f64 {
         let drawn = scramble(scramble((self.first + i) as u32) ^ self.key());
         if drawn >= self.threshold() { self.scale() } else { 0.0 }
@@ -84,8 +86,6 @@ impl Dropout {
 
 impl Kernel for Dropout {
     const STEM: &'static str = "dropout";
-    const FAMILY: &'static str = "elementwise";
-    const SUMMARY: &'static str = "dropout by a counter-based generator, the same on every adapter";
     const SHADER: Source = wgsl!("elementwise/dropout.wgsl");
 
     fn check(&self) -> Result<()> {
@@ -115,6 +115,17 @@ impl Kernel for Dropout {
         };
         Launch::new(&params, groups_for(self.n, caps, variant))
     }
+
+    fn work(&self) -> Work {
+        let n = self.n as f64;
+        Work { flops: 12.0 * n, bytes: 8.0 * n }
+    }
+}
+
+#[cfg(feature = "verify")]
+impl Verified for Dropout {
+    const FAMILY: &'static str = "elementwise";
+    const SUMMARY: &'static str = "dropout by a counter-based generator, the same on every adapter";
 
     fn reference(&self, inputs: &[Array]) -> Vec<Array> {
         let [x] = inputs else { return Vec::new() };
@@ -151,11 +162,6 @@ impl Kernel for Dropout {
     fn bench_cases() -> Vec<(&'static str, Self)> {
         let stream = Stream { seed: 1, use_number: 0 };
         vec![("dashfusion 16 clips of vision", Self { n: 16 * 501 * 128, first: 0, p: 0.5, stream })]
-    }
-
-    fn work(&self) -> Work {
-        let n = self.n as f64;
-        Work { flops: 12.0 * n, bytes: 8.0 * n }
     }
 }
 

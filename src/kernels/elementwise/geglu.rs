@@ -4,13 +4,13 @@
 //!
 //! Errors: more than 2³¹ elements in one dispatch (the wrapper cuts larger tensors); `gate` and `x` of different shapes.
 
-use super::{BETWEEN, GELU, add_tails, check_len, each, gelu_of, groups_for, map2, pack, variant};
+#[cfg(feature = "verify")]
+use super::verified::*;
+use super::{BETWEEN, GELU, check_len, each, groups_for, pack, variant};
 use crate::gpu::Caps;
-use crate::kernels::{Gradient, Kernel, Launch, Slot, Tolerance, Variant, Work, elems, inputs};
+use crate::kernels::{Kernel, Launch, Slot, Variant, Work, elems};
 use crate::shader::Source;
-use crate::tensor::Array;
-use crate::{Dtype, Result, Tensor, wgsl};
-use rand_pcg::Pcg64;
+use crate::{Result, Tensor, wgsl};
 use std::fmt;
 
 /// Size of a gelu gate.
@@ -34,8 +34,6 @@ impl fmt::Display for Geglu {
 
 impl Kernel for Geglu {
     const STEM: &'static str = "geglu";
-    const FAMILY: &'static str = "elementwise";
-    const SUMMARY: &'static str = "gelu of a gate times a value";
     const SHADER: Source = wgsl!("elementwise/geglu.wgsl");
 
     fn check(&self) -> Result<()> {
@@ -57,6 +55,17 @@ impl Kernel for Geglu {
         let packs = self.n / pack(self.n);
         Launch::new(&Params { packs: packs as u32 }, groups_for(packs, caps, variant))
     }
+
+    fn work(&self) -> Work {
+        let n = self.n as f64;
+        Work { flops: 13.0 * n, bytes: 12.0 * n }
+    }
+}
+
+#[cfg(feature = "verify")]
+impl Verified for Geglu {
+    const FAMILY: &'static str = "elementwise";
+    const SUMMARY: &'static str = "gelu of a gate times a value";
 
     fn reference(&self, inputs: &[Array]) -> Vec<Array> {
         let [gate, x] = inputs else { return Vec::new() };
@@ -84,11 +93,6 @@ impl Kernel for Geglu {
 
     fn bench_cases() -> Vec<(&'static str, Self)> {
         vec![("umt5-xxl 512 tokens", Self { n: 512 * 10_240 })]
-    }
-
-    fn work(&self) -> Work {
-        let n = self.n as f64;
-        Work { flops: 13.0 * n, bytes: 12.0 * n }
     }
 }
 

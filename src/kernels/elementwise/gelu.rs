@@ -4,13 +4,13 @@
 //!
 //! Errors: more than 2³¹ elements in one dispatch (the wrapper cuts larger tensors).
 
-use super::{BETWEEN, GELU, add_tails, check_len, each, gelu_of, groups_for, map, pack, variant};
+#[cfg(feature = "verify")]
+use super::verified::*;
+use super::{BETWEEN, GELU, check_len, each, groups_for, pack, variant};
 use crate::gpu::Caps;
-use crate::kernels::{Gradient, Kernel, Launch, Slot, Tolerance, Variant, Work, elems, inputs};
+use crate::kernels::{Kernel, Launch, Slot, Variant, Work, elems};
 use crate::shader::Source;
-use crate::tensor::Array;
-use crate::{Dtype, Result, Tensor, wgsl};
-use rand_pcg::Pcg64;
+use crate::{Result, Tensor, wgsl};
 use std::fmt;
 
 /// Size of a gelu.
@@ -34,8 +34,6 @@ impl fmt::Display for Gelu {
 
 impl Kernel for Gelu {
     const STEM: &'static str = "gelu";
-    const FAMILY: &'static str = "elementwise";
-    const SUMMARY: &'static str = "gelu, tanh form";
     const SHADER: Source = wgsl!("elementwise/gelu.wgsl");
 
     fn check(&self) -> Result<()> {
@@ -57,6 +55,17 @@ impl Kernel for Gelu {
         let packs = self.n / pack(self.n);
         Launch::new(&Params { packs: packs as u32 }, groups_for(packs, caps, variant))
     }
+
+    fn work(&self) -> Work {
+        let n = self.n as f64;
+        Work { flops: 12.0 * n, bytes: 8.0 * n }
+    }
+}
+
+#[cfg(feature = "verify")]
+impl Verified for Gelu {
+    const FAMILY: &'static str = "elementwise";
+    const SUMMARY: &'static str = "gelu, tanh form";
 
     fn reference(&self, inputs: &[Array]) -> Vec<Array> {
         let [x] = inputs else { return Vec::new() };
@@ -84,11 +93,6 @@ impl Kernel for Gelu {
 
     fn bench_cases() -> Vec<(&'static str, Self)> {
         vec![("wan-1.3b frame", Self { n: 1560 * 8960 }), ("wan-1.3b 480p", Self { n: 32_760 * 8960 })]
-    }
-
-    fn work(&self) -> Work {
-        let n = self.n as f64;
-        Work { flops: 12.0 * n, bytes: 8.0 * n }
     }
 }
 

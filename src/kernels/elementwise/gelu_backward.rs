@@ -4,15 +4,13 @@
 //!
 //! Errors: more than 2³¹ elements in one dispatch (the wrapper cuts larger tensors); `x` and `dy` of different shapes.
 
-use super::{
-    BETWEEN, GELU, add_tails, check_len, each, gelu_of, gelu_slope, groups_for, map2, pack, variant,
-};
+#[cfg(feature = "verify")]
+use super::verified::*;
+use super::{BETWEEN, GELU, check_len, each, groups_for, pack, variant};
 use crate::gpu::Caps;
-use crate::kernels::{Gradient, Kernel, Launch, Slot, Tolerance, Variant, Work, elems, inputs};
+use crate::kernels::{Kernel, Launch, Slot, Variant, Work, elems};
 use crate::shader::Source;
-use crate::tensor::Array;
-use crate::{Dtype, Result, Tensor, wgsl};
-use rand_pcg::Pcg64;
+use crate::{Result, Tensor, wgsl};
 use std::fmt;
 
 /// Size of a gelu's gradient.
@@ -36,8 +34,6 @@ impl fmt::Display for GeluBackward {
 
 impl Kernel for GeluBackward {
     const STEM: &'static str = "gelu_backward";
-    const FAMILY: &'static str = "elementwise";
-    const SUMMARY: &'static str = "gradient of gelu by its input";
     const SHADER: Source = wgsl!("elementwise/gelu_backward.wgsl");
 
     fn check(&self) -> Result<()> {
@@ -59,6 +55,17 @@ impl Kernel for GeluBackward {
         let packs = self.n / pack(self.n);
         Launch::new(&Params { packs: packs as u32 }, groups_for(packs, caps, variant))
     }
+
+    fn work(&self) -> Work {
+        let n = self.n as f64;
+        Work { flops: 20.0 * n, bytes: 12.0 * n }
+    }
+}
+
+#[cfg(feature = "verify")]
+impl Verified for GeluBackward {
+    const FAMILY: &'static str = "elementwise";
+    const SUMMARY: &'static str = "gradient of gelu by its input";
 
     fn reference(&self, inputs: &[Array]) -> Vec<Array> {
         let [x, dy] = inputs else { return Vec::new() };
@@ -89,11 +96,6 @@ impl Kernel for GeluBackward {
 
     fn bench_cases() -> Vec<(&'static str, Self)> {
         vec![("wan-1.3b frame", Self { n: 1560 * 8960 }), ("wan-1.3b 480p", Self { n: 32_760 * 8960 })]
-    }
-
-    fn work(&self) -> Work {
-        let n = self.n as f64;
-        Work { flops: 20.0 * n, bytes: 12.0 * n }
     }
 }
 

@@ -4,13 +4,13 @@
 //!
 //! Errors: more than 2³¹ elements in one dispatch (the wrapper cuts larger tensors).
 
-use super::{BETWEEN, GELU_ERF, add_tails, check_len, each, gelu_erf_of, groups_for, map, pack, variant};
+#[cfg(feature = "verify")]
+use super::verified::*;
+use super::{BETWEEN, GELU_ERF, check_len, each, groups_for, pack, variant};
 use crate::gpu::Caps;
-use crate::kernels::{Gradient, Kernel, Launch, Slot, Tolerance, Variant, Work, elems, inputs};
+use crate::kernels::{Kernel, Launch, Slot, Variant, Work, elems};
 use crate::shader::Source;
-use crate::tensor::Array;
-use crate::{Dtype, Result, Tensor, wgsl};
-use rand_pcg::Pcg64;
+use crate::{Result, Tensor, wgsl};
 use std::fmt;
 
 /// Size of a gelu.
@@ -34,8 +34,6 @@ impl fmt::Display for GeluErf {
 
 impl Kernel for GeluErf {
     const STEM: &'static str = "gelu_erf";
-    const FAMILY: &'static str = "elementwise";
-    const SUMMARY: &'static str = "gelu, erf form";
     const SHADER: Source = wgsl!("elementwise/gelu_erf.wgsl");
 
     fn check(&self) -> Result<()> {
@@ -57,6 +55,17 @@ impl Kernel for GeluErf {
         let packs = self.n / pack(self.n);
         Launch::new(&Params { packs: packs as u32 }, groups_for(packs, caps, variant))
     }
+
+    fn work(&self) -> Work {
+        let n = self.n as f64;
+        Work { flops: 12.0 * n, bytes: 8.0 * n }
+    }
+}
+
+#[cfg(feature = "verify")]
+impl Verified for GeluErf {
+    const FAMILY: &'static str = "elementwise";
+    const SUMMARY: &'static str = "gelu, erf form";
 
     fn reference(&self, inputs: &[Array]) -> Vec<Array> {
         let [x] = inputs else { return Vec::new() };
@@ -84,11 +93,6 @@ impl Kernel for GeluErf {
 
     fn bench_cases() -> Vec<(&'static str, Self)> {
         vec![("bert-base 16 texts of 39", Self { n: 16 * 39 * 3072 })]
-    }
-
-    fn work(&self) -> Work {
-        let n = self.n as f64;
-        Work { flops: 12.0 * n, bytes: 8.0 * n }
     }
 }
 

@@ -4,16 +4,13 @@
 //!
 //! Errors: more than 2³¹ elements in one dispatch (the wrapper cuts larger tensors); `x` and `dy` of different shapes.
 
-use super::{
-    BETWEEN, GELU_ERF, add_tails, check_len, each, gelu_erf_of, gelu_erf_slope, groups_for, map2, pack,
-    variant,
-};
+#[cfg(feature = "verify")]
+use super::verified::*;
+use super::{BETWEEN, GELU_ERF, check_len, each, groups_for, pack, variant};
 use crate::gpu::Caps;
-use crate::kernels::{Gradient, Kernel, Launch, Slot, Tolerance, Variant, Work, elems, inputs};
+use crate::kernels::{Kernel, Launch, Slot, Variant, Work, elems};
 use crate::shader::Source;
-use crate::tensor::Array;
-use crate::{Dtype, Result, Tensor, wgsl};
-use rand_pcg::Pcg64;
+use crate::{Result, Tensor, wgsl};
 use std::fmt;
 
 /// Size of a gelu's gradient.
@@ -37,8 +34,6 @@ impl fmt::Display for GeluErfBackward {
 
 impl Kernel for GeluErfBackward {
     const STEM: &'static str = "gelu_erf_backward";
-    const FAMILY: &'static str = "elementwise";
-    const SUMMARY: &'static str = "gradient of gelu by its input";
     const SHADER: Source = wgsl!("elementwise/gelu_erf_backward.wgsl");
 
     fn check(&self) -> Result<()> {
@@ -60,6 +55,17 @@ impl Kernel for GeluErfBackward {
         let packs = self.n / pack(self.n);
         Launch::new(&Params { packs: packs as u32 }, groups_for(packs, caps, variant))
     }
+
+    fn work(&self) -> Work {
+        let n = self.n as f64;
+        Work { flops: 20.0 * n, bytes: 12.0 * n }
+    }
+}
+
+#[cfg(feature = "verify")]
+impl Verified for GeluErfBackward {
+    const FAMILY: &'static str = "elementwise";
+    const SUMMARY: &'static str = "gradient of gelu by its input";
 
     fn reference(&self, inputs: &[Array]) -> Vec<Array> {
         let [x, dy] = inputs else { return Vec::new() };
@@ -90,11 +96,6 @@ impl Kernel for GeluErfBackward {
 
     fn bench_cases() -> Vec<(&'static str, Self)> {
         vec![("bert-base 16 texts of 39", Self { n: 16 * 39 * 3072 })]
-    }
-
-    fn work(&self) -> Work {
-        let n = self.n as f64;
-        Work { flops: 20.0 * n, bytes: 12.0 * n }
     }
 }
 

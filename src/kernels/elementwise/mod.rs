@@ -15,6 +15,8 @@ pub mod product;
 pub mod silu;
 pub mod silu_backward;
 pub mod transposed;
+#[cfg(feature = "verify")]
+mod verified;
 pub mod weighted_sum;
 
 pub use channel_scale::{ChannelScale, channel_scale};
@@ -32,11 +34,11 @@ pub use transposed::{Transposed, transposed};
 pub use weighted_sum::{WeightedSum, weighted_sum};
 
 use super::contract::{Kernel, Variant};
-use super::rowwise::{check_groups, pack, pack_module, parts, rows_of, vectors};
+use super::packs::{pack, pack_module};
 use super::run::{grid, lanes, run};
+use super::splits::{check_groups, parts, rows_of, vectors};
 use crate::gpu::{AdapterClass, Caps};
 use crate::shader::Source;
-use crate::tensor::Array;
 use crate::{Dtype, Error, Result, Tensor, wgsl};
 
 const BETWEEN: Source = wgsl!("shared/between.wgsl");
@@ -85,73 +87,4 @@ fn each<K: Kernel>(inputs: &[&Tensor], problem: impl Fn(usize) -> K) -> Result<T
         run(context, &problem(part.rows), &cut.iter().collect::<Vec<_>>())?;
     }
     Ok(result)
-}
-
-/// Tails of both signs, zeros of both signs and a tiny value, over the first elements.
-fn add_tails(x: &mut Array) {
-    let tails = [-1e4, 1e4, -30.0, 30.0, 0.0, -0.0, -8.0, 6e-8];
-    x.data.iter_mut().skip(1).zip(tails).for_each(|(x, tail)| *x = tail);
-}
-
-fn gelu_inner(x: f64) -> f64 {
-    (2.0 / std::f64::consts::PI).sqrt() * (x + 0.044715 * x * x * x)
-}
-
-/// Gelu in its tanh form.
-pub(super) fn gelu_of(x: f64) -> f64 {
-    // Down to the limit at −∞.
-    let x = x.clamp(-40.0, f64::INFINITY);
-    0.5 * x * (1.0 + gelu_inner(x).tanh())
-}
-
-/// Its derivative.
-fn gelu_slope(x: f64) -> f64 {
-    // Up to the limits at ±∞.
-    let x = x.clamp(-40.0, 40.0);
-    let t = gelu_inner(x).tanh();
-    let inner_slope = (2.0 / std::f64::consts::PI).sqrt() * (1.0 + 3.0 * 0.044715 * x * x);
-    0.5 * (1.0 + t) + 0.5 * x * (1.0 - t * t) * inner_slope
-}
-
-/// `erfc(−x / √2) / 2`: the series of erf near zero, the continued fraction of erfc beyond.
-fn gelu_erf_gate(x: f64) -> f64 {
-    let z = x.abs() / std::f64::consts::SQRT_2;
-    let root_pi = std::f64::consts::PI.sqrt();
-    let tail = if z < 2.5 {
-        let (mut term, mut sum) = (z, z);
-        for n in 1..60 {
-            let n = f64::from(n);
-            term *= -z * z / n;
-            sum += term / (2.0 * n + 1.0);
-        }
-        0.5 - sum / root_pi
-    } else {
-        let fraction = (1..100).rev().fold(z, |below, k| z + f64::from(k) / 2.0 / below);
-        0.5 * (-z * z).exp() / root_pi / fraction
-    };
-    if x > 0.0 { 1.0 - tail } else { tail }
-}
-
-/// Gelu in its erf form.
-pub(super) fn gelu_erf_of(x: f64) -> f64 {
-    let x = x.clamp(-40.0, f64::INFINITY);
-    x * gelu_erf_gate(x.clamp(-40.0, 40.0))
-}
-
-/// Its derivative.
-fn gelu_erf_slope(x: f64) -> f64 {
-    let x = x.clamp(-40.0, 40.0);
-    gelu_erf_gate(x) + x * (-0.5 * x * x).exp() / (2.0 * std::f64::consts::PI).sqrt()
-}
-
-fn logistic(x: f64) -> f64 {
-    1.0 / (1.0 + (-x).exp())
-}
-
-fn map(a: &Array, f: impl Fn(f64) -> f64) -> Array {
-    Array::from_fn(a.shape.clone(), |i| f(a.data[i]))
-}
-
-fn map2(a: &Array, b: &Array, f: impl Fn(f64, f64) -> f64) -> Array {
-    Array::from_fn(a.shape.clone(), |i| f(a.data[i], b.data[i]))
 }

@@ -4,13 +4,13 @@
 //!
 //! Errors: shapes that differ, more than 2³¹ elements in one dispatch (the wrapper cuts larger tensors).
 
-use super::{check_len, each, groups_for, map2, pack, variant};
+#[cfg(feature = "verify")]
+use super::verified::*;
+use super::{check_len, each, groups_for, pack, variant};
 use crate::gpu::Caps;
-use crate::kernels::{Gradient, Kernel, Launch, Slot, Tolerance, Variant, Work, elems, inputs};
+use crate::kernels::{Kernel, Launch, Slot, Variant, Work, elems};
 use crate::shader::Source;
-use crate::tensor::Array;
-use crate::{Dtype, Result, Tensor, wgsl};
-use rand_pcg::Pcg64;
+use crate::{Result, Tensor, wgsl};
 use std::fmt;
 
 /// Size of a product.
@@ -34,8 +34,6 @@ impl fmt::Display for Product {
 
 impl Kernel for Product {
     const STEM: &'static str = "product";
-    const FAMILY: &'static str = "elementwise";
-    const SUMMARY: &'static str = "product of two tensors, element by element";
     const SHADER: Source = wgsl!("elementwise/product.wgsl");
 
     fn check(&self) -> Result<()> {
@@ -54,6 +52,17 @@ impl Kernel for Product {
         let packs = self.n / pack(self.n);
         Launch::new(&Params { packs: packs as u32 }, groups_for(packs, caps, variant))
     }
+
+    fn work(&self) -> Work {
+        let n = self.n as f64;
+        Work { flops: n, bytes: 12.0 * n }
+    }
+}
+
+#[cfg(feature = "verify")]
+impl Verified for Product {
+    const FAMILY: &'static str = "elementwise";
+    const SUMMARY: &'static str = "product of two tensors, element by element";
 
     fn reference(&self, inputs: &[Array]) -> Vec<Array> {
         let [a, b] = inputs else { return Vec::new() };
@@ -81,11 +90,6 @@ impl Kernel for Product {
 
     fn bench_cases() -> Vec<(&'static str, Self)> {
         vec![("dashfusion 16 clips of vision", Self { n: 16 * 501 * 128 })]
-    }
-
-    fn work(&self) -> Work {
-        let n = self.n as f64;
-        Work { flops: n, bytes: 12.0 * n }
     }
 }
 

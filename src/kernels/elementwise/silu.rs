@@ -4,13 +4,13 @@
 //!
 //! Errors: more than 2³¹ elements in one dispatch (the wrapper cuts larger tensors).
 
-use super::{BETWEEN, LOGISTIC, add_tails, check_len, each, groups_for, logistic, map, pack, variant};
+#[cfg(feature = "verify")]
+use super::verified::*;
+use super::{BETWEEN, LOGISTIC, check_len, each, groups_for, pack, variant};
 use crate::gpu::Caps;
-use crate::kernels::{Gradient, Kernel, Launch, Slot, Tolerance, Variant, Work, elems, inputs};
+use crate::kernels::{Kernel, Launch, Slot, Variant, Work, elems};
 use crate::shader::Source;
-use crate::tensor::Array;
-use crate::{Dtype, Result, Tensor, wgsl};
-use rand_pcg::Pcg64;
+use crate::{Result, Tensor, wgsl};
 use std::fmt;
 
 /// Size of a silu.
@@ -34,8 +34,6 @@ impl fmt::Display for Silu {
 
 impl Kernel for Silu {
     const STEM: &'static str = "silu";
-    const FAMILY: &'static str = "elementwise";
-    const SUMMARY: &'static str = "silu";
     const SHADER: Source = wgsl!("elementwise/silu.wgsl");
 
     fn check(&self) -> Result<()> {
@@ -55,6 +53,17 @@ impl Kernel for Silu {
         let packs = self.n / pack(self.n);
         Launch::new(&Params { packs: packs as u32 }, groups_for(packs, caps, variant))
     }
+
+    fn work(&self) -> Work {
+        let n = self.n as f64;
+        Work { flops: 5.0 * n, bytes: 8.0 * n }
+    }
+}
+
+#[cfg(feature = "verify")]
+impl Verified for Silu {
+    const FAMILY: &'static str = "elementwise";
+    const SUMMARY: &'static str = "silu";
 
     fn reference(&self, inputs: &[Array]) -> Vec<Array> {
         let [x] = inputs else { return Vec::new() };
@@ -87,11 +96,6 @@ impl Kernel for Silu {
             ("wan-1.3b time embedding", Self { n: 1536 }),
             ("wan vae 384x41x120x208", Self { n: 384 * 41 * 120 * 208 }),
         ]
-    }
-
-    fn work(&self) -> Work {
-        let n = self.n as f64;
-        Work { flops: 5.0 * n, bytes: 8.0 * n }
     }
 }
 

@@ -4,13 +4,13 @@
 //!
 //! Errors: more than 2³¹ elements in one dispatch (the wrapper cuts larger tensors); `x` and `dy` of different shapes.
 
-use super::{BETWEEN, LOGISTIC, add_tails, check_len, each, groups_for, logistic, map2, pack, variant};
+#[cfg(feature = "verify")]
+use super::verified::*;
+use super::{BETWEEN, LOGISTIC, check_len, each, groups_for, pack, variant};
 use crate::gpu::Caps;
-use crate::kernels::{Gradient, Kernel, Launch, Slot, Tolerance, Variant, Work, elems, inputs};
+use crate::kernels::{Kernel, Launch, Slot, Variant, Work, elems};
 use crate::shader::Source;
-use crate::tensor::Array;
-use crate::{Dtype, Result, Tensor, wgsl};
-use rand_pcg::Pcg64;
+use crate::{Result, Tensor, wgsl};
 use std::fmt;
 
 /// Size of a silu's gradient.
@@ -34,8 +34,6 @@ impl fmt::Display for SiluBackward {
 
 impl Kernel for SiluBackward {
     const STEM: &'static str = "silu_backward";
-    const FAMILY: &'static str = "elementwise";
-    const SUMMARY: &'static str = "gradient of silu by its input";
     const SHADER: Source = wgsl!("elementwise/silu_backward.wgsl");
 
     fn check(&self) -> Result<()> {
@@ -55,6 +53,17 @@ impl Kernel for SiluBackward {
         let packs = self.n / pack(self.n);
         Launch::new(&Params { packs: packs as u32 }, groups_for(packs, caps, variant))
     }
+
+    fn work(&self) -> Work {
+        let n = self.n as f64;
+        Work { flops: 9.0 * n, bytes: 12.0 * n }
+    }
+}
+
+#[cfg(feature = "verify")]
+impl Verified for SiluBackward {
+    const FAMILY: &'static str = "elementwise";
+    const SUMMARY: &'static str = "gradient of silu by its input";
 
     fn reference(&self, inputs: &[Array]) -> Vec<Array> {
         let [x, dy] = inputs else { return Vec::new() };
@@ -87,11 +96,6 @@ impl Kernel for SiluBackward {
 
     fn bench_cases() -> Vec<(&'static str, Self)> {
         vec![("wan vae 384x41x120x208", Self { n: 384 * 41 * 120 * 208 })]
-    }
-
-    fn work(&self) -> Work {
-        let n = self.n as f64;
-        Work { flops: 9.0 * n, bytes: 12.0 * n }
     }
 }
 

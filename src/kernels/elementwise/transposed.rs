@@ -5,13 +5,13 @@
 //! Errors: sizes of zero, 2³¹ elements or more.
 
 use super::groups_for;
+#[cfg(feature = "verify")]
+use super::verified::*;
 use crate::gpu::{AdapterClass, Caps};
-use crate::kernels::rowwise::pack_module;
-use crate::kernels::{Gradient, Kernel, Launch, Slot, Tolerance, Variant, Work, elems, inputs, lanes, run};
+use crate::kernels::packs::pack_module;
+use crate::kernels::{Kernel, Launch, Slot, Variant, Work, elems, lanes, run};
 use crate::shader::Source;
-use crate::tensor::Array;
-use crate::{Dtype, Error, Result, Tensor, wgsl};
-use rand_pcg::Pcg64;
+use crate::{Error, Result, Tensor, wgsl};
 use std::fmt;
 
 /// Sizes of a matrix.
@@ -39,8 +39,6 @@ impl fmt::Display for Transposed {
 
 impl Kernel for Transposed {
     const STEM: &'static str = "transposed";
-    const FAMILY: &'static str = "elementwise";
-    const SUMMARY: &'static str = "a matrix with rows and columns exchanged";
     const SHADER: Source = wgsl!("elementwise/transposed.wgsl");
 
     fn check(&self) -> Result<()> {
@@ -70,6 +68,16 @@ impl Kernel for Transposed {
         Launch::new(&params, groups_for(count, caps, variant))
     }
 
+    fn work(&self) -> Work {
+        Work { flops: 0.0, bytes: 8.0 * (self.rows * self.cols) as f64 }
+    }
+}
+
+#[cfg(feature = "verify")]
+impl Verified for Transposed {
+    const FAMILY: &'static str = "elementwise";
+    const SUMMARY: &'static str = "a matrix with rows and columns exchanged";
+
     fn reference(&self, inputs: &[Array]) -> Vec<Array> {
         let [x] = inputs else { return Vec::new() };
         let Self { rows, cols } = *self;
@@ -98,10 +106,6 @@ impl Kernel for Transposed {
 
     fn bench_cases() -> Vec<(&'static str, Self)> {
         vec![("dashfusion 16 clips of vision", Self { rows: 16 * 501, cols: 128 })]
-    }
-
-    fn work(&self) -> Work {
-        Work { flops: 0.0, bytes: 8.0 * (self.rows * self.cols) as f64 }
     }
 }
 

@@ -5,13 +5,13 @@
 //! Errors: no input or more than four, shapes that differ, a weight that is not finite, more than 2³¹ elements in one
 //! dispatch (the wrapper cuts larger tensors).
 
+#[cfg(feature = "verify")]
+use super::verified::*;
 use super::{check_len, each, groups_for, pack, variant};
 use crate::gpu::Caps;
-use crate::kernels::{Gradient, Kernel, Launch, Slot, Tolerance, Variant, Work, elems, inputs};
+use crate::kernels::{Kernel, Launch, Slot, Variant, Work, elems};
 use crate::shader::Source;
-use crate::tensor::Array;
-use crate::{Dtype, Error, Result, Tensor, wgsl};
-use rand_pcg::Pcg64;
+use crate::{Error, Result, Tensor, wgsl};
 use std::fmt;
 
 /// Size and weights of a sum; the number of weights is the number of inputs.
@@ -43,8 +43,6 @@ impl fmt::Display for WeightedSum {
 
 impl Kernel for WeightedSum {
     const STEM: &'static str = "weighted_sum";
-    const FAMILY: &'static str = "elementwise";
-    const SUMMARY: &'static str = "weighted sum of one to four tensors";
     const SHADER: Source = wgsl!("elementwise/weighted_sum.wgsl");
 
     fn check(&self) -> Result<()> {
@@ -83,6 +81,17 @@ impl Kernel for WeightedSum {
         Launch::new(&Params { packs: packs as u32, weights }, groups_for(packs, caps, variant))
     }
 
+    fn work(&self) -> Work {
+        let (n, inputs) = (self.n as f64, self.weights.len() as f64);
+        Work { flops: 2.0 * inputs * n, bytes: 4.0 * (inputs + 1.0) * n }
+    }
+}
+
+#[cfg(feature = "verify")]
+impl Verified for WeightedSum {
+    const FAMILY: &'static str = "elementwise";
+    const SUMMARY: &'static str = "weighted sum of one to four tensors";
+
     fn reference(&self, inputs: &[Array]) -> Vec<Array> {
         let total = |i: usize| self.weights.iter().zip(inputs).map(|(&w, x)| f64::from(w) * x.data[i]).sum();
         vec![Array::from_fn([self.n], total)]
@@ -118,11 +127,6 @@ impl Kernel for WeightedSum {
             ("wan-1.3b 480p guidance", Self { n: 16 * 21 * 60 * 104, weights: vec![5.0, -4.0] }),
             ("wan-1.3b 480p residual", Self { n: 32_760 * 1536, weights: vec![1.0, 1.0] }),
         ]
-    }
-
-    fn work(&self) -> Work {
-        let (n, inputs) = (self.n as f64, self.weights.len() as f64);
-        Work { flops: 2.0 * inputs * n, bytes: 4.0 * (inputs + 1.0) * n }
     }
 }
 

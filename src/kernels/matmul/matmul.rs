@@ -18,14 +18,16 @@
 //! Errors: sizes of zero or above 2³², a number of groups that does not divide the rows, a piece that is none.
 
 use super::tile::{Sharing, Tile};
-use crate::gpu::{Access, AdapterClass, Caps};
-use crate::kernels::elementwise::{gelu_erf_of, gelu_of};
-use crate::kernels::rowwise::pack_module;
-use crate::kernels::{Gradient, Kernel, Launch, Slot, Tolerance, Variant, Work, elems, inputs};
+#[cfg(feature = "verify")]
+use crate::gpu::Access;
+use crate::gpu::{AdapterClass, Caps};
+use crate::kernels::packs::pack_module;
+#[cfg(feature = "verify")]
+use crate::kernels::verified::*;
+use crate::kernels::{Kernel, Launch, Slot, Variant, Work, elems};
 use crate::shader::Source;
-use crate::tensor::Array;
 use crate::{Dtype, Error, Result, wgsl};
-use rand_pcg::Pcg64;
+#[cfg(feature = "verify")]
 use std::collections::BTreeMap;
 use std::fmt;
 
@@ -169,8 +171,6 @@ impl Matmul {
 
 impl Kernel for Matmul {
     const STEM: &'static str = "matmul";
-    const FAMILY: &'static str = "matmul";
-    const SUMMARY: &'static str = "matrix product with bias, gelu, gate and residual folded in";
     const SHADER: Source = wgsl!("matmul/matmul.wgsl");
 
     fn check(&self) -> Result<()> {
@@ -369,6 +369,17 @@ impl Kernel for Matmul {
         Launch::new(&params, grid).in_cuts(1, std::mem::offset_of!(Params, first_workgroup))
     }
 
+    fn work(&self) -> Work {
+        let (m, n, k) = (self.m as f64, self.n as f64, self.k as f64);
+        Work { flops: 2.0 * m * n * k, bytes: 4.0 * (m * k + n * k + self.parts as f64 * m * n) }
+    }
+}
+
+#[cfg(feature = "verify")]
+impl Verified for Matmul {
+    const FAMILY: &'static str = "matmul";
+    const SUMMARY: &'static str = "matrix product with bias, gelu, gate and residual folded in";
+
     fn reference(&self, inputs: &[Array]) -> Vec<Array> {
         let Self { m, n, k, .. } = *self;
         let slots = self.slots();
@@ -520,10 +531,5 @@ impl Kernel for Matmul {
             ("wan-1.3b 480p, mlp down", case(32_760, 1536, 8960, Layout::Rows, down)),
             ("wan-1.3b 480p, mlp up backward", case(32_760, 1536, 8960, Layout::Columns, Epilogue::None)),
         ]
-    }
-
-    fn work(&self) -> Work {
-        let (m, n, k) = (self.m as f64, self.n as f64, self.k as f64);
-        Work { flops: 2.0 * m * n * k, bytes: 4.0 * (m * k + n * k + self.parts as f64 * m * n) }
     }
 }

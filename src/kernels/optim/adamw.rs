@@ -8,11 +8,11 @@
 //! decay that f32 does not hold.
 
 use crate::gpu::Caps;
-use crate::kernels::{Gradient, Kernel, Launch, Slot, Tolerance, Variant, Work, grid, inputs, lanes, run};
+#[cfg(feature = "verify")]
+use crate::kernels::verified::*;
+use crate::kernels::{Kernel, Launch, Slot, Variant, Work, grid, lanes, run};
 use crate::shader::Source;
-use crate::tensor::Array;
 use crate::{Dtype, Error, Result, Tensor, wgsl};
-use rand_pcg::Pcg64;
 use std::fmt;
 
 /// Settings of AdamW; the defaults are torch's.
@@ -78,8 +78,6 @@ impl AdamWStep {
 
 impl Kernel for AdamWStep {
     const STEM: &'static str = "adamw";
-    const FAMILY: &'static str = "optim";
-    const SUMMARY: &'static str = "one AdamW step in place";
     const SHADER: Source = wgsl!("optim/adamw.wgsl");
 
     fn check(&self) -> Result<()> {
@@ -144,6 +142,17 @@ impl Kernel for AdamWStep {
         };
         Launch::new(&params, grid(self.count.div_ceil(variant.number("WG_SIZE").max(1) as usize), caps))
     }
+
+    fn work(&self) -> Work {
+        let n = self.count as f64;
+        Work { flops: 15.0 * n, bytes: 28.0 * n }
+    }
+}
+
+#[cfg(feature = "verify")]
+impl Verified for AdamWStep {
+    const FAMILY: &'static str = "optim";
+    const SUMMARY: &'static str = "one AdamW step in place";
 
     fn reference(&self, inputs: &[Array]) -> Vec<Array> {
         let [p, g, m, v] = inputs else { return Vec::new() };
@@ -211,11 +220,6 @@ impl Kernel for AdamWStep {
             "wan-1.3b 480p latent",
             Self { count: 16 * 21 * 60 * 104, settings: AdamW::default(), step: 1 },
         )]
-    }
-
-    fn work(&self) -> Work {
-        let n = self.count as f64;
-        Work { flops: 15.0 * n, bytes: 28.0 * n }
     }
 }
 

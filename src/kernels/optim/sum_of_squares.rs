@@ -11,17 +11,18 @@
 //! Source: Blue 1978, A portable Fortran program to find the Euclidean norm of a vector.
 
 use crate::gpu::{AdapterClass, Caps};
-use crate::kernels::{Gradient, Kernel, Launch, Slot, Tolerance, Variant, Work, grid, inputs, lanes, run};
+#[cfg(feature = "verify")]
+use crate::kernels::verified::*;
+use crate::kernels::{Kernel, Launch, Slot, Variant, Work, grid, lanes, run};
 use crate::shader::Source;
-use crate::tensor::Array;
 use crate::{Dtype, Error, Result, Tensor, wgsl};
-use rand_pcg::Pcg64;
 use std::fmt;
 
 /// Elements of one partial sum: enough for 256 invocations to read 16 each.
 const BLOCK: usize = 4096;
 
 /// Elements below the first are small and above the second large.
+#[cfg(feature = "verify")]
 const BOUNDS: [f64; 2] = [1.0 / (1u64 << 50) as f64, (1u64 << 52) as f64];
 
 /// What small, middle and large elements are multiplied with.
@@ -57,8 +58,6 @@ impl SumOfSquares {
 
 impl Kernel for SumOfSquares {
     const STEM: &'static str = "sum_of_squares";
-    const FAMILY: &'static str = "optim";
-    const SUMMARY: &'static str = "partial sums of squares, for norms of gradients";
     const SHADER: Source = wgsl!("optim/sum_of_squares.wgsl");
 
     fn check(&self) -> Result<()> {
@@ -93,6 +92,17 @@ impl Kernel for SumOfSquares {
             grid(self.blocks(), caps),
         )
     }
+
+    fn work(&self) -> Work {
+        let n = self.count as f64;
+        Work { flops: 2.0 * n, bytes: 4.0 * (n + self.blocks() as f64) }
+    }
+}
+
+#[cfg(feature = "verify")]
+impl Verified for SumOfSquares {
+    const FAMILY: &'static str = "optim";
+    const SUMMARY: &'static str = "partial sums of squares, for norms of gradients";
 
     fn reference(&self, inputs: &[Array]) -> Vec<Array> {
         let [x] = inputs else { return Vec::new() };
@@ -141,11 +151,6 @@ impl Kernel for SumOfSquares {
 
     fn bench_cases() -> Vec<(&'static str, Self)> {
         vec![("wan-1.3b 480p latent", Self { count: 16 * 21 * 60 * 104 })]
-    }
-
-    fn work(&self) -> Work {
-        let n = self.count as f64;
-        Work { flops: 2.0 * n, bytes: 4.0 * (n + self.blocks() as f64) }
     }
 }
 

@@ -6,11 +6,10 @@
 
 use super::EXACT;
 use crate::gpu::Caps;
-use crate::kernels::{Gradient, Kernel, Launch, Slot, Tolerance, Variant, Work};
+use crate::kernels::verified::*;
+use crate::kernels::{Kernel, Launch, Slot, Variant, Work};
 use crate::shader::Source;
-use crate::tensor::Array;
 use crate::{Dtype, Error, Result, wgsl};
-use rand_pcg::Pcg64;
 use std::fmt;
 
 /// Workgroup and rounds.
@@ -36,8 +35,6 @@ impl fmt::Display for ProbeBarriers {
 
 impl Kernel for ProbeBarriers {
     const STEM: &'static str = "probe_barriers";
-    const FAMILY: &'static str = "probe";
-    const SUMMARY: &'static str = "do barriers order workgroup memory";
     const SHADER: Source = wgsl!("probe/probe_barriers.wgsl");
 
     fn check(&self) -> Result<()> {
@@ -58,6 +55,15 @@ impl Kernel for ProbeBarriers {
     fn launch(&self, _caps: &Caps, _variant: &Variant) -> Launch {
         Launch::new(&Params { rounds: self.rounds as u32 }, [1, 1, 1])
     }
+
+    fn work(&self) -> Work {
+        Work { flops: 0.0, bytes: 8.0 * self.size as f64 }
+    }
+}
+
+impl Verified for ProbeBarriers {
+    const FAMILY: &'static str = "probe";
+    const SUMMARY: &'static str = "do barriers order workgroup memory";
 
     fn reference(&self, inputs: &[Array]) -> Vec<Array> {
         let [x] = inputs else { return Vec::new() };
@@ -82,9 +88,5 @@ impl Kernel for ProbeBarriers {
 
     fn bench_cases() -> Vec<(&'static str, Self)> {
         vec![("driver self-test", Self { size: 256, rounds: 100 })]
-    }
-
-    fn work(&self) -> Work {
-        Work { flops: 0.0, bytes: 8.0 * self.size as f64 }
     }
 }

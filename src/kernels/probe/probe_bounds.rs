@@ -6,11 +6,10 @@
 
 use super::EXACT;
 use crate::gpu::Caps;
-use crate::kernels::{Gradient, Kernel, Launch, Slot, Tolerance, Variant, Work};
+use crate::kernels::verified::*;
+use crate::kernels::{Kernel, Launch, Slot, Variant, Work};
 use crate::shader::Source;
-use crate::tensor::Array;
 use crate::{Dtype, Error, Result, wgsl};
-use rand_pcg::Pcg64;
 use std::fmt;
 
 /// Size and distance.
@@ -38,8 +37,6 @@ impl fmt::Display for ProbeBounds {
 
 impl Kernel for ProbeBounds {
     const STEM: &'static str = "probe_bounds";
-    const FAMILY: &'static str = "probe";
-    const SUMMARY: &'static str = "do reads past the end stay inside";
     const SHADER: Source = wgsl!("probe/probe_bounds.wgsl");
 
     fn check(&self) -> Result<()> {
@@ -64,6 +61,15 @@ impl Kernel for ProbeBounds {
         Launch::new(&Params { n: self.n as u32, far: self.far as u32 }, [1, 1, 1])
     }
 
+    fn work(&self) -> Work {
+        Work { flops: 0.0, bytes: 8.0 * self.n as f64 }
+    }
+}
+
+impl Verified for ProbeBounds {
+    const FAMILY: &'static str = "probe";
+    const SUMMARY: &'static str = "do reads past the end stay inside";
+
     fn reference(&self, _inputs: &[Array]) -> Vec<Array> {
         vec![Array::from_fn([self.n], |_| 1.0)]
     }
@@ -86,9 +92,5 @@ impl Kernel for ProbeBounds {
 
     fn bench_cases() -> Vec<(&'static str, Self)> {
         vec![("driver self-test", Self { n: 32, far: 31 })]
-    }
-
-    fn work(&self) -> Work {
-        Work { flops: 0.0, bytes: 8.0 * self.n as f64 }
     }
 }

@@ -6,12 +6,10 @@
 
 use super::EXACT;
 use crate::gpu::Caps;
-use crate::kernels::formula;
-use crate::kernels::{Gradient, Kernel, Launch, Slot, Tolerance, Variant, Work};
+use crate::kernels::verified::*;
+use crate::kernels::{Kernel, Launch, Slot, Variant, Work};
 use crate::shader::Source;
-use crate::tensor::Array;
 use crate::{Dtype, Error, Result, wgsl};
-use rand_pcg::Pcg64;
 use std::fmt;
 
 /// Number of elements.
@@ -35,8 +33,6 @@ impl fmt::Display for ProbeLanes {
 
 impl Kernel for ProbeLanes {
     const STEM: &'static str = "probe_lanes";
-    const FAMILY: &'static str = "probe";
-    const SUMMARY: &'static str = "do workgroups and subgroups add and compare all of their lanes";
     const SHADER: Source = wgsl!("probe/probe_lanes.wgsl");
 
     fn check(&self) -> Result<()> {
@@ -62,9 +58,18 @@ impl Kernel for ProbeLanes {
         Launch::new(&Params { n: self.n as u32 }, [1, 1, 1])
     }
 
+    fn work(&self) -> Work {
+        Work { flops: 2.0 * self.n as f64, bytes: 12.0 * self.n as f64 }
+    }
+}
+
+impl Verified for ProbeLanes {
+    const FAMILY: &'static str = "probe";
+    const SUMMARY: &'static str = "do workgroups and subgroups add and compare all of their lanes";
+
     fn reference(&self, inputs: &[Array]) -> Vec<Array> {
         let [x] = inputs else { return Vec::new() };
-        let largest = formula::largest(x.data.iter().copied());
+        let largest = largest(x.data.iter().copied());
         let sum: f64 = x.data.iter().sum();
         vec![Array::from_fn([2, self.n], |i| if i < self.n { sum } else { largest })]
     }
@@ -89,9 +94,5 @@ impl Kernel for ProbeLanes {
 
     fn bench_cases() -> Vec<(&'static str, Self)> {
         vec![("driver self-test", Self { n: 1001 })]
-    }
-
-    fn work(&self) -> Work {
-        Work { flops: 2.0 * self.n as f64, bytes: 12.0 * self.n as f64 }
     }
 }

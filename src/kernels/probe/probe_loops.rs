@@ -7,11 +7,10 @@
 
 use super::EXACT;
 use crate::gpu::Caps;
-use crate::kernels::{Gradient, Kernel, Launch, Slot, Tolerance, Variant, Work, lanes};
+use crate::kernels::verified::*;
+use crate::kernels::{Kernel, Launch, Slot, Variant, Work, lanes};
 use crate::shader::Source;
-use crate::tensor::Array;
 use crate::{Dtype, Error, Result, wgsl};
-use rand_pcg::Pcg64;
 use std::fmt;
 
 /// How long the loops are.
@@ -42,8 +41,6 @@ impl fmt::Display for ProbeLoops {
 
 impl Kernel for ProbeLoops {
     const STEM: &'static str = "probe_loops";
-    const FAMILY: &'static str = "probe";
-    const SUMMARY: &'static str = "do long loops run to their end";
     const SHADER: Source = wgsl!("probe/probe_loops.wgsl");
 
     fn check(&self) -> Result<()> {
@@ -70,6 +67,15 @@ impl Kernel for ProbeLoops {
             Params { single: self.single as u32, outer: self.outer as u32, inner: self.inner as u32 };
         Launch::new(&params, [1, 1, 1])
     }
+
+    fn work(&self) -> Work {
+        Work { flops: (self.single + self.outer * self.inner) as f64, bytes: 40.0 }
+    }
+}
+
+impl Verified for ProbeLoops {
+    const FAMILY: &'static str = "probe";
+    const SUMMARY: &'static str = "do long loops run to their end";
 
     fn reference(&self, inputs: &[Array]) -> Vec<Array> {
         let [ones] = inputs else { return Vec::new() };
@@ -98,9 +104,5 @@ impl Kernel for ProbeLoops {
 
     fn bench_cases() -> Vec<(&'static str, Self)> {
         vec![("driver self-test", Self { single: 200_000, outer: 400, inner: 300 })]
-    }
-
-    fn work(&self) -> Work {
-        Work { flops: (self.single + self.outer * self.inner) as f64, bytes: 40.0 }
     }
 }

@@ -6,11 +6,10 @@
 //! Errors: a number of elements that is no multiple of four.
 
 use crate::gpu::Caps;
-use crate::kernels::{Gradient, Kernel, Launch, Slot, Tolerance, Variant, Work, elems};
+use crate::kernels::verified::*;
+use crate::kernels::{Kernel, Launch, Slot, Variant, Work, elems};
 use crate::shader::Source;
-use crate::tensor::Array;
 use crate::{Dtype, Error, Result, wgsl};
-use rand_pcg::Pcg64;
 use std::fmt;
 
 /// Number of elements, and which.
@@ -45,8 +44,6 @@ impl fmt::Display for ProbeStorage {
 
 impl Kernel for ProbeStorage {
     const STEM: &'static str = "probe_storage";
-    const FAMILY: &'static str = "probe";
-    const SUMMARY: &'static str = "do infinities, NaN and the smallest numbers survive their storage type";
     const SHADER: Source = wgsl!("probe/probe_storage.wgsl");
 
     fn check(&self) -> Result<()> {
@@ -73,6 +70,15 @@ impl Kernel for ProbeStorage {
         let packs = (self.n / 4) as u32;
         Launch::new(&Params { packs }, [packs.div_ceil(8), 1, 1])
     }
+
+    fn work(&self) -> Work {
+        Work { flops: 0.0, bytes: 8.0 * self.n as f64 }
+    }
+}
+
+impl Verified for ProbeStorage {
+    const FAMILY: &'static str = "probe";
+    const SUMMARY: &'static str = "do infinities, NaN and the smallest numbers survive their storage type";
 
     fn reference(&self, inputs: &[Array]) -> Vec<Array> {
         let [x] = inputs else { return Vec::new() };
@@ -127,9 +133,5 @@ impl Kernel for ProbeStorage {
 
     fn bench_cases() -> Vec<(&'static str, Self)> {
         vec![("driver self-test", Self { n: 64, ties: false })]
-    }
-
-    fn work(&self) -> Work {
-        Work { flops: 0.0, bytes: 8.0 * self.n as f64 }
     }
 }

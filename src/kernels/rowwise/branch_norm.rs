@@ -6,15 +6,13 @@
 //!
 //! Errors: no columns, 2³² elements or more, `eps` not above zero.
 
-use super::{
-    MOMENTS, add_offsets, check_positive, check_size, moments, norm_variants, pack, parts, rows_of, vectors,
-};
+#[cfg(feature = "verify")]
+use super::verified::*;
+use super::{MOMENTS, check_positive, check_size, norm_variants, pack, parts, rows_of, vectors};
 use crate::gpu::Caps;
-use crate::kernels::{Gradient, Kernel, Launch, Slot, Tolerance, Variant, Work, grid, inputs, run};
+use crate::kernels::{Kernel, Launch, Slot, Variant, Work, grid, run};
 use crate::shader::Source;
-use crate::tensor::Array;
-use crate::{Dtype, Result, Tensor, wgsl};
-use rand_pcg::Pcg64;
+use crate::{Result, Tensor, wgsl};
 use std::fmt;
 
 /// Sizes and options.
@@ -45,8 +43,6 @@ impl fmt::Display for BranchNorm {
 
 impl Kernel for BranchNorm {
     const STEM: &'static str = "branch_norm";
-    const FAMILY: &'static str = "rowwise";
-    const SUMMARY: &'static str = "residual plus the layer norm of a branch";
     const SHADER: Source = wgsl!("rowwise/branch_norm.wgsl");
 
     fn check(&self) -> Result<()> {
@@ -73,6 +69,17 @@ impl Kernel for BranchNorm {
         let packs = (self.cols / pack(self.cols)) as u32;
         Launch::new(&Params { rows: self.rows as u32, packs, eps: self.eps }, grid(self.rows, caps))
     }
+
+    fn work(&self) -> Work {
+        let n = (self.rows * self.cols) as f64;
+        Work { flops: 10.0 * n, bytes: 12.0 * n + 8.0 * self.cols as f64 }
+    }
+}
+
+#[cfg(feature = "verify")]
+impl Verified for BranchNorm {
+    const FAMILY: &'static str = "rowwise";
+    const SUMMARY: &'static str = "residual plus the layer norm of a branch";
 
     fn reference(&self, inputs: &[Array]) -> Vec<Array> {
         let Self { rows, cols, eps } = *self;
@@ -121,11 +128,6 @@ impl Kernel for BranchNorm {
 
     fn bench_cases() -> Vec<(&'static str, Self)> {
         vec![("dashfusion 16 clips of vision", Self { rows: 16 * 501, cols: 128, eps: 1e-5 })]
-    }
-
-    fn work(&self) -> Work {
-        let n = (self.rows * self.cols) as f64;
-        Work { flops: 10.0 * n, bytes: 12.0 * n + 8.0 * self.cols as f64 }
     }
 }
 

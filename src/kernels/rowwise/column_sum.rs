@@ -5,15 +5,13 @@
 //!
 //! Errors: no row or column, 2³² elements or more.
 
+#[cfg(feature = "verify")]
+use super::verified::*;
 use super::{check_size, pack, pack_module, rows_of};
 use crate::gpu::Caps;
-use crate::kernels::{
-    Gradient, Kernel, Launch, Slot, Tolerance, Variant, Work, elems, grid, inputs, lanes, run,
-};
+use crate::kernels::{Kernel, Launch, Slot, Variant, Work, elems, grid, lanes, run};
 use crate::shader::Source;
-use crate::tensor::Array;
 use crate::{Dtype, Error, Result, Tensor, wgsl};
-use rand_pcg::Pcg64;
 use std::fmt;
 
 /// Rows of one partial sum.
@@ -50,8 +48,6 @@ impl ColumnSum {
 
 impl Kernel for ColumnSum {
     const STEM: &'static str = "column_sum";
-    const FAMILY: &'static str = "rowwise";
-    const SUMMARY: &'static str = "sums of columns over blocks of rows";
     const SHADER: Source = wgsl!("rowwise/column_sum.wgsl");
 
     fn check(&self) -> Result<()> {
@@ -77,6 +73,17 @@ impl Kernel for ColumnSum {
         let wg = variant.number("WG_SIZE").max(1) as usize;
         Launch::new(&params, grid((self.blocks() * packs).div_ceil(wg), caps))
     }
+
+    fn work(&self) -> Work {
+        let n = (self.rows * self.cols) as f64;
+        Work { flops: n, bytes: 4.0 * (n + (self.blocks() * self.cols) as f64) }
+    }
+}
+
+#[cfg(feature = "verify")]
+impl Verified for ColumnSum {
+    const FAMILY: &'static str = "rowwise";
+    const SUMMARY: &'static str = "sums of columns over blocks of rows";
 
     fn reference(&self, inputs: &[Array]) -> Vec<Array> {
         let [x] = inputs else { return Vec::new() };
@@ -107,11 +114,6 @@ impl Kernel for ColumnSum {
 
     fn bench_cases() -> Vec<(&'static str, Self)> {
         vec![("dashfusion 16 clips of vision", Self { rows: 16 * 501, cols: 128 })]
-    }
-
-    fn work(&self) -> Work {
-        let n = (self.rows * self.cols) as f64;
-        Work { flops: n, bytes: 4.0 * (n + (self.blocks() * self.cols) as f64) }
     }
 }
 

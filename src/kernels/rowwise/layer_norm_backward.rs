@@ -6,16 +6,15 @@
 //!
 //! Errors: no columns, 2³² elements or more, groups that do not divide the rows, `eps` not above zero.
 
+#[cfg(feature = "verify")]
+use super::verified::*;
 use super::{
-    MOMENTS, add_offsets, check_groups, check_positive, check_size, dot, moments, norm_variants, pack, parts,
-    rows_of, vectors,
+    MOMENTS, check_groups, check_positive, check_size, norm_variants, pack, parts, rows_of, vectors,
 };
 use crate::gpu::Caps;
-use crate::kernels::{Gradient, Kernel, Launch, Slot, Tolerance, Variant, Work, grid, inputs, run};
+use crate::kernels::{Kernel, Launch, Slot, Variant, Work, grid, run};
 use crate::shader::Source;
-use crate::tensor::Array;
-use crate::{Dtype, Result, Tensor, wgsl};
-use rand_pcg::Pcg64;
+use crate::{Result, Tensor, wgsl};
 use std::fmt;
 
 /// Sizes and options of a layer norm's gradient.
@@ -53,8 +52,6 @@ impl fmt::Display for LayerNormBackward {
 
 impl Kernel for LayerNormBackward {
     const STEM: &'static str = "layer_norm_backward";
-    const FAMILY: &'static str = "rowwise";
-    const SUMMARY: &'static str = "gradient of layer_norm by its input";
     const SHADER: Source = wgsl!("rowwise/layer_norm_backward.wgsl");
 
     fn check(&self) -> Result<()> {
@@ -87,6 +84,17 @@ impl Kernel for LayerNormBackward {
         };
         Launch::new(&params, grid(self.rows, caps))
     }
+
+    fn work(&self) -> Work {
+        let n = (self.rows * self.cols) as f64;
+        Work { flops: 16.0 * n, bytes: 12.0 * n + 4.0 * (self.groups * self.cols) as f64 }
+    }
+}
+
+#[cfg(feature = "verify")]
+impl Verified for LayerNormBackward {
+    const FAMILY: &'static str = "rowwise";
+    const SUMMARY: &'static str = "gradient of layer_norm by its input";
 
     fn reference(&self, inputs: &[Array]) -> Vec<Array> {
         let Self { rows, cols, groups, modulated, eps } = *self;
@@ -163,11 +171,6 @@ impl Kernel for LayerNormBackward {
     fn bench_cases() -> Vec<(&'static str, Self)> {
         let case = |rows| Self { rows, cols: 1536, groups: 1, modulated: true, eps: 1e-6 };
         vec![("wan-1.3b frame", case(1560)), ("wan-1.3b 480p", case(32_760))]
-    }
-
-    fn work(&self) -> Work {
-        let n = (self.rows * self.cols) as f64;
-        Work { flops: 16.0 * n, bytes: 12.0 * n + 4.0 * (self.groups * self.cols) as f64 }
     }
 }
 

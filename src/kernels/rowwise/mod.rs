@@ -11,6 +11,8 @@ pub mod rms_norm;
 pub mod rms_norm_backward;
 pub mod softmax;
 pub mod softmax_backward;
+#[cfg(feature = "verify")]
+mod verified;
 
 pub use branch_norm::{BranchNorm, branch_norm};
 pub use column_sum::{ColumnSum, column_sum};
@@ -22,9 +24,10 @@ pub use softmax::{Softmax, softmax};
 pub use softmax_backward::{SoftmaxBackward, softmax_backward};
 
 use super::contract::{Variant, elems};
+use super::packs::{pack, pack_module};
+use super::splits::{check_groups, parts, rows_of, vectors};
 use crate::gpu::{AdapterClass, Caps};
 use crate::shader::Source;
-use crate::tensor::Array;
 use crate::{Dtype, Error, HostTensor, Result, Tensor, wgsl};
 
 /// Rotary position over (frame, height, width), for rows that are tokens in that order.
@@ -104,27 +107,8 @@ impl Rope {
         Ok(())
     }
 
-    /// Turns the pairs of a row by the angles of its token; `sign` −1 turns back.
-    fn turn(&self, table: &Array, row: usize, values: &mut [f64], sign: f64) {
-        let [frames, height, width] = self.grid;
-        let token = (row + self.first_token) % (frames * height * width);
-        let place = [token / (height * width), token / width % height, token % width];
-        let pairs = self.head_dim / 2;
-        for (pair, v) in values.chunks_exact_mut(2).enumerate() {
-            let j = pair % pairs;
-            let at = (place[axis_of(j, pairs).0] * pairs + j) * 2;
-            let (cos, sin) = (table.data[at], sign * table.data[at + 1]);
-            (v[0], v[1]) = (v[0] * cos - v[1] * sin, v[0] * sin + v[1] * cos);
-        }
-    }
-
     fn table_shape(&self) -> [usize; 3] {
         [self.positions, self.head_dim / 2, 2]
-    }
-
-    fn table(&self) -> Array {
-        let table = turns(self.positions, self.head_dim, 10_000.0);
-        Array::from_fn(self.table_shape(), |i| f64::from(table.data()[i]))
     }
 }
 
@@ -181,20 +165,6 @@ const ROW_UNIT: Source = wgsl!("rowwise/row_unit.wgsl");
 const MOMENTS: Source = wgsl!("rowwise/moments.wgsl");
 const MEAN_SQUARE: Source = wgsl!("rowwise/mean_square.wgsl");
 
-/// Elements an invocation takes at a time: four where rows allow it.
-pub(super) fn pack(cols: usize) -> usize {
-    if cols.is_multiple_of(4) { 4 } else { 1 }
-}
-
-/// The module for a number of elements at a time.
-pub(super) fn pack_module(pack: usize) -> Source {
-    match pack {
-        4 => wgsl!("shared/pack.4.wgsl"),
-        2 => wgsl!("shared/pack.2.wgsl"),
-        _ => wgsl!("shared/pack.1.wgsl"),
-    }
-}
-
 /// One workgroup a row: the reduction in workgroup memory everywhere, in a subgroup where its size is known.
 fn row_variants(caps: &Caps, cols: usize, pack: usize) -> Vec<Variant> {
     let software = caps.class == AdapterClass::Software;
@@ -235,114 +205,9 @@ fn check_positive(stem: &'static str, what: &str, value: f32) -> Result<()> {
     Err(Error::problem(stem, format!("{what} is {value}; it is finite and above zero")))
 }
 
-pub(super) fn check_groups(stem: &'static str, rows: usize, groups: usize) -> Result<()> {
-    if groups == 0 || !rows.is_multiple_of(groups) {
-        return Err(Error::problem(stem, format!("{rows} rows do not split into {groups} groups")));
-    }
-    Ok(())
-}
-
-/// Rows and columns of a tensor whose last axis is the row.
-pub(super) fn rows_of(stem: &'static str, x: &Tensor) -> Result<(usize, usize)> {
-    match x.dims().last() {
-        Some(&cols) if cols > 0 => Ok((x.len() / cols, cols)),
-        _ => Err(Error::problem(stem, format!("x {} has no columns", x.shape()))),
-    }
-}
-
-/// Vectors of a group of rows each, as `(groups, cols)`; one vector may come without the first axis.
-pub(super) fn vectors(stem: &'static str, name: &str, t: &Tensor, cols: usize) -> Result<Tensor> {
-    match t.dims() {
-        [found] | [_, found] if *found == cols => t.reshape([t.len() / cols, cols]),
-        dims => Err(Error::Shape {
-            kernel: stem,
-            tensor: name.into(),
-            axis: "of columns".into(),
-            expected: cols,
-            found: dims.last().copied().unwrap_or(0),
-        }),
-    }
-}
-
-/// A run of rows that one dispatch can bind, and the groups it belongs to.
-pub(super) struct Part {
-    pub(super) row: usize,
-    pub(super) rows: usize,
-    pub(super) group: usize,
-    pub(super) groups: usize,
-}
-
-/// Cuts rows so that each part fits the device's largest binding and starts at an allowed offset; a part lies within a
-/// group unless everything fits at once. A group of a cut tensor that starts at an odd place stays refused, by name.
-pub(super) fn parts(caps: &Caps, rows: usize, row_bytes: usize, groups: usize) -> Vec<Part> {
-    let limit = caps.max_binding.min(1 << 31) as usize;
-    let whole = Part { row: 0, rows, group: 0, groups };
-    if rows.saturating_mul(row_bytes) <= limit || groups == 0 || !rows.is_multiple_of(groups) {
-        return vec![whole];
-    }
-    let alignment = caps.offset_alignment.max(16) as usize;
-    let aligned_rows = alignment / gcd(alignment, row_bytes);
-    let most = (limit / row_bytes / aligned_rows).max(1) * aligned_rows;
-    let per_group = rows / groups;
-    let within = |group: usize| {
-        let starts = (0..per_group).step_by(most);
-        starts.map(move |start| Part {
-            row: group * per_group + start,
-            rows: most.min(per_group - start),
-            group,
-            groups: 1,
-        })
-    };
-    (0..groups).flat_map(within).collect()
-}
-
-fn gcd(a: usize, b: usize) -> usize {
-    if b == 0 { a } else { gcd(b, a % b) }
-}
-
-/// Mean and reciprocal spread of a row.
-fn moments(row: &[f64], eps: f32) -> (f64, f64) {
-    let n = row.len() as f64;
-    let mean = row.iter().sum::<f64>() / n;
-    let variance = row.iter().map(|x| (x - mean).powi(2)).sum::<f64>() / n;
-    (mean, 1.0 / (variance + f64::from(eps)).sqrt())
-}
-
-/// `1 / sqrt(mean(x²) + eps)` of a row.
-fn reciprocal_rms(row: &[f64], eps: f32) -> f64 {
-    1.0 / (row.iter().map(|x| x * x).sum::<f64>() / row.len() as f64 + f64::from(eps)).sqrt()
-}
-
-/// Some rows far from zero, which lose their spread in a naive sum of squares.
-fn add_offsets(x: &mut Array, cols: usize) {
-    for row in x.data.chunks_exact_mut(cols).skip(1).step_by(4) {
-        row.iter_mut().for_each(|v| *v += 100.0);
-    }
-}
-
-fn dot(a: &[f64], b: &[f64]) -> f64 {
-    a.iter().zip(b).map(|(a, b)| a * b).sum()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn parts_cover_all_rows_once_and_start_aligned() {
-        let caps = Caps { max_binding: 10_000, ..Caps::webgpu_default() };
-        for (rows, row_bytes, groups) in [(100, 192, 1), (1000, 20, 1), (300, 768, 3), (7, 100, 7)] {
-            let mut next = 0;
-            for part in parts(&caps, rows, row_bytes, groups) {
-                assert_eq!(part.row, next);
-                assert!(part.rows * row_bytes <= 10_000 || part.rows == rows);
-                assert!(part.group * (rows / groups) <= part.row && part.groups >= 1);
-                assert!((part.row % (rows / groups) * row_bytes).is_multiple_of(256));
-                next += part.rows;
-            }
-            assert_eq!(next, rows);
-        }
-    }
 
     #[test]
     fn rope_splits_64_pairs_into_22_21_21() {

@@ -8,16 +8,13 @@
 //! Errors: no columns, 2³² elements or more, `eps` not above zero, heads that do not make the columns, odd
 //! `head_dim`, a table too short for the grid.
 
-use super::{
-    MEAN_SQUARE, Rope, RopeAt, check_positive, check_size, norm_variants, pack, parts, reciprocal_rms,
-    rows_of,
-};
+#[cfg(feature = "verify")]
+use super::verified::*;
+use super::{MEAN_SQUARE, Rope, RopeAt, check_positive, check_size, norm_variants, pack, parts, rows_of};
 use crate::gpu::Caps;
-use crate::kernels::{Gradient, Kernel, Launch, Slot, Tolerance, Variant, Work, grid, inputs, run};
+use crate::kernels::{Kernel, Launch, Slot, Variant, Work, grid, run};
 use crate::shader::Source;
-use crate::tensor::Array;
-use crate::{Dtype, Result, Tensor, wgsl};
-use rand_pcg::Pcg64;
+use crate::{Result, Tensor, wgsl};
 use std::fmt;
 
 /// Sizes and options of an RMS norm.
@@ -68,8 +65,6 @@ impl RmsNorm {
 
 impl Kernel for RmsNorm {
     const STEM: &'static str = "rms_norm";
-    const FAMILY: &'static str = "rowwise";
-    const SUMMARY: &'static str = "RMS norm over a whole row, then an optional rotary position per head";
     const SHADER: Source = wgsl!("rowwise/rms_norm.wgsl");
 
     fn check(&self) -> Result<()> {
@@ -111,6 +106,19 @@ impl Kernel for RmsNorm {
         };
         Launch::new(&params, grid(self.rows, caps))
     }
+
+    fn work(&self) -> Work {
+        let n = (self.rows * self.cols) as f64;
+        let table = self.rope.map_or(0, |r| r.grid.iter().max().copied().unwrap_or(0) * r.head_dim);
+        let flops = if self.rope.is_some() { 7.0 } else { 4.0 };
+        Work { flops: flops * n, bytes: 8.0 * n + 4.0 * (self.cols + table) as f64 }
+    }
+}
+
+#[cfg(feature = "verify")]
+impl Verified for RmsNorm {
+    const FAMILY: &'static str = "rowwise";
+    const SUMMARY: &'static str = "RMS norm over a whole row, then an optional rotary position per head";
 
     fn reference(&self, inputs: &[Array]) -> Vec<Array> {
         let Self { rows, cols, eps, rope } = *self;
@@ -190,13 +198,6 @@ impl Kernel for RmsNorm {
             ("wan-1.3b 480p cross", case(32_760, 1536, None)),
             ("umt5-xxl 512 tokens", case(512, 4096, None)),
         ]
-    }
-
-    fn work(&self) -> Work {
-        let n = (self.rows * self.cols) as f64;
-        let table = self.rope.map_or(0, |r| r.grid.iter().max().copied().unwrap_or(0) * r.head_dim);
-        let flops = if self.rope.is_some() { 7.0 } else { 4.0 };
-        Work { flops: flops * n, bytes: 8.0 * n + 4.0 * (self.cols + table) as f64 }
     }
 }
 

@@ -6,16 +6,13 @@
 //!
 //! Errors: those of [`rms_norm`](super::rms_norm()).
 
-use super::{
-    MEAN_SQUARE, Rope, RopeAt, check_positive, check_size, dot, norm_variants, pack, parts, reciprocal_rms,
-    rows_of,
-};
+#[cfg(feature = "verify")]
+use super::verified::*;
+use super::{MEAN_SQUARE, Rope, RopeAt, check_positive, check_size, norm_variants, pack, parts, rows_of};
 use crate::gpu::Caps;
-use crate::kernels::{Gradient, Kernel, Launch, Slot, Tolerance, Variant, Work, grid, inputs, run};
+use crate::kernels::{Kernel, Launch, Slot, Variant, Work, grid, run};
 use crate::shader::Source;
-use crate::tensor::Array;
-use crate::{Dtype, Result, Tensor, wgsl};
-use rand_pcg::Pcg64;
+use crate::{Result, Tensor, wgsl};
 use std::fmt;
 
 /// Sizes and options of an RMS norm's gradient.
@@ -66,8 +63,6 @@ impl RmsNormBackward {
 
 impl Kernel for RmsNormBackward {
     const STEM: &'static str = "rms_norm_backward";
-    const FAMILY: &'static str = "rowwise";
-    const SUMMARY: &'static str = "gradient of rms_norm by its input, rotary position included";
     const SHADER: Source = wgsl!("rowwise/rms_norm_backward.wgsl");
 
     fn check(&self) -> Result<()> {
@@ -110,6 +105,19 @@ impl Kernel for RmsNormBackward {
         };
         Launch::new(&params, grid(self.rows, caps))
     }
+
+    fn work(&self) -> Work {
+        let n = (self.rows * self.cols) as f64;
+        let table = self.rope.map_or(0, |r| r.grid.iter().max().copied().unwrap_or(0) * r.head_dim);
+        let flops = if self.rope.is_some() { 12.0 } else { 9.0 };
+        Work { flops: flops * n, bytes: 12.0 * n + 4.0 * (self.cols + table) as f64 }
+    }
+}
+
+#[cfg(feature = "verify")]
+impl Verified for RmsNormBackward {
+    const FAMILY: &'static str = "rowwise";
+    const SUMMARY: &'static str = "gradient of rms_norm by its input, rotary position included";
 
     fn reference(&self, inputs: &[Array]) -> Vec<Array> {
         let Self { rows, cols, eps, rope } = *self;
@@ -200,13 +208,6 @@ impl Kernel for RmsNormBackward {
             ("wan-1.3b 480p", case(32_760, rope(21))),
             ("wan-1.3b 480p cross", case(32_760, None)),
         ]
-    }
-
-    fn work(&self) -> Work {
-        let n = (self.rows * self.cols) as f64;
-        let table = self.rope.map_or(0, |r| r.grid.iter().max().copied().unwrap_or(0) * r.head_dim);
-        let flops = if self.rope.is_some() { 12.0 } else { 9.0 };
-        Work { flops: flops * n, bytes: 12.0 * n + 4.0 * (self.cols + table) as f64 }
     }
 }
 

@@ -5,14 +5,13 @@
 //!
 //! Errors: no columns, 2³² elements or more, `scale` not above zero.
 
+#[cfg(feature = "verify")]
+use super::verified::*;
 use super::{check_positive, check_size, pack, parts, row_variants, rows_of};
 use crate::gpu::Caps;
-use crate::kernels::formula::largest;
-use crate::kernels::{Gradient, Kernel, Launch, Slot, Tolerance, Variant, Work, grid, inputs, run};
+use crate::kernels::{Kernel, Launch, Slot, Variant, Work, grid, run};
 use crate::shader::Source;
-use crate::tensor::Array;
-use crate::{Dtype, Result, Tensor, wgsl};
-use rand_pcg::Pcg64;
+use crate::{Result, Tensor, wgsl};
 use std::fmt;
 
 /// Sizes and options of a softmax.
@@ -27,6 +26,7 @@ pub struct Softmax {
 }
 
 /// Values up to this one count as masked.
+#[cfg(feature = "verify")]
 const MASKED: f64 = -3.4e38;
 
 #[repr(C)]
@@ -46,8 +46,6 @@ impl fmt::Display for Softmax {
 
 impl Kernel for Softmax {
     const STEM: &'static str = "softmax";
-    const FAMILY: &'static str = "rowwise";
-    const SUMMARY: &'static str = "softmax over each row; a fully masked row gives zeros";
     const SHADER: Source = wgsl!("rowwise/softmax.wgsl");
 
     fn check(&self) -> Result<()> {
@@ -68,6 +66,17 @@ impl Kernel for Softmax {
         let packs = (self.cols / pack(self.cols)) as u32;
         Launch::new(&Params { rows: self.rows as u32, packs, scale: self.scale }, grid(self.rows, caps))
     }
+
+    fn work(&self) -> Work {
+        let n = (self.rows * self.cols) as f64;
+        Work { flops: 8.0 * n, bytes: 8.0 * n }
+    }
+}
+
+#[cfg(feature = "verify")]
+impl Verified for Softmax {
+    const FAMILY: &'static str = "rowwise";
+    const SUMMARY: &'static str = "softmax over each row; a fully masked row gives zeros";
 
     fn reference(&self, inputs: &[Array]) -> Vec<Array> {
         let Self { rows, cols, scale } = *self;
@@ -145,11 +154,6 @@ impl Kernel for Softmax {
     fn bench_cases() -> Vec<(&'static str, Self)> {
         let case = |rows, cols| Self { rows, cols, scale: 1.0 };
         vec![("wan-1.3b frame to text", case(1560, 512)), ("wan-1.3b 480p to text", case(32_760, 512))]
-    }
-
-    fn work(&self) -> Work {
-        let n = (self.rows * self.cols) as f64;
-        Work { flops: 8.0 * n, bytes: 8.0 * n }
     }
 }
 

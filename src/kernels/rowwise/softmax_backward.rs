@@ -5,13 +5,13 @@
 //!
 //! Errors: no columns, 2³² elements or more, `scale` not above zero.
 
-use super::{check_positive, check_size, dot, pack, parts, row_variants, rows_of};
+#[cfg(feature = "verify")]
+use super::verified::*;
+use super::{check_positive, check_size, pack, parts, row_variants, rows_of};
 use crate::gpu::Caps;
-use crate::kernels::{Gradient, Kernel, Launch, Slot, Tolerance, Variant, Work, grid, inputs, run};
+use crate::kernels::{Kernel, Launch, Slot, Variant, Work, grid, run};
 use crate::shader::Source;
-use crate::tensor::Array;
-use crate::{Dtype, Result, Tensor, wgsl};
-use rand_pcg::Pcg64;
+use crate::{Result, Tensor, wgsl};
 use std::fmt;
 
 /// Sizes and options of a softmax's gradient.
@@ -42,8 +42,6 @@ impl fmt::Display for SoftmaxBackward {
 
 impl Kernel for SoftmaxBackward {
     const STEM: &'static str = "softmax_backward";
-    const FAMILY: &'static str = "rowwise";
-    const SUMMARY: &'static str = "gradient of softmax by its input, from its result";
     const SHADER: Source = wgsl!("rowwise/softmax_backward.wgsl");
 
     fn check(&self) -> Result<()> {
@@ -64,6 +62,17 @@ impl Kernel for SoftmaxBackward {
         let packs = (self.cols / pack(self.cols)) as u32;
         Launch::new(&Params { rows: self.rows as u32, packs, scale: self.scale }, grid(self.rows, caps))
     }
+
+    fn work(&self) -> Work {
+        let n = (self.rows * self.cols) as f64;
+        Work { flops: 5.0 * n, bytes: 12.0 * n }
+    }
+}
+
+#[cfg(feature = "verify")]
+impl Verified for SoftmaxBackward {
+    const FAMILY: &'static str = "rowwise";
+    const SUMMARY: &'static str = "gradient of softmax by its input, from its result";
 
     fn reference(&self, inputs: &[Array]) -> Vec<Array> {
         let Self { rows, cols, scale } = *self;
@@ -138,11 +147,6 @@ impl Kernel for SoftmaxBackward {
     fn bench_cases() -> Vec<(&'static str, Self)> {
         let case = |rows, cols| Self { rows, cols, scale: 1.0 };
         vec![("wan-1.3b frame to text", case(1560, 512)), ("wan-1.3b 480p to text", case(32_760, 512))]
-    }
-
-    fn work(&self) -> Work {
-        let n = (self.rows * self.cols) as f64;
-        Work { flops: 5.0 * n, bytes: 12.0 * n }
     }
 }
 

@@ -11,6 +11,8 @@
 pub mod temporal_loss;
 pub mod temporal_signal;
 pub mod temporal_signal_backward;
+#[cfg(feature = "verify")]
+mod verified;
 
 pub use temporal_loss::TemporalLoss;
 pub use temporal_signal::TemporalSignal;
@@ -20,6 +22,7 @@ use super::{Kernel, run};
 use crate::{Dtype, Error, Result, Tensor};
 
 /// Keeps a frame's probabilities and their logarithms finite.
+#[cfg(feature = "verify")]
 pub(crate) const EPS_ENTROPY: f64 = 1e-10;
 
 /// Weights of the terms.
@@ -188,20 +191,10 @@ fn check_sizes(stem: &'static str, groups: usize, frames: usize, tokens: usize) 
     }
 }
 
-/// Sum, entropy and mean slope of the entropy of one frame: the formula of the signal and, once more, of its gradient.
-fn frame_stats(frame: &[f64]) -> [f64; 3] {
-    let sum: f64 = frame.iter().sum();
-    let p = frame.iter().map(|a| a / (sum + EPS_ENTROPY));
-    let (entropy, slope) = p.fold((0.0, 0.0), |(entropy, slope), p| {
-        let log = (p + EPS_ENTROPY).ln();
-        (entropy - p * log, slope + p * (log + p / (p + EPS_ENTROPY)))
-    });
-    [sum, entropy, slope]
-}
-
-#[cfg(test)]
+#[cfg(all(test, feature = "verify"))]
 mod tests {
     use super::*;
+    use crate::kernels::Verified;
     use crate::tensor::Array;
 
     /// Terms and gradient of a map by the references of the three kernels.

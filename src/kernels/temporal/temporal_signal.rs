@@ -7,15 +7,13 @@
 //!
 //! Errors: sizes of zero or a product above 2³².
 
-use super::{check_sizes, frame_stats};
+use super::check_sizes;
+#[cfg(feature = "verify")]
+use super::verified::*;
 use crate::gpu::{AdapterClass, Caps};
-use crate::kernels::{
-    CASCADE, Gradient, Kernel, Launch, Slot, Tolerance, Variant, Work, grid, inputs, lanes,
-};
+use crate::kernels::{CASCADE, Kernel, Launch, Slot, Variant, Work, grid, lanes};
 use crate::shader::Source;
-use crate::tensor::Array;
 use crate::{Dtype, Result, wgsl};
-use rand_pcg::Pcg64;
 use std::fmt;
 
 /// Sizes of a map.
@@ -45,8 +43,6 @@ impl fmt::Display for TemporalSignal {
 
 impl Kernel for TemporalSignal {
     const STEM: &'static str = "temporal_signal";
-    const FAMILY: &'static str = "temporal";
-    const SUMMARY: &'static str = "sum and entropy of each frame of an attention map";
     const SHADER: Source = wgsl!("temporal/temporal_signal.wgsl");
 
     fn check(&self) -> Result<()> {
@@ -80,6 +76,17 @@ impl Kernel for TemporalSignal {
         let rows = self.groups * self.frames;
         Launch::new(&Params { rows: rows as u32, tokens: self.tokens as u32 }, grid(rows, caps))
     }
+
+    fn work(&self) -> Work {
+        let (rows, tokens) = ((self.groups * self.frames) as f64, self.tokens as f64);
+        Work { flops: 12.0 * rows * tokens, bytes: 4.0 * rows * (tokens + 3.0) }
+    }
+}
+
+#[cfg(feature = "verify")]
+impl Verified for TemporalSignal {
+    const FAMILY: &'static str = "temporal";
+    const SUMMARY: &'static str = "sum and entropy of each frame of an attention map";
 
     fn reference(&self, inputs: &[Array]) -> Vec<Array> {
         let [map] = inputs else { return Vec::new() };
@@ -143,10 +150,5 @@ impl Kernel for TemporalSignal {
 
     fn bench_cases() -> Vec<(&'static str, Self)> {
         vec![("wan-1.3b 480p, 2 groups", Self { groups: 2, frames: 21, tokens: 1560 })]
-    }
-
-    fn work(&self) -> Work {
-        let (rows, tokens) = ((self.groups * self.frames) as f64, self.tokens as f64);
-        Work { flops: 12.0 * rows * tokens, bytes: 4.0 * rows * (tokens + 3.0) }
     }
 }

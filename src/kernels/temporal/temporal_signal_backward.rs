@@ -6,13 +6,13 @@
 //!
 //! Errors: sizes of zero or a product above 2³².
 
-use super::{EPS_ENTROPY, check_sizes, frame_stats};
+use super::check_sizes;
+#[cfg(feature = "verify")]
+use super::verified::*;
 use crate::gpu::Caps;
-use crate::kernels::{Gradient, Kernel, Launch, Slot, Tolerance, Variant, Work, grid, inputs, lanes};
+use crate::kernels::{Kernel, Launch, Slot, Variant, Work, grid, lanes};
 use crate::shader::Source;
-use crate::tensor::Array;
 use crate::{Dtype, Result, wgsl};
-use rand_pcg::Pcg64;
 use std::fmt;
 
 /// Sizes of a map.
@@ -48,8 +48,6 @@ impl TemporalSignalBackward {
 
 impl Kernel for TemporalSignalBackward {
     const STEM: &'static str = "temporal_signal_backward";
-    const FAMILY: &'static str = "temporal";
-    const SUMMARY: &'static str = "gradient of each frame's sum and entropy by the attention map";
     const SHADER: Source = wgsl!("temporal/temporal_signal_backward.wgsl");
 
     fn check(&self) -> Result<()> {
@@ -76,6 +74,17 @@ impl Kernel for TemporalSignalBackward {
         let params = Params { elements: self.elements() as u32, tokens: self.tokens as u32 };
         Launch::new(&params, grid(self.elements().div_ceil(variant.number("WG_SIZE").max(1) as usize), caps))
     }
+
+    fn work(&self) -> Work {
+        let (rows, tokens) = ((self.groups * self.frames) as f64, self.tokens as f64);
+        Work { flops: 10.0 * rows * tokens, bytes: 4.0 * rows * (2.0 * tokens + 4.0) }
+    }
+}
+
+#[cfg(feature = "verify")]
+impl Verified for TemporalSignalBackward {
+    const FAMILY: &'static str = "temporal";
+    const SUMMARY: &'static str = "gradient of each frame's sum and entropy by the attention map";
 
     fn reference(&self, inputs: &[Array]) -> Vec<Array> {
         let [map, sums, slopes, dsums, dentropies] = inputs else { return Vec::new() };
@@ -129,10 +138,5 @@ impl Kernel for TemporalSignalBackward {
 
     fn bench_cases() -> Vec<(&'static str, Self)> {
         vec![("wan-1.3b 480p, 2 groups", Self { groups: 2, frames: 21, tokens: 1560 })]
-    }
-
-    fn work(&self) -> Work {
-        let (rows, tokens) = ((self.groups * self.frames) as f64, self.tokens as f64);
-        Work { flops: 10.0 * rows * tokens, bytes: 4.0 * rows * (2.0 * tokens + 4.0) }
     }
 }

@@ -5,15 +5,13 @@
 //! Errors: an id that is not below `vocab` (where the host sees the ids; on the device such an id reads the last row),
 //! sizes of zero or above 2³².
 
+#[cfg(feature = "verify")]
+use super::verified::*;
 use crate::gpu::Caps;
-use crate::kernels::rowwise::{pack, pack_module};
-use crate::kernels::{
-    Gradient, Kernel, Launch, Slot, Tolerance, Variant, Work, elems, grid, inputs, lanes, run,
-};
+use crate::kernels::packs::{pack, pack_module};
+use crate::kernels::{Kernel, Launch, Slot, Variant, Work, elems, grid, lanes, run};
 use crate::shader::Source;
-use crate::tensor::Array;
-use crate::{Dtype, Error, Result, Tensor, wgsl};
-use rand_pcg::Pcg64;
+use crate::{Error, Result, Tensor, wgsl};
 use std::fmt;
 
 /// Sizes of a look-up.
@@ -44,8 +42,6 @@ impl fmt::Display for Embedding {
 
 impl Kernel for Embedding {
     const STEM: &'static str = "embedding";
-    const FAMILY: &'static str = "token";
-    const SUMMARY: &'static str = "rows of a table by their ids";
     const SHADER: Source = wgsl!("token/embedding.wgsl");
 
     fn check(&self) -> Result<()> {
@@ -81,6 +77,17 @@ impl Kernel for Embedding {
         Launch::new(&params, grid(packs.div_ceil(variant.number("WG_SIZE").max(1) as usize), caps))
     }
 
+    fn work(&self) -> Work {
+        let rows = self.tokens as f64;
+        Work { flops: 0.0, bytes: 4.0 * rows * (2.0 * self.dim as f64 + 1.0) }
+    }
+}
+
+#[cfg(feature = "verify")]
+impl Verified for Embedding {
+    const FAMILY: &'static str = "token";
+    const SUMMARY: &'static str = "rows of a table by their ids";
+
     fn reference(&self, inputs: &[Array]) -> Vec<Array> {
         let [table, ids] = inputs else { return Vec::new() };
         let row = |i: usize| (ids.data[i] as usize).min(self.vocab - 1);
@@ -114,11 +121,6 @@ impl Kernel for Embedding {
     fn bench_cases() -> Vec<(&'static str, Self)> {
         // As many rows of the 256,384 as a binding of 128 MiB holds.
         vec![("umt5-xxl 512 ids", Self { vocab: 8192, dim: 4096, tokens: 512 })]
-    }
-
-    fn work(&self) -> Work {
-        let rows = self.tokens as f64;
-        Work { flops: 0.0, bytes: 4.0 * rows * (2.0 * self.dim as f64 + 1.0) }
     }
 }
 

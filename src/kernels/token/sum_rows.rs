@@ -8,16 +8,15 @@
 //! Errors: sizes of zero or above 2³², a row that `x` does not have.
 
 use super::RowMap;
+#[cfg(feature = "verify")]
+use super::verified::*;
 use crate::gpu::Caps;
-use crate::kernels::rowwise::{pack, pack_module};
-use crate::kernels::{
-    CASCADE, Gradient, Kernel, Launch, Slot, Tolerance, Variant, Work, elems, grid, inputs, lanes, run,
-};
+use crate::kernels::packs::{pack, pack_module};
+use crate::kernels::{CASCADE, Kernel, Launch, Slot, Variant, Work, elems, grid, lanes, run};
 use crate::shader::Source;
-use crate::tensor::Array;
-use crate::{Dtype, Error, Result, Tensor, wgsl};
+use crate::{Error, Result, Tensor, wgsl};
+#[cfg(feature = "verify")]
 use rand::RngExt;
-use rand_pcg::Pcg64;
 use std::fmt;
 
 /// Sizes of a sum of rows.
@@ -51,8 +50,6 @@ impl fmt::Display for SumRows {
 
 impl Kernel for SumRows {
     const STEM: &'static str = "sum_rows";
-    const FAMILY: &'static str = "token";
-    const SUMMARY: &'static str = "weighted sums of chosen rows: masked means, picked and placed tokens";
     const SHADER: Source = wgsl!("token/sum_rows.wgsl");
 
     fn check(&self) -> Result<()> {
@@ -95,6 +92,17 @@ impl Kernel for SumRows {
         let wg = variant.number("WG_SIZE").max(1) as usize;
         Launch::new(&params, grid((self.rows_out * packs).div_ceil(wg), caps))
     }
+
+    fn work(&self) -> Work {
+        let terms = (self.terms * self.cols) as f64;
+        Work { flops: 2.0 * terms, bytes: 4.0 * (terms + (self.rows_out * self.cols) as f64) }
+    }
+}
+
+#[cfg(feature = "verify")]
+impl Verified for SumRows {
+    const FAMILY: &'static str = "token";
+    const SUMMARY: &'static str = "weighted sums of chosen rows: masked means, picked and placed tokens";
 
     fn reference(&self, inputs: &[Array]) -> Vec<Array> {
         let [x, start, row, weight] = inputs else { return Vec::new() };
@@ -163,11 +171,6 @@ impl Kernel for SumRows {
             ("dashfusion 16 clips, mean over vision", case(clips, clips * frames)),
             ("dashfusion 16 clips, vision masked", case(clips * frames, clips * frames)),
         ]
-    }
-
-    fn work(&self) -> Work {
-        let terms = (self.terms * self.cols) as f64;
-        Work { flops: 2.0 * terms, bytes: 4.0 * (terms + (self.rows_out * self.cols) as f64) }
     }
 }
 

@@ -5,15 +5,13 @@
 //!
 //! Errors: sizes of zero or a product above 2³², an axis that its patch does not divide.
 
+#[cfg(feature = "verify")]
+use super::verified::*;
 use super::{PatchOrder, PatchParams, Patches};
 use crate::gpu::Caps;
-use crate::kernels::{
-    Gradient, Kernel, Launch, Slot, Tolerance, Variant, Work, elems, grid, inputs, lanes, run,
-};
+use crate::kernels::{Kernel, Launch, Slot, Variant, Work, elems, grid, lanes, run};
 use crate::shader::Source;
-use crate::tensor::Array;
-use crate::{Dtype, Result, Tensor, wgsl};
-use rand_pcg::Pcg64;
+use crate::{Result, Tensor, wgsl};
 use std::fmt;
 
 /// Sizes and order of the patches.
@@ -28,8 +26,6 @@ impl fmt::Display for Unpatchify {
 
 impl Kernel for Unpatchify {
     const STEM: &'static str = "unpatchify";
-    const FAMILY: &'static str = "token";
-    const SUMMARY: &'static str = "rows of patches back to a video";
     const SHADER: Source = wgsl!("token/unpatchify.wgsl");
 
     fn check(&self) -> Result<()> {
@@ -51,6 +47,17 @@ impl Kernel for Unpatchify {
         let workgroups = elements.div_ceil(variant.number("WG_SIZE").max(1) as usize);
         Launch::new(&PatchParams::of(&self.0), grid(workgroups, caps))
     }
+
+    fn work(&self) -> Work {
+        let elements: usize = self.0.video_dims().iter().product();
+        Work { flops: 0.0, bytes: 8.0 * elements as f64 }
+    }
+}
+
+#[cfg(feature = "verify")]
+impl Verified for Unpatchify {
+    const FAMILY: &'static str = "token";
+    const SUMMARY: &'static str = "rows of patches back to a video";
 
     fn reference(&self, inputs: &[Array]) -> Vec<Array> {
         let [y] = inputs else { return Vec::new() };
@@ -79,11 +86,6 @@ impl Kernel for Unpatchify {
 
     fn bench_cases() -> Vec<(&'static str, Self)> {
         Patches::bench_cases().into_iter().map(|(name, patches)| (name, Self(patches))).collect()
-    }
-
-    fn work(&self) -> Work {
-        let elements: usize = self.0.video_dims().iter().product();
-        Work { flops: 0.0, bytes: 8.0 * elements as f64 }
     }
 }
 

@@ -1,0 +1,90 @@
+//! Tensors as rows and groups of rows, and calls cut where a device's bindings ask for it.
+
+use crate::gpu::Caps;
+use crate::{Error, Result, Tensor};
+
+pub(crate) fn check_groups(stem: &'static str, rows: usize, groups: usize) -> Result<()> {
+    if groups == 0 || !rows.is_multiple_of(groups) {
+        return Err(Error::problem(stem, format!("{rows} rows do not split into {groups} groups")));
+    }
+    Ok(())
+}
+
+/// Rows and columns of a tensor whose last axis is the row.
+pub(crate) fn rows_of(stem: &'static str, x: &Tensor) -> Result<(usize, usize)> {
+    match x.dims().last() {
+        Some(&cols) if cols > 0 => Ok((x.len() / cols, cols)),
+        _ => Err(Error::problem(stem, format!("x {} has no columns", x.shape()))),
+    }
+}
+
+/// Vectors of a group of rows each, as `(groups, cols)`; one vector may come without the first axis.
+pub(crate) fn vectors(stem: &'static str, name: &str, t: &Tensor, cols: usize) -> Result<Tensor> {
+    match t.dims() {
+        [found] | [_, found] if *found == cols => t.reshape([t.len() / cols, cols]),
+        dims => Err(Error::Shape {
+            kernel: stem,
+            tensor: name.into(),
+            axis: "of columns".into(),
+            expected: cols,
+            found: dims.last().copied().unwrap_or(0),
+        }),
+    }
+}
+
+/// A run of rows that one dispatch can bind, and the groups it belongs to.
+pub(crate) struct Part {
+    pub(crate) row: usize,
+    pub(crate) rows: usize,
+    pub(crate) group: usize,
+    pub(crate) groups: usize,
+}
+
+/// Cuts rows so that each part fits the device's largest binding and starts at an allowed offset; a part lies within a
+/// group unless everything fits at once. A group of a cut tensor that starts at an odd place stays refused, by name.
+pub(crate) fn parts(caps: &Caps, rows: usize, row_bytes: usize, groups: usize) -> Vec<Part> {
+    let limit = caps.max_binding.min(1 << 31) as usize;
+    let whole = Part { row: 0, rows, group: 0, groups };
+    if rows.saturating_mul(row_bytes) <= limit || groups == 0 || !rows.is_multiple_of(groups) {
+        return vec![whole];
+    }
+    let alignment = caps.offset_alignment.max(16) as usize;
+    let aligned_rows = alignment / gcd(alignment, row_bytes);
+    let most = (limit / row_bytes / aligned_rows).max(1) * aligned_rows;
+    let per_group = rows / groups;
+    let within = |group: usize| {
+        let starts = (0..per_group).step_by(most);
+        starts.map(move |start| Part {
+            row: group * per_group + start,
+            rows: most.min(per_group - start),
+            group,
+            groups: 1,
+        })
+    };
+    (0..groups).flat_map(within).collect()
+}
+
+fn gcd(a: usize, b: usize) -> usize {
+    if b == 0 { a } else { gcd(b, a % b) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn parts_cover_all_rows_once_and_start_aligned() {
+        let caps = Caps { max_binding: 10_000, ..Caps::webgpu_default() };
+        for (rows, row_bytes, groups) in [(100, 192, 1), (1000, 20, 1), (300, 768, 3), (7, 100, 7)] {
+            let mut next = 0;
+            for part in parts(&caps, rows, row_bytes, groups) {
+                assert_eq!(part.row, next);
+                assert!(part.rows * row_bytes <= 10_000 || part.rows == rows);
+                assert!(part.group * (rows / groups) <= part.row && part.groups >= 1);
+                assert!((part.row % (rows / groups) * row_bytes).is_multiple_of(256));
+                next += part.rows;
+            }
+            assert_eq!(next, rows);
+        }
+    }
+}
