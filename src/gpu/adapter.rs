@@ -1,26 +1,10 @@
 //! Finding adapters and saying why one is refused.
 
 use super::caps::{Caps, CoopMatrix};
-use super::context::SelfTest;
+use super::options::{AdapterChoice, SelfTest};
 use crate::{Error, Result};
 use std::fmt;
 use std::future::Future as _;
-
-/// Which adapter to take.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub enum AdapterChoice {
-    /// Discrete before integrated before software; the first sound one.
-    #[default]
-    Best,
-    /// The least power: integrated before discrete before software.
-    LowPower,
-    /// A software adapter only (deterministic tests).
-    Software,
-    /// Number in [`list_adapters`].
-    Index(usize),
-    /// Case-insensitive part of the name.
-    Name(String),
-}
 
 impl std::str::FromStr for AdapterChoice {
     type Err = std::convert::Infallible;

@@ -1,7 +1,5 @@
 //! Compiled kernels from one run to the next, where the driver hands them out.
 
-use super::context::{Context, lock};
-use crate::{Error, Result};
 use std::hash::{DefaultHasher, Hash, Hasher};
 
 /// Bytes of the digest that stands before a driver's own data.
@@ -36,19 +34,7 @@ pub(super) fn cache(device: &wgpu::Device, data: Option<&[u8]>) -> Option<wgpu::
     Some(unsafe { device.create_pipeline_cache(&descriptor) })
 }
 
-impl Context {
-    /// The kernels compiled so far, for [`ContextOptions::compiled_kernels`](super::ContextOptions::compiled_kernels) of a
-    /// later run on this machine; `None` where the driver hands none out (all but Vulkan).
-    ///
-    /// Desktop drivers keep such a cache on disk by themselves; this is for those that do not, and for apps whose users
-    /// should not find it empty.
-    ///
-    /// # Errors
-    /// [`Error::DeviceLost`] once the device is gone.
-    pub fn compiled_kernels(&self) -> Result<Option<Vec<u8>>> {
-        self.inner.alive()?;
-        let data = self.inner.cache.as_ref().and_then(wgpu::PipelineCache::get_data);
-        let error = lock(&self.inner.errors).take();
-        error.map_or_else(|| Ok(data.map(|data| [&digest(&data), data.as_slice()].concat())), Err::<_, Error>)
-    }
+/// What [`cache`] of a later run takes: everything in it so far.
+pub(super) fn data(cache: &wgpu::PipelineCache) -> Option<Vec<u8>> {
+    cache.get_data().map(|data| [&digest(&data), data.as_slice()].concat())
 }

@@ -1,52 +1,25 @@
-//! A device with everything that lives as long as it: pool, pipelines, recorder, errors.
+//! A device with everything that lives as long as it, and what an app does with it. The subsystems own their locks and know
+//! nothing of each other but what they are handed; only here all of them meet.
 
-use super::adapter::{self, AdapterChoice};
+use super::adapter;
+use super::bind_groups::BindGroups;
 use super::caps::{Caps, CoopMatrix};
-use super::error_scope::PendingErrors;
+use super::compiled;
+use super::device::{Device, Lost};
+use super::error_scope::describe;
+use super::lock::lock;
 use super::memory::{Buffer, MemoryStats, Pool};
-use super::pace::Pace;
-use super::pipeline::{BindGroupKey, Pipeline, PipelineKey};
+use super::options::ContextOptions;
+use super::pace::Pacer;
+use super::pipeline::Pipelines;
+use super::readback;
 use super::recorder::Recorder;
+use super::submit;
 use super::timing::{Timing, Timings};
+use super::track::Recording;
 use crate::{Error, Result};
-use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
-use std::time::Duration;
-
-/// How much is asked of a driver before its numbers are trusted.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
-pub enum SelfTest {
-    /// Nothing, and drivers known to compute wrongly are taken too: numbers may be silently wrong. For one that fails
-    /// where it does not matter.
-    Skip,
-    /// What every kernel takes for granted: long loops, barriers, lanes, storage types, bounds. Once a
-    /// process and driver.
-    #[default]
-    Driver,
-    /// Also each flagship kernel, on small instances in which every way to share the work that the device would take has
-    /// its turn.
-    Full,
-}
-
-/// How to make a context.
-#[derive(Debug, Clone, Default)]
-pub struct ContextOptions {
-    /// Which adapter.
-    pub adapter: AdapterChoice,
-    /// Compile kernels with bounds checks, loop bounding and division checks. Slower; for hunting a defect.
-    pub checked: bool,
-    /// Refuse allocations that would bring live memory above this many bytes, and keep no more than that for reuse.
-    pub memory_budget: Option<u64>,
-    /// What is asked of the driver when the context opens its device itself.
-    pub self_test: SelfTest,
-    /// Kernels that an earlier run compiled, from [`Context::compiled_kernels`]. Data that were damaged, or that belong to
-    /// another device or driver, are left aside.
-    pub compiled_kernels: Option<Vec<u8>>,
-    /// Floating-point operations and bytes a second by which work is cut into dispatches and submissions, instead of what
-    /// the class of the adapter lets expect and finished work has shown. Small numbers cut small work, for tests.
-    pub assumed_rates: Option<(f64, f64)>,
-}
+use std::sync::{Arc, OnceLock};
 
 /// A device, its memory pool, its compiled kernels and its recorder. Cheap to clone; clones are the same context.
 #[derive(Debug, Clone)]
@@ -58,83 +31,42 @@ pub struct Context {
 pub(super) struct Inner {
     /// No two contexts of a process have the same.
     pub(super) id: u64,
-    pub(super) device: wgpu::Device,
-    pub(super) queue: wgpu::Queue,
-    pub(super) caps: Caps,
-    /// The same with cooperative matrices, where those of the device have shown that they may be taken.
+    pub(super) device: Arc<Device>,
+    /// The capabilities with cooperative matrices, where those of the device have shown that they may be taken.
     with_matrices: OnceLock<Caps>,
     /// Shapes of cooperative matrices that have yet to show it.
     unproven: Vec<CoopMatrix>,
-    pub(super) checked: bool,
-    /// Memory is counted and nothing runs.
-    pub(super) plan: bool,
-    pub(super) cache: Option<wgpu::PipelineCache>,
-    pub(super) pool: Mutex<Pool>,
-    pub(super) pipelines: Mutex<HashMap<PipelineKey, Arc<Pipeline>>>,
-    pub(super) bind_groups: Mutex<HashMap<BindGroupKey, wgpu::BindGroup>>,
-    pub(super) recorder: Mutex<Recorder>,
-    pub(super) errors: Mutex<PendingErrors>,
-    pub(super) timings: Mutex<Timings>,
-    pub(super) pace: Mutex<Pace>,
-    /// Number of the last submission that is known to be finished.
-    pub(super) finished: Arc<AtomicU64>,
+    pub(super) pool: Arc<Pool>,
+    pub(super) pipelines: Pipelines,
+    pub(super) bind_groups: Arc<BindGroups>,
+    pub(super) recorder: Recorder,
+    timings: Timings,
+    pub(super) pacer: Pacer,
     assumed_rates: Option<(f64, f64)>,
-    /// Where time is counted from; browsers have no clock that the standard library reads.
-    #[cfg(not(target_arch = "wasm32"))]
-    since: std::time::Instant,
-    lost: Lost,
-}
-
-/// Why the device is gone, once it is.
-type Lost = Arc<Mutex<Option<String>>>;
-
-/// Locks even after a panic elsewhere: every critical section leaves its data whole.
-pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl Inner {
-    pub(super) fn alive(&self) -> Result<()> {
-        match &*lock(&self.lost) {
-            Some(reason) => Err(Error::DeviceLost(reason.clone())),
-            None => Ok(()),
+    /// Encodes and submits everything recorded. Returns the first error known by now.
+    pub(super) fn submit(&self) -> Result<()> {
+        submit::submit(&self.device, &self.recorder, &self.timings, &self.pacer)
+    }
+
+    /// Frees everything the pool keeps.
+    pub(super) fn trim(&self) {
+        let freed = self.pool.empty();
+        // Work recorded but not submitted may still name these buffers. No work recorded from here on can: the pool
+        // has forgotten them.
+        self.hand_over();
+        self.bind_groups.clear();
+        freed.iter().for_each(wgpu::Buffer::destroy);
+    }
+}
+
+impl Recording for Inner {
+    fn hand_over(&self) {
+        if let Err(error) = self.submit() {
+            self.device.errors().push(error);
         }
-    }
-
-    /// Lets the device tell that it is lost, and what it has finished; it does so only when it is polled.
-    pub(super) fn look_for_loss(&self) {
-        // An error here is a loss as well, and the callback has it.
-        let _ = self.device.poll(wgpu::PollType::Poll);
-        if let Some(now) = self.now() {
-            lock(&self.pace).observe(now, self.finished.load(Ordering::Acquire));
-        }
-    }
-
-    /// Waits for the device, as long as a user would.
-    pub(super) fn wait_a_while(&self) {
-        let timeout = Some(Duration::from_secs(1));
-        let _ = self.device.poll(wgpu::PollType::Wait { submission_index: None, timeout });
-    }
-
-    /// What to report for an error of the API: on a lost device everything fails, and the loss is the reason. It is told
-    /// once the queue is empty.
-    pub(super) fn fault(&self, error: Error) -> Error {
-        self.wait_a_while();
-        self.alive().err().unwrap_or(error)
-    }
-
-    /// Operations and bytes a second that are assumed of the device.
-    pub(super) fn rates(&self) -> (f64, f64) {
-        self.assumed_rates.unwrap_or_else(|| self.caps.assumed_rates())
-    }
-
-    /// Time since the context was made. None where rates were asked for: then nothing is learnt.
-    pub(super) fn now(&self) -> Option<Duration> {
-        #[cfg(not(target_arch = "wasm32"))]
-        let now = Some(self.since.elapsed());
-        #[cfg(target_arch = "wasm32")]
-        let now = None;
-        now.filter(|_| self.assumed_rates.is_none())
     }
 }
 
@@ -187,9 +119,9 @@ impl Context {
         caps.coop = adapter::matrices(&adapter, device.features());
         let context = Self::assemble(device, queue, caps, options);
         // A context that owns its device also owns its last-resort error handler, which by default would panic.
-        let uncaptured = lock(&context.inner.errors).uncaptured();
-        context.inner.device.on_uncaptured_error(Arc::new(move |error: wgpu::Error| {
-            lock(&uncaptured).push(super::error_scope::describe(error));
+        let uncaptured = context.inner.device.errors().uncaptured();
+        context.inner.device.raw.on_uncaptured_error(Arc::new(move |error: wgpu::Error| {
+            lock(&uncaptured).push(describe(error));
         }));
         Ok(context)
     }
@@ -224,13 +156,13 @@ impl Context {
 
     /// True for a dry run; see [`Context::plan`].
     pub fn is_plan(&self) -> bool {
-        self.inner.plan
+        self.inner.device.plan
     }
 
     fn assemble(device: wgpu::Device, queue: wgpu::Queue, caps: Caps, options: &ContextOptions) -> Self {
         let context = Self::assemble_unwatched(device, queue, caps, options, false, Lost::default());
-        let lost = context.inner.lost.clone();
-        context.inner.device.set_device_lost_callback(move |reason, message| {
+        let lost = context.inner.device.lost();
+        context.inner.device.raw.set_device_lost_callback(move |reason, message| {
             *lock(&lost) = Some(format!("{reason:?} {message}").trim().to_owned());
         });
         context
@@ -246,40 +178,32 @@ impl Context {
     ) -> Self {
         static NEXT: AtomicU64 = AtomicU64::new(1);
         let unproven = if plan { Vec::new() } else { caps.withhold_matrices() };
-        let mut pool = Pool::default();
-        pool.budget = options.memory_budget;
+        let id = NEXT.fetch_add(1, Ordering::Relaxed);
+        let kept = compiled::cache(&device, options.compiled_kernels.as_deref());
+        let bind_groups = Arc::new(BindGroups::default());
         let inner = Inner {
-            id: NEXT.fetch_add(1, Ordering::Relaxed),
-            cache: super::compiled::cache(&device, options.compiled_kernels.as_deref()),
-            device,
-            queue,
-            caps,
+            id,
             with_matrices: OnceLock::new(),
             unproven,
-            checked: options.checked,
-            plan,
-            pool: Mutex::new(pool),
-            pipelines: Mutex::default(),
-            bind_groups: Mutex::default(),
-            recorder: Mutex::default(),
-            errors: Mutex::default(),
-            timings: Mutex::default(),
-            pace: Mutex::default(),
-            finished: Arc::default(),
+            pool: Arc::new(Pool::new(id, options.memory_budget, bind_groups.clone())),
+            pipelines: Pipelines::new(kept, options.checked),
+            bind_groups,
+            recorder: Recorder::default(),
+            timings: Timings::default(),
+            pacer: Pacer::new(&caps, options.assumed_rates),
             assumed_rates: options.assumed_rates,
-            #[cfg(not(target_arch = "wasm32"))]
-            since: std::time::Instant::now(),
-            lost,
+            device: Arc::new(Device::new(device, queue, caps, plan, lost)),
         };
         Self { inner: Arc::new(inner) }
     }
 
     /// Another context on this device, without a memory budget.
     pub(crate) fn sibling(&self) -> Self {
-        let Inner { device, queue, checked, plan, lost, assumed_rates, .. } = &*self.inner;
-        let (checked, assumed_rates, caps) = (*checked, *assumed_rates, self.caps());
+        let Inner { device, pipelines, assumed_rates, .. } = &*self.inner;
+        let (checked, assumed_rates, caps) = (pipelines.checked(), *assumed_rates, self.caps());
         let options = ContextOptions { checked, assumed_rates, ..ContextOptions::default() };
-        Self::assemble_unwatched(device.clone(), queue.clone(), caps.clone(), &options, *plan, lost.clone())
+        let (raw, queue) = (device.raw.clone(), device.queue.clone());
+        Self::assemble_unwatched(raw, queue, caps.clone(), &options, device.plan, device.lost())
     }
 
     /// A sibling that takes the cooperative matrices which have yet to show that they are right here, where there are some.
@@ -299,7 +223,7 @@ impl Context {
         if !shapes.is_empty() {
             self.inner
                 .with_matrices
-                .get_or_init(|| Caps { coop: shapes.to_vec(), ..self.inner.caps.clone() });
+                .get_or_init(|| Caps { coop: shapes.to_vec(), ..self.inner.device.caps.clone() });
         }
     }
 
@@ -316,37 +240,37 @@ impl Context {
 
     /// Tells the context that its device is gone; every later call returns [`Error::DeviceLost`].
     pub fn mark_lost(&self, reason: &str) {
-        *lock(&self.inner.lost) = Some(reason.to_owned());
+        self.inner.device.mark_lost(reason.to_owned());
     }
 
     /// What the device can do.
     pub fn caps(&self) -> &Caps {
-        self.inner.with_matrices.get().unwrap_or(&self.inner.caps)
+        self.inner.with_matrices.get().unwrap_or(&self.inner.device.caps)
     }
 
     /// The device of the GPU API, for an app that shares it.
     pub fn device(&self) -> &wgpu::Device {
-        &self.inner.device
+        &self.inner.device.raw
     }
 
     /// The queue of the GPU API, for an app that shares it.
     pub fn queue(&self) -> &wgpu::Queue {
-        &self.inner.queue
+        &self.inner.device.queue
     }
 
     /// Bytes in use, at most in use, and pooled.
     pub fn memory(&self) -> MemoryStats {
-        self.inner.memory()
+        self.inner.pool.stats()
     }
 
     /// Sets the peak of [`Context::memory`] to what is live now.
     pub fn reset_peak(&self) {
-        self.inner.reset_peak();
+        self.inner.pool.reset_peak();
     }
 
     /// Sets or lifts the memory budget; see [`ContextOptions::memory_budget`].
     pub fn set_memory_budget(&self, bytes: Option<u64>) {
-        self.inner.set_budget(bytes);
+        self.inner.pool.set_budget(bytes);
     }
 
     /// Gives pooled buffers back to the device.
@@ -357,12 +281,13 @@ impl Context {
     /// A storage buffer of at least `bytes` with undefined contents; [`Error::OutOfMemory`] where device or budget have
     /// no room, [`Error::Unsupported`] where no buffer of the device is as large.
     pub fn allocate(&self, bytes: u64) -> Result<Buffer> {
-        self.inner.allocate(bytes)
+        let inner = &self.inner;
+        inner.pool.allocate(&inner.device, bytes, || inner.trim())
     }
 
     /// Wraps an app's buffer (usage STORAGE, else [`Error::Input`]; COPY_SRC to download, COPY_DST to upload).
     pub fn adopt(&self, raw: &wgpu::Buffer) -> Result<Buffer> {
-        self.inner.adopt(raw)
+        self.inner.pool.adopt(raw)
     }
 
     /// Hands recorded work to the device and reports the first error known by then.
@@ -373,31 +298,44 @@ impl Context {
     /// Submits and waits until the device has finished everything.
     pub async fn finish(&self) -> Result<()> {
         self.inner.submit()?;
-        if self.inner.plan {
+        if self.inner.device.plan {
             return Ok(());
         }
-        super::readback::drained(&self.inner).await
+        readback::drained(&self.inner.device).await
     }
 
     /// Starts or stops timing every dispatch (each then gets a pass of its own). False where timestamps are absent.
     pub fn set_timing(&self, on: bool) -> bool {
-        let on = on && self.inner.caps.timestamps;
+        let on = on && self.inner.device.caps.timestamps;
         // Work recorded before belongs to the time before.
-        if let Err(error) = self.inner.submit() {
-            lock(&self.inner.errors).push(error);
-        }
-        lock(&self.inner.timings).on = on;
+        self.inner.hand_over();
+        self.inner.timings.set(on);
         on
     }
 
     /// Time of each dispatch since timing was started or last taken, in order.
     pub async fn take_timings(&self) -> Result<Vec<Timing>> {
         self.inner.submit()?;
-        super::timing::take(&self.inner).await
+        self.inner.timings.take(&self.inner.device).await
     }
 
     /// Number of dispatches recorded so far.
     pub fn dispatches(&self) -> u64 {
-        lock(&self.inner.recorder).dispatches
+        self.inner.recorder.dispatches()
+    }
+
+    /// The kernels compiled so far, for [`ContextOptions::compiled_kernels`] of a
+    /// later run on this machine; `None` where the driver hands none out (all but Vulkan).
+    ///
+    /// Desktop drivers keep such a cache on disk by themselves; this is for those that do not, and for apps whose users
+    /// should not find it empty.
+    ///
+    /// # Errors
+    /// [`Error::DeviceLost`] once the device is gone.
+    pub fn compiled_kernels(&self) -> Result<Option<Vec<u8>>> {
+        let Inner { device, pipelines, .. } = &*self.inner;
+        device.alive()?;
+        let data = pipelines.kept().and_then(compiled::data);
+        device.first_error().map(|()| data)
     }
 }

@@ -50,7 +50,7 @@ impl PendingErrors {
 
     /// First error known by now.
     pub(super) fn take(&mut self) -> Option<Error> {
-        self.found.append(&mut super::context::lock(&self.uncaptured));
+        self.found.append(&mut super::lock::lock(&self.uncaptured));
         let mut cx = TaskContext::from_waker(Waker::noop());
         let found = &mut self.found;
         self.scopes.retain_mut(|scope| match scope.as_mut().poll(&mut cx) {

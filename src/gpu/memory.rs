@@ -1,11 +1,14 @@
 //! Buffers, the pool they come from, and the account of both.
 
-use super::context::{Inner, lock};
-use super::track::{self, Track};
+use super::bind_groups::{BindGroups, Bound};
+use super::device::Device;
+use super::lock::lock;
+use super::track::{self, Access, Track, Use};
 use crate::{Error, Result};
 use std::collections::BTreeMap;
+use std::ops::Range;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Weak};
+use std::sync::{Arc, Mutex, Weak};
 
 /// What the context holds on the device, in bytes.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -31,19 +34,19 @@ struct Free {
 }
 
 #[derive(Debug, Default)]
-pub(super) struct Pool {
+struct Account {
     free: BTreeMap<u64, Vec<Free>>,
     stats: MemoryStats,
     /// Most bytes live at once since the pool was last emptied.
     high_water: u64,
     clock: u64,
-    pub(super) budget: Option<u64>,
+    budget: Option<u64>,
 }
 
 /// What the pool may keep however little was ever live.
 const KEPT_ALWAYS: u64 = 16 << 20;
 
-impl Pool {
+impl Account {
     /// Bytes that may be held, live and free together.
     fn most_held(&self) -> u64 {
         let high_water = self.high_water.max(self.stats.live);
@@ -95,7 +98,7 @@ pub(super) struct BufferInner {
     pub(super) id: u64,
     pub(super) size: u64,
     pub(super) track: Arc<Track>,
-    owner: Weak<Inner>,
+    owner: Weak<Pool>,
     /// Number of the context it belongs to.
     pub(super) context: u64,
     /// An app's buffer is neither counted nor pooled.
@@ -138,6 +141,33 @@ impl Buffer {
     }
 }
 
+/// Part of a buffer, as a kernel sees it.
+#[derive(Debug, Clone, Copy)]
+pub struct Binding<'a> {
+    /// The buffer.
+    pub buffer: &'a Buffer,
+    /// First byte; a multiple of [`crate::Caps::offset_alignment`].
+    pub offset: u64,
+    /// Bytes.
+    pub size: u64,
+}
+
+impl Binding<'_> {
+    pub(super) fn bytes(&self) -> Range<u64> {
+        self.offset..self.offset.saturating_add(self.size)
+    }
+
+    pub(super) fn bound(&self) -> Bound<'_> {
+        let BufferInner { raw, id, borrowed, .. } = &*self.buffer.0;
+        Bound { id: *id, raw, offset: self.offset, size: self.size, borrowed: *borrowed }
+    }
+
+    pub(super) fn used(&self, access: Access) -> Use {
+        let renews = access == Access::Write;
+        Use { track: self.buffer.0.track.clone(), bytes: self.bytes(), access, renews }
+    }
+}
+
 /// A buffer that is looked at and not kept.
 #[derive(Debug, Clone)]
 pub(crate) struct BufferWatch(Weak<BufferInner>);
@@ -155,16 +185,17 @@ impl Drop for BufferInner {
             track::forget_unused();
             return;
         }
-        if let Some(owner) = self.owner.upgrade() {
-            let mut pool = lock(&owner.pool);
-            pool.stats.live -= self.size;
-            pool.stats.pooled += self.size;
-            pool.clock += 1;
-            let since = pool.clock;
-            pool.free.entry(self.size).or_default().push(Free { id: self.id, raw: self.raw.clone(), since });
-            let surplus = pool.make_room(0);
-            drop(pool);
-            owner.let_go(&surplus);
+        if let Some(pool) = self.owner.upgrade() {
+            let mut account = lock(&pool.account);
+            account.stats.live -= self.size;
+            account.stats.pooled += self.size;
+            account.clock += 1;
+            let since = account.clock;
+            let free = Free { id: self.id, raw: self.raw.clone(), since };
+            account.free.entry(self.size).or_default().push(free);
+            let surplus = account.make_room(0);
+            drop(account);
+            pool.let_go(&surplus);
         }
     }
 }
@@ -172,105 +203,120 @@ impl Drop for BufferInner {
 const USAGE: wgpu::BufferUsages =
     wgpu::BufferUsages::STORAGE.union(wgpu::BufferUsages::COPY_SRC).union(wgpu::BufferUsages::COPY_DST);
 
-impl Inner {
-    /// A storage buffer of at least `bytes`. Its contents are undefined: the pool does not clear.
+/// Where buffers come from, and where they go when nobody uses them.
+#[derive(Debug)]
+pub(super) struct Pool {
+    account: Mutex<Account>,
+    /// Number of the context whose buffers these are.
+    context: u64,
+    bind_groups: Arc<BindGroups>,
+}
+
+impl Pool {
+    pub(super) fn new(context: u64, budget: Option<u64>, bind_groups: Arc<BindGroups>) -> Self {
+        Self { account: Mutex::new(Account { budget, ..Account::default() }), context, bind_groups }
+    }
+
+    /// A storage buffer of at least `bytes`. Its contents are undefined: the pool does not clear. Where the device is full,
+    /// `make_room` is called and it is tried once more.
     ///
     /// Reuse before the last reader ran is safe because all work goes through one recorder, in order.
-    pub(super) fn allocate(self: &Arc<Self>, bytes: u64) -> Result<Buffer> {
-        self.alive()?;
+    pub(super) fn allocate(
+        self: &Arc<Self>,
+        device: &Device,
+        bytes: u64,
+        make_room: impl FnOnce(),
+    ) -> Result<Buffer> {
+        device.alive()?;
         // A request just below the device's largest buffer must not fail for the pool's rounding.
-        let class = size_class(bytes).filter(|size| *size <= self.caps.max_buffer);
-        let exact = bytes.checked_next_multiple_of(4).filter(|size| *size <= self.caps.max_buffer);
-        let mut pool = lock(&self.pool);
+        let most = device.caps.max_buffer;
+        let class = size_class(bytes).filter(|size| *size <= most);
+        let exact = bytes.checked_next_multiple_of(4).filter(|size| *size <= most);
+        let mut account = lock(&self.account);
         let requested = class.or(exact).unwrap_or(bytes);
-        if let Some(limit) = pool.budget
-            && pool.stats.live.saturating_add(requested) > limit
+        if let Some(limit) = account.budget
+            && account.stats.live.saturating_add(requested) > limit
         {
-            return Err(Error::OutOfMemory { requested, live: pool.stats.live, limit: Some(limit) });
+            return Err(Error::OutOfMemory { requested, live: account.stats.live, limit: Some(limit) });
         }
         let Some(size) = class.or(exact) else {
             return Err(Error::Unsupported {
                 what: format!("a buffer of {bytes} bytes"),
-                adapter: self.caps.adapter.clone(),
-                reason: format!("its largest buffer is {} bytes", self.caps.max_buffer),
+                adapter: device.caps.adapter.clone(),
+                reason: format!("its largest buffer is {most} bytes"),
             });
         };
-        let reused = pool.free.get_mut(&size).and_then(Vec::pop);
-        if pool.free.get(&size).is_some_and(Vec::is_empty) {
-            pool.free.remove(&size);
+        let reused = account.free.get_mut(&size).and_then(Vec::pop);
+        if account.free.get(&size).is_some_and(Vec::is_empty) {
+            account.free.remove(&size);
         }
         // Counted before it exists, so that two threads cannot pass the budget together.
-        pool.stats.live += size;
+        account.stats.live += size;
         let (id, raw) = match reused {
             Some(found) => {
-                pool.stats.pooled -= size;
+                account.stats.pooled -= size;
                 (found.id, found.raw)
             }
             None => {
-                let surplus = pool.make_room(0);
-                drop(pool);
+                let surplus = account.make_room(0);
+                drop(account);
                 self.let_go(&surplus);
-                let created = self.create_buffer(size);
-                pool = lock(&self.pool);
+                let created = self.create_buffer(device, size, make_room);
+                account = lock(&self.account);
                 match created {
                     Ok(raw) => {
-                        pool.stats.allocations += 1;
+                        account.stats.allocations += 1;
                         (next_id(), raw)
                     }
                     Err(error) => {
-                        pool.stats.live -= size;
+                        account.stats.live -= size;
                         return Err(error);
                     }
                 }
             }
         };
-        pool.note_peak();
-        drop(pool);
+        account.note_peak();
+        drop(account);
         Ok(Buffer(Arc::new(BufferInner {
             raw,
             id,
             size,
             track: Arc::default(),
             owner: Arc::downgrade(self),
-            context: self.id,
+            context: self.context,
             borrowed: false,
         })))
     }
 
     /// Gives free buffers back to the device, once recorded work that names them is done.
     fn let_go(&self, surplus: &[Free]) {
-        if !surplus.is_empty() {
-            let gone = |id: &u64| surplus.iter().any(|free| free.id == *id);
-            lock(&self.bind_groups).retain(|(_, bindings), _| !bindings.iter().any(|(id, _, _)| gone(id)));
-        }
+        self.bind_groups.forget(&surplus.iter().map(|free| free.id).collect::<Vec<_>>());
     }
 
-    /// Creates a buffer; when the device is full, gives the pool back and tries once more.
-    fn create_buffer(&self, size: u64) -> Result<wgpu::Buffer> {
+    /// Creates a buffer; when the device is full, has room made and tries once more.
+    fn create_buffer(&self, device: &Device, size: u64, make_room: impl FnOnce()) -> Result<wgpu::Buffer> {
         // A dry run counts the bytes and keeps a word to tell buffers apart.
-        let size_made = if self.plan { 4 } else { size };
+        let size_made = if device.plan { 4 } else { size };
         let descriptor =
             wgpu::BufferDescriptor { label: None, size: size_made, usage: USAGE, mapped_at_creation: false };
         let attempt = || {
-            let scopes = super::error_scope::Scopes::push(&self.device);
-            let raw = self.device.create_buffer(&descriptor);
-            let failed = scopes.pop(&mut lock(&self.errors));
+            let made = device.attempt(|raw| raw.create_buffer(&descriptor));
             // A lost device makes dead buffers without an error.
-            self.look_for_loss();
-            self.alive()?;
-            failed.map_or(Ok(raw), Err)
+            device.poll();
+            device.alive()?;
+            made
         };
         match attempt() {
             Err(Error::OutOfMemory { .. }) => {
-                self.trim();
-                // What the pool gave back is free once the device has finished with it.
-                self.wait_a_while();
+                make_room();
+                // What was given back is free once the device has finished with it.
+                device.wait_a_while();
                 attempt().map_err(|error| match error {
                     Error::OutOfMemory { .. } => {
-                        let pool = lock(&self.pool);
+                        let account = lock(&self.account);
                         // What was asked for is already counted.
-                        let live = pool.stats.live.saturating_sub(size);
-                        Error::OutOfMemory { requested: size, live, limit: pool.budget }
+                        let live = account.stats.live.saturating_sub(size);
+                        Error::OutOfMemory { requested: size, live, limit: account.budget }
                     }
                     other => other,
                 })
@@ -290,51 +336,82 @@ impl Inner {
             size: raw.size(),
             track: track::of_app_buffer(raw),
             owner: Arc::downgrade(self),
-            context: self.id,
+            context: self.context,
             borrowed: true,
         })))
     }
 
-    /// Frees everything the pool keeps.
-    pub(super) fn trim(&self) {
-        let mut pool = lock(&self.pool);
-        let freed = std::mem::take(&mut pool.free);
-        pool.stats.pooled = 0;
-        pool.high_water = pool.stats.live;
-        drop(pool);
-        // Work recorded but not submitted may still name these buffers. No work recorded from here on can: the pool
-        // has forgotten them.
-        if let Err(error) = self.submit() {
-            lock(&self.errors).push(error);
-        }
-        lock(&self.bind_groups).clear();
-        for free in freed.into_values().flatten() {
-            free.raw.destroy();
-        }
+    /// Forgets everything it keeps; the buffers are handed out, for recorded work may still name them.
+    pub(super) fn empty(&self) -> Vec<wgpu::Buffer> {
+        let mut account = lock(&self.account);
+        let freed = std::mem::take(&mut account.free);
+        account.stats.pooled = 0;
+        account.high_water = account.stats.live;
+        freed.into_values().flatten().map(|free| free.raw).collect()
     }
 
-    pub(super) fn memory(&self) -> MemoryStats {
-        lock(&self.pool).stats
+    pub(super) fn stats(&self) -> MemoryStats {
+        lock(&self.account).stats
     }
 
     pub(super) fn reset_peak(&self) {
-        let mut pool = lock(&self.pool);
-        pool.stats.peak = pool.stats.live;
+        let mut account = lock(&self.account);
+        account.stats.peak = account.stats.live;
     }
 
     /// Sets the budget; what is free and above it goes.
     pub(super) fn set_budget(&self, bytes: Option<u64>) {
-        let mut pool = lock(&self.pool);
-        pool.budget = bytes;
-        let surplus = pool.make_room(0);
-        drop(pool);
+        let mut account = lock(&self.account);
+        account.budget = bytes;
+        let surplus = account.make_room(0);
+        drop(account);
         self.let_go(&surplus);
     }
 }
 
 #[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "a test that cannot go on should stop loudly")]
 mod tests {
-    use super::size_class;
+    use super::*;
+    use crate::gpu::Caps;
+
+    fn pool(budget: Option<u64>) -> (Arc<Device>, Arc<Pool>) {
+        let device = Device::noop(Caps { max_buffer: 1 << 20, ..Caps::webgpu_default() });
+        (device, Arc::new(Pool::new(7, budget, Arc::default())))
+    }
+
+    #[test]
+    fn a_buffer_that_nobody_uses_is_the_next_of_its_size() {
+        let (device, pool) = pool(None);
+        let allocate = |bytes| pool.allocate(&device, bytes, || ()).unwrap();
+        let first = allocate(1000);
+        let id = first.0.id;
+        assert_eq!((first.size(), first.0.context), (1024, 7));
+        drop(first);
+        assert_eq!((pool.stats().live, pool.stats().pooled), (0, 1024));
+        let again = allocate(1024);
+        assert_eq!((again.0.id, pool.stats().pooled, pool.stats().allocations), (id, 0, 1));
+        assert_ne!(allocate(1024).0.id, id, "in use");
+        assert_eq!((pool.stats().peak, pool.empty().len()), (2048, 1));
+    }
+
+    #[test]
+    fn neither_budget_nor_device_is_passed() {
+        let (device, pool) = pool(Some(4096));
+        let allocate = |bytes| pool.allocate(&device, bytes, || ());
+        let held = allocate(3000).unwrap();
+        assert!(matches!(
+            allocate(2000),
+            Err(Error::OutOfMemory { requested: 2048, live: 3072, limit: Some(4096) })
+        ));
+        drop(held);
+        assert!(allocate(2000).is_ok());
+        pool.set_budget(None);
+        assert!(matches!(allocate((1 << 20) + 4), Err(Error::Unsupported { .. })));
+        assert!(allocate(1 << 20).is_ok());
+        device.mark_lost("a test".into());
+        assert!(matches!(allocate(4), Err(Error::DeviceLost(_))));
+    }
 
     #[test]
     fn classes_waste_little_and_end_where_numbers_do() {

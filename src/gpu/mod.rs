@@ -4,11 +4,16 @@
 //! device or buffers.
 
 mod adapter;
+mod bind_groups;
 mod caps;
+mod checks;
 mod compiled;
 mod context;
+mod device;
 mod error_scope;
+mod lock;
 mod memory;
+mod options;
 mod pace;
 mod pipeline;
 mod readback;
@@ -16,14 +21,16 @@ mod recorder;
 mod submit;
 mod timing;
 mod track;
+mod work;
 
-pub use adapter::{AdapterChoice, AdapterReport, list_adapters};
+pub use adapter::{AdapterReport, list_adapters};
 pub use caps::{AdapterClass, Caps, CoopMatrix};
-pub use context::{Context, ContextOptions, SelfTest};
+pub use context::Context;
 pub(crate) use memory::BufferWatch;
-pub use memory::{Buffer, MemoryStats};
+pub use memory::{Binding, Buffer, MemoryStats};
+pub use options::{AdapterChoice, ContextOptions, SelfTest};
+pub use pipeline::PipelineKey;
 pub(crate) use pipeline::PipelineSource;
-pub use pipeline::{Access, PipelineKey};
-pub use recorder::Binding;
-pub(crate) use recorder::Dispatch;
 pub use timing::Timing;
+pub use track::Access;
+pub(crate) use work::Dispatch;

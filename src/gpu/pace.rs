@@ -3,8 +3,11 @@
 //! A submission that runs for seconds trips a desktop's watchdog and freezes its screen; one that is cut too small leaves a
 //! GPU idle. What a device can do is assumed at first, low, by its class, and learnt from submissions that have finished.
 
-use super::caps::AdapterClass;
+use super::caps::{AdapterClass, Caps};
+use super::lock::lock;
 use std::collections::{HashMap, VecDeque};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 /// A submission is closed, and long work is cut, after this much estimated work.
@@ -25,7 +28,7 @@ const LEAST_OBSERVED: Duration = Duration::from_millis(2);
 
 /// Cuts of a dispatch of `workgroups` that takes `seconds`: short enough for a watchdog, and for a GPU filled before they
 /// are short.
-pub(super) fn cuts(class: AdapterClass, workgroups: u64, seconds: f64) -> u64 {
+fn cuts(class: AdapterClass, workgroups: u64, seconds: f64) -> u64 {
     let at_most = |limit: f64| (seconds / limit).ceil().clamp(1.0, 1e9) as u64;
     let short = at_most(SUBMISSION_SECONDS);
     if class == AdapterClass::Software {
@@ -35,7 +38,7 @@ pub(super) fn cuts(class: AdapterClass, workgroups: u64, seconds: f64) -> u64 {
 }
 
 /// Seconds of a number of operations and bytes at assumed rates.
-pub(super) fn assumed(rates: (f64, f64), [flops, bytes]: [f64; 2]) -> f64 {
+fn assumed(rates: (f64, f64), [flops, bytes]: [f64; 2]) -> f64 {
     (flops / rates.0).max(bytes / rates.1)
 }
 
@@ -50,7 +53,7 @@ struct Running {
 
 /// What was learnt of a device.
 #[derive(Debug, Default)]
-pub(super) struct Pace {
+struct Pace {
     running: VecDeque<Running>,
     submitted: u64,
     /// How many times faster than assumed a kernel has run.
@@ -59,12 +62,12 @@ pub(super) struct Pace {
 
 impl Pace {
     /// Seconds that a kernel will need for work that `assumed` says.
-    pub(super) fn expected(&self, kernel: &str, assumed: f64) -> f64 {
+    fn expected(&self, kernel: &str, assumed: f64) -> f64 {
         assumed / self.speeds.get(kernel).copied().unwrap_or(1.0)
     }
 
     /// A submission is handed over, with the seconds that are assumed of its kernels. Returns its number.
-    pub(super) fn submit(&mut self, now: Duration, seconds: HashMap<&'static str, f64>) -> u64 {
+    fn submit(&mut self, now: Duration, seconds: HashMap<&'static str, f64>) -> u64 {
         self.submitted += 1;
         self.running.push_back(Running { number: self.submitted, since: now, seconds });
         self.submitted
@@ -74,7 +77,7 @@ impl Pace {
     ///
     /// When they really began and ended is not known, only that it was not before one ahead of them was last seen at work and
     /// not after now: what is learnt is never more than what the device can do.
-    pub(super) fn observe(&mut self, now: Duration, finished: u64) {
+    fn observe(&mut self, now: Duration, finished: u64) {
         let mut seconds: HashMap<&'static str, f64> = HashMap::new();
         let mut since = None;
         while self.running.front().is_some_and(|r| r.number <= finished) {
@@ -95,6 +98,82 @@ impl Pace {
         let Some((kernel, own)) = seconds.into_iter().find(|(_, own)| *own >= 0.8 * all) else { return };
         let speed = self.speeds.entry(kernel).or_insert(1.0);
         *speed = speed.max(TRUSTED * own / elapsed.as_secs_f64());
+    }
+}
+
+/// Seconds of work: what the class of the device lets expect, and what was learnt.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Estimate {
+    pub(super) assumed: f64,
+    pub(super) expected: f64,
+}
+
+/// The pace of one device, kept while submissions come and go.
+#[derive(Debug)]
+pub(super) struct Pacer {
+    pace: Mutex<Pace>,
+    /// Number of the last submission that is known to be finished.
+    finished: Arc<AtomicU64>,
+    /// Operations and bytes a second that are assumed of the device.
+    rates: (f64, f64),
+    /// Rates were asked for, and nothing is learnt.
+    fixed: bool,
+    class: AdapterClass,
+    /// Where time is counted from; browsers have no clock that the standard library reads.
+    #[cfg(not(target_arch = "wasm32"))]
+    since: std::time::Instant,
+}
+
+impl Pacer {
+    /// Of a device of these capabilities; see [`super::ContextOptions::assumed_rates`].
+    pub(super) fn new(caps: &Caps, rates: Option<(f64, f64)>) -> Self {
+        Self {
+            pace: Mutex::default(),
+            finished: Arc::default(),
+            rates: rates.unwrap_or_else(|| caps.assumed_rates()),
+            fixed: rates.is_some(),
+            class: caps.class,
+            #[cfg(not(target_arch = "wasm32"))]
+            since: std::time::Instant::now(),
+        }
+    }
+
+    /// Time since this was made. None where nothing is learnt.
+    fn now(&self) -> Option<Duration> {
+        #[cfg(not(target_arch = "wasm32"))]
+        let now = Some(self.since.elapsed());
+        #[cfg(target_arch = "wasm32")]
+        let now = None;
+        now.filter(|_| !self.fixed)
+    }
+
+    /// Seconds of a kernel's work.
+    pub(super) fn estimate(&self, kernel: &str, work: [f64; 2]) -> Estimate {
+        let assumed = assumed(self.rates, work);
+        Estimate { assumed, expected: lock(&self.pace).expected(kernel, assumed) }
+    }
+
+    /// Into how many dispatches a kernel's work is cut.
+    pub(super) fn cuts(&self, kernel: &str, workgroups: u64, work: [f64; 2]) -> u64 {
+        cuts(self.class, workgroups, self.estimate(kernel, work).expected)
+    }
+
+    /// The device was polled.
+    pub(super) fn observe(&self) {
+        if let Some(now) = self.now() {
+            lock(&self.pace).observe(now, self.finished.load(Ordering::Acquire));
+        }
+    }
+
+    /// Work of these assumed seconds was handed over: learns when it is done.
+    pub(super) fn submitted(&self, queue: &wgpu::Queue, seconds: HashMap<&'static str, f64>) {
+        if let Some(now) = self.now() {
+            let number = lock(&self.pace).submit(now, seconds);
+            let finished = self.finished.clone();
+            queue.on_submitted_work_done(move || {
+                finished.fetch_max(number, Ordering::AcqRel);
+            });
+        }
     }
 }
 

@@ -1,21 +1,13 @@
 //! Compiled kernels, cached for the life of the context.
 
-use super::context::{Context, Inner, lock};
+use super::device::Device;
 use super::error_scope::Scopes;
+use super::lock::lock;
+use super::track::Access;
 use crate::shader::Composed;
 use crate::{Error, Result};
-use std::sync::Arc;
-
-/// How a kernel uses a binding.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Access {
-    /// Read only.
-    Read,
-    /// Written, every element, without being read first.
-    Write,
-    /// Read and written.
-    ReadWrite,
-}
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex};
 
 /// Identity of a compiled kernel: stem and a hash of everything that shapes its source.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -36,8 +28,6 @@ pub(crate) struct PipelineSource {
     pub(crate) checked: bool,
 }
 
-pub(super) type BindGroupKey = (PipelineKey, Vec<(u64, u64, u64)>);
-
 #[derive(Debug)]
 pub(crate) struct Pipeline {
     pub(super) key: PipelineKey,
@@ -48,33 +38,54 @@ pub(crate) struct Pipeline {
     pub(super) immediate: bool,
 }
 
-impl Context {
+/// The kernels that were compiled so far.
+#[derive(Debug)]
+pub(super) struct Pipelines {
+    compiled: Mutex<HashMap<PipelineKey, Arc<Pipeline>>>,
+    /// What the driver keeps of them from one run to the next.
+    kept: Option<wgpu::PipelineCache>,
+    /// Compile all with run-time checks.
+    checked: bool,
+}
+
+impl Pipelines {
+    pub(super) fn new(kept: Option<wgpu::PipelineCache>, checked: bool) -> Self {
+        Self { compiled: Mutex::default(), kept, checked }
+    }
+
+    pub(super) fn checked(&self) -> bool {
+        self.checked
+    }
+
+    pub(super) fn kept(&self) -> Option<&wgpu::PipelineCache> {
+        self.kept.as_ref()
+    }
+
     /// The compiled kernel, compiling it on first use.
-    pub(crate) fn pipeline(
+    pub(super) fn get(
         &self,
+        device: &Device,
         key: PipelineKey,
         source: impl FnOnce() -> Result<PipelineSource>,
     ) -> Result<Arc<Pipeline>> {
-        if let Some(found) = lock(&self.inner.pipelines).get(&key) {
+        if let Some(found) = lock(&self.compiled).get(&key) {
             return Ok(found.clone());
         }
-        let pipeline = Arc::new(self.inner.compile(key, source()?)?);
-        lock(&self.inner.pipelines).insert(key, pipeline.clone());
+        let pipeline = Arc::new(self.compile(device, key, source()?)?);
+        lock(&self.compiled).insert(key, pipeline.clone());
         Ok(pipeline)
     }
-}
 
-impl Inner {
-    fn compile(&self, key: PipelineKey, source: PipelineSource) -> Result<Pipeline> {
-        self.alive()?;
+    fn compile(&self, device: &Device, key: PipelineKey, source: PipelineSource) -> Result<Pipeline> {
+        device.alive()?;
         let PipelineSource { label, composed, access, params_bytes, checked } = source;
-        let scopes = Scopes::push(&self.device);
+        let scopes = Scopes::push(&device.raw);
         let descriptor = wgpu::ShaderModuleDescriptor {
             label: Some(&label),
             source: wgpu::ShaderSource::Wgsl(composed.text().into()),
         };
         let module = if self.checked {
-            self.device.create_shader_module(descriptor)
+            device.raw.create_shader_module(descriptor)
         } else {
             // Naga's bounds on loops cost whatever a driver would unroll.
             let unchecked = wgpu::ShaderRuntimeChecks::unchecked();
@@ -83,24 +94,24 @@ impl Inner {
             // SAFETY: every kernel of the registry is tested with guard bands around its outputs, and `check` bounds its
             // sizes before a dispatch; kernels and texts from outside are their authors' to answer for, as the documentation
             // of both doors says.
-            unsafe { self.device.create_shader_module_trusted(descriptor, checks) }
+            unsafe { device.raw.create_shader_module_trusted(descriptor, checks) }
         };
         let bindings: Vec<_> =
             (0u32..).zip(&access).map(|(binding, access)| layout_entry(binding, *access)).collect();
-        let layout = self.device.create_bind_group_layout(&wgpu::BindGroupLayoutDescriptor {
+        let layout = device.raw.create_bind_group_layout(&wgpu::BindGroupLayoutDescriptor {
             label: Some(&label),
             entries: &bindings,
         });
-        let immediate = self.caps.immediate_bytes >= params_bytes;
-        let params_layout = (!immediate).then(|| self.params_layout());
+        let immediate = device.caps.immediate_bytes >= params_bytes;
+        let params_layout = (!immediate).then(|| params_layout(device));
         let groups: Vec<Option<&wgpu::BindGroupLayout>> =
             std::iter::once(Some(&layout)).chain(params_layout.as_ref().map(Some)).collect();
-        let pipeline_layout = self.device.create_pipeline_layout(&wgpu::PipelineLayoutDescriptor {
+        let pipeline_layout = device.raw.create_pipeline_layout(&wgpu::PipelineLayoutDescriptor {
             label: Some(&label),
             bind_group_layouts: &groups,
             immediate_size: if immediate { params_bytes } else { 0 },
         });
-        let raw = self.device.create_compute_pipeline(&wgpu::ComputePipelineDescriptor {
+        let raw = device.raw.create_compute_pipeline(&wgpu::ComputePipelineDescriptor {
             label: Some(&label),
             layout: Some(&pipeline_layout),
             module: &module,
@@ -110,10 +121,10 @@ impl Inner {
                 zero_initialize_workgroup_memory: false,
                 ..Default::default()
             },
-            cache: self.cache.as_ref(),
+            cache: self.kept.as_ref(),
         });
         let variant = label.clone();
-        let failed = scopes.pop_then(&mut lock(&self.errors), move |error| {
+        let failed = scopes.pop_then(&mut device.errors(), move |error| {
             error.map(|error| match super::error_scope::describe(error) {
                 Error::Gpu(message) => {
                     let (location, message) = composed.locate(&message);
@@ -127,24 +138,24 @@ impl Inner {
             None => Ok(Pipeline { key, label, raw, layout, immediate }),
         }
     }
+}
 
-    /// Parameters come through a uniform with a dynamic offset where the device has no immediates.
-    pub(super) fn params_layout(&self) -> wgpu::BindGroupLayout {
-        let entry = wgpu::BindGroupLayoutEntry {
-            binding: 0,
-            visibility: wgpu::ShaderStages::COMPUTE,
-            ty: wgpu::BindingType::Buffer {
-                ty: wgpu::BufferBindingType::Uniform,
-                has_dynamic_offset: true,
-                min_binding_size: None,
-            },
-            count: None,
-        };
-        self.device.create_bind_group_layout(&wgpu::BindGroupLayoutDescriptor {
-            label: Some("params"),
-            entries: &[entry],
-        })
-    }
+/// Parameters come through a uniform with a dynamic offset where the device has no immediates.
+pub(super) fn params_layout(device: &Device) -> wgpu::BindGroupLayout {
+    let entry = wgpu::BindGroupLayoutEntry {
+        binding: 0,
+        visibility: wgpu::ShaderStages::COMPUTE,
+        ty: wgpu::BindingType::Buffer {
+            ty: wgpu::BufferBindingType::Uniform,
+            has_dynamic_offset: true,
+            min_binding_size: None,
+        },
+        count: None,
+    };
+    device.raw.create_bind_group_layout(&wgpu::BindGroupLayoutDescriptor {
+        label: Some("params"),
+        entries: &[entry],
+    })
 }
 
 fn layout_entry(binding: u32, access: Access) -> wgpu::BindGroupLayoutEntry {
@@ -157,5 +168,54 @@ fn layout_entry(binding: u32, access: Access) -> wgpu::BindGroupLayoutEntry {
             min_binding_size: None,
         },
         count: None,
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "a test that cannot go on should stop loudly")]
+pub(super) mod tests {
+    use super::*;
+    use crate::gpu::Caps;
+    use crate::shader::{Const, Head, Source, compose};
+    use crate::wgsl;
+
+    pub(crate) const KEY: PipelineKey = PipelineKey { stem: "probe_loops", variant: 0 };
+    const PARAMS: Source = wgsl!("shared/params.uniform.wgsl");
+
+    /// A kernel of two bindings; without its parameters one that does not compile.
+    pub(crate) fn source(modules: &[Source]) -> PipelineSource {
+        let head = Head { consts: vec![("WG_SIZE", Const::U32(1))], ..Head::default() };
+        PipelineSource {
+            label: "probe_loops".into(),
+            composed: compose(&head, modules, wgsl!("probe/probe_loops.wgsl")),
+            access: vec![Access::Read, Access::Write],
+            params_bytes: 12,
+            checked: false,
+        }
+    }
+
+    pub(crate) fn whole() -> Result<PipelineSource> {
+        Ok(source(&[PARAMS]))
+    }
+
+    #[test]
+    fn a_kernel_is_compiled_once_and_a_wrong_one_again() {
+        let device = Device::noop(Caps::webgpu_default());
+        let pipelines = Pipelines::new(None, false);
+        let mut asked = 0;
+        for _ in 0..3 {
+            let get = pipelines.get(&device, KEY, || {
+                asked += 1;
+                whole()
+            });
+            assert_eq!(get.unwrap().key, KEY);
+        }
+        assert_eq!(asked, 1);
+        let other = PipelineKey { variant: 1, ..KEY };
+        for _ in 0..2 {
+            let error = pipelines.get(&device, other, || Ok(source(&[]))).unwrap_err();
+            assert!(error.to_string().contains("shaders/probe/probe_loops.wgsl:"), "{error}");
+        }
+        assert!(pipelines.get(&device, other, whole).is_ok());
     }
 }

@@ -1,10 +1,7 @@
 //! Reading results without blocking the caller's thread.
 
-use super::context::{Context, Inner, lock};
-use super::error_scope::Scopes;
-use super::memory::Buffer;
-use super::recorder::Binding;
-use super::track::Track;
+use super::device::Device;
+use super::lock::lock;
 use crate::{Error, Result};
 use std::future::poll_fn;
 use std::sync::{Arc, Mutex};
@@ -83,18 +80,18 @@ struct Driver {
 
 #[cfg(not(target_arch = "wasm32"))]
 impl Driver {
-    fn start(inner: &Arc<Inner>, answer: &Answer) -> Self {
-        let (thread_inner, thread_answer) = (inner.clone(), answer.clone());
+    fn start(device: &Arc<Device>, answer: &Answer) -> Self {
+        let (thread_device, thread_answer) = (device.clone(), answer.clone());
         answer.drive(true);
         let work = move || {
-            poll_until_settled(&thread_inner, &thread_answer);
-            drop(thread_inner);
+            poll_until_settled(&thread_device, &thread_answer);
+            drop(thread_device);
             thread_answer.drive(false);
         };
         let thread = std::thread::Builder::new().name("foveal readback".into()).spawn(work);
         if thread.is_err() {
             // No thread is to be had: the caller's waits.
-            poll_until_settled(inner, answer);
+            poll_until_settled(device, answer);
             answer.drive(false);
         }
         Self { thread: thread.ok() }
@@ -111,7 +108,7 @@ impl Driver {
 
 #[cfg(target_arch = "wasm32")]
 impl Driver {
-    fn start(_inner: &Arc<Inner>, _answer: &Answer) -> Self {
+    fn start(_device: &Arc<Device>, _answer: &Answer) -> Self {
         Self {}
     }
 
@@ -119,12 +116,12 @@ impl Driver {
 }
 
 #[cfg(not(target_arch = "wasm32"))]
-fn poll_until_settled(inner: &Inner, answer: &Answer) {
+fn poll_until_settled(device: &Device, answer: &Answer) {
     let mut idle_since = None;
     while !answer.settled() {
-        if let Err(error) = inner.device.poll(wgpu::PollType::wait_indefinitely()) {
+        if let Err(error) = device.raw.poll(wgpu::PollType::wait_indefinitely()) {
             answer.deliver(Err(error.to_string()));
-        } else if let Err(lost) = inner.alive() {
+        } else if let Err(lost) = device.alive() {
             answer.deliver(Err(lost.to_string()));
         } else if idle_since.get_or_insert_with(std::time::Instant::now).elapsed() > GRACE {
             // An app's device may be lost without a word to us.
@@ -137,80 +134,49 @@ fn poll_until_settled(inner: &Inner, answer: &Answer) {
 }
 
 /// Resolves when the device has finished everything submitted.
-pub(super) async fn drained(inner: &Arc<Inner>) -> Result<()> {
+pub(super) async fn drained(device: &Arc<Device>) -> Result<()> {
     let done = Answer::default();
     let callback = done.clone();
-    inner.queue.on_submitted_work_done(move || callback.deliver(Ok(())));
-    let outcome = done.wait(Driver::start(inner, &done)).await;
-    inner.alive()?;
+    device.queue.on_submitted_work_done(move || callback.deliver(Ok(())));
+    let outcome = done.wait(Driver::start(device, &done)).await;
+    device.alive()?;
     outcome.map_err(Error::DeviceLost)?;
-    lock(&inner.errors).take().map_or(Ok(()), Err)
+    device.first_error()
 }
 
 /// Maps a buffer with usage MAP_READ and copies it out.
-pub(super) async fn map(inner: &Arc<Inner>, staging: &wgpu::Buffer, size: u64) -> Result<Vec<u8>> {
+pub(super) async fn map(device: &Arc<Device>, staging: &wgpu::Buffer, size: u64) -> Result<Vec<u8>> {
     let done = Answer::default();
     let callback = done.clone();
-    let scopes = Scopes::push(&inner.device);
-    staging.map_async(wgpu::MapMode::Read, 0..size, move |r| callback.deliver(r.map_err(|e| e.to_string())));
-    let failed = scopes.pop(&mut lock(&inner.errors));
-    if let Some(error) = failed {
-        return Err(inner.fault(error));
-    }
-    let mapped = done.wait(Driver::start(inner, &done)).await;
-    inner.alive()?;
-    mapped.map_err(|e| inner.fault(Error::Gpu(e)))?;
+    let asked = device.attempt(|_| {
+        staging
+            .map_async(wgpu::MapMode::Read, 0..size, move |r| callback.deliver(r.map_err(|e| e.to_string())));
+    });
+    asked.map_err(|error| device.fault(error))?;
+    let mapped = done.wait(Driver::start(device, &done)).await;
+    device.alive()?;
+    mapped.map_err(|e| device.fault(Error::Gpu(e)))?;
     let mut bytes = room(size)?;
     bytes.extend_from_slice(&staging.get_mapped_range(0..size).map_err(|e| Error::Gpu(e.to_string()))?);
     staging.unmap();
-    lock(&inner.errors).take().map_or(Ok(bytes), Err)
+    device.first_error().map(|()| bytes)
 }
 
 /// Host memory for so many bytes, or an error where there is none.
-fn room(size: u64) -> Result<Vec<u8>> {
+pub(super) fn room(size: u64) -> Result<Vec<u8>> {
     let refuse = || Error::OutOfMemory { requested: size, live: 0, limit: None };
     let mut bytes = Vec::new();
     bytes.try_reserve_exact(usize::try_from(size).map_err(|_| refuse())?).map_err(|_| refuse())?;
     Ok(bytes)
 }
 
-impl Context {
-    /// Bytes of a buffer of this context after all work recorded so far; offset and size in bytes, multiples of 4.
-    ///
-    /// # Errors
-    /// [`Error::Input`] for a range past the end or inside a word, and for an app's buffer without COPY_SRC;
-    /// [`Error::Lost`] where the bytes were never computed.
-    pub async fn read(&self, buffer: &Buffer, offset: u64, size: u64) -> Result<Vec<u8>> {
-        let inner = &self.inner;
-        inner.alive()?;
-        let from = Binding { buffer, offset, size };
-        inner.check_copy("read", &from, wgpu::BufferUsages::COPY_SRC)?;
-        if size == 0 {
-            return Ok(Vec::new());
-        }
-        if inner.plan {
-            let mut zeros = room(size)?;
-            // What there is room for, usize holds.
-            zeros.resize(size as usize, 0);
-            return Ok(zeros);
-        }
-        let scopes = Scopes::push(&inner.device);
-        let staging = inner.device.create_buffer(&wgpu::BufferDescriptor {
-            label: Some("readback"),
-            size,
-            usage: wgpu::BufferUsages::MAP_READ | wgpu::BufferUsages::COPY_DST,
-            mapped_at_creation: false,
-        });
-        let failed = scopes.pop(&mut lock(&inner.errors));
-        if let Some(error) = failed {
-            return Err(inner.fault(error));
-        }
-        let track = Arc::new(Track::default());
-        self.copy_out(from, &staging, track.clone())?;
-        inner.submit()?;
-        let bytes = map(inner, &staging, size).await?;
-        // Another thread may have handed the copy over, in a submission that failed.
-        track.require(&(0..size))?;
-        Ok(bytes)
-    }
+/// A buffer of so many bytes from which the host reads.
+pub(super) fn staging(device: &Device, size: u64) -> Result<wgpu::Buffer> {
+    let descriptor = wgpu::BufferDescriptor {
+        label: Some("readback"),
+        size,
+        usage: wgpu::BufferUsages::MAP_READ | wgpu::BufferUsages::COPY_DST,
+        mapped_at_creation: false,
+    };
+    device.attempt(|raw| raw.create_buffer(&descriptor)).map_err(|error| device.fault(error))
 }

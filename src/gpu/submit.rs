@@ -1,14 +1,15 @@
 //! Hands recorded work to the device: few passes, parameters in one buffer or as immediates, and an account of what became
 //! of it.
 
-use super::context::{Inner, lock};
+use super::device::Device;
 use super::error_scope::{MaybeSend, Scopes, describe};
-use super::recorder::{Command, Recorder};
-use super::timing::{Planned, Timings};
+use super::pace::Pacer;
+use super::pipeline::params_layout;
+use super::recorder::{Command, Recorder, State};
+use super::timing::{Batch, Planned, Timings};
 use super::track::{self, Use};
 use crate::{Error, Result};
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 
 /// For the outcome of API calls that make these uses of buffers: marks what was lost, and hands the error on.
 pub(super) fn settled(uses: Vec<Vec<Use>>) -> impl FnOnce(Option<wgpu::Error>) -> Option<Error> + MaybeSend {
@@ -22,135 +23,123 @@ pub(super) fn settled(uses: Vec<Vec<Use>>) -> impl FnOnce(Option<wgpu::Error>) -
     }
 }
 
-impl Inner {
-    /// Encodes and submits everything recorded. Returns the first error known by now.
-    pub(super) fn submit(&self) -> Result<()> {
-        self.look_for_loss();
-        self.alive()?;
-        let mut recorder = lock(&self.recorder);
-        let commands = std::mem::take(&mut recorder.commands);
-        let uses = std::mem::take(&mut recorder.uses);
-        let assumed = std::mem::take(&mut recorder.assumed);
-        recorder.expected = 0.0;
-        if commands.is_empty() {
-            drop(recorder);
-            return lock(&self.errors).take().map_or(Ok(()), Err);
-        }
-        let scopes = Scopes::push(&self.device);
-        let offsets = self.write_params(&mut recorder, &commands);
-        let ring = recorder.params_ring.as_ref().map(|(_, group, _)| group.clone());
-        let mut encoder =
-            self.device.create_command_encoder(&wgpu::CommandEncoderDescriptor { label: Some("foveal") });
-        let mut timings = lock(&self.timings);
-        if timings.on {
-            self.encode_timed(&mut encoder, &commands, &offsets, ring.as_ref(), &mut timings);
-        } else {
-            encode(&mut encoder, &commands, &offsets, ring.as_ref());
-        }
-        drop(timings);
-        self.queue.submit([encoder.finish()]);
-        if let Some(now) = self.now() {
-            let number = lock(&self.pace).submit(now, assumed);
-            let finished = self.finished.clone();
-            self.queue.on_submitted_work_done(move || {
-                finished.fetch_max(number, Ordering::AcqRel);
-            });
-        }
-        let mut errors = lock(&self.errors);
-        let failed = scopes.pop_then(&mut errors, settled(uses)).or_else(|| errors.take());
-        drop(errors);
-        // Locked until here: two threads must swap neither the order of their work nor that of its outcomes.
-        drop(recorder);
-        failed.map_or(Ok(()), |error| Err(self.fault(error)))
+/// Encodes and submits everything recorded. Returns the first error known by now.
+pub(super) fn submit(device: &Device, recorder: &Recorder, timings: &Timings, pacer: &Pacer) -> Result<()> {
+    device.poll();
+    pacer.observe();
+    device.alive()?;
+    let mut state = recorder.hold();
+    let recorded = state.take();
+    if recorded.commands.is_empty() {
+        drop(state);
+        return device.first_error();
     }
+    let commands = &recorded.commands;
+    let scopes = Scopes::push(&device.raw);
+    let offsets = write_params(device, &mut state, commands);
+    let ring = state.params_ring.as_ref().map(|(_, group, _)| group.clone());
+    let mut encoder =
+        device.raw.create_command_encoder(&wgpu::CommandEncoderDescriptor { label: Some("foveal") });
+    if timings.on() {
+        encode_timed(device, &mut encoder, commands, &offsets, ring.as_ref(), timings);
+    } else {
+        encode(&mut encoder, commands, &offsets, ring.as_ref());
+    }
+    device.queue.submit([encoder.finish()]);
+    pacer.submitted(&device.queue, recorded.assumed);
+    let mut errors = device.errors();
+    let failed = scopes.pop_then(&mut errors, settled(recorded.uses)).or_else(|| errors.take());
+    drop(errors);
+    drop(state);
+    failed.map_or(Ok(()), |error| Err(device.fault(error)))
+}
 
-    /// Writes the parameters of commands whose pipeline reads them from the uniform ring; one offset per command.
-    fn write_params(&self, recorder: &mut Recorder, commands: &[Command]) -> Vec<u32> {
-        let align = self.caps.uniform_alignment as usize;
-        let mut bytes = Vec::new();
-        let mut offsets = Vec::with_capacity(commands.len());
-        for command in commands {
-            offsets.push(bytes.len() as u32);
-            if let Command::Dispatch { pipeline, params, .. } = command
-                && !pipeline.immediate
-            {
-                bytes.extend_from_slice(params);
-                bytes.resize(bytes.len().next_multiple_of(align), 0);
+/// Writes the parameters of commands whose pipeline reads them from the uniform ring; one offset per command.
+fn write_params(device: &Device, state: &mut State, commands: &[Command]) -> Vec<u32> {
+    let align = device.caps.uniform_alignment as usize;
+    let mut bytes = Vec::new();
+    let mut offsets = Vec::with_capacity(commands.len());
+    for command in commands {
+        offsets.push(bytes.len() as u32);
+        if let Command::Dispatch { pipeline, params, .. } = command
+            && !pipeline.immediate
+        {
+            bytes.extend_from_slice(params);
+            bytes.resize(bytes.len().next_multiple_of(align), 0);
+        }
+    }
+    if bytes.is_empty() {
+        return offsets;
+    }
+    // A binding reaches past its own parameters, so the buffer ends with one spare slot.
+    let needed = (bytes.len() + 256) as u64;
+    if state.params_ring.as_ref().is_none_or(|(_, _, size)| *size < needed) {
+        let size = needed.next_power_of_two();
+        let buffer = device.raw.create_buffer(&wgpu::BufferDescriptor {
+            label: Some("params"),
+            size,
+            usage: wgpu::BufferUsages::UNIFORM | wgpu::BufferUsages::COPY_DST,
+            mapped_at_creation: false,
+        });
+        let group = device.raw.create_bind_group(&wgpu::BindGroupDescriptor {
+            label: Some("params"),
+            layout: &params_layout(device),
+            entries: &[wgpu::BindGroupEntry {
+                binding: 0,
+                resource: wgpu::BindingResource::Buffer(wgpu::BufferBinding {
+                    buffer: &buffer,
+                    offset: 0,
+                    size: std::num::NonZero::new(256),
+                }),
+            }],
+        });
+        state.params_ring = Some((buffer, group, size));
+    }
+    if let Some((buffer, _, _)) = &state.params_ring {
+        device.queue.write_buffer(buffer, 0, &bytes);
+    }
+    offsets
+}
+
+fn encode_timed(
+    device: &Device,
+    encoder: &mut wgpu::CommandEncoder,
+    commands: &[Command],
+    offsets: &[u32],
+    ring: Option<&wgpu::BindGroup>,
+    timings: &Timings,
+) {
+    let labels: Vec<Planned> = commands
+        .iter()
+        .filter_map(|c| match c {
+            Command::Dispatch { pipeline, flops, bytes, .. } => {
+                Some((pipeline.label.clone(), *flops, *bytes))
+            }
+            Command::Copy { .. } | Command::Zero { .. } => None,
+        })
+        .collect();
+    let Some(batch) = Batch::new(&device.raw, labels) else {
+        encode(encoder, commands, offsets, ring);
+        return;
+    };
+    let mut query = 0;
+    for (command, offset) in commands.iter().zip(offsets) {
+        match command {
+            Command::Copy { .. } | Command::Zero { .. } => {
+                encode(encoder, std::slice::from_ref(command), &[0], ring);
+            }
+            Command::Dispatch { .. } => {
+                let mut pass = encoder.begin_compute_pass(&wgpu::ComputePassDescriptor {
+                    label: None,
+                    timestamp_writes: Some(batch.writes(query)),
+                });
+                encode_dispatch(&mut pass, command, *offset, ring);
+                query += 2;
             }
         }
-        if bytes.is_empty() {
-            return offsets;
-        }
-        // A binding reaches past its own parameters, so the buffer ends with one spare slot.
-        let needed = (bytes.len() + 256) as u64;
-        if recorder.params_ring.as_ref().is_none_or(|(_, _, size)| *size < needed) {
-            let size = needed.next_power_of_two();
-            let buffer = self.device.create_buffer(&wgpu::BufferDescriptor {
-                label: Some("params"),
-                size,
-                usage: wgpu::BufferUsages::UNIFORM | wgpu::BufferUsages::COPY_DST,
-                mapped_at_creation: false,
-            });
-            let group = self.device.create_bind_group(&wgpu::BindGroupDescriptor {
-                label: Some("params"),
-                layout: &self.params_layout(),
-                entries: &[wgpu::BindGroupEntry {
-                    binding: 0,
-                    resource: wgpu::BindingResource::Buffer(wgpu::BufferBinding {
-                        buffer: &buffer,
-                        offset: 0,
-                        size: std::num::NonZero::new(256),
-                    }),
-                }],
-            });
-            recorder.params_ring = Some((buffer, group, size));
-        }
-        if let Some((buffer, _, _)) = &recorder.params_ring {
-            self.queue.write_buffer(buffer, 0, &bytes);
-        }
-        offsets
     }
-
-    fn encode_timed(
-        &self,
-        encoder: &mut wgpu::CommandEncoder,
-        commands: &[Command],
-        offsets: &[u32],
-        ring: Option<&wgpu::BindGroup>,
-        timings: &mut Timings,
-    ) {
-        let labels: Vec<Planned> = commands
-            .iter()
-            .filter_map(|c| match c {
-                Command::Dispatch { pipeline, flops, bytes, .. } => {
-                    Some((pipeline.label.clone(), *flops, *bytes))
-                }
-                Command::Copy { .. } | Command::Zero { .. } => None,
-            })
-            .collect();
-        let Some(batch) = timings.batch(&self.device, labels) else {
-            encode(encoder, commands, offsets, ring);
-            return;
-        };
-        let mut query = 0;
-        for (command, offset) in commands.iter().zip(offsets) {
-            match command {
-                Command::Copy { .. } | Command::Zero { .. } => {
-                    encode(encoder, std::slice::from_ref(command), &[0], ring);
-                }
-                Command::Dispatch { .. } => {
-                    let mut pass = encoder.begin_compute_pass(&wgpu::ComputePassDescriptor {
-                        label: None,
-                        timestamp_writes: Some(batch.writes(query)),
-                    });
-                    encode_dispatch(&mut pass, command, *offset, ring);
-                    query += 2;
-                }
-            }
-        }
-        batch.resolve(encoder);
-        timings.pending.push(batch);
-    }
+    batch.resolve(encoder);
+    timings.push(batch);
 }
 
 fn encode(

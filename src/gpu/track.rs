@@ -4,12 +4,22 @@
 //! before. So each command says what it reads and writes; where its submission fails, the written ranges are marked, and
 //! whoever reads one of them gets an error instead of old memory. The mark goes when all of the range is written again.
 
-use super::context::lock;
-use super::pipeline::Access;
+use super::lock::lock;
 use crate::{Error, Result};
 use std::ops::Range;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, Weak};
+
+/// How a kernel uses a binding.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Access {
+    /// Read only.
+    Read,
+    /// Written, every element, without being read first.
+    Write,
+    /// Read and written.
+    ReadWrite,
+}
 
 /// Bytes that were never computed, and why.
 #[derive(Debug, Clone)]
@@ -18,14 +28,35 @@ struct Loss {
     reason: Arc<str>,
 }
 
+/// Who records work on buffers that others record on too.
+pub(super) trait Recording {
+    /// Hands over what is recorded; an error is kept for whoever asks next.
+    fn hand_over(&self);
+}
+
+#[cfg(not(target_arch = "wasm32"))]
+pub(super) type AnyRecording = dyn Recording + Send + Sync;
+/// A browser's objects stay on the thread that made them.
+#[cfg(target_arch = "wasm32")]
+pub(super) type AnyRecording = dyn Recording;
+
 /// The contents of one buffer. Tensors that share the buffer share it, and so do recorded commands, which thereby do not
 /// keep the buffer from its pool.
-#[derive(Debug, Default)]
+#[derive(Default)]
 pub(super) struct Track {
     version: AtomicU64,
     losses: Mutex<Vec<Loss>>,
-    /// The context whose recorder last took in work on the buffer; see [`Shared`].
-    recorded_by: Mutex<Weak<super::context::Inner>>,
+    /// Who last recorded work on the buffer; see [`Shared`].
+    recorded_by: Mutex<Option<Weak<AnyRecording>>>,
+}
+
+impl std::fmt::Debug for Track {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Track")
+            .field("version", &self.version)
+            .field("losses", &self.losses)
+            .finish_non_exhaustive()
+    }
 }
 
 /// Something was lost in this process: until then nobody has to look.
@@ -79,12 +110,12 @@ impl Track {
         *losses = left.filter(|loss| !loss.bytes.is_empty()).collect();
     }
 
-    /// The context that recorded work on the buffer before this one did.
-    pub(super) fn recorded(&self, by: &Arc<super::context::Inner>) -> Option<Arc<super::context::Inner>> {
+    /// Who recorded work on the buffer before this one did.
+    pub(super) fn recorded(&self, by: &Arc<AnyRecording>) -> Option<Arc<AnyRecording>> {
         let mut last = lock(&self.recorded_by);
-        let before = last.upgrade().filter(|before| !Arc::ptr_eq(before, by));
-        *last = Arc::downgrade(by);
-        before
+        let before = last.as_ref().and_then(Weak::upgrade);
+        *last = Some(Arc::downgrade(by));
+        before.filter(|before| !std::ptr::addr_eq(Arc::as_ptr(before), Arc::as_ptr(by)))
     }
 }
 
