@@ -276,3 +276,124 @@ pub fn homeless_modules(shaders: &[File], uses: &BTreeMap<String, BTreeSet<&str>
     };
     shaders.iter().filter_map(fault).collect()
 }
+
+/// The file without its tests, which stand last.
+fn without_tests(text: &str) -> &str {
+    let tests = ["\n#[cfg(test)]\n", "\n#[cfg(all(test"].iter().filter_map(|mark| text.find(mark)).min();
+    &text[..tests.unwrap_or(text.len())]
+}
+
+/// What the files of a crate import of each other, by module path: `a::b` of `src/a/b.rs`. A name that a `mod.rs` re-exports
+/// belongs to the file that has it.
+struct Imports {
+    files: BTreeMap<String, File>,
+    /// Of each module, names it re-exports and the module each belongs to.
+    exports: BTreeMap<String, BTreeMap<String, String>>,
+}
+
+impl Imports {
+    fn of(rust: &[File]) -> Self {
+        let code = |f: &File| (f.module().join("::"), File::new(&f.path, without_tests(&f.text)));
+        let files: BTreeMap<String, File> =
+            rust.iter().filter(|f| !f.path.ends_with("tests.rs")).map(code).collect();
+        let mut imports = Self { files, exports: BTreeMap::new() };
+        for (module, file) in &imports.files {
+            let lines = file.code();
+            let exported = lines.split(';').filter_map(|statement| {
+                let (before, tree) = statement.split_once("use ")?;
+                before.trim_start().lines().last()?.trim().starts_with("pub").then(|| tree.to_owned())
+            });
+            let own: BTreeMap<String, String> = exported
+                .flat_map(|tree| imports.absolute(module, &tree))
+                .filter_map(|path| Some((path.last()?.clone(), imports.owner(&path)?.to_owned())))
+                .collect();
+            imports.exports.insert(module.clone(), own);
+        }
+        imports
+    }
+
+    /// Paths from the crate's root of a use tree that begins with `crate`, `super` or a child of the module.
+    fn absolute(&self, module: &str, text: &str) -> Vec<Vec<String>> {
+        let first =
+            text.trim_start().split(|c: char| !c.is_alphanumeric() && c != '_').next().unwrap_or_default();
+        let file = &self.files[module];
+        if ["crate", "super", "self"].contains(&first) {
+            return paths(&File::new(&file.path, text.trim_start().trim_start_matches("self::")));
+        }
+        let child = if module.is_empty() { first.to_owned() } else { format!("{module}::{first}") };
+        if !self.files.contains_key(&child) {
+            return Vec::new();
+        }
+        let base: Vec<String> =
+            file.module().iter().filter(|part| !part.is_empty()).map(|&s| s.into()).collect();
+        let mut found = Vec::new();
+        tree(&mut text.trim_start().chars().peekable(), &base, &mut found);
+        found
+    }
+
+    /// The longest beginning of a path that is a module.
+    fn owner(&self, path: &[String]) -> Option<&str> {
+        let known = |n: usize| self.files.get_key_value(&path[..n].join("::")).map(|(name, _)| name.as_str());
+        (1..=path.len()).rev().find_map(known)
+    }
+
+    /// The module that has what a path names, through re-exports.
+    fn source(&self, path: &[String]) -> Option<&str> {
+        let mut module = self.owner(path)?;
+        let name = path.get(module.split("::").count())?;
+        while let Some(next) = self.exports.get(module).and_then(|names| names.get(name)) {
+            if next == module {
+                break;
+            }
+            module = next;
+        }
+        Some(module)
+    }
+
+    /// Modules that a module imports from, re-exports aside.
+    fn used(&self, module: &str) -> BTreeSet<&str> {
+        let file = &self.files[module];
+        let code = file.code();
+        let mut found = paths(file);
+        for statement in code.split(';') {
+            if let Some((before, tree)) = statement.split_once("use ")
+                && before.trim().lines().last().is_none_or(|line| !line.trim().starts_with("pub"))
+            {
+                found.extend(self.absolute(module, tree));
+            }
+        }
+        let own = self.exports.get(module);
+        let is_export = |path: &Vec<String>| {
+            path.last().is_some_and(|name| own.is_some_and(|own| own.contains_key(name)))
+        };
+        let found = found.iter().filter(|path| !is_export(path));
+        found.filter_map(|path| self.source(path)).filter(|used| *used != module).collect()
+    }
+}
+
+/// Files of a crate that import each other, directly or through others: each group once, in alphabetical order.
+pub fn import_cycles(rust: &[File]) -> Vec<String> {
+    let imports = Imports::of(rust);
+    let edges: BTreeMap<&str, BTreeSet<&str>> =
+        imports.files.keys().map(|module| (module.as_str(), imports.used(module))).collect();
+    let reached = |from: &str| {
+        let (mut seen, mut next) = (BTreeSet::new(), vec![from]);
+        while let Some(module) = next.pop() {
+            for used in edges.get(module).into_iter().flatten() {
+                if seen.insert(*used) {
+                    next.push(used);
+                }
+            }
+        }
+        seen
+    };
+    let reach: BTreeMap<&str, BTreeSet<&str>> =
+        edges.keys().map(|module| (*module, reached(module))).collect();
+    let mut groups = BTreeSet::new();
+    for (module, far) in reach.iter().filter(|(module, far)| far.contains(*module)) {
+        let group: BTreeSet<&str> =
+            far.iter().filter(|other| reach[*other].contains(module)).copied().collect();
+        groups.insert(group.into_iter().collect::<Vec<_>>().join(", "));
+    }
+    groups.into_iter().collect()
+}

@@ -132,6 +132,11 @@ fn modules_use_lower_floors_only() {
 }
 
 #[test]
+fn files_import_in_one_direction() {
+    none(&tree::import_cycles(&rust()));
+}
+
+#[test]
 fn kernels_do_not_use_each_other() {
     none(&tree::kernel_faults(&rust()));
 }
@@ -197,6 +202,31 @@ mod broken {
         assert_eq!(faults("src/weights/a.rs", "use crate::kernels::run;"), 1);
         assert_eq!(faults("src/helpers/a.rs", ""), 1);
         assert_eq!(faults("src/nn/a.rs", "use crate::helpers::x;"), 1);
+    }
+
+    #[test]
+    fn files_that_import_each_other_are_found() {
+        let cycles = |files: &[(&str, &str)]| {
+            let files: Vec<_> = files.iter().map(|(path, text)| File::new(path, text)).collect();
+            tree::import_cycles(&files)
+        };
+        let (a, b) = ("src/x/a.rs", "src/x/b.rs");
+        assert_eq!(cycles(&[(a, "use super::b::B;\n"), (b, "use crate::x::a::{A, C};\n")]), ["x::a, x::b"]);
+        assert!(cycles(&[(a, "use super::b::B;\n"), (b, "struct B;\n")]).is_empty());
+        // Through what the folder re-exports, and through a third.
+        let root = ("src/x/mod.rs", "mod a;\nmod b;\npub use a::A;\npub use b::{B, C as D};\n");
+        assert_eq!(cycles(&[root, (a, "use super::B;\n"), (b, "use super::A;\n")]), ["x::a, x::b"]);
+        assert!(cycles(&[root, (a, "use super::B;\n"), (b, "")]).is_empty());
+        let third = ("src/c.rs", "use crate::x::a::A;\n");
+        assert_eq!(
+            cycles(&[third, (a, "use super::b::B;\n"), (b, "fn f(c: crate::c::C) {}\n")]),
+            ["c, x::a, x::b"]
+        );
+        // Tests may.
+        let test = "struct B;\n\n#[cfg(test)]\nmod tests {\n    use crate::x::a::A;\n}\n";
+        assert!(cycles(&[(a, "use super::b::B;\n"), (b, test)]).is_empty());
+        let child = ("src/x/mod.rs", "mod a;\nuse a::A;\npub struct X;\n");
+        assert_eq!(cycles(&[child, (a, "use super::X;\n")]), ["x, x::a"]);
     }
 
     #[test]

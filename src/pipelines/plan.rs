@@ -23,18 +23,19 @@
 //! released rule: the sound is stretched to the clip), and `threshold` and `sigma` of
 //! [`AudioMaskOptions`].
 
-use super::audio_mask::AudioMaskOptions;
-use super::curve::{Interpolation, Moment, TimeAxis, TimingCurve};
+use super::curve::TimeAxis;
 use super::text_to_video::{ClipRequest, TimedWord};
-use crate::models::tokenizer::{Encoding, WordMatch, clean_prompt};
+use crate::models::tokenizer::{Encoding, clean_prompt};
 use crate::{Error, Result};
 use serde::Deserialize;
 use std::path::{Path, PathBuf};
 
 mod source;
+mod word;
 
-use source::RawWord;
 pub use source::{AudioCurve, CurveSource};
+pub use word::PlanWord;
+use word::RawWord;
 
 /// What is to be drawn and when.
 #[derive(Debug, Clone, PartialEq)]
@@ -53,17 +54,6 @@ pub struct Plan {
     pub words: Vec<PlanWord>,
     /// Where it was read, for errors and for files that stand beside it.
     path: PathBuf,
-}
-
-/// A word of a plan.
-#[derive(Debug, Clone, PartialEq)]
-pub struct PlanWord {
-    /// Words of the prompt, in order.
-    pub phrase: String,
-    /// Which of its occurrences.
-    pub occurrence: WordMatch,
-    /// When it should be seen.
-    pub curve: CurveSource,
 }
 
 /// The syntax of a plan.

@@ -17,7 +17,9 @@
 //!
 //! Source: Milakov & Gimelshein 2018 (running softmax); entropy as `log total − Σ p · (score − largest)`.
 
-use super::problem::{AttentionProblem, AttentionShape, STRAY};
+use super::problem::AttentionProblem;
+use super::shape::AttentionShape;
+use super::tiling::STRAY;
 use super::tiling::{Matrices, Tiling};
 #[cfg(feature = "verify")]
 use super::verified::*;

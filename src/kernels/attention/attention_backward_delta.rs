@@ -6,7 +6,8 @@
 //!
 //! Source: Dao 2023 (FlashAttention-2) for the first term; the others follow from `ds = p · (dp − Σ p · dp)`.
 
-use super::problem::{AttentionProblem, MAP_GRAD, MAP_GRAD_USES};
+use super::problem::AttentionProblem;
+use super::tiling::{MAP_GRAD, MAP_GRAD_USES};
 #[cfg(feature = "verify")]
 use super::verified::*;
 use crate::gpu::{Access, Caps};

@@ -3,7 +3,8 @@
 //! Shapes: as in `attention_backward_dq`; `dkv (2, batch, seq_kv, kv_heads, head_dim)`: dk, then dv. No atomics: one
 //! invocation owns a key, so the result does not depend on the order of workgroups.
 
-use super::problem::{AttentionProblem, MAP_GRAD, MAP_GRAD_USES, ROW_STATS, STRAY};
+use super::problem::AttentionProblem;
+use super::tiling::{MAP_GRAD, MAP_GRAD_USES, ROW_STATS, STRAY};
 use super::tiling::{Matrices, Tiling};
 #[cfg(feature = "verify")]
 use super::verified::*;

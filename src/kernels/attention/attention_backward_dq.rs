@@ -3,7 +3,8 @@
 //! Alone it is the whole backward of cross-attention to a fixed text: keys and values need no gradient there.
 //! Shapes: as in `attention`; `stats (3, batch, heads, seq_q)` f32 from `attention_backward_delta`; `dq` like `q`.
 
-use super::problem::{AttentionProblem, MAP_GRAD, MAP_GRAD_USES, ROW_STATS, STRAY};
+use super::problem::AttentionProblem;
+use super::tiling::{MAP_GRAD, MAP_GRAD_USES, ROW_STATS, STRAY};
 use super::tiling::{Matrices, Tiling};
 #[cfg(feature = "verify")]
 use super::verified::*;

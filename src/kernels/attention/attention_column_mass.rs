@@ -7,7 +7,8 @@
 //! rows and heads).
 
 use super::output::softmax_stats;
-use super::problem::{AttentionProblem, Mass, STRAY};
+use super::problem::{AttentionProblem, Mass};
+use super::tiling::STRAY;
 use super::tiling::Tiling;
 #[cfg(feature = "verify")]
 use super::verified::*;

@@ -77,7 +77,7 @@ impl Verified for AttentionColumns {
         let p = &self.0;
         let s = &p.shape;
         let mut map = before.clone();
-        let columns_at = p.layout()[3];
+        let columns_at = p.layout().columns;
         reference::rows(p, q, k, tables, |(b, _, i), row| {
             for g in 0..p.readout.columns {
                 let at = (b * p.readout.columns + g) * s.seq_q + i;

@@ -1,7 +1,10 @@
 //! Problems and inputs on which the whole family is tested and timed.
 
-use super::problem::{AttentionProblem, AttentionShape, Mask, Mass, Positions, Readout};
+use super::mask::{Mask, Positions};
+use super::problem::{AttentionProblem, Mass, Readout};
 use super::reference;
+use super::shape::AttentionShape;
+use super::tables::Layout;
 use crate::Dtype;
 use crate::kernels::verified::{Tolerance, inputs};
 use crate::tensor::Array;
@@ -232,7 +235,7 @@ pub(super) fn inputs_for(p: &AttentionProblem, rng: &mut Pcg64) -> Inputs {
 
 fn tables_for(p: &AttentionProblem, rng: &mut Pcg64) -> Array {
     let AttentionShape { batch, heads, seq_q, seq_kv, .. } = p.shape;
-    let [lengths, mask, blocks, columns, rows, head_weights, end] = p.layout();
+    let Layout { lengths, mask, blocks, columns, rows, heads: head_weights, end } = p.layout();
     let mut t = inputs::tame(rng, [p.tables_len()], 1.0);
     for (b, halves) in t.data[lengths..mask].chunks_exact_mut(2).enumerate() {
         // The last sequence of a batch sees nothing.
@@ -244,7 +247,7 @@ fn tables_for(p: &AttentionProblem, rng: &mut Pcg64) -> Array {
             let hidden = at / seq_kv == 1 || rng.random_bool(0.2);
             *bias = if hidden { f64::from(f32::MIN) } else { *bias };
         }
-        let seen = super::problem::blocks(&t.data[mask..blocks], seq_kv);
+        let seen = super::mask::blocks(&t.data[mask..blocks], seq_kv);
         t.data[blocks..columns].copy_from_slice(&seen);
     }
     for weight in &mut t.data[columns..rows] {

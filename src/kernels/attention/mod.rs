@@ -14,11 +14,15 @@ mod attention_join;
 mod attention_merge;
 #[cfg(feature = "verify")]
 mod cases;
+mod mask;
 mod output;
+mod params;
 mod parts;
 mod problem;
 #[cfg(feature = "verify")]
 mod reference;
+mod shape;
+mod tables;
 mod tiling;
 #[cfg(feature = "verify")]
 mod verified;
@@ -31,8 +35,9 @@ pub use attention_column_mass::{AttentionColumnMass, attention_column_mass};
 pub use attention_columns::{AttentionColumns, attention_columns};
 pub use attention_join::{AttentionJoin, attention_join};
 pub use attention_merge::{AttentionMerge, attention_merge};
+pub use mask::{MASKED, Mask, Positions, relative_bias};
 pub use output::{AttentionOutput, OutputShape};
 pub use parts::attention;
-pub use problem::{
-    AttentionProblem, AttentionShape, MASKED, Mask, Mass, Positions, Readout, Tables, relative_bias,
-};
+pub use problem::{AttentionProblem, Mass, Readout};
+pub use shape::AttentionShape;
+pub use tables::Tables;

@@ -1,6 +1,6 @@
 //! Results of the forward, and of parts that become one.
 
-use super::problem::{CUT, SOFTMAX_ROW};
+use super::tiling::{CUT, SOFTMAX_ROW};
 use crate::gpu::Caps;
 use crate::kernels::elementwise::weighted_sum;
 use crate::kernels::{NAN, Variant, elems, lanes};

@@ -1,6 +1,9 @@
 //! The formulas of the family in f64. Maps are computed row by row, as in the kernels; clarity before speed.
 
-use super::problem::{AttentionProblem, AttentionShape, MASKED, Mask, Mass, Positions};
+use super::mask::{MASKED, Mask, Positions};
+use super::problem::{AttentionProblem, Mass};
+use super::shape::AttentionShape;
+use super::tables::Layout;
 use crate::kernels::formula;
 use crate::tensor::Array;
 use std::ops::Range;
@@ -14,7 +17,7 @@ fn row_scores(
 ) -> Vec<Option<f64>> {
     let AttentionShape { heads, kv_heads, seq_q, seq_kv, head_dim, .. } = p.shape;
     let kv_head = h / (heads / kv_heads);
-    let [lengths_at, mask_at, ..] = p.layout();
+    let Layout { lengths: lengths_at, mask: mask_at, .. } = p.layout();
     let half = |n: usize| tables.data[lengths_at + 2 * b + n] as usize;
     let end = if p.key_lengths { ((half(0) << 16) + half(1)).min(seq_kv) } else { seq_kv };
     // Where query i stands among the keys.
@@ -140,7 +143,7 @@ pub(super) fn forward_of(
     [q, k, v, tables]: [&Array; 4],
 ) -> Forward {
     let AttentionShape { batch, heads, kv_heads, seq_q, seq_kv, head_dim } = p.shape;
-    let [_, _, _, columns_at, rows_at, heads_at, _] = p.layout();
+    let Layout { columns: columns_at, rows: rows_at, heads: heads_at, .. } = p.layout();
     let groups = p.readout.columns;
     let mut o = Array::zeros([batch, seq_q, heads, head_dim]);
     let mut stats = Array::zeros([p.planes(), batch, heads, seq_q]);
@@ -231,7 +234,7 @@ impl Upstream<'_> {
         log_p: f64,
     ) -> f64 {
         let AttentionShape { batch, heads, seq_q, seq_kv, .. } = p.shape;
-        let [_, _, _, columns_at, rows_at, heads_at, _] = p.layout();
+        let Layout { columns: columns_at, rows: rows_at, heads: heads_at, .. } = p.layout();
         let [entropy_at, mass_at, _] = p.map_grads_offsets();
         let g = &self.map_grads.data;
         let groups = p.readout.columns;

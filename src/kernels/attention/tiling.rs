@@ -1,8 +1,9 @@
 //! How the kernels that multiply rows of queries by rows of keys share the work among invocations.
 
-use super::problem::AttentionProblem;
+use super::params::Params;
+use super::problem::{AttentionProblem, Mass};
 use crate::gpu::{AdapterClass, Caps};
-use crate::kernels::{Launch, Variant};
+use crate::kernels::{Launch, NAN, Variant, elems, lanes};
 use crate::shader::Source;
 use crate::{Dtype, wgsl};
 
@@ -74,7 +75,57 @@ pub(super) fn rows_of(variant: &Variant) -> u32 {
     }
 }
 
+/// Constants that the gradient into the map depends on.
+pub(super) const MAP_GRAD_USES: [&str; 5] = ["GROUPS", "ENTROPY", "MASS_MEAN", "MASS_MAX", "UPSTREAM"];
+const SHARED: Source = wgsl!("attention/problem.wgsl");
+/// How probabilities come from scores.
+pub(super) const SOFTMAX_ROW: Source = wgsl!("attention/softmax_row.wgsl");
+/// What rows do not see must not matter.
+pub(super) const STRAY: Source = wgsl!("attention/stray.wgsl");
+/// The statistics of a row for the backward.
+pub(super) const ROW_STATS: Source = wgsl!("attention/row_stats.wgsl");
+/// Which workgroup of the whole one of a cut is.
+pub(super) const CUT: Source = wgsl!("shared/cut.wgsl");
+/// Gradients into the map; only backward kernels take it.
+pub(super) const MAP_GRAD: Source = wgsl!("attention/map_grad.wgsl");
+
 impl AttentionProblem {
+    /// Variants of the family: storage type × mask module, with workgroups of one vector register on a CPU. Of the
+    /// family's constants a kernel names those it uses, so that calls that differ in others share a pipeline.
+    pub(super) fn variants(&self, caps: &Caps, uses: &[&str], extra: &[Source]) -> Vec<Variant> {
+        let variant = |elem| {
+            let mut variant = Variant::new(elem, lanes(caps))
+                .with("HEAD_DIM", self.shape.head_dim)
+                .with("GROUPS", self.readout.columns)
+                .flag("ENTROPY", self.readout.entropy)
+                .flag("MASS_MEAN", self.readout.mass == Some(Mass::Mean))
+                .flag("MASS_MAX", self.readout.mass == Some(Mass::Max))
+                .flag("UPSTREAM", self.upstream)
+                .module(SHARED)
+                .module(NAN)
+                .module(SOFTMAX_ROW)
+                .module(CUT)
+                .module(self.mask.module());
+            variant.consts.retain(|(name, _)| ["WG_SIZE", "HEAD_DIM"].contains(name) || uses.contains(name));
+            extra.iter().fold(variant, |v, &m| v.module(m))
+        };
+        elems(caps, 4).into_iter().map(variant).collect()
+    }
+
+    /// Parameters and grid over `items` (rows or keys) × `y` × `z`, cut along the items where the work is long.
+    pub(super) fn launch(&self, variant: &Variant, items: usize, y: usize, z: usize) -> Launch {
+        self.launch_parts(variant, [items, y, z], 1)
+    }
+
+    /// The same with `parts` workgroups for what one would do with all keys.
+    pub(super) fn launch_parts(&self, variant: &Variant, grid: [usize; 3], parts: usize) -> Launch {
+        let [items, y, z] = grid;
+        let rows = rows_of(variant);
+        let groups = (items as u32).div_ceil(rows);
+        Launch::new(&self.params(parts), [groups, y as u32, (z * parts) as u32])
+            .in_cuts(0, std::mem::offset_of!(Params, first_workgroup))
+    }
+
     /// Variants of a kernel that multiplies rows of queries by rows of keys: the better first.
     ///
     /// By cooperative matrices where the adapter has them and the tensors are f16: results of four subgroups stay in its

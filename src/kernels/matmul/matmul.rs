@@ -17,6 +17,9 @@
 //!
 //! Errors: sizes of zero or above 2³², a number of groups that does not divide the rows, a piece that is none.
 
+#[cfg(feature = "verify")]
+use super::problem::Piece;
+use super::problem::{Epilogue, Layout, Matmul};
 use super::tile::{Sharing, Tile};
 #[cfg(feature = "verify")]
 use crate::gpu::Access;
@@ -29,73 +32,11 @@ use crate::shader::Source;
 use crate::{Dtype, Error, Result, wgsl};
 #[cfg(feature = "verify")]
 use std::collections::BTreeMap;
-use std::fmt;
 
 const MATRIX_16: Source = wgsl!("shared/matrix.16.wgsl");
 const MATRIX_8: Source = wgsl!("shared/matrix.8.wgsl");
-/// Inputs of a part are a multiple of this, the most that a way to share the work takes at a time.
-const PART_STEP: usize = 32;
 const BETWEEN: Source = wgsl!("shared/between.wgsl");
 const FEW_ROWS: Source = wgsl!("matmul/ways/few.wgsl");
-
-/// How the weight lies in memory.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Layout {
-    /// `(n, k)`: one row an output.
-    Rows,
-    /// `(k, n)`: one column an output.
-    Columns,
-}
-
-/// What happens to a result before it is stored.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Epilogue {
-    /// Nothing.
-    None,
-    /// `y + ·`: what `y` holds already, in f32, is added to.
-    Add,
-    /// `+ bias`
-    Bias,
-    /// `gelu(· + bias)`, tanh form, keeping the value before it.
-    BiasGelu,
-    /// `gelu(· + bias)`, erf form, keeping the value before it.
-    BiasGeluErf,
-    /// `residual + · + bias`
-    BiasResidual,
-    /// `residual + gate ⊙ (· + bias)`, `groups` gate vectors for equal runs of rows.
-    BiasGateResidual {
-        /// Number of gate vectors.
-        groups: usize,
-    },
-}
-
-/// Stored rows of a weight that a product takes, the product's own `n` or `k` of them.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub struct Piece {
-    /// The first of them.
-    pub first: usize,
-    /// Rows of the whole weight.
-    pub of: usize,
-}
-
-/// Sizes and options of a product.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Matmul {
-    /// Rows of `x`.
-    pub m: usize,
-    /// Columns of the result.
-    pub n: usize,
-    /// Inner size.
-    pub k: usize,
-    /// How `w` lies.
-    pub layout: Layout,
-    /// What is done before storing; nothing where there are several parts.
-    pub epilogue: Epilogue,
-    /// Parts of the inner size.
-    pub parts: usize,
-    /// Where in a larger weight `w` lies, which then is one part.
-    pub piece: Option<Piece>,
-}
 
 #[repr(C)]
 #[derive(Clone, Copy, bytemuck::Pod, bytemuck::Zeroable)]
@@ -112,42 +53,7 @@ struct Params {
     first_workgroup: [u32; 3],
 }
 
-impl fmt::Display for Matmul {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { m, n, k, layout, epilogue, parts, piece } = self;
-        write!(f, "matmul(m={m},n={n},k={k},layout={layout:?},epilogue={epilogue:?}")?;
-        if *parts > 1 {
-            write!(f, ",parts={parts}")?;
-        }
-        if let Some(Piece { first, of }) = piece {
-            write!(f, ",piece={first}..of {of}")?;
-        }
-        write!(f, ")")
-    }
-}
-
 impl Matmul {
-    /// Inputs of a part: whole tiles of every way to share the work.
-    pub(super) fn part_inputs(&self) -> usize {
-        if self.parts > 1 { self.k.div_ceil(self.parts).next_multiple_of(PART_STEP) } else { self.k }
-    }
-
-    /// Elements taken at a time along `k` and `n`.
-    pub(super) fn pack(&self) -> usize {
-        let [inputs, columns] = self.whole();
-        let sizes = [self.n, self.k, inputs.0, inputs.1, columns.0, columns.1];
-        if sizes.iter().all(|n| n.is_multiple_of(4)) { 4 } else { 1 }
-    }
-
-    /// Inputs in a row of `x` and columns in a row of `y`, each with the first that belongs to this product.
-    fn whole(&self) -> [(usize, usize); 2] {
-        match (self.piece, self.layout) {
-            (Some(Piece { first, of }), Layout::Rows) => [(self.k, 0), (of, first)],
-            (Some(Piece { first, of }), Layout::Columns) => [(of, first), (self.n, 0)],
-            (None, _) => [(self.k, 0), (self.n, 0)],
-        }
-    }
-
     /// Packs of inputs of which an invocation takes one sum, and whether of as many such sums another; 0 where all are one.
     fn blocks(&self, caps: &Caps, tile: &Tile) -> (usize, bool) {
         // A GPU pays for a second sum with registers, and real models end below 8,192 inputs or little above; what a sum of
@@ -159,13 +65,6 @@ impl Matmul {
         };
         let packs = (self.part_inputs() / self.pack()).div_ceil(sharers);
         if packs > most { (block, packs > block * block) } else { (0, false) }
-    }
-
-    pub(super) fn groups(&self) -> usize {
-        match self.epilogue {
-            Epilogue::BiasGateResidual { groups } => groups,
-            _ => 1,
-        }
     }
 }
 

@@ -1,6 +1,6 @@
 //! Products in parts: of the inner size where a GPU would idle, of the rows or of the weight where they pass a binding.
 
-use super::matmul::{Epilogue, Layout, Matmul, Piece};
+use super::problem::{Epilogue, Layout, Matmul, Piece};
 use crate::gpu::{AdapterClass, Caps};
 use crate::kernels::elementwise::{Convert, Direction, convert};
 use crate::kernels::rowwise::column_sum;

@@ -1,6 +1,6 @@
 //! How a workgroup shares a product, by the kind of adapter.
 
-use super::Matmul;
+use super::problem::Matmul;
 use crate::Dtype;
 use crate::gpu::{AdapterClass, Caps};
 

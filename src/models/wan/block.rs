@@ -1,7 +1,7 @@
 //! One transformer block.
 
+use super::config::WanConfig;
 use super::keys::{Attention as Which, BlockParam, Part, Projection, WanParam, WanWeights};
-use super::{Capture, WanConfig};
 use crate::autograd::{Attend, LinearThen, Tape, Var};
 use crate::gpu::Context;
 use crate::kernels::attention::{AttentionProblem, AttentionShape, Mask, Readout, Tables};
@@ -9,6 +9,20 @@ use crate::kernels::elementwise::{convert, weighted_sum};
 use crate::nn::{LayerNorm, Linear, Precision, RmsNorm};
 use crate::{Dtype, Error, Result, Tensor};
 use std::rc::Rc;
+
+/// Which columns of the cross-attention map are read.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Capture {
+    /// Weight of each text position in each group `(groups, text_len)`; a mean over tokens has weights 1/count.
+    pub weights: Vec<f32>,
+    /// Number of groups.
+    pub groups: usize,
+    /// What the sum over layers is divided by: the number of layers for a mean; the released TempoControl code divides
+    /// by one less.
+    pub layer_divisor: f32,
+    /// Stop after the last map is read: no velocity, but a third less work in the last block and no head.
+    pub map_only: bool,
+}
 
 /// A bias on each text position by latent frame, `(frames, text_len)`: −∞ hides a word from a frame.
 #[derive(Debug, Clone, PartialEq)]

@@ -11,7 +11,7 @@ mod block;
 pub mod config;
 pub mod keys;
 
-pub use block::CrossMask;
+pub use block::{Capture, CrossMask};
 pub use config::WanConfig;
 pub use keys::{WanFormat, WanWeights};
 
@@ -42,20 +42,6 @@ pub struct WanTime {
     pub e: Tensor,
     /// `(6, dim)`: what the blocks are modulated by.
     pub e0: Tensor,
-}
-
-/// Which columns of the cross-attention map are read.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Capture {
-    /// Weight of each text position in each group `(groups, text_len)`; a mean over tokens has weights 1/count.
-    pub weights: Vec<f32>,
-    /// Number of groups.
-    pub groups: usize,
-    /// What the sum over layers is divided by: the number of layers for a mean; the released TempoControl code divides
-    /// by one less.
-    pub layer_divisor: f32,
-    /// Stop after the last map is read: no velocity, but a third less work in the last block and no head.
-    pub map_only: bool,
 }
 
 /// What one forward pass is asked for beyond the velocity.

@@ -1,6 +1,8 @@
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use super::*;
+use crate::models::tokenizer::WordMatch;
+use crate::pipelines::curve::TimingCurve;
 use proptest::prelude::*;
 
 fn axis() -> TimeAxis {
