@@ -15,10 +15,12 @@ use clap::Parser;
 use foveal::gpu::{AdapterClass, Timing};
 use foveal::models::wan::{Wan, WanConfig, WanWeights};
 use foveal::nn::Precision;
-use foveal::pipelines::curve::TimingCurve;
-use foveal::pipelines::schedule::{Schedule, SigmaGrid};
-use foveal::pipelines::temporal_control::{Control, Event, Guidance, Prompts, TimedTokens, sample};
-use foveal::pipelines::unipc::{Sampler, Solver};
+use foveal::pipelines::schedules::{Sampler, Solver};
+use foveal::pipelines::schedules::{Schedule, SigmaGrid};
+use foveal::pipelines::text_to_video::curve::TimingCurve;
+use foveal::pipelines::text_to_video::temporal_control::{
+    Control, Event, Guidance, Prompts, TimedTokens, sample,
+};
 use foveal::weights::WeightStore;
 use foveal::{AdapterChoice, Context, ContextOptions, HostTensor, Result};
 use pollster::block_on;

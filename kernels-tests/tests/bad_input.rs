@@ -8,14 +8,14 @@ use foveal::kernels::elementwise::gelu;
 use foveal::kernels::matmul::{Epilogue, Layout, matmul};
 use foveal::models::wan::{Wan, WanConfig, WanText};
 use foveal::nn::Precision;
-use foveal::pipelines::curve::TimingCurve;
-use foveal::pipelines::sampling::noise;
-use foveal::pipelines::schedule::{Schedule, SigmaGrid};
-use foveal::pipelines::temporal_control::{
+use foveal::pipelines::schedules::noise;
+use foveal::pipelines::schedules::{Sampler, Solver};
+use foveal::pipelines::schedules::{Schedule, SigmaGrid};
+use foveal::pipelines::text_to_video::curve::TimingCurve;
+use foveal::pipelines::text_to_video::temporal_control::{
     Control, Event, Guidance, Hook, Prompts, TemporalMask, TimedTokens, sample,
 };
 use foveal::pipelines::text_to_video::{TextToVideo, TimedWord};
-use foveal::pipelines::unipc::{Sampler, Solver};
 use foveal::{Context, ContextOptions, Dtype, Error, HostTensor, Result, Tensor};
 use kernels_tests::{limited_context, plain_context, random_wan, root};
 use pollster::block_on;

@@ -5,13 +5,13 @@
 
 use foveal::models::wan::{Wan, WanConfig};
 use foveal::nn::Precision;
-use foveal::pipelines::curve::TimingCurve;
-use foveal::pipelines::sampling::noise;
-use foveal::pipelines::schedule::{Schedule, SigmaGrid};
-use foveal::pipelines::temporal_control::{
+use foveal::pipelines::schedules::noise;
+use foveal::pipelines::schedules::{AfterEdit, Sampler, Solver, SolverState};
+use foveal::pipelines::schedules::{Schedule, SigmaGrid};
+use foveal::pipelines::text_to_video::curve::TimingCurve;
+use foveal::pipelines::text_to_video::temporal_control::{
     Control, Event, Guidance, GuidedSteps, Prompts, TimedTokens, Update, sample,
 };
-use foveal::pipelines::unipc::{AfterEdit, Sampler, Solver, SolverState};
 use foveal::{Context, ContextOptions, Error, HostTensor, Result, Tensor};
 use kernels_tests::random_wan;
 use pollster::block_on;

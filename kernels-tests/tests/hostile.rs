@@ -438,7 +438,7 @@ fn sounds_that_once_broke_the_decoder_are_refused_for_what_is_wrong() {
     ] {
         let bytes = std::fs::read(root().join("fuzz/regressions/sound").join(file)).unwrap();
         let mut text = String::new();
-        let peak = peak_of(|| text = refusal(foveal::pipelines::audio::Sound::decode(bytes, "beat")));
+        let peak = peak_of(|| text = refusal(foveal::pipelines::sounds::Sound::decode(bytes, "beat")));
         assert!(text.starts_with("beat: ") && text.contains(reason), "{file}: {text}");
         assert!(peak < 4 << 20, "{file}: {peak} bytes");
     }

@@ -8,14 +8,14 @@ use foveal::models::umt5::keys::{Umt5Format, Umt5Param};
 use foveal::models::umt5::{Umt5, Umt5Config, Umt5Weights};
 use foveal::models::wan::{Capture, WanConfig, WanOptions};
 use foveal::nn::Precision;
-use foveal::pipelines::curve::TimingCurve;
-use foveal::pipelines::memory_plan::{PlanRequest, memory_plan};
-use foveal::pipelines::sampling::noise;
-use foveal::pipelines::schedule::{Schedule, SigmaGrid};
-use foveal::pipelines::temporal_control::{
+use foveal::pipelines::schedules::noise;
+use foveal::pipelines::schedules::{Sampler, Solver};
+use foveal::pipelines::schedules::{Schedule, SigmaGrid};
+use foveal::pipelines::text_to_video::curve::TimingCurve;
+use foveal::pipelines::text_to_video::memory_plan::{PlanRequest, memory_plan};
+use foveal::pipelines::text_to_video::temporal_control::{
     Control, Event, Guidance, GuidedSteps, Prompts, TimedTokens, sample,
 };
-use foveal::pipelines::unipc::{Sampler, Solver};
 use foveal::weights::WeightStore;
 use foveal::{AdapterChoice, Context, ContextOptions, HostTensor, Tensor};
 use kernels_tests::random_wan;

@@ -4,8 +4,8 @@
 
 use foveal::kernels::elementwise::convert;
 use foveal::nn::Precision;
-use foveal::pipelines::curve::TimingCurve;
-use foveal::pipelines::temporal_control::Guidance;
+use foveal::pipelines::text_to_video::curve::TimingCurve;
+use foveal::pipelines::text_to_video::temporal_control::Guidance;
 use foveal::pipelines::text_to_video::{TextToVideo, TimedWord};
 use foveal::{Context, ContextOptions, Dtype, Tensor};
 use std::ops::ControlFlow;

@@ -10,7 +10,7 @@ pub enum AdapterChoice {
     LowPower,
     /// A software adapter only (deterministic tests).
     Software,
-    /// Number in [`list_adapters`].
+    /// Number in [`list_adapters`](super::list_adapters).
     Index(usize),
     /// Case-insensitive part of the name.
     Name(String),
@@ -42,7 +42,7 @@ pub struct ContextOptions {
     pub memory_budget: Option<u64>,
     /// What is asked of the driver when the context opens its device itself.
     pub self_test: SelfTest,
-    /// Kernels that an earlier run compiled, from [`Context::compiled_kernels`]. Data that were damaged, or that belong to
+    /// Kernels that an earlier run compiled, from [`Context::compiled_kernels`](super::Context::compiled_kernels). Data that were damaged, or that belong to
     /// another device or driver, are left aside.
     pub compiled_kernels: Option<Vec<u8>>,
     /// Floating-point operations and bytes a second by which work is cut into dispatches and submissions, instead of what

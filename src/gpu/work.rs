@@ -93,8 +93,8 @@ impl Context {
     /// Records a copy between buffers of this context; offsets and size in bytes, multiples of 4.
     ///
     /// # Errors
-    /// [`Error::Input`] for ranges past an end or inside a word, for a buffer copied onto itself, and for an app's buffer
-    /// without COPY_SRC or COPY_DST; [`Error::Lost`] where the source was never computed.
+    /// [`Error::Input`](crate::Error::Input) for ranges past an end or inside a word, for a buffer copied onto itself, and for an app's buffer
+    /// without COPY_SRC or COPY_DST; [`Error::Lost`](crate::Error::Lost) where the source was never computed.
     pub fn copy(&self, from: Binding<'_>, to: Binding<'_>) -> Result<()> {
         let inner = &self.inner;
         let size = from.size.min(to.size);
@@ -203,8 +203,8 @@ impl Context {
     /// Bytes of a buffer of this context after all work recorded so far; offset and size in bytes, multiples of 4.
     ///
     /// # Errors
-    /// [`Error::Input`] for a range past the end or inside a word, and for an app's buffer without COPY_SRC;
-    /// [`Error::Lost`] where the bytes were never computed.
+    /// [`Error::Input`](crate::Error::Input) for a range past the end or inside a word, and for an app's buffer without COPY_SRC;
+    /// [`Error::Lost`](crate::Error::Lost) where the bytes were never computed.
     pub async fn read(&self, buffer: &Buffer, offset: u64, size: u64) -> Result<Vec<u8>> {
         let inner = &self.inner;
         inner.device.alive()?;

@@ -1,14 +1,8 @@
-//! Whole systems.
+//! Whole systems, a folder each: what is asked for (request), the models, the run with its progress, and the result. What two
+//! systems use stands beside them.
 
-#[cfg(feature = "audio")]
-pub mod audio;
-pub mod audio_mask;
-pub mod curve;
-pub mod memory_plan;
-pub mod plan;
-pub mod sampling;
-pub mod schedule;
+pub mod schedules;
 pub mod sentiment;
-pub mod temporal_control;
+#[cfg(feature = "audio")]
+pub mod sounds;
 pub mod text_to_video;
-pub mod unipc;

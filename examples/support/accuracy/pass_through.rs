@@ -11,10 +11,10 @@
 use super::stats::{Estimate, estimate};
 use super::table::markdown;
 use crate::shared::progress::Progress;
-use foveal::pipelines::schedule::Schedule;
-use foveal::pipelines::temporal_control::{Event, Guidance, Update};
+use foveal::pipelines::schedules::Schedule;
+use foveal::pipelines::schedules::{AfterEdit, Sampler, SolverState};
+use foveal::pipelines::text_to_video::temporal_control::{Event, Guidance, Update};
 use foveal::pipelines::text_to_video::{ClipRequest, TextToVideo};
-use foveal::pipelines::unipc::{AfterEdit, Sampler, SolverState};
 use foveal::{Error, HostTensor, Result, Tensor};
 use serde::Serialize;
 use std::ops::ControlFlow;
@@ -205,8 +205,8 @@ pub(crate) fn table(rows: &[Passed], steps: &[usize], request: &ClipRequest) -> 
 #[allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 mod tests {
     use super::*;
-    use foveal::pipelines::schedule::SigmaGrid;
-    use foveal::pipelines::unipc::Solver;
+    use foveal::pipelines::schedules::SigmaGrid;
+    use foveal::pipelines::schedules::Solver;
 
     #[test]
     fn what_arrives_is_measured_against_the_edit() {

@@ -1,7 +1,7 @@
 //! The fixed prompts of an evaluation, with what is wanted when.
 
 use crate::shared::detector::{Detector, Object};
-use foveal::pipelines::curve::TimingCurve;
+use foveal::pipelines::text_to_video::curve::TimingCurve;
 use foveal::{Error, Result};
 use serde::Deserialize;
 use std::path::Path;

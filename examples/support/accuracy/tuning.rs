@@ -2,8 +2,8 @@
 
 use crate::shared::mode::fitted;
 use clap::ValueEnum;
-use foveal::pipelines::temporal_control::{Guidance, GuidedSteps, TemporalMask, Update};
-use foveal::pipelines::unipc::AfterEdit;
+use foveal::pipelines::schedules::AfterEdit;
+use foveal::pipelines::text_to_video::temporal_control::{Guidance, GuidedSteps, TemporalMask, Update};
 
 /// Changes to the default gradient and mask, for choosing them.
 #[derive(Debug, Default, clap::Args)]

@@ -3,7 +3,7 @@
 use super::heat::HeatMaps;
 use crate::shared::detector::{Detector, Flaw, FrameReport, Object, Sighting};
 use crate::shared::film::Film;
-use foveal::pipelines::temporal_control::Guidance;
+use foveal::pipelines::text_to_video::temporal_control::Guidance;
 use serde_json::{Value, json};
 
 /// A phrase with its curve.

@@ -1,6 +1,6 @@
 //! Where each frame looked at a word: attention maps of a run, averaged.
 
-use foveal::pipelines::temporal_control::{Event, GuidedSteps};
+use foveal::pipelines::text_to_video::temporal_control::{Event, GuidedSteps};
 use foveal::{Result, Tensor};
 
 /// Copies the maps while a run goes; they are downloaded afterwards.

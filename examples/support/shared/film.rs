@@ -1,7 +1,7 @@
 //! Makes a clip and keeps what the run says about itself.
 
 use super::progress::Progress;
-use foveal::pipelines::temporal_control::Event;
+use foveal::pipelines::text_to_video::temporal_control::Event;
 use foveal::pipelines::text_to_video::{ClipRequest, TextToVideo, to_rgb};
 use foveal::{Error, Result};
 use serde::{Deserialize, Serialize};

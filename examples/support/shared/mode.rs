@@ -1,8 +1,8 @@
 //! The ways to steer that the examples compare.
 
 use clap::ValueEnum;
-use foveal::pipelines::temporal_control::{Guidance, TemporalMask};
 use foveal::pipelines::text_to_video::ClipRequest;
+use foveal::pipelines::text_to_video::temporal_control::{Guidance, TemporalMask};
 use serde::{Deserialize, Serialize};
 
 /// Built-in settings for a run of fewer steps than they were made for: the released code, too, guides those that come.

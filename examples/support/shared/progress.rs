@@ -3,8 +3,8 @@
 //! The unit is one forward pass. A denoising step takes two, or one without a negative prompt; reading the attention
 //! takes one; an update takes one and a gradient, which counts as three.
 
-use foveal::pipelines::temporal_control::{Event, Guidance};
 use foveal::pipelines::text_to_video::ClipRequest;
+use foveal::pipelines::text_to_video::temporal_control::{Event, Guidance};
 use indicatif::{ProgressBar, ProgressStyle};
 use std::time::{Duration, Instant};
 

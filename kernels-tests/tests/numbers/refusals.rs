@@ -17,18 +17,18 @@ use foveal::models::dashfusion::{Batch, DashFusionConfig, Frames, Padding, forwa
 use foveal::models::umt5::{Umt5, Umt5Config, Umt5Weights};
 use foveal::models::wan::{Wan, WanConfig, WanOptions, WanText};
 use foveal::nn::{Linear, Optimiser, Parameters, Precision};
-use foveal::pipelines::curve::{TimeAxis, TimingCurve};
-use foveal::pipelines::memory_plan::{PlanRequest, memory_plan};
-use foveal::pipelines::sampling::{SamplerState, noise, noise_on};
-use foveal::pipelines::schedule::{Schedule, SigmaGrid};
+use foveal::pipelines::schedules::{AfterEdit, Sampler, Solver, StepPlan};
+use foveal::pipelines::schedules::{SamplerState, noise, noise_on};
+use foveal::pipelines::schedules::{Schedule, SigmaGrid};
 use foveal::pipelines::sentiment::data::{DESCRIPTION, Dataset, FEATURES};
 use foveal::pipelines::sentiment::metrics::Convention;
 use foveal::pipelines::sentiment::model::{Description, SentimentModel};
 use foveal::pipelines::sentiment::train::{TrainEvent, TrainOptions, Trainer};
-use foveal::pipelines::temporal_control::{
+use foveal::pipelines::text_to_video::curve::{TimeAxis, TimingCurve};
+use foveal::pipelines::text_to_video::memory_plan::{PlanRequest, memory_plan};
+use foveal::pipelines::text_to_video::temporal_control::{
     Control, Event, Guidance, Prompts, TemporalMask, TimedTokens, Update, sample,
 };
-use foveal::pipelines::unipc::{AfterEdit, Sampler, Solver, StepPlan};
 use foveal::weights::WeightStore;
 use foveal::{Caps, Context, ContextOptions, Dtype, Error, HostTensor, Shape, Tensor};
 use kernels_tests::{random_wan, root, tiny_dashfusion};

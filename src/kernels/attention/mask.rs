@@ -15,7 +15,7 @@ pub enum Mask {
     /// All of them.
     #[default]
     None,
-    /// Those up to its own position; see [`AttentionProblem::positions`].
+    /// Those up to its own position; see [`AttentionProblem::positions`](super::AttentionProblem::positions).
     Causal,
     /// `left` before and `right` after its own position.
     Window {

@@ -4,13 +4,13 @@ use crate::golden::{Case, Outputs};
 use foveal::kernels::optim::AdamW;
 use foveal::kernels::temporal::GroupTerms;
 use foveal::models::wan::{Wan, WanConfig, WanWeights};
-use foveal::pipelines::curve::TimingCurve;
-use foveal::pipelines::sampling::SamplerState;
-use foveal::pipelines::schedule::{Schedule, SigmaGrid};
-use foveal::pipelines::temporal_control::{
+use foveal::pipelines::schedules::SamplerState;
+use foveal::pipelines::schedules::{Sampler, Solver};
+use foveal::pipelines::schedules::{Schedule, SigmaGrid};
+use foveal::pipelines::text_to_video::curve::TimingCurve;
+use foveal::pipelines::text_to_video::temporal_control::{
     Control, Event, Guidance, GuidedSteps, Prompts, TimedTokens, Update, sample,
 };
-use foveal::pipelines::unipc::{Sampler, Solver};
 use foveal::{Context, Error, HostTensor, Result, Tensor};
 use std::ops::ControlFlow;
 

@@ -3,7 +3,7 @@
 use super::super::{Case, Outputs};
 use super::{host, objective};
 use foveal::kernels::temporal::{TemporalObjective, TemporalOutcome, temporal_loss};
-use foveal::pipelines::audio_mask::{AudioMaskOptions, audio_mask};
+use foveal::pipelines::text_to_video::audio_mask::{AudioMaskOptions, audio_mask};
 use foveal::{Context, Result, Tensor};
 
 /// `tempo.loss`: terms, signal and gradient of a given map.

@@ -15,12 +15,12 @@ pub use run::sample;
 pub use steps::GuidedSteps;
 
 use super::curve::TimingCurve;
-use super::unipc::AfterEdit;
 use crate::Tensor;
 use crate::autograd::Keep;
 use crate::kernels::optim::AdamW;
 use crate::kernels::temporal::{GroupTerms, TemporalObjective};
 use crate::models::wan::WanText;
+use crate::pipelines::schedules::AfterEdit;
 use std::ops::ControlFlow;
 
 /// A group of text tokens with the curve it is to follow.

@@ -1,6 +1,6 @@
 //! Which denoising steps are guided.
 
-use crate::pipelines::schedule::MAX_STEPS;
+use crate::pipelines::schedules::MAX_STEPS;
 use crate::{Error, Result};
 use std::collections::BTreeSet;
 use std::fmt;

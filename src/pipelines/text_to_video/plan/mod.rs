@@ -21,10 +21,10 @@
 //!
 //! `audio` takes `start` (seconds into the clip at which the sound begins, 0 by default), `stretch = true` (the
 //! released rule: the sound is stretched to the clip), and `threshold` and `sigma` of
-//! [`AudioMaskOptions`].
+//! [`AudioMaskOptions`](super::audio_mask::AudioMaskOptions).
 
 use super::curve::TimeAxis;
-use super::text_to_video::{ClipRequest, TimedWord};
+use super::request::{ClipRequest, TimedWord};
 use crate::models::tokenizer::{Encoding, clean_prompt};
 use crate::{Error, Result};
 use serde::Deserialize;

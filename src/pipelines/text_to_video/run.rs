@@ -1,14 +1,15 @@
 //! From a prompt to a clip.
 
-use super::{ClipDefaults, ClipRequest, Prompt, TextToVideo, require_places};
+use super::model::{Prompt, TextToVideo};
+use super::request::{ClipDefaults, ClipRequest, require_places};
+use super::temporal_control::{Control, Hook, Prompts, TimedTokens, sample};
 use crate::gpu::Context;
 use crate::models::umt5::{Umt5, Umt5Config, Umt5Weights};
 use crate::models::wan::{Wan, WanConfig, WanWeights};
 use crate::nn::Precision;
-use crate::pipelines::sampling::noise;
-use crate::pipelines::schedule::{Schedule, SigmaGrid};
-use crate::pipelines::temporal_control::{Control, Hook, Prompts, TimedTokens, sample};
-use crate::pipelines::unipc::{Sampler, Solver};
+use crate::pipelines::schedules::noise;
+use crate::pipelines::schedules::{Sampler, Solver};
+use crate::pipelines::schedules::{Schedule, SigmaGrid};
 use crate::weights::{ConfigFile, WeightStore};
 use crate::{Error, HostTensor, Result};
 

@@ -1,7 +1,7 @@
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use super::*;
-use crate::pipelines::schedule::SigmaGrid;
+use crate::pipelines::schedules::SigmaGrid;
 
 /// A model: sample and noise level to velocity.
 type Model = fn(f32, f32) -> f32;

@@ -5,7 +5,7 @@ use crate::{Error, Result};
 /// Training timesteps of every supported model: a noise level of 1 is timestep 1000.
 const TRAIN_TIMESTEPS: f64 = 1000.0;
 /// Most steps a schedule may have: from there on neighbouring timesteps coincide.
-pub(super) const MAX_STEPS: usize = 1000;
+pub(in crate::pipelines) const MAX_STEPS: usize = 1000;
 
 /// How noise levels are spread. The three agree to about 1 % and not better: results of one code base
 /// are reproduced with its own grid only.

@@ -4,15 +4,14 @@
 //! accounting of a real run agree by construction. What it cannot know is what the driver adds to each buffer, and what
 //! other programs hold.
 
-use super::schedule::{Schedule, SigmaGrid};
+use super::request::require_places;
 use super::temporal_control::{Control, Event, Guidance, GuidedSteps, Prompts, sample};
-use super::text_to_video::require_places;
-use super::unipc::{Sampler, Solver};
 use crate::autograd::Tape;
 use crate::gpu::{Caps, Context, ContextOptions};
 use crate::models::umt5::{Umt5, Umt5Config, Umt5Weights};
 use crate::models::wan::{Capture, Wan, WanConfig, WanOptions, WanWeights};
 use crate::nn::Precision;
+use crate::pipelines::schedules::{Sampler, Schedule, SigmaGrid, Solver};
 use crate::{Error, HostTensor, Result, Tensor};
 use std::fmt;
 use std::ops::ControlFlow;

@@ -1,7 +1,7 @@
 //! Where a word's curve comes from.
 
-use crate::pipelines::audio_mask::AudioMaskOptions;
-use crate::pipelines::curve::{Interpolation, Moment, TimeAxis, TimingCurve};
+use crate::pipelines::text_to_video::audio_mask::AudioMaskOptions;
+use crate::pipelines::text_to_video::curve::{Interpolation, Moment, TimeAxis, TimingCurve};
 use crate::{Error, Result};
 use serde::Deserialize;
 use std::fmt;
@@ -25,7 +25,7 @@ pub enum CurveSource {
     Audio(AudioCurve),
 }
 
-/// A curve that follows a sound; see [`audio_mask`](crate::pipelines::audio_mask).
+/// A curve that follows a sound; see [`audio_mask`](crate::pipelines::text_to_video::audio_mask).
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct AudioCurve {
@@ -135,8 +135,8 @@ impl fmt::Display for CurveSource {
 impl AudioCurve {
     #[cfg(all(feature = "audio", not(target_arch = "wasm32")))]
     fn curve(&self, axis: &TimeAxis, base: &Path) -> Result<TimingCurve> {
-        use crate::pipelines::audio::{Sound, onset_envelope};
-        use crate::pipelines::audio_mask::{audio_mask, audio_mask_in_time};
+        use crate::pipelines::sounds::{Sound, onset_envelope};
+        use crate::pipelines::text_to_video::audio_mask::{audio_mask, audio_mask_in_time};
         let envelope = onset_envelope(&Sound::open(base.join(&self.file))?)?;
         let options = AudioMaskOptions {
             frames: axis.latent_frames(),

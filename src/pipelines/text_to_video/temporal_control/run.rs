@@ -6,8 +6,8 @@ use crate::kernels::elementwise::weighted_sum;
 use crate::kernels::optim::{adamw, norm, sum_of_squares};
 use crate::kernels::temporal::{GroupTerms, TemporalOutcome, temporal_loss};
 use crate::models::wan::{Capture, CrossMask, Wan, WanOptions, WanText};
-use crate::pipelines::sampling::{SamplerState, guidance};
-use crate::pipelines::unipc::{AfterEdit, Sampler};
+use crate::pipelines::schedules::{AfterEdit, Sampler};
+use crate::pipelines::schedules::{SamplerState, guidance};
 use crate::{Dtype, Error, HostTensor, Result, Tensor};
 use std::ops::ControlFlow;
 

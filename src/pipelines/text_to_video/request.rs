@@ -1,22 +1,11 @@
-//! Text to video from a model folder in the Hugging Face layout: `tokenizer/`, `text_encoder/`, `transformer/`,
-//! `scheduler/`, `model_index.json`.
-//!
-//! A model without a VAE works on pixels: its latent is the clip, in −1..1. A folder with a VAE gives the latent; its
-//! decoder is not part of the crate yet, and the folder is refused rather than decoded wrongly.
+//! What a clip is asked for, and what a model folder says of its clips.
 
-#[cfg(all(feature = "tokenizers", not(target_arch = "wasm32")))]
-mod generate;
-
-use super::curve::{TimeAxis, TimingCurve};
-use super::schedule::SigmaGrid;
+use super::curve::TimingCurve;
 use super::temporal_control::{Guidance, TemporalMask};
-use super::unipc::Solver;
-use crate::gpu::Context;
 use crate::models::tokenizer::WordMatch;
-use crate::models::umt5::Umt5;
-use crate::models::wan::{Wan, WanText};
+use crate::pipelines::schedules::{SigmaGrid, Solver};
 use crate::weights::ConfigFile;
-use crate::{Error, HostTensor, Result};
+use crate::{Error, Result};
 
 /// Most places of a latent, frames times height times width: hundreds of times what Wan draws, and small enough that
 /// noise for it can be made.
@@ -90,53 +79,6 @@ pub struct ClipDefaults {
     pub shift: f64,
 }
 
-/// The pipeline on a device.
-#[derive(Debug)]
-pub struct TextToVideo {
-    context: Context,
-    #[cfg(all(feature = "tokenizers", not(target_arch = "wasm32")))]
-    tokenizer: crate::models::tokenizer::Tokenizer,
-    encoder: Umt5,
-    transformer: Wan,
-    defaults: ClipDefaults,
-}
-
-/// An encoded prompt.
-#[derive(Debug, Clone)]
-pub struct Prompt {
-    /// Its tokens with their places in the text.
-    pub encoding: crate::models::tokenizer::Encoding,
-    /// Keys and values of every cross-attention.
-    pub text: WanText,
-}
-
-impl TextToVideo {
-    /// What the folder says about its clips.
-    pub fn defaults(&self) -> &ClipDefaults {
-        &self.defaults
-    }
-
-    /// Latent frames against time, for curves in seconds.
-    pub fn time_axis(&self) -> Result<TimeAxis> {
-        TimeAxis::new(self.defaults.size[0], self.defaults.frames_per_latent, self.defaults.fps)
-    }
-
-    /// The transformer.
-    pub fn transformer(&self) -> &Wan {
-        &self.transformer
-    }
-
-    /// The text encoder.
-    pub fn encoder(&self) -> &Umt5 {
-        &self.encoder
-    }
-
-    /// The device.
-    pub fn context(&self) -> &Context {
-        &self.context
-    }
-}
-
 impl ClipDefaults {
     /// Reads `foveal.json` of a folder, if there is one.
     #[cfg(not(target_arch = "wasm32"))]
@@ -167,19 +109,4 @@ impl ClipDefaults {
             shift: file.positive_or("shift", 3.0, 1000.0)?,
         })
     }
-}
-
-/// A pixel-space clip `(3, frames, height, width)` in −1..1 as 8-bit RGB frames, row-major.
-pub fn to_rgb(clip: &HostTensor) -> Result<Vec<Vec<u8>>> {
-    let &[3, frames, height, width] = clip.shape().dims() else {
-        return Err(Error::input("clip", format!("{} is not (3, frames, height, width)", clip.shape())));
-    };
-    let plane = height * width;
-    let byte = |v: f32| ((v.clamp(-1.0, 1.0) + 1.0) * 127.5).round() as u8;
-    let pixel = |frame: usize, at: usize, channel: usize| {
-        clip.data().get((channel * frames + frame) * plane + at).copied().unwrap_or(-1.0)
-    };
-    Ok((0..frames)
-        .map(|f| (0..plane).flat_map(|at| (0..3).map(move |c| byte(pixel(f, at, c)))).collect())
-        .collect())
 }

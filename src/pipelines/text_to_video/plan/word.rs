@@ -2,7 +2,7 @@
 
 use super::source::{AudioCurve, CurveSource};
 use crate::models::tokenizer::WordMatch;
-use crate::pipelines::curve::{Interpolation, Moment};
+use crate::pipelines::text_to_video::curve::{Interpolation, Moment};
 use serde::Deserialize;
 use serde::de::{self, Deserializer, Visitor};
 use std::fmt;

@@ -3,8 +3,8 @@
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use super::*;
-use crate::pipelines::audio_mask::{AudioMaskOptions, audio_mask_in_time};
-use crate::pipelines::curve::TimeAxis;
+use crate::pipelines::text_to_video::audio_mask::{AudioMaskOptions, audio_mask_in_time};
+use crate::pipelines::text_to_video::curve::TimeAxis;
 use std::path::{Path, PathBuf};
 
 /// Silence with decaying tones: (seconds, hertz).
@@ -78,7 +78,7 @@ fn a_click_in_a_file_becomes_a_word_at_its_time() {
 }
 
 fn fixture(name: &str) -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("src/pipelines/audio/fixtures").join(name)
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("src/pipelines/sounds/fixtures").join(name)
 }
 
 /// Each fixture is half a second at 8 kHz: a tone of 440 Hz that begins at 0.25 s, three times as loud on the left.

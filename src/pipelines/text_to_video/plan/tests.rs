@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::models::tokenizer::WordMatch;
-use crate::pipelines::curve::TimingCurve;
+use crate::pipelines::text_to_video::curve::TimingCurve;
 use proptest::prelude::*;
 
 fn axis() -> TimeAxis {
@@ -148,7 +148,7 @@ fn a_sound_becomes_a_curve_in_its_own_time() {
     let text = r#"{ "prompt": "a car", "words": [
         { "phrase": "car", "audio": { "file": "click.wav", "start": 1.0 } },
         { "phrase": "car", "audio": { "file": "click.flac", "stretch": true } } ] }"#;
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/pipelines/audio/fixtures/plan.json");
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/pipelines/sounds/fixtures/plan.json");
     let words = Plan::parse(text, PlanFormat::Json, folder).unwrap().timed_words(&axis()).unwrap();
     let loudest = |word: usize| {
         let values = words[word].curve.values();

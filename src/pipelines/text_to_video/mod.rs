@@ -1,0 +1,24 @@
+//! Text to video from a model folder in the Hugging Face layout: `tokenizer/`, `text_encoder/`, `transformer/`,
+//! `scheduler/`, `model_index.json`.
+//!
+//! A model without a VAE works on pixels: its latent is the clip, in −1..1. A folder with a VAE gives the latent; its
+//! decoder is not part of the crate yet, and the folder is refused rather than decoded wrongly.
+//!
+//! A [`ClipRequest`] says what is to be drawn, [`TextToVideo`] holds the models of a folder, and
+//! [`TextToVideo::generate`] draws, telling a hook how far it is. Words follow curves ([`curve`], [`plan`]) by
+//! [`temporal_control`]; [`memory_plan`] says beforehand what it takes.
+
+pub mod audio_mask;
+pub mod curve;
+pub mod memory_plan;
+mod model;
+pub mod plan;
+mod request;
+mod result;
+#[cfg(all(feature = "tokenizers", not(target_arch = "wasm32")))]
+mod run;
+pub mod temporal_control;
+
+pub use model::{Prompt, TextToVideo};
+pub use request::{ClipDefaults, ClipRequest, TimedWord};
+pub use result::to_rgb;
