@@ -1,5 +1,9 @@
 //! Attention that can be masked, read and steered, as hand-written WGSL kernels on wgpu.
 //!
+#![doc = "```rust,no_run"]
+#![doc = include_str!("../examples/embed.rs")]
+#![doc = "```"]
+//!
 //! The crate is built in floors; a module uses only the ones below it (see `ARCHITECTURE.md`):
 //! [`pipelines`] run whole systems, [`models`] state forward passes, [`nn`] holds layers,
 //! [`autograd`] records kernel calls and replays their gradients, [`kernels`] is the work itself,
@@ -24,7 +28,9 @@ pub use gpu::{AdapterChoice, Caps, Context, ContextOptions, SelfTest};
 pub use shape::Shape;
 pub use tensor::{HostTensor, Tensor};
 
-/// The README's examples compile.
+/// The examples of README and of the systems' pages compile.
 #[cfg(doctest)]
 #[doc = include_str!("../README.md")]
-struct Readme;
+#[cfg_attr(feature = "tokenizers", doc = include_str!("../docs/temporal_control.md"))]
+#[doc = include_str!("../docs/sentiment.md")]
+struct Pages;

@@ -15,6 +15,7 @@ pub mod strays;
 pub mod synthetic;
 mod tiny_dashfusion;
 pub mod tree;
+pub mod ways;
 
 pub use random_wan::random_wan;
 pub use tiny_dashfusion::tiny_dashfusion;

@@ -397,3 +397,19 @@ pub fn import_cycles(rust: &[File]) -> Vec<String> {
     }
     groups.into_iter().collect()
 }
+
+/// Links of a Markdown file to files that are not there. What is on the net is not asked.
+pub fn broken_links(root: &Path, file: &File) -> Vec<String> {
+    let folder = root.join(&file.path).parent().unwrap_or(root).to_path_buf();
+    let mut faults = Vec::new();
+    for (number, line) in file.text.lines().enumerate() {
+        for (_, rest) in line.match_indices("](").map(|(at, mark)| line.split_at(at + mark.len())) {
+            let target = rest.split(')').next().unwrap_or_default();
+            let path = target.split('#').next().unwrap_or_default();
+            if !path.is_empty() && !path.contains("://") && !folder.join(path).exists() {
+                faults.push(format!("{}:{}: {target} is not there", file.path, number + 1));
+            }
+        }
+    }
+    faults
+}

@@ -132,6 +132,17 @@ fn modules_use_lower_floors_only() {
 }
 
 #[test]
+fn links_lead_somewhere_and_readme_to_every_page() {
+    let root = root();
+    let pages = tree::files(&root, "", &[".md"]);
+    none(&pages.iter().flat_map(|page| tree::broken_links(&root, page)).collect::<Vec<_>>());
+    let readme = pages.iter().find(|page| page.path == "README.md").map(|page| page.text.as_str());
+    let readme = readme.unwrap_or_default();
+    let alone = pages.iter().filter(|page| page.path.starts_with("docs/")).map(|page| &page.path);
+    none(&alone.filter(|path| !readme.contains(&format!("({path})"))).cloned().collect::<Vec<_>>());
+}
+
+#[test]
 fn files_import_in_one_direction() {
     none(&tree::import_cycles(&rust()));
 }
@@ -202,6 +213,15 @@ mod broken {
         assert_eq!(faults("src/weights/a.rs", "use crate::kernels::run;"), 1);
         assert_eq!(faults("src/helpers/a.rs", ""), 1);
         assert_eq!(faults("src/nn/a.rs", "use crate::helpers::x;"), 1);
+    }
+
+    #[test]
+    fn links_to_nothing_are_found() {
+        let page = File::new(
+            "docs/a.md",
+            "[x](kernels.md#top), [y](../README.md), [z](https://x.y/z), [here](#a)\n[w](b.md)",
+        );
+        assert_eq!(tree::broken_links(&super::root(), &page), ["docs/a.md:2: b.md is not there"]);
     }
 
     #[test]

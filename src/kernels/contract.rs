@@ -86,6 +86,8 @@ pub struct Variant {
     pub modules: Vec<Source>,
     /// How the work is shared out, by the last name of the module that says so; empty where there is one way only.
     pub way: &'static str,
+    /// Why that is the way, for a reader.
+    pub why: &'static str,
     /// Uses subgroup operations.
     pub subgroup: bool,
     /// Uses cooperative matrices.
@@ -106,6 +108,7 @@ impl Variant {
             consts,
             modules,
             way: "",
+            why: "",
             subgroup: false,
             matrices: false,
             checked: false,
@@ -142,10 +145,16 @@ impl Variant {
         self
     }
 
-    /// Adds the module that says how the work is shared out.
-    pub fn by(mut self, source: Source) -> Self {
+    /// Adds the module that says how the work is shared out, and why that way.
+    pub fn by(mut self, source: Source, why: &'static str) -> Self {
         self.way = source.name().rsplit('/').next().unwrap_or_default();
-        self.module(source)
+        self.because(why).module(source)
+    }
+
+    /// Why it is among the variants, where there are several of a storage type.
+    pub fn because(mut self, why: &'static str) -> Self {
+        self.why = why;
+        self
     }
 
     /// Value of a number in the head; 0 when it is not there.

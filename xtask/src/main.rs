@@ -64,6 +64,17 @@ enum Task {
         /// One variant only
         variant: Option<String>,
     },
+    /// Print which way and variant each kernel takes on devices of given capabilities, and why
+    Ways {
+        /// Name of the kernel; without it all
+        kernel: Option<String>,
+        /// Part of the name of some capabilities, or `this` for this machine's adapter
+        #[arg(long)]
+        caps: Option<String>,
+        /// Also the variants that could run and do not
+        #[arg(long)]
+        all: bool,
+    },
     /// Write the generated tables of the documentation
     Docs {
         /// Change nothing; fail when a table is stale
@@ -129,6 +140,13 @@ fn run(task: Task) -> Result<ExitCode> {
             prereq::check()?;
             let args: Vec<OsString> = std::iter::once(stem).chain(variant).map(Into::into).collect();
             cargo::run_bin("expand", &args, None)
+        }
+        Task::Ways { kernel, caps, all } => {
+            prereq::check()?;
+            let caps = caps.map(|caps| ["--caps".into(), caps]).into_iter().flatten();
+            let all = all.then(|| "--all".into());
+            let args: Vec<OsString> = kernel.into_iter().chain(caps).chain(all).map(Into::into).collect();
+            cargo::run_bin("ways", &args, None)
         }
         Task::Docs { measure: true, .. } => measure(),
         Task::Docs { check, .. } => {

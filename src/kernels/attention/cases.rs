@@ -75,6 +75,8 @@ pub(super) fn forward() -> Vec<AttentionProblem> {
             readout: entropy,
             ..new(shape(2, 2, 2, 5, 77, 16))
         },
+        // Few rows that see few of the keys, so that what is hidden is larger than what is seen.
+        AttentionProblem { mask: Mask::Window { left: 3, right: 2 }, ..new(shape(1, 4, 2, 4, 141, 16)) },
     ]
 }
 
@@ -105,6 +107,9 @@ pub(super) fn long() -> Vec<AttentionProblem> {
     vec![
         AttentionProblem { readout, ..AttentionProblem::new(shape(1, 2, 2, 36, 1100, 16)) },
         AttentionProblem { readout, ..AttentionProblem::new(shape(1, 2, 1, 2, 1100, 16)) },
+        // Several blocks.
+        AttentionProblem { readout, ..AttentionProblem::new(shape(1, 2, 2, 9, 2200, 16)) },
+        AttentionProblem { readout, ..AttentionProblem::new(shape(1, 2, 1, 2, 2200, 16)) },
     ]
 }
 
@@ -138,6 +143,8 @@ pub(super) fn backward() -> Vec<AttentionProblem> {
         // Sums by blocks, over the keys and over the queries; see [`long`].
         new(shape(1, 2, 2, 36, 1100, 16)),
         new(shape(1, 2, 2, 1100, 36, 16)),
+        new(shape(1, 1, 1, 9, 2200, 16)),
+        new(shape(1, 1, 1, 2200, 9, 16)),
         // Few keys, and few queries.
         AttentionProblem { readout: all, key_lengths: true, ..new(shape(2, 4, 2, 21, 5, 16)) },
         AttentionProblem {

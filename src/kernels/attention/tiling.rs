@@ -151,7 +151,7 @@ impl AttentionProblem {
         let side = if software || vectors > 32 { 8 } else { 16 };
         let tiles = plain.iter().map(|variant| {
             let variant = variant.clone().workgroup(side * side).with("SIDE", side as usize);
-            variant.module(TILE).by(how.tiles)
+            variant.module(TILE).by(how.tiles, "everywhere: operands pass through workgroup memory in tiles")
         });
         let one_size = caps.subgroup.filter(|(low, high)| low == high && (4..=16).contains(low));
         let own_rows = one_size.filter(|_| software);
@@ -169,7 +169,12 @@ impl AttentionProblem {
                     None => variant,
                 };
                 let checked = how.rows_checked || rolled.is_some();
-                Variant { subgroup: true, checked, ..variant.by(how.rows) }
+                Variant {
+                    subgroup: true,
+                    checked,
+                    ..variant
+                        .by(how.rows, "a CPU with subgroups of one size: a workgroup is one vector register")
+                }
             })
         });
         let matrices =
@@ -187,7 +192,13 @@ impl AttentionProblem {
     fn by_few(&self, module: Source, plain: &Variant, software: bool) -> Option<Variant> {
         let rows = (self.shape.seq_q * (self.shape.heads / self.shape.kv_heads)).next_power_of_two();
         let workgroup = if software { plain.number("WG_SIZE") } else { FEW_LANES };
-        let variant = || plain.clone().workgroup(workgroup).with("ROWS", rows).by(module);
+        let variant = || {
+            plain
+                .clone()
+                .workgroup(workgroup)
+                .with("ROWS", rows)
+                .by(module, "few rows of a key head: a tile of them would be mostly empty")
+        };
         (rows <= FEW && rows <= workgroup as usize).then(variant)
     }
 
@@ -199,7 +210,13 @@ impl AttentionProblem {
             if caps.class == AdapterClass::Software { plain.number("WG_SIZE") } else { FEW_LANES };
         let memory = 2 * held * s.head_dim * size_of::<f32>();
         let module = how.held.filter(|_| held <= FEW && memory <= caps.workgroup_memory as usize)?;
-        Some(plain.clone().workgroup(workgroup).with("HELD", held).by(module))
+        Some(
+            plain
+                .clone()
+                .workgroup(workgroup)
+                .with("HELD", held)
+                .by(module, "few of what a row meets: all of it lies in workgroup memory"),
+        )
     }
 
     /// The variant by cooperative matrices: as many invocations as four of the largest subgroups have, whatever size they
@@ -225,7 +242,9 @@ impl AttentionProblem {
             let waves = plain.clone().workgroup(workgroup).with("WAVES", WAVES as usize);
             let modules =
                 [INVOCATION_IN_SUBGROUP, shape, TILE_MATRICES].into_iter().chain(how.imports.iter().copied());
-            let mut variant = modules.fold(waves, Variant::module).by(how.module);
+            let mut variant = modules
+                .fold(waves, Variant::module)
+                .by(how.module, "f16, and heads of whole matrices for the matrix units");
             // Sums of products are the device's to round, f16 after all.
             variant.consts.retain(|(name, _)| *name != "LONG");
             variant

@@ -183,7 +183,8 @@ impl Kernel for Matmul {
                     wgsl!("matmul/weight/matrix.columns.wgsl")
                 };
                 let variant = variant.module(wgsl!("matmul/weight/store.float.wgsl")).module(shape);
-                let variant = variant.module(reading).by(wgsl!("matmul/ways/matrices.wgsl"));
+                let variant =
+                    variant.module(reading).by(wgsl!("matmul/ways/matrices.wgsl"), tile.sharing.why());
                 return Variant { matrices: true, subgroup: true, ..variant };
             }
             variant = variant.with("ROWS", tile.rows).with("TILE_PACKS", tile.columns.div_ceil(pack));
@@ -196,11 +197,11 @@ impl Kernel for Matmul {
                     wgsl!("matmul/weight/order.columns.wgsl")
                 };
                 variant = variant.with("SIDE", side as usize).module(order);
-                variant = variant.by(wgsl!("matmul/ways/tiles.wgsl"));
+                variant = variant.by(wgsl!("matmul/ways/tiles.wgsl"), tile.sharing.why());
             } else if let Sharing::Few = tile.sharing {
-                variant = variant.flag("ALONG_INPUTS", rows).by(FEW_ROWS);
+                variant = variant.flag("ALONG_INPUTS", rows).by(FEW_ROWS, tile.sharing.why());
             } else {
-                variant = variant.by(wgsl!("matmul/ways/rows.wgsl"));
+                variant = variant.by(wgsl!("matmul/ways/rows.wgsl"), tile.sharing.why());
             }
             if pack != 4 {
                 return variant.module(wgsl!("matmul/weight/block.single.wgsl"));

@@ -19,6 +19,19 @@ pub(super) enum Sharing {
     Matrices(u32),
 }
 
+impl Sharing {
+    /// When it is the way.
+    pub(super) fn why(self) -> &'static str {
+        match self {
+            Self::Direct => "sizes that are no multiples of four, or a CPU without subgroups of one size",
+            Self::Few => "few rows: reading every weight once is what it costs",
+            Self::Subgroup => "a CPU with subgroups of one size, which read a tile of weights between them",
+            Self::Tiles(_) => "everywhere: factors pass through workgroup memory in tiles",
+            Self::Matrices(_) => "sizes of whole packs for the matrix units",
+        }
+    }
+}
+
 /// Rows up to which a product is bound by reading its weights.
 const FEW: usize = 8;
 

@@ -173,8 +173,11 @@ fn row_variants(caps: &Caps, cols: usize, pack: usize) -> Vec<Variant> {
     let subgroup = caps.subgroup.filter(|(low, high)| low == high).map(|(size, _)| size);
     let of_elem = |elem| {
         let workgroup = Variant::new(elem, if software { 8 } else { wide }).module(REDUCE_WORKGROUP);
-        let subgroup = subgroup
-            .map(|size| Variant { subgroup: true, ..Variant::new(elem, size) }.module(REDUCE_SUBGROUP));
+        let workgroup = workgroup.because("everywhere: a row is reduced in workgroup memory");
+        let subgroup = subgroup.map(|size| {
+            let variant = Variant { subgroup: true, ..Variant::new(elem, size) }.module(REDUCE_SUBGROUP);
+            variant.because("subgroups of one known size, of which one reduces a row")
+        });
         let both = if software { [subgroup, Some(workgroup)] } else { [Some(workgroup), subgroup] };
         both.into_iter().flatten().map(|v| v.module(pack_module(pack)))
     };
