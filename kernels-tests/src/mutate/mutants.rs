@@ -3,6 +3,7 @@
 use super::change::{Change, Step};
 use super::edits::{Surroundings, edits};
 use super::plan::Plan;
+use super::program::program;
 use super::syntax::{self, Syntax};
 use crate::root;
 use foveal::shader::Const;
@@ -141,9 +142,10 @@ fn host(plan: &Plan, files: &[(&str, &str, &Syntax)]) -> Vec<Mutant> {
             let cuts = runs.iter().flat_map(|&run| &plan.runs[run].launches).filter_map(|l| l.cut);
             cuts.into_iter().any(|cut| (cut.first_at..cut.first_at + 12).contains(&(word * 4)))
         };
+        let texts: BTreeSet<&str> = runs.iter().map(|&run| plan.runs[run].composed.text()).collect();
         for (word, (path, text, field)) in params.enumerate() {
-            if in_cut(word) {
-                // Written for each cut.
+            // The first workgroup is written for each cut.
+            if in_cut(word) || !texts.iter().any(|text| reads(text, &field.name)) {
                 continue;
             }
             let number = text[..field.start].matches('\n').count();
@@ -181,8 +183,45 @@ fn host(plan: &Plan, files: &[(&str, &str, &Syntax)]) -> Vec<Mutant> {
     found
 }
 
+/// Whether a program depends on one of its parameters.
+fn reads(text: &str, name: &str) -> bool {
+    let field = format!("params.{name}");
+    let ends = |rest: &str| !rest.starts_with(|c: char| c.is_alphanumeric() || c == '_');
+    let mut twice = String::new();
+    let mut rest = text;
+    while let Some(at) = rest.find(&field) {
+        let after = at + field.len();
+        twice.push_str(&rest[..at]);
+        twice.push_str(&if ends(&rest[after..]) { format!("({field} + {field})") } else { field.clone() });
+        rest = &rest[after..];
+    }
+    twice.push_str(rest);
+    twice != text && program(text) != program(&twice)
+}
+
 /// Number and text of the first line with a part in it.
 fn line_of<'a>(text: &'a str, part: &str) -> (usize, &'a str) {
     let found = (1..).zip(text.lines()).find(|(_, line)| line.contains(part));
     found.map_or((1, ""), |(number, line)| (number, line.trim()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::reads;
+
+    #[test]
+    fn a_parameter_that_nothing_depends_on_is_told() {
+        let text = "struct Params { n: u32, rows: u32, spare: f32 }
+@group(0) @binding(0) var<uniform> params: Params;
+@group(0) @binding(1) var<storage, read_write> y: array<f32>;
+fn unused() -> f32 {
+    return params.spare;
+}
+@compute @workgroup_size(1)
+fn f() {
+    y[params.n] = 1.0;
+}
+";
+        assert_eq!(["n", "rows", "spare"].map(|name| reads(text, name)), [true, false, false]);
+    }
 }
