@@ -23,17 +23,14 @@ pub struct Selected {
 }
 
 /// What the suite runs on a device: all variants of its own, and what a GPU of its capabilities would be given beside
-/// them, which is the first and the last case in every storage type, every other case and all with ways for few rows or
-/// keys in f32.
+/// them, which is the first and the last case in every storage type and all others in f32.
 pub fn selected(cases: &[Box<dyn AnyKernel>], caps: &Caps) -> Vec<Selected> {
     let gpu = Caps { class: AdapterClass::Discrete, ..caps.clone() };
     let mut found = Vec::new();
     for (case, kernel) in cases.iter().enumerate() {
         let own = kernel.variants(caps);
         let ends = case == 0 || case + 1 == cases.len();
-        // Few cases have these ways to share the work.
-        let rare = |name: String| [".few", ".held"].iter().any(|way| name.contains(way));
-        let kept = |v: &Variant| ends || (v.elem == Dtype::F32 && (case % 2 == 0 || rare(v.name())));
+        let kept = |v: &Variant| ends || v.elem == Dtype::F32;
         let others: Vec<_> =
             kernel.variants(&gpu).into_iter().filter(|v| kept(v) && !own.contains(v)).collect();
         let of = |as_gpu| move |variant| Selected { case, as_gpu, variant };
@@ -49,12 +46,14 @@ pub fn part_is_asked_for() -> bool {
     std::env::var_os("FOVEAL_SUITE").is_some_and(|value| value == "part")
 }
 
-/// Whether a run belongs to that part: all of the device's own in f32, what a GPU would be given of every second case, and
-/// what narrow storage has of every fourth; of the last case each.
+/// Whether a run belongs to that part: all of the device's own in f32, what a GPU would be given of every second case and of
+/// those with ways for few rows or keys, which few cases have, and what narrow storage has of every fourth; of the last case
+/// each.
 pub fn is_in_part(run: &Selected, cases: usize) -> bool {
     let f32 = run.variant.elem == Dtype::F32 && run.variant.weight == Dtype::F32;
     let one_in = match (f32, run.as_gpu) {
         (true, false) => 1,
+        (true, true) if ["few", "held"].contains(&run.variant.way) => 1,
         (true, true) => 2,
         (false, false) => 4,
         (false, true) => return false,

@@ -11,7 +11,7 @@ use crate::tensor::Array;
 use rand::RngExt;
 use rand_pcg::Pcg64;
 
-const fn shape(
+pub(super) const fn shape(
     batch: usize,
     heads: usize,
     kv_heads: usize,
@@ -264,11 +264,13 @@ fn tables_for(p: &AttentionProblem, rng: &mut Pcg64) -> Array {
         *weight = if rng.random_bool(0.3) { 0.5 } else { 0.0 };
     }
     let chosen = seq_q.div_ceil(2) as f64;
+    // Of one row nobody chooses a maximum.
+    let nobody = p.readout.mass == Some(Mass::Max) && seq_q == 1;
     for (i, weight) in t.data[rows..head_weights].iter_mut().enumerate() {
-        *weight = if i % 2 == 0 { 1.0 / chosen } else { 0.0 };
+        *weight = if i % 2 == 0 && !nobody { 1.0 / chosen } else { 0.0 };
     }
     for (h, weight) in t.data[head_weights..end].iter_mut().enumerate() {
-        *weight = if h == 0 || heads < 3 { 1.0 / heads.min(2) as f64 } else { 0.0 };
+        *weight = if h == 1 || heads < 3 { 1.0 / heads.min(2) as f64 } else { 0.0 };
     }
     // What the device will hold.
     t.data.iter_mut().for_each(|v| *v = Dtype::F32.round(*v));
