@@ -33,18 +33,18 @@ pub(crate) fn vectors(stem: &'static str, name: &str, t: &Tensor, cols: usize) -
 }
 
 /// A run of rows that one dispatch can bind, and the groups it belongs to.
-pub(crate) struct Part {
+pub(crate) struct Piece {
     pub(crate) row: usize,
     pub(crate) rows: usize,
     pub(crate) group: usize,
     pub(crate) groups: usize,
 }
 
-/// Cuts rows so that each part fits the device's largest binding and starts at an allowed offset; a part lies within a
+/// Cuts rows so that each piece fits the device's largest binding and starts at an allowed offset; a piece lies within a
 /// group unless everything fits at once. A group of a cut tensor that starts at an odd place stays refused, by name.
-pub(crate) fn parts(caps: &Caps, rows: usize, row_bytes: usize, groups: usize) -> Vec<Part> {
+pub(crate) fn pieces(caps: &Caps, rows: usize, row_bytes: usize, groups: usize) -> Vec<Piece> {
     let limit = caps.max_binding.min(1 << 31) as usize;
-    let whole = Part { row: 0, rows, group: 0, groups };
+    let whole = Piece { row: 0, rows, group: 0, groups };
     if rows.saturating_mul(row_bytes) <= limit || groups == 0 || !rows.is_multiple_of(groups) {
         return vec![whole];
     }
@@ -54,7 +54,7 @@ pub(crate) fn parts(caps: &Caps, rows: usize, row_bytes: usize, groups: usize) -
     let per_group = rows / groups;
     let within = |group: usize| {
         let starts = (0..per_group).step_by(most);
-        starts.map(move |start| Part {
+        starts.map(move |start| Piece {
             row: group * per_group + start,
             rows: most.min(per_group - start),
             group,
@@ -73,16 +73,16 @@ mod tests {
     use super::*;
 
     #[test]
-    fn parts_cover_all_rows_once_and_start_aligned() {
+    fn pieces_cover_all_rows_once_and_start_aligned() {
         let caps = Caps { max_binding: 10_000, ..Caps::webgpu_default() };
         for (rows, row_bytes, groups) in [(100, 192, 1), (1000, 20, 1), (300, 768, 3), (7, 100, 7)] {
             let mut next = 0;
-            for part in parts(&caps, rows, row_bytes, groups) {
-                assert_eq!(part.row, next);
-                assert!(part.rows * row_bytes <= 10_000 || part.rows == rows);
-                assert!(part.group * (rows / groups) <= part.row && part.groups >= 1);
-                assert!((part.row % (rows / groups) * row_bytes).is_multiple_of(256));
-                next += part.rows;
+            for piece in pieces(&caps, rows, row_bytes, groups) {
+                assert_eq!(piece.row, next);
+                assert!(piece.rows * row_bytes <= 10_000 || piece.rows == rows);
+                assert!(piece.group * (rows / groups) <= piece.row && piece.groups >= 1);
+                assert!((piece.row % (rows / groups) * row_bytes).is_multiple_of(256));
+                next += piece.rows;
             }
             assert_eq!(next, rows);
         }

@@ -9,7 +9,7 @@
 
 #[cfg(feature = "verify")]
 use super::verified::*;
-use super::{check_groups, check_len, groups_for, pack, parts, rows_of, run, variant, vectors};
+use super::{check_groups, check_len, groups_for, pack, pieces, rows_of, run, variant, vectors};
 use crate::gpu::Caps;
 use crate::kernels::{Kernel, Launch, Slot, Variant, Work, elems};
 use crate::shader::Source;
@@ -137,10 +137,10 @@ pub fn channel_scale(x: &Tensor, scale: &Tensor) -> Result<Tensor> {
     let context = x.context();
     let y = Tensor::empty(context, x.shape().clone(), x.dtype())?;
     let (x_rows, y_rows) = (x.reshape([rows, cols])?, y.reshape([rows, cols])?);
-    for part in parts(context.caps(), rows, cols * x.dtype().size(), groups) {
-        let problem = ChannelScale { rows: part.rows, cols, groups: part.groups };
-        let cut = |t: &Tensor| t.narrow(part.row, part.rows);
-        let scale = scale.narrow(part.group, part.groups)?;
+    for piece in pieces(context.caps(), rows, cols * x.dtype().size(), groups) {
+        let problem = ChannelScale { rows: piece.rows, cols, groups: piece.groups };
+        let cut = |t: &Tensor| t.narrow(piece.row, piece.rows);
+        let scale = scale.narrow(piece.group, piece.groups)?;
         run(context, &problem, &[&cut(&x_rows)?, &scale, &cut(&y_rows)?])?;
     }
     Ok(y)

@@ -8,7 +8,7 @@
 
 #[cfg(feature = "verify")]
 use super::verified::*;
-use super::{check_len, groups_for, pack, parts, variant};
+use super::{check_len, groups_for, pack, pieces, variant};
 use crate::gpu::Caps;
 use crate::kernels::{Kernel, Launch, Slot, Variant, Work, elems, run};
 use crate::shader::Source;
@@ -139,12 +139,12 @@ pub fn convert(x: &Tensor, dtype: Dtype) -> Result<Tensor> {
     let (flat_x, flat_y) = (x.reshape([n])?, y.reshape([n])?);
     // Cuts that the narrow side can bind, small enough for the wide one.
     let caps = Caps { max_binding: context.caps().max_binding / 2, ..context.caps().clone() };
-    for part in parts(&caps, n, Dtype::F16.size(), 1) {
-        let problem = Convert { n: part.rows, direction };
+    for piece in pieces(&caps, n, Dtype::F16.size(), 1) {
+        let problem = Convert { n: piece.rows, direction };
         run(
             context,
             &problem,
-            &[&flat_x.narrow(part.row, part.rows)?, &flat_y.narrow(part.row, part.rows)?],
+            &[&flat_x.narrow(piece.row, piece.rows)?, &flat_y.narrow(piece.row, piece.rows)?],
         )?;
     }
     Ok(y)

@@ -13,7 +13,7 @@ use super::verified::*;
 use super::{check_len, groups_for};
 use crate::gpu::{AdapterClass, Caps};
 use crate::kernels::packs::pack_module;
-use crate::kernels::splits::parts;
+use crate::kernels::splits::pieces;
 use crate::kernels::{Kernel, Launch, Slot, Variant, Work, elems, lanes, run};
 use crate::shader::Source;
 use crate::{Error, Result, Tensor, wgsl};
@@ -170,9 +170,9 @@ pub fn dropout(x: &Tensor, p: f32, stream: Stream) -> Result<Tensor> {
     let (context, n) = (x.context(), x.len());
     let y = Tensor::empty(context, x.shape().clone(), x.dtype())?;
     let (from, to) = (x.reshape([n])?, y.reshape([n])?);
-    for part in parts(context.caps(), n, x.dtype().size(), 1) {
-        let problem = Dropout { n: part.rows, first: part.row, p, stream };
-        run(context, &problem, &[&from.narrow(part.row, part.rows)?, &to.narrow(part.row, part.rows)?])?;
+    for piece in pieces(context.caps(), n, x.dtype().size(), 1) {
+        let problem = Dropout { n: piece.rows, first: piece.row, p, stream };
+        run(context, &problem, &[&from.narrow(piece.row, piece.rows)?, &to.narrow(piece.row, piece.rows)?])?;
     }
     Ok(y)
 }

@@ -36,7 +36,7 @@ pub use weighted_sum::{WeightedSum, weighted_sum};
 use super::contract::{Kernel, Variant};
 use super::packs::{pack, pack_module};
 use super::run::{grid, lanes, run};
-use super::splits::{check_groups, parts, rows_of, vectors};
+use super::splits::{check_groups, pieces, rows_of, vectors};
 use crate::gpu::{AdapterClass, Caps};
 use crate::shader::Source;
 use crate::{Dtype, Error, Result, Tensor, wgsl};
@@ -82,9 +82,9 @@ fn each<K: Kernel>(inputs: &[&Tensor], problem: impl Fn(usize) -> K) -> Result<T
     let result = Tensor::empty(context, first.shape().clone(), first.dtype())?;
     let flat: Vec<Tensor> =
         inputs.iter().copied().chain([&result]).map(|t| t.reshape([n])).collect::<Result<_>>()?;
-    for part in parts(context.caps(), n, first.dtype().size(), 1) {
-        let cut: Vec<Tensor> = flat.iter().map(|t| t.narrow(part.row, part.rows)).collect::<Result<_>>()?;
-        run(context, &problem(part.rows), &cut.iter().collect::<Vec<_>>())?;
+    for piece in pieces(context.caps(), n, first.dtype().size(), 1) {
+        let cut: Vec<Tensor> = flat.iter().map(|t| t.narrow(piece.row, piece.rows)).collect::<Result<_>>()?;
+        run(context, &problem(piece.rows), &cut.iter().collect::<Vec<_>>())?;
     }
     Ok(result)
 }

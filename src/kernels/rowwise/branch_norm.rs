@@ -8,7 +8,7 @@
 
 #[cfg(feature = "verify")]
 use super::verified::*;
-use super::{MOMENTS, check_positive, check_size, norm_variants, pack, parts, rows_of, vectors};
+use super::{MOMENTS, check_positive, check_size, norm_variants, pack, pieces, rows_of, vectors};
 use crate::gpu::Caps;
 use crate::kernels::{Kernel, Launch, Slot, Variant, Work, grid, run};
 use crate::shader::Source;
@@ -152,9 +152,9 @@ pub fn branch_norm(
     let y = Tensor::empty(context, x.shape().clone(), x.dtype())?;
     let flat = |t: &Tensor| t.reshape([rows, cols]);
     let (x_rows, residual, y_rows) = (flat(x)?, flat(residual)?, flat(&y)?);
-    for part in parts(context.caps(), rows, cols * x.dtype().size(), 1) {
-        let cut = |t: &Tensor| t.narrow(part.row, part.rows);
-        let problem = BranchNorm { rows: part.rows, cols, eps };
+    for piece in pieces(context.caps(), rows, cols * x.dtype().size(), 1) {
+        let cut = |t: &Tensor| t.narrow(piece.row, piece.rows);
+        let problem = BranchNorm { rows: piece.rows, cols, eps };
         run(context, &problem, &[&cut(&x_rows)?, &scale, &shift, &cut(&residual)?, &cut(&y_rows)?])?;
     }
     Ok(y)

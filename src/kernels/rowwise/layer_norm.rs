@@ -9,7 +9,7 @@
 #[cfg(feature = "verify")]
 use super::verified::*;
 use super::{
-    MOMENTS, check_groups, check_positive, check_size, norm_variants, pack, parts, rows_of, vectors,
+    MOMENTS, check_groups, check_positive, check_size, norm_variants, pack, pieces, rows_of, vectors,
 };
 use crate::gpu::Caps;
 use crate::kernels::{Kernel, Launch, Slot, Variant, Work, grid, run};
@@ -177,12 +177,12 @@ pub fn layer_norm(x: &Tensor, scale: &Tensor, shift: &Tensor, modulated: bool, e
     let context = x.context();
     let y = Tensor::empty(context, x.shape().clone(), x.dtype())?;
     let (x_rows, y_rows) = (x.reshape([rows, cols])?, y.reshape([rows, cols])?);
-    for part in parts(context.caps(), rows, cols * x.dtype().size(), groups) {
-        let problem = LayerNorm { rows: part.rows, cols, groups: part.groups, modulated, eps };
-        let x = x_rows.narrow(part.row, part.rows)?;
-        let scale = scale.narrow(part.group, part.groups)?;
-        let shift = shift.narrow(part.group, part.groups)?;
-        run(context, &problem, &[&x, &scale, &shift, &y_rows.narrow(part.row, part.rows)?])?;
+    for piece in pieces(context.caps(), rows, cols * x.dtype().size(), groups) {
+        let problem = LayerNorm { rows: piece.rows, cols, groups: piece.groups, modulated, eps };
+        let x = x_rows.narrow(piece.row, piece.rows)?;
+        let scale = scale.narrow(piece.group, piece.groups)?;
+        let shift = shift.narrow(piece.group, piece.groups)?;
+        run(context, &problem, &[&x, &scale, &shift, &y_rows.narrow(piece.row, piece.rows)?])?;
     }
     Ok(y)
 }

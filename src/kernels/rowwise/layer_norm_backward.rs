@@ -9,7 +9,7 @@
 #[cfg(feature = "verify")]
 use super::verified::*;
 use super::{
-    MOMENTS, check_groups, check_positive, check_size, norm_variants, pack, parts, rows_of, vectors,
+    MOMENTS, check_groups, check_positive, check_size, norm_variants, pack, pieces, rows_of, vectors,
 };
 use crate::gpu::Caps;
 use crate::kernels::{Kernel, Launch, Slot, Variant, Work, grid, run};
@@ -193,10 +193,10 @@ pub fn layer_norm_backward(
     let dx = Tensor::empty(context, x.shape().clone(), x.dtype())?;
     let flat = |t: &Tensor| t.reshape([rows, cols]);
     let (x_rows, dy_rows, dx_rows) = (flat(x)?, flat(dy)?, flat(&dx)?);
-    for part in parts(context.caps(), rows, cols * x.dtype().size(), groups) {
-        let problem = LayerNormBackward { rows: part.rows, cols, groups: part.groups, modulated, eps };
-        let cut = |t: &Tensor| t.narrow(part.row, part.rows);
-        let scale = scale.narrow(part.group, part.groups)?;
+    for piece in pieces(context.caps(), rows, cols * x.dtype().size(), groups) {
+        let problem = LayerNormBackward { rows: piece.rows, cols, groups: piece.groups, modulated, eps };
+        let cut = |t: &Tensor| t.narrow(piece.row, piece.rows);
+        let scale = scale.narrow(piece.group, piece.groups)?;
         run(context, &problem, &[&cut(&x_rows)?, &scale, &cut(&dy_rows)?, &cut(&dx_rows)?])?;
     }
     Ok(dx)

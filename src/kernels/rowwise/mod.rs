@@ -25,7 +25,7 @@ pub use softmax_backward::{SoftmaxBackward, softmax_backward};
 
 use super::contract::{Variant, elems};
 use super::packs::{pack, pack_module};
-use super::splits::{check_groups, parts, rows_of, vectors};
+use super::splits::{check_groups, pieces, rows_of, vectors};
 use crate::gpu::{AdapterClass, Caps};
 use crate::shader::Source;
 use crate::{Dtype, Error, HostTensor, Result, Tensor, wgsl};

@@ -10,7 +10,7 @@
 
 #[cfg(feature = "verify")]
 use super::verified::*;
-use super::{MEAN_SQUARE, Rope, RopeAt, check_positive, check_size, norm_variants, pack, parts, rows_of};
+use super::{MEAN_SQUARE, Rope, RopeAt, check_positive, check_size, norm_variants, pack, pieces, rows_of};
 use crate::gpu::Caps;
 use crate::kernels::{Kernel, Launch, Slot, Variant, Work, grid, run};
 use crate::shader::Source;
@@ -213,10 +213,10 @@ pub fn rms_norm(x: &Tensor, weight: &Tensor, eps: f32, rope: Option<RopeAt<'_>>)
     let at = rope.map(|r| r.for_cols(RmsNorm::STEM, cols)).transpose()?;
     let y = Tensor::empty(context, x.shape().clone(), x.dtype())?;
     let (x_rows, y_rows) = (x.reshape([rows, cols])?, y.reshape([rows, cols])?);
-    for part in parts(context.caps(), rows, cols * x.dtype().size(), 1) {
-        let at = at.map(|r| Rope { first_token: r.first_token.saturating_add(part.row), ..r });
-        let problem = RmsNorm { rows: part.rows, cols, eps, rope: at };
-        let (x, y) = (x_rows.narrow(part.row, part.rows)?, y_rows.narrow(part.row, part.rows)?);
+    for piece in pieces(context.caps(), rows, cols * x.dtype().size(), 1) {
+        let at = at.map(|r| Rope { first_token: r.first_token.saturating_add(piece.row), ..r });
+        let problem = RmsNorm { rows: piece.rows, cols, eps, rope: at };
+        let (x, y) = (x_rows.narrow(piece.row, piece.rows)?, y_rows.narrow(piece.row, piece.rows)?);
         let mut tensors = vec![&x, weight, &y];
         tensors.extend(rope.map(|r| r.table));
         run(context, &problem, &tensors)?;

@@ -8,7 +8,7 @@
 
 #[cfg(feature = "verify")]
 use super::verified::*;
-use super::{MEAN_SQUARE, Rope, RopeAt, check_positive, check_size, norm_variants, pack, parts, rows_of};
+use super::{MEAN_SQUARE, Rope, RopeAt, check_positive, check_size, norm_variants, pack, pieces, rows_of};
 use crate::gpu::Caps;
 use crate::kernels::{Kernel, Launch, Slot, Variant, Work, grid, run};
 use crate::shader::Source;
@@ -229,10 +229,10 @@ pub fn rms_norm_backward(
     let dx = Tensor::empty(context, x.shape().clone(), x.dtype())?;
     let flat = |t: &Tensor| t.reshape([rows, cols]);
     let (x_rows, dy_rows, dx_rows) = (flat(x)?, flat(dy)?, flat(&dx)?);
-    for part in parts(context.caps(), rows, cols * x.dtype().size(), 1) {
-        let at = at.map(|r| Rope { first_token: r.first_token.saturating_add(part.row), ..r });
-        let problem = RmsNormBackward { rows: part.rows, cols, eps, rope: at };
-        let cut = |t: &Tensor| t.narrow(part.row, part.rows);
+    for piece in pieces(context.caps(), rows, cols * x.dtype().size(), 1) {
+        let at = at.map(|r| Rope { first_token: r.first_token.saturating_add(piece.row), ..r });
+        let problem = RmsNormBackward { rows: piece.rows, cols, eps, rope: at };
+        let cut = |t: &Tensor| t.narrow(piece.row, piece.rows);
         let (x, dy, dx) = (cut(&x_rows)?, cut(&dy_rows)?, cut(&dx_rows)?);
         let mut tensors = vec![&x, weight, &dy, &dx];
         tensors.extend(rope.map(|r| r.table));

@@ -7,7 +7,7 @@
 
 #[cfg(feature = "verify")]
 use super::verified::*;
-use super::{check_positive, check_size, pack, parts, row_variants, rows_of};
+use super::{check_positive, check_size, pack, pieces, row_variants, rows_of};
 use crate::gpu::Caps;
 use crate::kernels::{Kernel, Launch, Slot, Variant, Work, grid, run};
 use crate::shader::Source;
@@ -167,12 +167,12 @@ pub fn softmax(x: &Tensor, scale: f32) -> Result<Tensor> {
     let context = x.context();
     let y = Tensor::empty(context, x.shape().clone(), x.dtype())?;
     let (x_rows, y_rows) = (x.reshape([rows, cols])?, y.reshape([rows, cols])?);
-    for part in parts(context.caps(), rows, cols * x.dtype().size(), 1) {
-        let problem = Softmax { rows: part.rows, cols, scale };
+    for piece in pieces(context.caps(), rows, cols * x.dtype().size(), 1) {
+        let problem = Softmax { rows: piece.rows, cols, scale };
         run(
             context,
             &problem,
-            &[&x_rows.narrow(part.row, part.rows)?, &y_rows.narrow(part.row, part.rows)?],
+            &[&x_rows.narrow(piece.row, piece.rows)?, &y_rows.narrow(piece.row, piece.rows)?],
         )?;
     }
     Ok(y)

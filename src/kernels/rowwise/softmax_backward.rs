@@ -7,7 +7,7 @@
 
 #[cfg(feature = "verify")]
 use super::verified::*;
-use super::{check_positive, check_size, pack, parts, row_variants, rows_of};
+use super::{check_positive, check_size, pack, pieces, row_variants, rows_of};
 use crate::gpu::Caps;
 use crate::kernels::{Kernel, Launch, Slot, Variant, Work, grid, run};
 use crate::shader::Source;
@@ -161,9 +161,9 @@ pub fn softmax_backward(y: &Tensor, dy: &Tensor, scale: f32) -> Result<Tensor> {
     let dx = Tensor::empty(context, y.shape().clone(), y.dtype())?;
     let flat = |t: &Tensor| t.reshape([rows, cols]);
     let (y_rows, dy_rows, dx_rows) = (flat(y)?, flat(dy)?, flat(&dx)?);
-    for part in parts(context.caps(), rows, cols * y.dtype().size(), 1) {
-        let problem = SoftmaxBackward { rows: part.rows, cols, scale };
-        let cut = |t: &Tensor| t.narrow(part.row, part.rows);
+    for piece in pieces(context.caps(), rows, cols * y.dtype().size(), 1) {
+        let problem = SoftmaxBackward { rows: piece.rows, cols, scale };
+        let cut = |t: &Tensor| t.narrow(piece.row, piece.rows);
         run(context, &problem, &[&cut(&y_rows)?, &cut(&dy_rows)?, &cut(&dx_rows)?])?;
     }
     Ok(dx)
