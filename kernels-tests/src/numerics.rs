@@ -46,7 +46,7 @@ pub fn part_is_asked_for() -> bool {
     std::env::var_os("FOVEAL_SUITE").is_some_and(|value| value == "part")
 }
 
-/// Whether a run belongs to that part: all of the device's own in f32, what a GPU would be given of every second case and of
+/// Whether a run belongs to that part: all of the device's own in f32, what a GPU would be given of every fourth case and of
 /// those with ways for few rows or keys, which few cases have, and what narrow storage has of every fourth; of the last case
 /// each.
 pub fn is_in_part(run: &Selected, cases: usize) -> bool {
@@ -54,7 +54,7 @@ pub fn is_in_part(run: &Selected, cases: usize) -> bool {
     let one_in = match (f32, run.as_gpu) {
         (true, false) => 1,
         (true, true) if ["few", "held"].contains(&run.variant.way) => 1,
-        (true, true) => 2,
+        (true, true) => 4,
         (false, false) => 4,
         (false, true) => return false,
     };

@@ -4,8 +4,7 @@
 //! uniform ring, without f16 and without subgroups.
 //!
 //! A software adapter also runs what a GPU of its capabilities would be given: the first and the last case in every
-//! storage type, every other case and all with ways for few rows or keys in f32. Sizes of workgroups and ways to share
-//! the work differ there.
+//! storage type, all others in f32. Sizes of workgroups and ways to share the work differ there.
 //!
 //! Each running test has a device to itself.
 

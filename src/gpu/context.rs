@@ -282,7 +282,10 @@ impl Context {
     /// no room, [`Error::Unsupported`] where no buffer of the device is as large.
     pub fn allocate(&self, bytes: u64) -> Result<Buffer> {
         let inner = &self.inner;
-        inner.pool.allocate(&inner.device, bytes, || inner.trim())
+        let buffer = inner.pool.allocate(&inner.device, bytes, || inner.trim());
+        // A new buffer polls the device, which may have told what is finished.
+        inner.pacer.observe();
+        buffer
     }
 
     /// Wraps an app's buffer (usage STORAGE, else [`Error::Input`]; COPY_SRC to download, COPY_DST to upload).

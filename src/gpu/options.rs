@@ -27,7 +27,7 @@ pub enum SelfTest {
     #[default]
     Driver,
     /// Also each flagship kernel, on small instances in which every way to share the work that the device would take has
-    /// its turn.
+    /// its turn. Needs the feature `verify`.
     Full,
 }
 

@@ -4,6 +4,7 @@ use crate::gpu::{Access, Caps};
 use crate::shader::{Const, Head, Source};
 use crate::{Dtype, Result, Shape};
 use std::fmt::{Debug, Display};
+use std::hash::{Hash, Hasher};
 
 /// Element type of a kernel's tensor.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -73,6 +74,22 @@ impl Slot {
     }
 }
 
+/// A reason, for a reader: variants that differ in nothing else are the same.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Why(pub &'static str);
+
+impl PartialEq for Why {
+    fn eq(&self, _: &Self) -> bool {
+        true
+    }
+}
+
+impl Eq for Why {}
+
+impl Hash for Why {
+    fn hash<H: Hasher>(&self, _: &mut H) {}
+}
+
 /// One way to compile a kernel.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Variant {
@@ -87,7 +104,7 @@ pub struct Variant {
     /// How the work is shared out, by the last name of the module that says so; empty where there is one way only.
     pub way: &'static str,
     /// Why that is the way, for a reader.
-    pub why: &'static str,
+    pub why: Why,
     /// Uses subgroup operations.
     pub subgroup: bool,
     /// Uses cooperative matrices.
@@ -108,7 +125,7 @@ impl Variant {
             consts,
             modules,
             way: "",
-            why: "",
+            why: Why(""),
             subgroup: false,
             matrices: false,
             checked: false,
@@ -153,7 +170,7 @@ impl Variant {
 
     /// Why it is among the variants, where there are several of a storage type.
     pub fn because(mut self, why: &'static str) -> Self {
-        self.why = why;
+        self.why = Why(why);
         self
     }
 

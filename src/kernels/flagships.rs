@@ -61,6 +61,13 @@ mod tests {
     use crate::gpu::{AdapterClass, CoopMatrix};
 
     #[test]
+    fn a_driver_is_asked_by_every_probe() {
+        let probes = REGISTRY.iter().filter(|entry| entry.family == "probe").map(|entry| entry.stem);
+        let asked: BTreeSet<_> = crate::kernels::probe::cases().iter().map(|case| case.stem()).collect();
+        assert_eq!(asked, probes.collect());
+    }
+
+    #[test]
     fn a_full_test_asks_every_way_that_a_device_would_take() {
         let matrix =
             |side| CoopMatrix { m: side, n: side, k: side, input: "f16".into(), accumulator: "f32".into() };

@@ -28,7 +28,7 @@ pub mod trial;
 pub mod verified;
 
 pub use any_kernel::AnyKernel;
-pub use contract::{Cut, Element, Kernel, Launch, Slot, Variant, Work, elems};
+pub use contract::{Cut, Element, Kernel, Launch, Slot, Variant, Why, Work, elems};
 pub use packs::{pack, pack_module};
 pub use verified::Verified;
 

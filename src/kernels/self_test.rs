@@ -65,6 +65,15 @@ impl Question {
 #[cfg(feature = "verify")]
 use super::flagships::cases as flagships;
 
+/// An error where the library is built without what results would be compared with.
+fn has_references(what: &str, adapter: &str) -> Result<()> {
+    if cfg!(feature = "verify") {
+        return Ok(());
+    }
+    let reason = "foveal is built without its references, the feature `verify`".into();
+    Err(Error::Unsupported { what: what.into(), adapter: adapter.into(), reason })
+}
+
 /// There are no references to compare with.
 #[cfg(not(feature = "verify"))]
 fn flagships(_caps: &Caps, _matrices_alone: bool) -> Vec<Box<dyn AnyKernel>> {
@@ -83,12 +92,16 @@ impl Context {
     }
 
     /// Asks whether cooperative matrices are right on a device whose subgroups have a size that is known only while a
-    /// kernel runs, and takes them from then on where they are (never without the feature `verify`). [`Context::new`] asks by itself unless the self-test is
+    /// kernel runs, and takes them from then on where they are. [`Context::new`] asks by itself unless the self-test is
     /// skipped; an app that handed in its own device calls this. Where the size is one, there is nothing to ask.
     ///
     /// # Errors
-    /// Those of the device; matrices with wrong numbers are in the report, and are not taken.
+    /// Those of the device, and [`Error::Unsupported`] where there is something to ask and the feature `verify` is off;
+    /// matrices with wrong numbers are in the report, and are not taken.
     pub async fn prove_matrices(&self) -> Result<SelfTestReport> {
+        if self.sibling_with_matrices().is_some() {
+            has_references("a proof of matrices", &self.caps().adapter)?;
+        }
         let report = self.answer(Question::Matrices).await?;
         self.take_what_is_right(&report);
         Ok(report)
@@ -105,10 +118,8 @@ impl Context {
             let (what, adapter) = ("a self-test".into(), self.caps().adapter.clone());
             return Err(Error::Unsupported { what, adapter, reason: "a dry run computes nothing".into() });
         }
-        if question == Question::Level(SelfTest::Full) && !cfg!(feature = "verify") {
-            let (what, adapter) = ("a self-test in full".into(), self.caps().adapter.clone());
-            let reason = "foveal is built without its references, the feature `verify`".into();
-            return Err(Error::Unsupported { what, adapter, reason });
+        if question == Question::Level(SelfTest::Full) {
+            has_references("a self-test in full", &self.caps().adapter)?;
         }
         // Beside this context, whose budget and accounts are the caller's.
         let context = match question {
@@ -158,8 +169,13 @@ impl Context {
     /// [`crate::AdapterChoice::LowPower`] the next is taken.
     ///
     /// # Errors
-    /// [`Error::NoAdapter`] where none fits, with what was found and why each was refused.
+    /// [`Error::NoAdapter`] where none fits, with what was found and why each was refused; [`Error::Unsupported`] for
+    /// [`SelfTest::Full`] without the feature `verify`.
     pub async fn new(options: ContextOptions) -> Result<Self> {
+        if options.self_test == SelfTest::Full {
+            // No adapter is to blame.
+            has_references("a self-test in full", "any adapter")?;
+        }
         let mut refused = Vec::new();
         loop {
             let context = Self::open(&options, &refused).await?;

@@ -1,4 +1,4 @@
-//! Tensors as rows and groups of rows, and calls cut where a device's bindings ask for it.
+//! Tensors as rows and groups of rows, and calls in pieces where a device's bindings ask for it.
 
 use crate::gpu::Caps;
 use crate::{Error, Result, Tensor};

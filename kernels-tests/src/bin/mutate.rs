@@ -15,7 +15,7 @@ use std::process::ExitCode;
 struct Args {
     /// Names of kernels; all of them where there is none
     kernels: Vec<String>,
-    /// One way to share the work only, by the end of its module's name: `tiles`
+    /// One way to share the work only, `tiles`, or the variants with one module: `reduce.workgroup`, `mask/window`
     #[arg(long)]
     way: Option<String>,
     /// So many mutants of each kernel only, spread over it

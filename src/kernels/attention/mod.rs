@@ -1,7 +1,8 @@
 //! Attention as one skeleton with hooks: mask modules answer a bias from small tables, reductions of the map leave the
 //! kernels without the map, and gradients flow back into it. Nothing of size `seq_q × seq_kv` is ever written.
 //!
-//! This file holds what the kernels of the family share: the problem, the layout of `tables`, and the f64 reference.
+//! `problem` is what is asked for, `mask` all that differs between masks, `tables` how the small tables lie, `params` what
+//! shaders are told, `tiling` who takes which way; `parts` cuts keys into parts and joins them.
 
 #[expect(clippy::module_inception, reason = "a kernel's file is named like its stem")]
 mod attention;

@@ -67,7 +67,7 @@ impl Kernel for Convert {
             Direction::Narrow => wgsl!("elementwise/convert/narrow.wgsl"),
         };
         let halves = elems(caps, pack(self.n)).into_iter().filter(|elem| *elem != Dtype::F32);
-        halves.map(|elem| variant(caps, elem, self.n).module(module)).collect()
+        halves.map(|elem| variant(caps, elem, self.n).by(module, "the direction that is asked for")).collect()
     }
 
     fn launch(&self, caps: &Caps, variant: &Variant) -> Launch {

@@ -1,4 +1,4 @@
-//! What a product is asked for: sizes, layout, epilogue, and which part of a weight.
+//! What a product is asked for: sizes, layout, epilogue, and which piece of a weight.
 
 use std::fmt;
 

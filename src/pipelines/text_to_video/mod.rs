@@ -1,8 +1,8 @@
 //! Text to video from a model folder in the Hugging Face layout: `tokenizer/`, `text_encoder/`, `transformer/`,
 //! `scheduler/`, `model_index.json`.
 //!
-//! A model without a VAE works on pixels: its latent is the clip, in −1..1. A folder with a VAE gives the latent; its
-//! decoder is not part of the crate yet, and the folder is refused rather than decoded wrongly.
+//! A model without a VAE works on pixels: its latent is the clip, in −1..1. A VAE's decoder is not part of the crate yet, and
+//! a folder with one is refused rather than decoded wrongly.
 //!
 //! A [`ClipRequest`] says what is to be drawn, [`TextToVideo`] holds the models of a folder, and
 //! [`TextToVideo::generate`] draws, telling a hook how far it is. Words follow curves ([`curve`], [`plan`]) by
