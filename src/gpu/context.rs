@@ -282,10 +282,7 @@ impl Context {
     /// no room, [`Error::Unsupported`] where no buffer of the device is as large.
     pub fn allocate(&self, bytes: u64) -> Result<Buffer> {
         let inner = &self.inner;
-        let buffer = inner.pool.allocate(&inner.device, bytes, || inner.trim());
-        // A new buffer polls the device, which may have told what is finished.
-        inner.pacer.observe();
-        buffer
+        inner.pool.allocate(&inner.device, &inner.pacer, bytes, || inner.trim())
     }
 
     /// Wraps an app's buffer (usage STORAGE, else [`Error::Input`]; COPY_SRC to download, COPY_DST to upload).

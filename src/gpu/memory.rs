@@ -3,6 +3,7 @@
 use super::bind_groups::{BindGroups, Bound};
 use super::device::Device;
 use super::lock::lock;
+use super::pace::Pacer;
 use super::track::{self, Access, Track, Use};
 use crate::{Error, Result};
 use std::collections::BTreeMap;
@@ -224,6 +225,7 @@ impl Pool {
     pub(super) fn allocate(
         self: &Arc<Self>,
         device: &Device,
+        pacer: &Pacer,
         bytes: u64,
         make_room: impl FnOnce(),
     ) -> Result<Buffer> {
@@ -261,7 +263,7 @@ impl Pool {
                 let surplus = account.make_room(0);
                 drop(account);
                 self.let_go(&surplus);
-                let created = self.create_buffer(device, size, make_room);
+                let created = self.create_buffer(device, pacer, size, make_room);
                 account = lock(&self.account);
                 match created {
                     Ok(raw) => {
@@ -294,7 +296,13 @@ impl Pool {
     }
 
     /// Creates a buffer; when the device is full, has room made and tries once more.
-    fn create_buffer(&self, device: &Device, size: u64, make_room: impl FnOnce()) -> Result<wgpu::Buffer> {
+    fn create_buffer(
+        &self,
+        device: &Device,
+        pacer: &Pacer,
+        size: u64,
+        make_room: impl FnOnce(),
+    ) -> Result<wgpu::Buffer> {
         // A dry run counts the bytes and keeps a word to tell buffers apart.
         let size_made = if device.plan { 4 } else { size };
         let descriptor =
@@ -302,7 +310,7 @@ impl Pool {
         let attempt = || {
             let made = device.attempt(|raw| raw.create_buffer(&descriptor));
             // A lost device makes dead buffers without an error.
-            device.poll();
+            pacer.poll(device);
             device.alive()?;
             made
         };
@@ -375,15 +383,16 @@ mod tests {
     use super::*;
     use crate::gpu::Caps;
 
-    fn pool(budget: Option<u64>) -> (Arc<Device>, Arc<Pool>) {
+    fn pool(budget: Option<u64>) -> (Arc<Device>, Pacer, Arc<Pool>) {
         let device = Device::noop(Caps { max_buffer: 1 << 20, ..Caps::webgpu_default() });
-        (device, Arc::new(Pool::new(7, budget, Arc::default())))
+        let pacer = Pacer::new(&device.caps, None);
+        (device, pacer, Arc::new(Pool::new(7, budget, Arc::default())))
     }
 
     #[test]
     fn a_buffer_that_nobody_uses_is_the_next_of_its_size() {
-        let (device, pool) = pool(None);
-        let allocate = |bytes| pool.allocate(&device, bytes, || ()).unwrap();
+        let (device, pacer, pool) = pool(None);
+        let allocate = |bytes| pool.allocate(&device, &pacer, bytes, || ()).unwrap();
         let first = allocate(1000);
         let id = first.0.id;
         assert_eq!((first.size(), first.0.context), (1024, 7));
@@ -397,8 +406,8 @@ mod tests {
 
     #[test]
     fn neither_budget_nor_device_is_passed() {
-        let (device, pool) = pool(Some(4096));
-        let allocate = |bytes| pool.allocate(&device, bytes, || ());
+        let (device, pacer, pool) = pool(Some(4096));
+        let allocate = |bytes| pool.allocate(&device, &pacer, bytes, || ());
         let held = allocate(3000).unwrap();
         assert!(matches!(
             allocate(2000),

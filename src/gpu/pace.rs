@@ -4,6 +4,7 @@
 //! GPU idle. What a device can do is assumed at first, low, by its class, and learnt from submissions that have finished.
 
 use super::caps::{AdapterClass, Caps};
+use super::device::Device;
 use super::lock::lock;
 use std::collections::{HashMap, VecDeque};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -158,8 +159,9 @@ impl Pacer {
         cuts(self.class, workgroups, self.estimate(kernel, work).expected)
     }
 
-    /// The device was polled.
-    pub(super) fn observe(&self) {
+    /// Polls the device, which then tells what it has finished.
+    pub(super) fn poll(&self, device: &Device) {
+        device.poll();
         if let Some(now) = self.now() {
             lock(&self.pace).observe(now, self.finished.load(Ordering::Acquire));
         }

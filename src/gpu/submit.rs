@@ -25,8 +25,7 @@ pub(super) fn settled(uses: Vec<Vec<Use>>) -> impl FnOnce(Option<wgpu::Error>) -
 
 /// Encodes and submits everything recorded. Returns the first error known by now.
 pub(super) fn submit(device: &Device, recorder: &Recorder, timings: &Timings, pacer: &Pacer) -> Result<()> {
-    device.poll();
-    pacer.observe();
+    pacer.poll(device);
     device.alive()?;
     let mut state = recorder.hold();
     let recorded = state.take();
