@@ -161,7 +161,7 @@ pub fn floor_faults(file: &File) -> Vec<String> {
 pub fn is_kernel(file: &File) -> bool {
     file.path.starts_with("src/kernels/")
         && file.module().len() == 3
-        && file.code().contains("impl Kernel for ")
+        && ["impl Kernel for ", "impl Pointwise for "].iter().any(|kind| file.code().contains(kind))
 }
 
 /// Public names of a file with the file's stem.

@@ -3,7 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test that cannot go on should stop loudly")]
 
 use foveal::gpu::{MemoryStats, list_adapters};
-use foveal::kernels::elementwise::{Gelu, convert, gelu, weighted_sum};
+use foveal::kernels::elementwise::{Each, Gelu, convert, gelu, weighted_sum};
 use foveal::kernels::matmul::{Epilogue, Layout, matmul};
 use foveal::kernels::trial::compare;
 use foveal::kernels::{Verified, run};
@@ -40,7 +40,7 @@ fn doubled(x: &[f32]) -> Vec<f32> {
 fn assert_gelu(found: &[f32], x: &[f32]) {
     let expected = expected_gelu(x);
     let expected = Array::from_fn([x.len()], |i| f64::from(expected[i]));
-    let tolerance = Gelu { n: x.len() }.tolerance(Dtype::F32).remove(0);
+    let tolerance = Each::<Gelu>::new(x.len()).tolerance(Dtype::F32).remove(0);
     compare("gelu", found, &expected, &tolerance).unwrap_or_else(|e| panic!("{e}"));
 }
 
@@ -110,11 +110,11 @@ fn an_apps_device_and_buffers_run_a_kernel() {
     let adopt =
         |buffer: &wgpu::Buffer| Tensor::from_app_buffer(&context, buffer, 0, [100], Dtype::F32).unwrap();
     context.queue().write_buffer(&from, 0, &bytes(&x));
-    run(&context, &Gelu { n: 100 }, &[&adopt(&from), &adopt(&to)]).unwrap();
+    run(&context, &Each::<Gelu>::new(100), &[&adopt(&from), &adopt(&to)]).unwrap();
     assert_gelu(&download(&adopt(&to)), &x);
     assert_eq!(context.memory(), MemoryStats::default(), "an app's buffers are the app's");
     // The same buffer, adopted twice, is still one buffer.
-    let twice = run(&context, &Gelu { n: 100 }, &[&adopt(&from), &adopt(&from)]);
+    let twice = run(&context, &Each::<Gelu>::new(100), &[&adopt(&from), &adopt(&from)]);
     assert!(matches!(&twice, Err(Error::Gpu(message)) if message.contains("bound twice")), "{twice:?}");
     // Too small, and without the usage.
     assert!(matches!(
@@ -281,7 +281,7 @@ fn checks_do_not_change_results() {
 fn errors_name_kernel_tensor_axis_and_sizes() {
     let context = context();
     let empty = |shape: &[usize], dtype| Tensor::empty(&context, shape.to_vec(), dtype).unwrap();
-    let kernel = Gelu { n: 8 };
+    let kernel = Each::<Gelu>::new(8);
     let (x, y) = (empty(&[8], Dtype::F32), empty(&[8], Dtype::F32));
     let message = |tensors: &[&Tensor]| run(&context, &kernel, tensors).unwrap_err().to_string();
     assert_eq!(message(&[&empty(&[7], Dtype::F32), &y]), "gelu: tensor `x` axis 0: expected 8, found 7");
@@ -293,7 +293,7 @@ fn errors_name_kernel_tensor_axis_and_sizes() {
     assert_eq!(message(&[&x]), "gelu: 1 tensors given, 2 needed");
     // bf16 lies two in a word, so seven of them have no variant.
     let odd = (empty(&[7], Dtype::Bf16), empty(&[7], Dtype::Bf16));
-    let refused = run(&context, &Gelu { n: 7 }, &[&odd.0, &odd.1]);
+    let refused = run(&context, &Each::<Gelu>::new(7), &[&odd.0, &odd.1]);
     assert!(
         matches!(&refused, Err(Error::Unsupported { what, .. }) if what == "gelu(n=7) on bf16"),
         "{refused:?}"
@@ -308,7 +308,7 @@ fn a_written_buffer_is_bound_once() {
     let x = Tensor::from_f32(&context, [16, 64], &values(1024)).unwrap();
     let rows = |from| x.narrow(from, 8).unwrap().reshape([512]).unwrap();
     for (from, to) in [(0, 0), (0, 8)] {
-        let outcome = run(&context, &Gelu { n: 512 }, &[&rows(from), &rows(to)]);
+        let outcome = run(&context, &Each::<Gelu>::new(512), &[&rows(from), &rows(to)]);
         assert!(
             matches!(&outcome, Err(Error::Gpu(message)) if message.contains("gelu") && message.contains("bound twice")),
             "{outcome:?}"
@@ -369,7 +369,7 @@ fn a_view_at_any_row_is_an_input() {
     // Where a kernel writes, a copy would be lost, so an odd place is refused.
     let part = x.narrow(1, 1).unwrap().reshape([5]).unwrap();
     let y = Tensor::from_f32(&context, [5], &values(5)).unwrap();
-    let outcome = run(&context, &Gelu { n: 5 }, &[&y, &part]);
+    let outcome = run(&context, &Each::<Gelu>::new(5), &[&y, &part]);
     assert!(matches!(outcome, Err(Error::Unsupported { .. })), "{outcome:?}");
 }
 

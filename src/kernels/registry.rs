@@ -1,12 +1,13 @@
 //! The one list of kernels. A line here gives a kernel its tests, gradient check, benches and documentation row.
 
+use super::elementwise::Each;
 use super::verified::Verified;
 use crate::shader::Source;
 
 pub use super::any_kernel::AnyKernel;
 
 macro_rules! registry {
-    ($($kernel:path),* $(,)?) => {
+    ($($kernel:ty),* $(,)?) => {
         /// Every kernel.
         pub static REGISTRY: &[Entry] = &[$(Entry::of::<$kernel>()),*];
     };
@@ -28,14 +29,14 @@ registry![
     super::elementwise::ChannelScale,
     super::elementwise::Convert,
     super::elementwise::Dropout,
-    super::elementwise::Geglu,
-    super::elementwise::Gelu,
-    super::elementwise::GeluBackward,
-    super::elementwise::GeluErf,
-    super::elementwise::GeluErfBackward,
-    super::elementwise::Product,
-    super::elementwise::Silu,
-    super::elementwise::SiluBackward,
+    Each<super::elementwise::Geglu>,
+    Each<super::elementwise::Gelu>,
+    Each<super::elementwise::GeluBackward>,
+    Each<super::elementwise::GeluErf>,
+    Each<super::elementwise::GeluErfBackward>,
+    Each<super::elementwise::Product>,
+    Each<super::elementwise::Silu>,
+    Each<super::elementwise::SiluBackward>,
     super::elementwise::Transposed,
     super::elementwise::WeightedSum,
     super::matmul::Matmul,

@@ -2,7 +2,7 @@
 
 use super::{Case, Runner};
 use foveal::HostTensor;
-use foveal::kernels::elementwise::{Gelu, GeluErf, Silu, WeightedSum};
+use foveal::kernels::elementwise::{Each, Gelu, GeluErf, Silu, WeightedSum};
 use foveal::kernels::matmul::{Epilogue, Layout, Matmul};
 use foveal::kernels::rowwise::{LayerNorm, RmsNorm, Rope, Softmax};
 use foveal::kernels::token::Embedding;
@@ -64,9 +64,9 @@ pub(super) fn gelu(case: &Case, run: &Runner<'_>) -> Result<(), String> {
     let (x, y) = (case.tensor("x")?, case.tensor("y")?);
     let (n, inputs) = (x.data().len(), [x.data().to_vec()]);
     if case.attributes.get("approximate").and_then(|v| v.as_str()) == Some("tanh") {
-        return run.each(&Gelu { n }, &inputs, |judge, out| judge.near("y", &out[0], y.data()));
+        return run.each(&Each::<Gelu>::new(n), &inputs, |judge, out| judge.near("y", &out[0], y.data()));
     }
-    run.each(&GeluErf { n }, &inputs, |judge, out| judge.near("y", &out[0], y.data()))
+    run.each(&Each::<GeluErf>::new(n), &inputs, |judge, out| judge.near("y", &out[0], y.data()))
 }
 
 /// `silu(x) = x sigmoid(x)`, and `swish(x) = silu(alpha x) / alpha`.
@@ -78,7 +78,7 @@ pub(super) fn silu(case: &Case, run: &Runner<'_>) -> Result<(), String> {
         "Sigmoid" => pairs.map(|(x, y)| x * y).collect(),
         _ => pairs.map(|(_, y)| alpha * y).collect(),
     };
-    let kernel = Silu { n: x.data().len() };
+    let kernel = Each::<Silu>::new(x.data().len());
     let x = x.data().iter().map(|x| alpha * x).collect();
     run.each(&kernel, &[x], |judge, out| judge.near("y", &out[0], &expected))
 }

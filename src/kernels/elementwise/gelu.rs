@@ -1,98 +1,45 @@
 //! `y = gelu(x) = x (1 + tanh(√(2/π) (x + 0.044715 x³))) / 2`: the tanh form, as in Wan.
-//!
-//! Shapes: `x, y` of any one shape. Memory written: `y`.
-//!
-//! Errors: more than 2³¹ elements in one dispatch (the wrapper cuts larger tensors).
 
 #[cfg(feature = "verify")]
 use super::verified::*;
-use super::{BETWEEN, GELU, check_len, each, groups_for, pack, variant};
-use crate::gpu::Caps;
-use crate::kernels::{Kernel, Launch, Slot, Variant, Work, elems};
+use super::{BETWEEN, GELU, Pointwise, each};
 use crate::shader::Source;
 use crate::{Result, Tensor, wgsl};
-use std::fmt;
 
-/// Size of a gelu.
+/// Gelu in its tanh form.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Gelu {
-    /// Elements.
-    pub n: usize,
-}
+pub struct Gelu;
 
-#[repr(C)]
-#[derive(Clone, Copy, bytemuck::Pod, bytemuck::Zeroable)]
-struct Params {
-    packs: u32,
-}
-
-impl fmt::Display for Gelu {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "gelu(n={})", self.n)
-    }
-}
-
-impl Kernel for Gelu {
+impl Pointwise for Gelu {
     const STEM: &'static str = "gelu";
     const SHADER: Source = wgsl!("elementwise/gelu.wgsl");
-
-    fn check(&self) -> Result<()> {
-        check_len(Self::STEM, self.n)
-    }
-
-    fn slots(&self) -> Vec<Slot> {
-        vec![Slot::read("x", [self.n]), Slot::write("y", [self.n])]
-    }
-
-    fn variants(&self, caps: &Caps) -> Vec<Variant> {
-        elems(caps, pack(self.n))
-            .into_iter()
-            .map(|elem| variant(caps, elem, self.n).module(BETWEEN).module(GELU))
-            .collect()
-    }
-
-    fn launch(&self, caps: &Caps, variant: &Variant) -> Launch {
-        let packs = self.n / pack(self.n);
-        Launch::new(&Params { packs: packs as u32 }, groups_for(packs, caps, variant))
-    }
-
-    fn work(&self) -> Work {
-        let n = self.n as f64;
-        Work { flops: 12.0 * n, bytes: 8.0 * n }
-    }
+    const MODULES: &'static [Source] = &[BETWEEN, GELU];
+    const INPUTS: &'static [&'static str] = &["x"];
+    const RESULT: &'static str = "y";
+    const FLOPS: f64 = 12.0;
 }
 
 #[cfg(feature = "verify")]
-impl Verified for Gelu {
-    const FAMILY: &'static str = "elementwise";
+impl Formula for Gelu {
     const SUMMARY: &'static str = "gelu, tanh form";
+    const TOLERANCE: (f64, f64, &'static str) =
+        (1e-5, 1.0, "WGSL's exp errs by 3 + 2|x| ulp, its quotient by 2.5");
 
-    fn reference(&self, inputs: &[Array]) -> Vec<Array> {
-        let [x] = inputs else { return Vec::new() };
-        vec![map(x, gelu_of)]
+    fn value(x: &[f64]) -> f64 {
+        let [x] = *x else { return f64::NAN };
+        gelu_of(x)
     }
 
-    fn inputs(&self, rng: &mut Pcg64) -> Vec<Array> {
-        let mut x = inputs::normal(rng, [self.n], 3.0);
-        add_tails(&mut x);
-        vec![x]
+    fn inputs(rng: &mut Pcg64, n: usize) -> Vec<Array> {
+        vec![with_tails(rng, n)]
     }
 
-    fn tolerance(&self, elem: Dtype) -> Vec<Tolerance> {
-        let reason = "WGSL's exp errs by 3 + 2|x| ulp, its quotient by 2.5";
-        vec![Tolerance::for_elem(elem, 1e-5, 1.0, reason)]
-    }
-
-    fn gradient_of(&self) -> Option<Gradient> {
+    fn gradient_of() -> Option<Gradient> {
         None
     }
 
-    fn cases() -> Vec<Self> {
-        [1, 0, 37, 64, 1001, 5000].map(|n| Self { n }).into()
-    }
-
-    fn bench_cases() -> Vec<(&'static str, Self)> {
-        vec![("wan-1.3b frame", Self { n: 1560 * 8960 }), ("wan-1.3b 480p", Self { n: 32_760 * 8960 })]
+    fn bench_cases() -> Vec<(&'static str, usize)> {
+        vec![("wan-1.3b frame", 1560 * 8960), ("wan-1.3b 480p", 32_760 * 8960)]
     }
 }
 
@@ -101,5 +48,5 @@ impl Verified for Gelu {
 /// # Errors
 /// Those of [`kernels::run`](crate::kernels::run()).
 pub fn gelu(x: &Tensor) -> Result<Tensor> {
-    each(&[x], |n| Gelu { n })
+    each::<Gelu>(&[x])
 }

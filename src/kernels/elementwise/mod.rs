@@ -11,6 +11,7 @@ pub mod gelu;
 pub mod gelu_backward;
 pub mod gelu_erf;
 pub mod gelu_erf_backward;
+pub mod pointwise;
 pub mod product;
 pub mod silu;
 pub mod silu_backward;
@@ -27,19 +28,23 @@ pub use gelu::{Gelu, gelu};
 pub use gelu_backward::{GeluBackward, gelu_backward};
 pub use gelu_erf::{GeluErf, gelu_erf};
 pub use gelu_erf_backward::{GeluErfBackward, gelu_erf_backward};
+#[cfg(feature = "verify")]
+pub use pointwise::Formula;
+pub use pointwise::{Each, Pointwise, each};
 pub use product::{Product, product};
 pub use silu::{Silu, silu};
 pub use silu_backward::{SiluBackward, silu_backward};
 pub use transposed::{Transposed, transposed};
 pub use weighted_sum::{WeightedSum, weighted_sum};
 
-use super::contract::{Kernel, Variant};
+use super::contract::Variant;
 use super::packs::{pack, pack_module};
 use super::run::{grid, lanes, run};
 use super::splits::{check_groups, pieces, rows_of, vectors};
 use crate::gpu::{AdapterClass, Caps};
 use crate::shader::Source;
-use crate::{Dtype, Error, Result, Tensor, wgsl};
+use crate::{Dtype, Error, Result, wgsl};
+use pointwise::each_as;
 
 const BETWEEN: Source = wgsl!("shared/between.wgsl");
 const LOGISTIC: Source = wgsl!("elementwise/logistic.wgsl");
@@ -65,26 +70,4 @@ fn check_len(stem: &'static str, n: usize) -> Result<()> {
         return Err(Error::problem(stem, format!("{n} elements; at most 2^31 in one dispatch")));
     }
     Ok(())
-}
-
-/// Runs a kernel whose tensors all have one shape, cut where the device's bindings ask for it.
-fn each<K: Kernel>(inputs: &[&Tensor], problem: impl Fn(usize) -> K) -> Result<Tensor> {
-    let Some((first, rest)) = inputs.split_first() else {
-        return Err(Error::problem(K::STEM, "no input"));
-    };
-    if let Some(other) = rest.iter().find(|t| t.shape() != first.shape()) {
-        return Err(Error::problem(
-            K::STEM,
-            format!("shapes {} and {} differ", first.shape(), other.shape()),
-        ));
-    }
-    let (context, n) = (first.context(), first.len());
-    let result = Tensor::empty(context, first.shape().clone(), first.dtype())?;
-    let flat: Vec<Tensor> =
-        inputs.iter().copied().chain([&result]).map(|t| t.reshape([n])).collect::<Result<_>>()?;
-    for piece in pieces(context.caps(), n, first.dtype().size(), 1) {
-        let cut: Vec<Tensor> = flat.iter().map(|t| t.narrow(piece.row, piece.rows)).collect::<Result<_>>()?;
-        run(context, &problem(piece.rows), &cut.iter().collect::<Vec<_>>())?;
-    }
-    Ok(result)
 }

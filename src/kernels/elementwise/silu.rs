@@ -1,101 +1,47 @@
 //! `y = silu(x) = x / (1 + exp(−x))`.
-//!
-//! Shapes: `x, y` of any one shape. Memory written: `y`.
-//!
-//! Errors: more than 2³¹ elements in one dispatch (the wrapper cuts larger tensors).
 
 #[cfg(feature = "verify")]
 use super::verified::*;
-use super::{BETWEEN, LOGISTIC, check_len, each, groups_for, pack, variant};
-use crate::gpu::Caps;
-use crate::kernels::{Kernel, Launch, Slot, Variant, Work, elems};
+use super::{BETWEEN, LOGISTIC, Pointwise, each};
 use crate::shader::Source;
 use crate::{Result, Tensor, wgsl};
-use std::fmt;
 
-/// Size of a silu.
+/// Silu, also called swish.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Silu {
-    /// Elements.
-    pub n: usize,
-}
+pub struct Silu;
 
-#[repr(C)]
-#[derive(Clone, Copy, bytemuck::Pod, bytemuck::Zeroable)]
-struct Params {
-    packs: u32,
-}
-
-impl fmt::Display for Silu {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "silu(n={})", self.n)
-    }
-}
-
-impl Kernel for Silu {
+impl Pointwise for Silu {
     const STEM: &'static str = "silu";
     const SHADER: Source = wgsl!("elementwise/silu.wgsl");
-
-    fn check(&self) -> Result<()> {
-        check_len(Self::STEM, self.n)
-    }
-
-    fn slots(&self) -> Vec<Slot> {
-        vec![Slot::read("x", [self.n]), Slot::write("y", [self.n])]
-    }
-
-    fn variants(&self, caps: &Caps) -> Vec<Variant> {
-        let of = |elem| variant(caps, elem, self.n).module(BETWEEN).module(LOGISTIC);
-        elems(caps, pack(self.n)).into_iter().map(of).collect()
-    }
-
-    fn launch(&self, caps: &Caps, variant: &Variant) -> Launch {
-        let packs = self.n / pack(self.n);
-        Launch::new(&Params { packs: packs as u32 }, groups_for(packs, caps, variant))
-    }
-
-    fn work(&self) -> Work {
-        let n = self.n as f64;
-        Work { flops: 5.0 * n, bytes: 8.0 * n }
-    }
+    const MODULES: &'static [Source] = &[BETWEEN, LOGISTIC];
+    const INPUTS: &'static [&'static str] = &["x"];
+    const RESULT: &'static str = "y";
+    const FLOPS: f64 = 5.0;
 }
 
 #[cfg(feature = "verify")]
-impl Verified for Silu {
-    const FAMILY: &'static str = "elementwise";
+impl Formula for Silu {
     const SUMMARY: &'static str = "silu";
+    const TOLERANCE: (f64, f64, &'static str) =
+        (1e-5, 1.0, "WGSL's exp errs by 3 + 2|x| ulp, its quotient by 2.5");
 
-    fn reference(&self, inputs: &[Array]) -> Vec<Array> {
-        let [x] = inputs else { return Vec::new() };
+    fn value(x: &[f64]) -> f64 {
+        let [x] = *x else { return f64::NAN };
         // Down to the limit at −∞.
-        vec![map(x, |x| x.clamp(-800.0, f64::INFINITY) * logistic(x))]
+        x.clamp(-800.0, f64::INFINITY) * logistic(x)
     }
 
-    fn inputs(&self, rng: &mut Pcg64) -> Vec<Array> {
-        let mut x = inputs::normal(rng, [self.n], 3.0);
-        add_tails(&mut x);
-        vec![x]
+    fn inputs(rng: &mut Pcg64, n: usize) -> Vec<Array> {
+        vec![with_tails(rng, n)]
     }
 
-    fn tolerance(&self, elem: Dtype) -> Vec<Tolerance> {
-        let reason = "WGSL's exp errs by 3 + 2|x| ulp, its quotient by 2.5";
-        vec![Tolerance::for_elem(elem, 1e-5, 1.0, reason)]
-    }
-
-    fn gradient_of(&self) -> Option<Gradient> {
+    fn gradient_of() -> Option<Gradient> {
         None
     }
 
-    fn cases() -> Vec<Self> {
-        [1, 0, 37, 64, 1001, 5000].map(|n| Self { n }).into()
-    }
-
-    fn bench_cases() -> Vec<(&'static str, Self)> {
+    fn bench_cases() -> Vec<(&'static str, usize)> {
         // The time embedding of a step, and a stage of the video decoder.
-        vec![
-            ("wan-1.3b time embedding", Self { n: 1536 }),
-            ("wan vae 384x41x120x208", Self { n: 384 * 41 * 120 * 208 }),
-        ]
+        vec![("wan-1.3b time embedding", 1536), ("wan vae 384x41x120x208", 384 * 41 * 120 * 208)]
     }
 }
 
@@ -104,5 +50,5 @@ impl Verified for Silu {
 /// # Errors
 /// Those of [`kernels::run`](crate::kernels::run()).
 pub fn silu(x: &Tensor) -> Result<Tensor> {
-    each(&[x], |n| Silu { n })
+    each::<Silu>(&[x])
 }

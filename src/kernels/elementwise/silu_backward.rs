@@ -1,101 +1,49 @@
 //! `dx = dy s (1 + x (1 − s))` with `s = 1 / (1 + exp(−x))`.
-//!
-//! Shapes: `x, dy, dx` of any one shape. Memory written: `dx`.
-//!
-//! Errors: more than 2³¹ elements in one dispatch (the wrapper cuts larger tensors); `x` and `dy` of different shapes.
 
 #[cfg(feature = "verify")]
 use super::verified::*;
-use super::{BETWEEN, LOGISTIC, check_len, each, groups_for, pack, variant};
-use crate::gpu::Caps;
-use crate::kernels::{Kernel, Launch, Slot, Variant, Work, elems};
+use super::{BETWEEN, LOGISTIC, Pointwise, each};
 use crate::shader::Source;
 use crate::{Result, Tensor, wgsl};
-use std::fmt;
 
-/// Size of a silu's gradient.
+/// Gradient of [`Silu`](super::Silu).
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct SiluBackward {
-    /// Elements.
-    pub n: usize,
-}
+pub struct SiluBackward;
 
-#[repr(C)]
-#[derive(Clone, Copy, bytemuck::Pod, bytemuck::Zeroable)]
-struct Params {
-    packs: u32,
-}
-
-impl fmt::Display for SiluBackward {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "silu_backward(n={})", self.n)
-    }
-}
-
-impl Kernel for SiluBackward {
+impl Pointwise for SiluBackward {
     const STEM: &'static str = "silu_backward";
     const SHADER: Source = wgsl!("elementwise/silu_backward.wgsl");
-
-    fn check(&self) -> Result<()> {
-        check_len(Self::STEM, self.n)
-    }
-
-    fn slots(&self) -> Vec<Slot> {
-        vec![Slot::read("x", [self.n]), Slot::read("dy", [self.n]), Slot::write("dx", [self.n])]
-    }
-
-    fn variants(&self, caps: &Caps) -> Vec<Variant> {
-        let of = |elem| variant(caps, elem, self.n).module(BETWEEN).module(LOGISTIC);
-        elems(caps, pack(self.n)).into_iter().map(of).collect()
-    }
-
-    fn launch(&self, caps: &Caps, variant: &Variant) -> Launch {
-        let packs = self.n / pack(self.n);
-        Launch::new(&Params { packs: packs as u32 }, groups_for(packs, caps, variant))
-    }
-
-    fn work(&self) -> Work {
-        let n = self.n as f64;
-        Work { flops: 9.0 * n, bytes: 12.0 * n }
-    }
+    const MODULES: &'static [Source] = &[BETWEEN, LOGISTIC];
+    const INPUTS: &'static [&'static str] = &["x", "dy"];
+    const RESULT: &'static str = "dx";
+    const FLOPS: f64 = 9.0;
 }
 
 #[cfg(feature = "verify")]
-impl Verified for SiluBackward {
-    const FAMILY: &'static str = "elementwise";
+impl Formula for SiluBackward {
     const SUMMARY: &'static str = "gradient of silu by its input";
+    const TOLERANCE: (f64, f64, &'static str) =
+        (1e-5, 2.0, "WGSL's exp errs by 3 + 2|x| ulp, times an outlier of dy");
 
-    fn reference(&self, inputs: &[Array]) -> Vec<Array> {
-        let [x, dy] = inputs else { return Vec::new() };
+    fn value(x: &[f64]) -> f64 {
+        let [x, dy] = *x else { return f64::NAN };
         // Up to the limits at ±∞.
-        let slope = |x: f64| logistic(x) * (1.0 + x.clamp(-800.0, 800.0) * (1.0 - logistic(x)));
-        vec![map2(x, dy, |x, dy| dy * slope(x))]
+        dy * logistic(x) * (1.0 + x.clamp(-800.0, 800.0) * (1.0 - logistic(x)))
     }
 
-    fn inputs(&self, rng: &mut Pcg64) -> Vec<Array> {
-        let mut x = inputs::normal(rng, [self.n], 3.0);
-        add_tails(&mut x);
-        vec![x, inputs::normal(rng, [self.n], 1.0)]
+    fn inputs(rng: &mut Pcg64, n: usize) -> Vec<Array> {
+        vec![with_tails(rng, n), inputs::normal(rng, [n], 1.0)]
     }
 
-    fn tolerance(&self, elem: Dtype) -> Vec<Tolerance> {
-        let reason = "WGSL's exp errs by 3 + 2|x| ulp, times an outlier of dy";
-        vec![Tolerance::for_elem(elem, 1e-5, 2.0, reason)]
-    }
-
-    fn gradient_of(&self) -> Option<Gradient> {
+    fn gradient_of() -> Option<Gradient> {
         Some(Gradient::of("silu", vec![(0, 0)], |inputs| {
             let [x, dy] = inputs else { return f64::NAN };
             x.data.iter().zip(&dy.data).map(|(&x, &dy)| dy * x * logistic(x)).sum()
         }))
     }
 
-    fn cases() -> Vec<Self> {
-        [1, 0, 37, 64, 1001, 5000].map(|n| Self { n }).into()
-    }
-
-    fn bench_cases() -> Vec<(&'static str, Self)> {
-        vec![("wan vae 384x41x120x208", Self { n: 384 * 41 * 120 * 208 })]
+    fn bench_cases() -> Vec<(&'static str, usize)> {
+        vec![("wan vae 384x41x120x208", 384 * 41 * 120 * 208)]
     }
 }
 
@@ -106,5 +54,5 @@ impl Verified for SiluBackward {
 /// [`Error::Problem`](crate::Error::Problem) for shapes that differ; otherwise those of
 /// [`kernels::run`](crate::kernels::run()).
 pub fn silu_backward(x: &Tensor, dy: &Tensor) -> Result<Tensor> {
-    each(&[x, dy], |n| SiluBackward { n })
+    each::<SiluBackward>(&[x, dy])
 }

@@ -7,7 +7,7 @@
 
 #[cfg(feature = "verify")]
 use super::verified::*;
-use super::{check_len, each, groups_for, pack, variant};
+use super::{check_len, each_as, groups_for, pack, variant};
 use crate::gpu::Caps;
 use crate::kernels::{Kernel, Launch, Slot, Variant, Work, elems};
 use crate::shader::Source;
@@ -137,5 +137,5 @@ impl Verified for WeightedSum {
 /// of [`kernels::run`](crate::kernels::run()).
 pub fn weighted_sum(terms: &[(&Tensor, f32)]) -> Result<Tensor> {
     let (inputs, weights): (Vec<&Tensor>, Vec<f32>) = terms.iter().copied().unzip();
-    each(&inputs, |n| WeightedSum { n, weights: weights.clone() })
+    each_as(&inputs, |n| WeightedSum { n, weights: weights.clone() })
 }
