@@ -1,5 +1,7 @@
 //! Tensors as rows and groups of rows, and calls in pieces where a device's bindings ask for it.
 
+use super::contract::Kernel;
+use super::run::run;
 use crate::gpu::Caps;
 use crate::{Error, Result, Tensor};
 
@@ -30,6 +32,47 @@ pub(crate) fn vectors(stem: &'static str, name: &str, t: &Tensor, cols: usize) -
             found: dims.last().copied().unwrap_or(0),
         }),
     }
+}
+
+/// A tensor of a call that is made in pieces of rows.
+#[derive(Clone, Copy)]
+pub(crate) enum Operand<'a> {
+    /// Cut with the rows.
+    Rows(&'a Tensor),
+    /// `(groups, cols)`: a vector for each group of rows.
+    Groups(&'a Tensor),
+    /// The same for every piece.
+    Whole(&'a Tensor),
+    /// What the kernel writes, cut with the rows.
+    Result,
+}
+
+/// Runs a kernel over the rows of `x (…, cols)` into a tensor like it, in pieces where the device's bindings ask for it.
+/// `operands` are in binding order.
+pub(crate) fn by_rows<K: Kernel>(
+    x: &Tensor,
+    groups: usize,
+    operands: &[Operand<'_>],
+    kernel: impl Fn(&Piece) -> K,
+) -> Result<Tensor> {
+    let (rows, cols) = rows_of(K::STEM, x)?;
+    let result = Tensor::empty(x.context(), x.shape().clone(), x.dtype())?;
+    let flat = |operand: &Operand<'_>| match *operand {
+        Operand::Rows(t) => t.reshape([rows, cols]),
+        Operand::Result => result.reshape([rows, cols]),
+        Operand::Groups(t) | Operand::Whole(t) => Ok(t.clone()),
+    };
+    let flat = operands.iter().map(flat).collect::<Result<Vec<_>>>()?;
+    for piece in pieces(x.context().caps(), rows, cols * x.dtype().size(), groups) {
+        let cut = |(operand, t): (&Operand<'_>, &Tensor)| match operand {
+            Operand::Rows(_) | Operand::Result => t.narrow(piece.row, piece.rows),
+            Operand::Groups(_) => t.narrow(piece.group, piece.groups),
+            Operand::Whole(_) => Ok(t.clone()),
+        };
+        let cut = operands.iter().zip(&flat).map(cut).collect::<Result<Vec<_>>>()?;
+        run(x.context(), &kernel(&piece), &cut.iter().collect::<Vec<_>>())?;
+    }
+    Ok(result)
 }
 
 /// A run of rows that one dispatch can bind, and the groups it belongs to.

@@ -4,7 +4,9 @@ use super::{Case, Runner};
 use foveal::HostTensor;
 use foveal::kernels::elementwise::{Each, Gelu, GeluErf, Silu, WeightedSum};
 use foveal::kernels::matmul::{Epilogue, Layout, Matmul};
-use foveal::kernels::rowwise::{LayerNorm, RmsNorm, Rope, Softmax};
+use foveal::kernels::rowwise::{
+    LayerNorm, LayerNormProblem, RmsNorm, RmsNormProblem, Rope, Softmax, SoftmaxProblem,
+};
 use foveal::kernels::token::Embedding;
 
 /// ONNX's default of both norms.
@@ -24,12 +26,14 @@ pub(super) fn layer_norm(case: &Case, run: &Runner<'_>) -> Result<(), String> {
     let (x, w, b, y) = (x?, w?, b?, y?);
     let (_, rows, cols) = split(case, &x, -1);
     let eps = case.number("epsilon").unwrap_or(EPSILON) as f32;
-    let affine = LayerNorm { rows, cols, groups: 1, modulated: false, eps };
+    let affine = LayerNormProblem { rows, cols, groups: 1, modulated: false, eps };
     let inputs = |w: Vec<f32>| [x.data().to_vec(), w, b.data().to_vec()];
-    run.each(&affine, &inputs(w.data().to_vec()), |judge, out| judge.near("Y", &out[0], y.data()))?;
+    run.each(&LayerNorm(affine), &inputs(w.data().to_vec()), |judge, out| {
+        judge.near("Y", &out[0], y.data())
+    })?;
     // The adaptive form multiplies by 1 + scale.
     let scale = w.data().iter().map(|w| w - 1.0).collect();
-    let modulated = LayerNorm { modulated: true, ..affine };
+    let modulated = LayerNorm(LayerNormProblem { modulated: true, ..affine });
     run.each(&modulated, &inputs(scale), |judge, out| judge.near("Y", &out[0], y.data()))
 }
 
@@ -37,7 +41,7 @@ pub(super) fn rms_norm(case: &Case, run: &Runner<'_>) -> Result<(), String> {
     let (x, w, y) = (case.tensor("X")?, case.tensor("W")?, case.tensor("Y")?);
     let (_, rows, cols) = split(case, &x, -1);
     let eps = case.number("epsilon").unwrap_or(EPSILON) as f32;
-    let kernel = RmsNorm { rows, cols, eps, rope: None };
+    let kernel = RmsNorm(RmsNormProblem { rows, cols, eps, rope: None });
     let inputs = [x.data().to_vec(), w.data().to_vec()];
     run.each(&kernel, &inputs, |judge, out| judge.near("Y", &out[0], y.data()))
 }
@@ -55,7 +59,7 @@ pub(super) fn softmax(case: &Case, run: &Runner<'_>) -> Result<(), String> {
     let (x, y) = (case.tensor("x")?, case.tensor("y")?);
     let (axis, ..) = split(case, &x, -1);
     let cols = x.shape().dims()[axis];
-    let kernel = Softmax { rows: x.data().len() / cols, cols, scale: 1.0 };
+    let kernel = Softmax(SoftmaxProblem { rows: x.data().len() / cols, cols, scale: 1.0 });
     let expected = axis_last(&y, axis);
     run.each(&kernel, &[axis_last(&x, axis)], |judge, out| judge.near("y", &out[0], &expected))
 }
@@ -268,7 +272,7 @@ pub(super) fn rotary(case: &Case, run: &Runner<'_>) -> Result<(), String> {
             let mut grid = [1; 3];
             grid[axis] = seq;
             let rope = Rope { heads, head_dim, grid, first_token: 0, positions: seq };
-            let kernel = RmsNorm { rows: seq, cols, eps: EPSILON as f32, rope: Some(rope) };
+            let kernel = RmsNorm(RmsNormProblem { rows: seq, cols, eps: EPSILON as f32, rope: Some(rope) });
             let chosen = |values: &[f32]| -> Vec<f32> {
                 let own = |(at, _): &(usize, &f32)| own.contains(&(at % head_dim / 2));
                 values.iter().enumerate().filter(own).map(|(_, &v)| v).collect()

@@ -7,36 +7,20 @@
 
 #[cfg(feature = "verify")]
 use super::verified::*;
-use super::{check_sizes, sizes};
+use super::{GramProblem, sizes};
 use crate::gpu::Caps;
-use crate::kernels::packs::{pack, pack_module};
-use crate::kernels::{CASCADE, Kernel, Launch, Slot, Variant, Work, elems, grid, lanes, run};
+use crate::kernels::{Kernel, Launch, Slot, Variant, Work, run};
 use crate::shader::Source;
 use crate::{Dtype, Result, Tensor, wgsl};
 use std::fmt;
 
-/// Sizes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Gram {
-    /// Groups of vectors.
-    pub batch: usize,
-    /// Vectors of a group.
-    pub rows: usize,
-    /// Their width.
-    pub dim: usize,
-}
-
-#[repr(C)]
-#[derive(Clone, Copy, bytemuck::Pod, bytemuck::Zeroable)]
-struct Params {
-    batch: u32,
-    rows: u32,
-    packs: u32,
-}
+/// The kernel of products of all vectors of a group.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Gram(pub GramProblem);
 
 impl fmt::Display for Gram {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "gram(batch={},rows={},dim={})", self.batch, self.rows, self.dim)
+        write!(f, "gram({})", self.0)
     }
 }
 
@@ -45,31 +29,26 @@ impl Kernel for Gram {
     const SHADER: Source = wgsl!("contrast/gram.wgsl");
 
     fn check(&self) -> Result<()> {
-        check_sizes(Self::STEM, [self.batch, self.rows, self.rows.max(self.dim)])
+        self.0.check(Self::STEM)
     }
 
     fn slots(&self) -> Vec<Slot> {
-        let Self { batch, rows, dim } = *self;
+        let GramProblem { batch, rows, dim } = self.0;
         vec![Slot::read("x", [batch, rows, dim]), Slot::write("y", [batch, rows, rows]).f32()]
     }
 
     fn variants(&self, caps: &Caps) -> Vec<Variant> {
-        let pack = pack(self.dim);
-        let of = |elem| Variant::new(elem, lanes(caps)).module(pack_module(pack)).module(CASCADE);
-        elems(caps, pack).into_iter().map(of).collect()
+        self.0.variants(caps)
     }
 
     fn launch(&self, caps: &Caps, variant: &Variant) -> Launch {
-        let packs = (self.dim / pack(self.dim)) as u32;
-        let params = Params { batch: self.batch as u32, rows: self.rows as u32, packs };
-        let products = self.batch * self.rows * self.rows;
-        Launch::new(&params, grid(products.div_ceil(variant.number("WG_SIZE").max(1) as usize), caps))
+        self.0.launch(caps, variant, self.0.products())
     }
 
     fn work(&self) -> Work {
-        let products = (self.batch * self.rows * self.rows) as f64;
-        let read = (self.batch * self.rows * self.dim) as f64;
-        Work { flops: 2.0 * products * self.dim as f64, bytes: 4.0 * (products + read) }
+        let GramProblem { batch, rows, dim } = self.0;
+        let products = self.0.products() as f64;
+        Work { flops: 2.0 * products * dim as f64, bytes: 4.0 * (products + (batch * rows * dim) as f64) }
     }
 }
 
@@ -80,17 +59,13 @@ impl Verified for Gram {
 
     fn reference(&self, inputs: &[Array]) -> Vec<Array> {
         let [x] = inputs else { return Vec::new() };
-        let Self { batch, rows, dim } = *self;
-        let row = |r: usize| &x.data[r * dim..(r + 1) * dim];
-        let y = |at: usize| {
-            let b = at / (rows * rows) * rows;
-            row(b + at / rows % rows).iter().zip(row(b + at % rows)).map(|(a, b)| a * b).sum()
-        };
-        vec![Array::from_fn([batch, rows, rows], y)]
+        let GramProblem { batch, rows, .. } = self.0;
+        vec![Array { shape: [batch, rows, rows].into(), data: self.0.products_of(x) }]
     }
 
     fn inputs(&self, rng: &mut Pcg64) -> Vec<Array> {
-        vec![inputs::tame(rng, [self.batch, self.rows, self.dim], 1.0 / (self.dim as f64).sqrt())]
+        let GramProblem { batch, rows, dim } = self.0;
+        vec![inputs::tame(rng, [batch, rows, dim], 1.0 / (dim as f64).sqrt())]
     }
 
     fn tolerance(&self, _elem: Dtype) -> Vec<Tolerance> {
@@ -107,12 +82,11 @@ impl Verified for Gram {
     }
 
     fn cases() -> Vec<Self> {
-        let case = |batch, rows, dim| Self { batch, rows, dim };
-        vec![case(1, 1, 1), case(2, 5, 7), case(3, 28, 128), case(1, 33, 36)]
+        GramProblem::cases().into_iter().map(Self).collect()
     }
 
     fn bench_cases() -> Vec<(&'static str, Self)> {
-        vec![("dashfusion 16 anchors", Self { batch: 16, rows: 28, dim: 128 })]
+        GramProblem::bench_cases().into_iter().map(|(model, problem)| (model, Self(problem))).collect()
     }
 }
 
@@ -125,6 +99,6 @@ impl Verified for Gram {
 pub fn gram(x: &Tensor) -> Result<Tensor> {
     let [batch, rows, dim] = sizes(Gram::STEM, x)?;
     let y = Tensor::empty(x.context(), [batch, rows, rows], Dtype::F32)?;
-    run(x.context(), &Gram { batch, rows, dim }, &[x, &y])?;
+    run(x.context(), &Gram(GramProblem { batch, rows, dim }), &[x, &y])?;
     Ok(y)
 }

@@ -4,6 +4,7 @@ pub mod gram;
 pub mod gram_backward;
 pub mod nt_xent;
 pub mod nt_xent_backward;
+mod problems;
 #[cfg(feature = "verify")]
 mod verified;
 
@@ -11,6 +12,7 @@ pub use gram::{Gram, gram};
 pub use gram_backward::{GramBackward, gram_backward};
 pub use nt_xent::{NtXent, nt_xent};
 pub use nt_xent_backward::{NtXentBackward, nt_xent_backward};
+pub use problems::{GramProblem, NtXentProblem};
 
 use crate::{Error, Result, Tensor};
 

@@ -10,35 +10,20 @@
 
 #[cfg(feature = "verify")]
 use super::verified::*;
-use super::{check_sizes, check_temperature, sizes};
+use super::{NtXentProblem, sizes};
 use crate::gpu::Caps;
-use crate::kernels::{CASCADE, Kernel, Launch, NAN, Slot, Variant, Work, grid, lanes, run};
+use crate::kernels::{Kernel, Launch, Slot, Variant, Work, run};
 use crate::shader::Source;
 use crate::{Dtype, Result, Tensor, wgsl};
 use std::fmt;
 
-/// Sizes and temperature.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub struct NtXent {
-    /// Groups of vectors.
-    pub batch: usize,
-    /// Vectors of a group.
-    pub rows: usize,
-    /// τ.
-    pub temperature: f32,
-}
-
-#[repr(C)]
-#[derive(Clone, Copy, bytemuck::Pod, bytemuck::Zeroable)]
-struct Params {
-    batch: u32,
-    rows: u32,
-    sharpness: f32,
-}
+/// The kernel of NT-Xent over given pairs.
+#[derive(Debug, Clone, PartialEq)]
+pub struct NtXent(pub NtXentProblem);
 
 impl fmt::Display for NtXent {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "nt_xent(batch={},rows={},temperature={})", self.batch, self.rows, self.temperature)
+        write!(f, "nt_xent({})", self.0)
     }
 }
 
@@ -47,34 +32,26 @@ impl Kernel for NtXent {
     const SHADER: Source = wgsl!("contrast/nt_xent.wgsl");
 
     fn check(&self) -> Result<()> {
-        check_sizes(Self::STEM, [self.batch, self.rows, self.rows])?;
-        check_temperature(Self::STEM, self.temperature)
+        self.0.check(Self::STEM)
     }
 
     fn slots(&self) -> Vec<Slot> {
-        let Self { batch, rows, .. } = *self;
-        vec![
-            Slot::read("similarity", [batch, rows, rows]).f32(),
-            Slot::read("positives", [rows, rows]).f32(),
-            Slot::read("negatives", [rows, rows]).f32(),
-            Slot::write("loss", [batch, rows, rows]).f32(),
-        ]
+        let mut slots = self.0.inputs();
+        slots.push(Slot::write("loss", self.0.pairs_shape()).f32());
+        slots
     }
 
     fn variants(&self, caps: &Caps) -> Vec<Variant> {
-        vec![Variant::new(Dtype::F32, lanes(caps)).module(NAN).module(CASCADE)]
+        self.0.variants(caps)
     }
 
     fn launch(&self, caps: &Caps, variant: &Variant) -> Launch {
-        let params =
-            Params { batch: self.batch as u32, rows: self.rows as u32, sharpness: self.temperature.recip() };
-        let pairs = self.batch * self.rows * self.rows;
-        Launch::new(&params, grid(pairs.div_ceil(variant.number("WG_SIZE").max(1) as usize), caps))
+        self.0.launch(caps, variant, self.0.pairs())
     }
 
     fn work(&self) -> Work {
-        let pairs = (self.batch * self.rows * self.rows) as f64;
-        Work { flops: 12.0 * pairs * self.rows as f64, bytes: 8.0 * pairs }
+        let pairs = self.0.pairs() as f64;
+        Work { flops: 12.0 * pairs * self.0.rows as f64, bytes: 8.0 * pairs }
     }
 }
 
@@ -85,18 +62,18 @@ impl Verified for NtXent {
 
     fn reference(&self, inputs: &[Array]) -> Vec<Array> {
         let [s, positives, negatives] = inputs else { return Vec::new() };
-        let Self { batch, rows, temperature } = *self;
+        let NtXentProblem { batch, rows, temperature } = self.0;
         let data = pair_losses(rows, temperature, &s.data, &positives.data, &negatives.data);
         vec![Array { shape: [batch, rows, rows].into(), data }]
     }
 
     fn inputs(&self, rng: &mut Pcg64) -> Vec<Array> {
-        similarity_and_tables(rng, self.batch, self.rows)
+        similarity_and_tables(rng, self.0.batch, self.0.rows)
     }
 
     fn tolerance(&self, _elem: Dtype) -> Vec<Tolerance> {
         let reason = "WGSL's exp errs by 3 + 2|x| ulp at arguments up to 2/τ, its log by 2^-21 near one";
-        let spread = f64::from(self.temperature.recip()).max(1.0);
+        let spread = self.0.spread();
         vec![Tolerance { atol: 5e-6 * spread, rtol: 2e-6 * spread, reason }]
     }
 
@@ -105,12 +82,11 @@ impl Verified for NtXent {
     }
 
     fn cases() -> Vec<Self> {
-        let case = |batch, rows, temperature| Self { batch, rows, temperature };
-        vec![case(1, 1, 0.5), case(2, 5, 1.0), case(3, 28, 0.5), case(1, 33, 0.07)]
+        NtXentProblem::cases().into_iter().map(Self).collect()
     }
 
     fn bench_cases() -> Vec<(&'static str, Self)> {
-        vec![("dashfusion 16 anchors", Self { batch: 16, rows: 28, temperature: 0.5 })]
+        NtXentProblem::bench_cases().into_iter().map(|(model, problem)| (model, Self(problem))).collect()
     }
 }
 
@@ -130,7 +106,7 @@ pub fn nt_xent(
 ) -> Result<Tensor> {
     let [batch, rows, _] = sizes(NtXent::STEM, similarity)?;
     let loss = Tensor::empty(similarity.context(), [batch, rows, rows], Dtype::F32)?;
-    let problem = NtXent { batch, rows, temperature };
+    let problem = NtXent(NtXentProblem { batch, rows, temperature });
     run(similarity.context(), &problem, &[similarity, positives, negatives, &loss])?;
     Ok(loss)
 }

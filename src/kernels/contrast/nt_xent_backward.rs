@@ -9,36 +9,20 @@
 
 #[cfg(feature = "verify")]
 use super::verified::*;
-use super::{check_sizes, check_temperature, sizes};
+use super::{NtXentProblem, sizes};
 use crate::gpu::Caps;
-use crate::kernels::{CASCADE, Kernel, Launch, NAN, Slot, Variant, Work, grid, lanes, run};
+use crate::kernels::{Kernel, Launch, Slot, Variant, Work, run};
 use crate::shader::Source;
 use crate::{Dtype, Result, Tensor, wgsl};
 use std::fmt;
 
-/// Sizes and temperature.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub struct NtXentBackward {
-    /// Groups of vectors.
-    pub batch: usize,
-    /// Vectors of a group.
-    pub rows: usize,
-    /// τ.
-    pub temperature: f32,
-}
-
-#[repr(C)]
-#[derive(Clone, Copy, bytemuck::Pod, bytemuck::Zeroable)]
-struct Params {
-    batch: u32,
-    rows: u32,
-    sharpness: f32,
-}
+/// The kernel of its gradient.
+#[derive(Debug, Clone, PartialEq)]
+pub struct NtXentBackward(pub NtXentProblem);
 
 impl fmt::Display for NtXentBackward {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { batch, rows, temperature } = self;
-        write!(f, "nt_xent_backward(batch={batch},rows={rows},temperature={temperature})")
+        write!(f, "nt_xent_backward({})", self.0)
     }
 }
 
@@ -47,34 +31,26 @@ impl Kernel for NtXentBackward {
     const SHADER: Source = wgsl!("contrast/nt_xent_backward.wgsl");
 
     fn check(&self) -> Result<()> {
-        check_sizes(Self::STEM, [self.batch, self.rows, self.rows])?;
-        check_temperature(Self::STEM, self.temperature)
+        self.0.check(Self::STEM)
     }
 
     fn slots(&self) -> Vec<Slot> {
-        let Self { batch, rows, .. } = *self;
-        vec![
-            Slot::read("similarity", [batch, rows, rows]).f32(),
-            Slot::read("positives", [rows, rows]).f32(),
-            Slot::read("negatives", [rows, rows]).f32(),
-            Slot::read("upstream", [batch]).f32(),
-            Slot::write("d_similarity", [batch, rows, rows]).f32(),
-        ]
+        let mut slots = self.0.inputs();
+        slots.push(Slot::read("upstream", [self.0.batch]).f32());
+        slots.push(Slot::write("d_similarity", self.0.pairs_shape()).f32());
+        slots
     }
 
     fn variants(&self, caps: &Caps) -> Vec<Variant> {
-        vec![Variant::new(Dtype::F32, lanes(caps)).module(NAN).module(CASCADE)]
+        self.0.variants(caps)
     }
 
     fn launch(&self, caps: &Caps, variant: &Variant) -> Launch {
-        let params =
-            Params { batch: self.batch as u32, rows: self.rows as u32, sharpness: self.temperature.recip() };
-        let anchors = self.batch * self.rows;
-        Launch::new(&params, grid(anchors.div_ceil(variant.number("WG_SIZE").max(1) as usize), caps))
+        self.0.launch(caps, variant, self.0.batch * self.0.rows)
     }
 
     fn work(&self) -> Work {
-        let pairs = (self.batch * self.rows * self.rows) as f64;
+        let pairs = self.0.pairs() as f64;
         Work { flops: 40.0 * pairs, bytes: 8.0 * pairs }
     }
 }
@@ -86,7 +62,7 @@ impl Verified for NtXentBackward {
 
     fn reference(&self, inputs: &[Array]) -> Vec<Array> {
         let [s, positives, negatives, upstream] = inputs else { return Vec::new() };
-        let Self { batch, rows, temperature } = *self;
+        let NtXentProblem { batch, rows, temperature } = self.0;
         let t = f64::from(temperature);
         let d = |at: usize| {
             let (row, anchor) = (at / rows * rows, at / rows % rows * rows);
@@ -112,19 +88,19 @@ impl Verified for NtXentBackward {
     }
 
     fn inputs(&self, rng: &mut Pcg64) -> Vec<Array> {
-        let mut all = similarity_and_tables(rng, self.batch, self.rows);
-        all.push(inputs::tame(rng, [self.batch], 1.0));
+        let mut all = similarity_and_tables(rng, self.0.batch, self.0.rows);
+        all.push(inputs::tame(rng, [self.0.batch], 1.0));
         all
     }
 
     fn tolerance(&self, _elem: Dtype) -> Vec<Tolerance> {
         let reason = "WGSL's exp errs by 3 + 2|x| ulp at arguments up to 2/τ, over a group's pairs";
-        let spread = f64::from(self.temperature.recip()).max(1.0);
+        let spread = self.0.spread();
         vec![Tolerance { atol: 1e-5 * spread * spread, rtol: 4e-6 * spread, reason }]
     }
 
     fn gradient_of(&self) -> Option<Gradient> {
-        let Self { rows, temperature, .. } = *self;
+        let NtXentProblem { rows, temperature, .. } = self.0;
         Some(Gradient::of("nt_xent", vec![(0, 0)], move |inputs| {
             let [s, positives, negatives, upstream] = inputs else { return f64::NAN };
             let losses = pair_losses(rows, temperature, &s.data, &positives.data, &negatives.data);
@@ -134,12 +110,11 @@ impl Verified for NtXentBackward {
     }
 
     fn cases() -> Vec<Self> {
-        let case = |batch, rows, temperature| Self { batch, rows, temperature };
-        vec![case(1, 1, 0.5), case(2, 5, 1.0), case(3, 28, 0.5), case(1, 33, 0.07)]
+        NtXentProblem::cases().into_iter().map(Self).collect()
     }
 
     fn bench_cases() -> Vec<(&'static str, Self)> {
-        vec![("dashfusion 16 anchors", Self { batch: 16, rows: 28, temperature: 0.5 })]
+        NtXentProblem::bench_cases().into_iter().map(|(model, problem)| (model, Self(problem))).collect()
     }
 }
 
@@ -157,7 +132,7 @@ pub fn nt_xent_backward(
 ) -> Result<Tensor> {
     let [batch, rows, _] = sizes(NtXentBackward::STEM, similarity)?;
     let d = Tensor::empty(similarity.context(), [batch, rows, rows], Dtype::F32)?;
-    let problem = NtXentBackward { batch, rows, temperature };
+    let problem = NtXentBackward(NtXentProblem { batch, rows, temperature });
     run(similarity.context(), &problem, &[similarity, positives, negatives, upstream, &d])?;
     Ok(d)
 }

@@ -43,3 +43,7 @@ pub(super) fn similarity_and_tables(rng: &mut Pcg64, batch: usize, rows: usize) 
     let negatives = table(|anchor, _| anchor > 0);
     vec![similarity, positives, negatives]
 }
+
+pub(super) fn dot(a: &[f64], b: &[f64]) -> f64 {
+    a.iter().zip(b).map(|(a, b)| a * b).sum()
+}

@@ -9,7 +9,7 @@
 
 #[cfg(feature = "verify")]
 use super::verified::*;
-use super::{check_groups, check_len, groups_for, pack, pieces, rows_of, run, variant, vectors};
+use super::{Operand, by_rows, check_groups, check_len, groups_for, pack, rows_of, variant, vectors};
 use crate::gpu::Caps;
 use crate::kernels::{Kernel, Launch, Slot, Variant, Work, elems};
 use crate::shader::Source;
@@ -131,17 +131,12 @@ impl Verified for ChannelScale {
 
 /// Columns of `x` (its last axis) times `scale`, one f32 vector a group of rows.
 pub fn channel_scale(x: &Tensor, scale: &Tensor) -> Result<Tensor> {
-    let (rows, cols) = rows_of(ChannelScale::STEM, x)?;
+    let (_, cols) = rows_of(ChannelScale::STEM, x)?;
     let scale = vectors(ChannelScale::STEM, "scale", scale, cols)?;
-    let groups = scale.len() / cols;
-    let context = x.context();
-    let y = Tensor::empty(context, x.shape().clone(), x.dtype())?;
-    let (x_rows, y_rows) = (x.reshape([rows, cols])?, y.reshape([rows, cols])?);
-    for piece in pieces(context.caps(), rows, cols * x.dtype().size(), groups) {
-        let problem = ChannelScale { rows: piece.rows, cols, groups: piece.groups };
-        let cut = |t: &Tensor| t.narrow(piece.row, piece.rows);
-        let scale = scale.narrow(piece.group, piece.groups)?;
-        run(context, &problem, &[&cut(&x_rows)?, &scale, &cut(&y_rows)?])?;
-    }
-    Ok(y)
+    let operands = [Operand::Rows(x), Operand::Groups(&scale), Operand::Result];
+    by_rows(x, scale.len() / cols, &operands, |piece| ChannelScale {
+        rows: piece.rows,
+        cols,
+        groups: piece.groups,
+    })
 }

@@ -39,8 +39,8 @@ pub use weighted_sum::{WeightedSum, weighted_sum};
 
 use super::contract::Variant;
 use super::packs::{pack, pack_module};
-use super::run::{grid, lanes, run};
-use super::splits::{check_groups, pieces, rows_of, vectors};
+use super::run::{grid, lanes};
+use super::splits::{Operand, by_rows, check_groups, pieces, rows_of, vectors};
 use crate::gpu::{AdapterClass, Caps};
 use crate::shader::Source;
 use crate::{Dtype, Error, Result, wgsl};

@@ -8,9 +8,9 @@
 
 #[cfg(feature = "verify")]
 use super::verified::*;
-use super::{MOMENTS, check_positive, check_size, norm_variants, pack, pieces, rows_of, vectors};
+use super::{MOMENTS, Operand, by_rows, check_positive, check_size, norm_variants, pack, rows_of, vectors};
 use crate::gpu::Caps;
-use crate::kernels::{Kernel, Launch, Slot, Variant, Work, grid, run};
+use crate::kernels::{Kernel, Launch, Slot, Variant, Work, grid};
 use crate::shader::Source;
 use crate::{Result, Tensor, wgsl};
 use std::fmt;
@@ -97,17 +97,7 @@ impl Verified for BranchNorm {
 
     fn inputs(&self, rng: &mut Pcg64) -> Vec<Array> {
         let Self { rows, cols, .. } = *self;
-        let mut x = inputs::normal(rng, [rows, cols], 1.0);
-        add_offsets(&mut x, cols);
-        // A row with little spread: next to a variance near one, a wrong eps would not show.
-        if let Some(row) = x.data.chunks_exact_mut(cols).nth(3) {
-            row.iter_mut().for_each(|v| *v *= 0.005);
-        }
-        // A constant row has no spread: only eps keeps it finite.
-        if let Some(row) = x.data.chunks_exact_mut(cols).nth(2) {
-            row.fill(0.7);
-        }
-        inputs::enlarge(&mut x, cols);
+        let x = with_offsets(rng, [rows, cols], 0.005, true);
         let vector = |rng: &mut Pcg64| inputs::tame(rng, [1, cols], 1.0);
         vec![x, vector(rng), vector(rng), inputs::normal(rng, [rows, cols], 1.0)]
     }
@@ -145,17 +135,15 @@ pub fn branch_norm(
     residual: &Tensor,
     eps: f32,
 ) -> Result<Tensor> {
-    let (rows, cols) = rows_of(BranchNorm::STEM, x)?;
+    let (_, cols) = rows_of(BranchNorm::STEM, x)?;
     let vector = |name, t: &Tensor| vectors(BranchNorm::STEM, name, t, cols);
     let (scale, shift) = (vector("scale", scale)?, vector("shift", shift)?);
-    let context = x.context();
-    let y = Tensor::empty(context, x.shape().clone(), x.dtype())?;
-    let flat = |t: &Tensor| t.reshape([rows, cols]);
-    let (x_rows, residual, y_rows) = (flat(x)?, flat(residual)?, flat(&y)?);
-    for piece in pieces(context.caps(), rows, cols * x.dtype().size(), 1) {
-        let cut = |t: &Tensor| t.narrow(piece.row, piece.rows);
-        let problem = BranchNorm { rows: piece.rows, cols, eps };
-        run(context, &problem, &[&cut(&x_rows)?, &scale, &shift, &cut(&residual)?, &cut(&y_rows)?])?;
-    }
-    Ok(y)
+    let operands = [
+        Operand::Rows(x),
+        Operand::Whole(&scale),
+        Operand::Whole(&shift),
+        Operand::Rows(residual),
+        Operand::Result,
+    ];
+    by_rows(x, 1, &operands, |piece| BranchNorm { rows: piece.rows, cols, eps })
 }

@@ -8,45 +8,20 @@
 
 #[cfg(feature = "verify")]
 use super::verified::*;
-use super::{
-    MOMENTS, check_groups, check_positive, check_size, norm_variants, pack, pieces, rows_of, vectors,
-};
+use super::{LayerNormProblem, Operand, by_rows, rows_of, vectors};
 use crate::gpu::Caps;
-use crate::kernels::{Kernel, Launch, Slot, Variant, Work, grid, run};
+use crate::kernels::{Kernel, Launch, Slot, Variant, Work};
 use crate::shader::Source;
 use crate::{Result, Tensor, wgsl};
 use std::fmt;
 
-/// Sizes and options of a layer norm's gradient.
+/// The kernel of a layer norm's gradient.
 #[derive(Debug, Clone, PartialEq)]
-pub struct LayerNormBackward {
-    /// Rows.
-    pub rows: usize,
-    /// Columns, over which each row is normalised.
-    pub cols: usize,
-    /// Number of scale vectors, for equal runs of rows.
-    pub groups: usize,
-    /// The forward multiplied by `1 + scale` rather than `scale`.
-    pub modulated: bool,
-    /// Added to the variance.
-    pub eps: f32,
-}
-
-#[repr(C)]
-#[derive(Clone, Copy, bytemuck::Pod, bytemuck::Zeroable)]
-struct Params {
-    rows: u32,
-    packs: u32,
-    rows_per_group: u32,
-    eps: f32,
-    unit: f32,
-}
+pub struct LayerNormBackward(pub LayerNormProblem);
 
 impl fmt::Display for LayerNormBackward {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { rows, cols, groups, modulated, eps } = self;
-        let kind = if *modulated { "modulated" } else { "affine" };
-        write!(f, "layer_norm_backward(rows={rows},cols={cols},{kind},groups={groups},eps={eps})")
+        write!(f, "layer_norm_backward({})", self.0)
     }
 }
 
@@ -55,13 +30,11 @@ impl Kernel for LayerNormBackward {
     const SHADER: Source = wgsl!("rowwise/layer_norm_backward.wgsl");
 
     fn check(&self) -> Result<()> {
-        check_size(Self::STEM, self.rows, self.cols)?;
-        check_groups(Self::STEM, self.rows, self.groups)?;
-        check_positive(Self::STEM, "eps", self.eps)
+        self.0.check(Self::STEM)
     }
 
     fn slots(&self) -> Vec<Slot> {
-        let Self { rows, cols, groups, .. } = *self;
+        let LayerNormProblem { rows, cols, groups, .. } = self.0;
         vec![
             Slot::read("x", [rows, cols]),
             Slot::read("scale", [groups, cols]).f32(),
@@ -71,23 +44,16 @@ impl Kernel for LayerNormBackward {
     }
 
     fn variants(&self, caps: &Caps) -> Vec<Variant> {
-        norm_variants(caps, self.cols, pack(self.cols), MOMENTS)
+        self.0.variants(caps)
     }
 
     fn launch(&self, caps: &Caps, _variant: &Variant) -> Launch {
-        let params = Params {
-            rows: self.rows as u32,
-            packs: (self.cols / pack(self.cols)) as u32,
-            rows_per_group: (self.rows / self.groups.max(1)) as u32,
-            eps: self.eps,
-            unit: f32::from(u8::from(self.modulated)),
-        };
-        Launch::new(&params, grid(self.rows, caps))
+        self.0.launch(caps)
     }
 
     fn work(&self) -> Work {
-        let n = (self.rows * self.cols) as f64;
-        Work { flops: 16.0 * n, bytes: 12.0 * n + 4.0 * (self.groups * self.cols) as f64 }
+        let n = (self.0.rows * self.0.cols) as f64;
+        Work { flops: 16.0 * n, bytes: 12.0 * n + 4.0 * (self.0.groups * self.0.cols) as f64 }
     }
 }
 
@@ -97,35 +63,24 @@ impl Verified for LayerNormBackward {
     const SUMMARY: &'static str = "gradient of layer_norm by its input";
 
     fn reference(&self, inputs: &[Array]) -> Vec<Array> {
-        let Self { rows, cols, groups, modulated, eps } = *self;
         let [x, scale, dy] = inputs else { return Vec::new() };
-        let unit = f64::from(u8::from(modulated));
-        let mut dx = Array::zeros([rows, cols]);
-        for (r, dx) in dx.data.chunks_exact_mut(cols).enumerate() {
-            let row = r * cols..(r + 1) * cols;
-            let (x, dy) = (&x.data[row.clone()], &dy.data[row]);
-            let (mean, reciprocal) = moments(x, eps);
-            let at = r / (rows / groups) * cols;
-            let g: Vec<f64> = dy.iter().enumerate().map(|(i, dy)| dy * (scale.data[at + i] + unit)).collect();
+        let cols = self.0.cols;
+        let mut dx = Vec::with_capacity(x.data.len());
+        for (r, (x, dy)) in x.data.chunks_exact(cols).zip(dy.data.chunks_exact(cols)).enumerate() {
+            let (mean, reciprocal) = moments(x, self.0.eps);
+            let g: Vec<f64> =
+                dy.iter().zip(self.0.factors(r, scale)).map(|(dy, factor)| dy * factor).collect();
             let xhat: Vec<f64> = x.iter().map(|x| (x - mean) * reciprocal).collect();
             let g_mean = g.iter().sum::<f64>() / cols as f64;
             let gx_mean = dot(&g, &xhat) / cols as f64;
-            for (i, dx) in dx.iter_mut().enumerate() {
-                *dx = (g[i] - g_mean - xhat[i] * gx_mean) * reciprocal;
-            }
+            dx.extend(g.iter().zip(&xhat).map(|(g, xhat)| (g - g_mean - xhat * gx_mean) * reciprocal));
         }
-        vec![dx]
+        vec![Array { shape: x.shape.clone(), data: dx }]
     }
 
     fn inputs(&self, rng: &mut Pcg64) -> Vec<Array> {
-        let Self { rows, cols, groups, .. } = *self;
-        let mut x = inputs::normal(rng, [rows, cols], 1.0);
-        add_offsets(&mut x, cols);
-        // A row with little spread: next to a variance near one, a wrong eps would not show.
-        if let Some(row) = x.data.chunks_exact_mut(cols).nth(3) {
-            row.iter_mut().for_each(|v| *v *= 0.05);
-        }
-        inputs::enlarge(&mut x, cols);
+        let LayerNormProblem { rows, cols, groups, .. } = self.0;
+        let x = with_offsets(rng, [rows, cols], 0.05, false);
         vec![x, inputs::tame(rng, [groups, cols], 1.0), inputs::normal(rng, [rows, cols], 1.0)]
     }
 
@@ -136,41 +91,25 @@ impl Verified for LayerNormBackward {
     }
 
     fn gradient_of(&self) -> Option<Gradient> {
-        let Self { rows, cols, groups, modulated, eps } = *self;
-        let unit = f64::from(u8::from(modulated));
+        let problem = self.0;
         Some(Gradient::of("layer_norm", vec![(0, 0)], move |inputs| {
             let [x, scale, dy] = inputs else { return f64::NAN };
-            let of_row = |r: usize| {
-                let (mean, reciprocal) = moments(&x.data[r * cols..(r + 1) * cols], eps);
-                let at = r / (rows / groups) * cols;
-                let term = |i: usize| {
-                    let y = (x.data[r * cols + i] - mean) * reciprocal * (scale.data[at + i] + unit);
-                    y * dy.data[r * cols + i]
-                };
-                (0..cols).map(term).sum::<f64>()
+            let rows = x.data.chunks_exact(problem.cols).zip(dy.data.chunks_exact(problem.cols));
+            let of_row = |(r, (x, dy)): (usize, (&[f64], &[f64]))| {
+                let (mean, reciprocal) = moments(x, problem.eps);
+                let y = x.iter().zip(problem.factors(r, scale)).map(|(x, f)| (x - mean) * reciprocal * f);
+                y.zip(dy).map(|(y, dy)| y * dy).sum::<f64>()
             };
-            (0..rows).map(of_row).sum()
+            rows.enumerate().map(of_row).sum()
         }))
     }
 
     fn cases() -> Vec<Self> {
-        let case = |rows, cols, groups, modulated| Self { rows, cols, groups, modulated, eps: 1e-6 };
-        vec![
-            case(1, 1, 1, false),
-            case(5, 64, 1, true),
-            case(20, 68, 2, true),
-            // Sums by blocks.
-            case(1, 33_004, 1, false),
-            case(6, 33, 2, true),
-            case(3, 131, 1, false),
-            case(4, 1536, 2, true),
-            case(9, 1100, 3, false),
-        ]
+        LayerNormProblem::cases().into_iter().map(Self).collect()
     }
 
     fn bench_cases() -> Vec<(&'static str, Self)> {
-        let case = |rows| Self { rows, cols: 1536, groups: 1, modulated: true, eps: 1e-6 };
-        vec![("wan-1.3b frame", case(1560)), ("wan-1.3b 480p", case(32_760))]
+        LayerNormProblem::bench_cases().into_iter().map(|(model, problem)| (model, Self(problem))).collect()
     }
 }
 
@@ -186,18 +125,10 @@ pub fn layer_norm_backward(
     modulated: bool,
     eps: f32,
 ) -> Result<Tensor> {
-    let (rows, cols) = rows_of(LayerNormBackward::STEM, x)?;
+    let (_, cols) = rows_of(LayerNormBackward::STEM, x)?;
     let scale = vectors(LayerNormBackward::STEM, "scale", scale, cols)?;
-    let groups = scale.len() / cols;
-    let context = x.context();
-    let dx = Tensor::empty(context, x.shape().clone(), x.dtype())?;
-    let flat = |t: &Tensor| t.reshape([rows, cols]);
-    let (x_rows, dy_rows, dx_rows) = (flat(x)?, flat(dy)?, flat(&dx)?);
-    for piece in pieces(context.caps(), rows, cols * x.dtype().size(), groups) {
-        let problem = LayerNormBackward { rows: piece.rows, cols, groups: piece.groups, modulated, eps };
-        let cut = |t: &Tensor| t.narrow(piece.row, piece.rows);
-        let scale = scale.narrow(piece.group, piece.groups)?;
-        run(context, &problem, &[&cut(&x_rows)?, &scale, &cut(&dy_rows)?, &cut(&dx_rows)?])?;
-    }
-    Ok(dx)
+    let operands = [Operand::Rows(x), Operand::Groups(&scale), Operand::Rows(dy), Operand::Result];
+    by_rows(x, scale.len() / cols, &operands, |piece| {
+        LayerNormBackward(LayerNormProblem { rows: piece.rows, cols, groups: piece.groups, modulated, eps })
+    })
 }

@@ -7,40 +7,24 @@
 
 #[cfg(feature = "verify")]
 use super::verified::*;
-use super::{check_positive, check_size, pack, pieces, row_variants, rows_of};
+use super::{Operand, SoftmaxProblem, by_rows, pack, row_variants, rows_of};
 use crate::gpu::Caps;
-use crate::kernels::{Kernel, Launch, Slot, Variant, Work, grid, run};
+use crate::kernels::{Kernel, Launch, Slot, Variant, Work};
 use crate::shader::Source;
 use crate::{Result, Tensor, wgsl};
 use std::fmt;
 
-/// Sizes and options of a softmax.
+/// The kernel of a softmax.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Softmax {
-    /// Rows.
-    pub rows: usize,
-    /// Columns, over which each row sums to one.
-    pub cols: usize,
-    /// Factor on `x`.
-    pub scale: f32,
-}
+pub struct Softmax(pub SoftmaxProblem);
 
 /// Values up to this one count as masked.
 #[cfg(feature = "verify")]
 const MASKED: f64 = -3.4e38;
 
-#[repr(C)]
-#[derive(Clone, Copy, bytemuck::Pod, bytemuck::Zeroable)]
-struct Params {
-    rows: u32,
-    packs: u32,
-    scale: f32,
-}
-
 impl fmt::Display for Softmax {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { rows, cols, scale } = self;
-        write!(f, "softmax(rows={rows},cols={cols},scale={scale})")
+        write!(f, "softmax({})", self.0)
     }
 }
 
@@ -49,26 +33,24 @@ impl Kernel for Softmax {
     const SHADER: Source = wgsl!("rowwise/softmax.wgsl");
 
     fn check(&self) -> Result<()> {
-        check_size(Self::STEM, self.rows, self.cols)?;
-        check_positive(Self::STEM, "scale", self.scale)
+        self.0.check(Self::STEM)
     }
 
     fn slots(&self) -> Vec<Slot> {
-        let Self { rows, cols, .. } = *self;
+        let SoftmaxProblem { rows, cols, .. } = self.0;
         vec![Slot::read("x", [rows, cols]), Slot::write("y", [rows, cols])]
     }
 
     fn variants(&self, caps: &Caps) -> Vec<Variant> {
-        row_variants(caps, self.cols, pack(self.cols))
+        row_variants(caps, self.0.cols, pack(self.0.cols))
     }
 
     fn launch(&self, caps: &Caps, _variant: &Variant) -> Launch {
-        let packs = (self.cols / pack(self.cols)) as u32;
-        Launch::new(&Params { rows: self.rows as u32, packs, scale: self.scale }, grid(self.rows, caps))
+        self.0.launch(caps)
     }
 
     fn work(&self) -> Work {
-        let n = (self.rows * self.cols) as f64;
+        let n = (self.0.rows * self.0.cols) as f64;
         Work { flops: 8.0 * n, bytes: 8.0 * n }
     }
 }
@@ -79,7 +61,7 @@ impl Verified for Softmax {
     const SUMMARY: &'static str = "softmax over each row; a fully masked row gives zeros";
 
     fn reference(&self, inputs: &[Array]) -> Vec<Array> {
-        let Self { rows, cols, scale } = *self;
+        let SoftmaxProblem { rows, cols, scale } = self.0;
         let [x] = inputs else { return Vec::new() };
         let mut y = Array::zeros([rows, cols]);
         for (x, y) in x.data.chunks_exact(cols).zip(y.data.chunks_exact_mut(cols)) {
@@ -94,8 +76,8 @@ impl Verified for Softmax {
     }
 
     fn inputs(&self, rng: &mut Pcg64) -> Vec<Array> {
-        let mut x = inputs::normal(rng, [self.rows, self.cols], 3.0);
-        for (r, row) in x.data.chunks_exact_mut(self.cols).enumerate() {
+        let mut x = inputs::normal(rng, [self.0.rows, self.0.cols], 3.0);
+        for (r, row) in x.data.chunks_exact_mut(self.0.cols).enumerate() {
             match r % 5 {
                 // Fully masked, half of it by −∞.
                 1 => row
@@ -107,9 +89,9 @@ impl Verified for Softmax {
                 // Far from zero, where exp alone overflows, and all equal.
                 3 => row.fill(1e4),
                 // One value above all others by more than exp can tell.
-                4 => row[r / 5 * 21 % self.cols] = 5e3,
+                4 => row[r / 5 * 21 % self.0.cols] = 5e3,
                 // Along which the largest so far grows, and in which every number counts.
-                _ if self.cols > 4096 => {
+                _ if self.0.cols > 4096 => {
                     let grown = |(i, v): (usize, &mut f64)| *v = v.clamp(-1.0, 1.0) + (i / 3000) as f64;
                     row.iter_mut().enumerate().for_each(grown);
                 }
@@ -135,7 +117,7 @@ impl Verified for Softmax {
     }
 
     fn cases() -> Vec<Self> {
-        let case = |rows, cols, scale| Self { rows, cols, scale };
+        let case = |rows, cols, scale| Self(SoftmaxProblem { rows, cols, scale });
         vec![
             case(1, 1, 1.0),
             case(0, 8, 1.0),
@@ -152,8 +134,7 @@ impl Verified for Softmax {
     }
 
     fn bench_cases() -> Vec<(&'static str, Self)> {
-        let case = |rows, cols| Self { rows, cols, scale: 1.0 };
-        vec![("wan-1.3b frame to text", case(1560, 512)), ("wan-1.3b 480p to text", case(32_760, 512))]
+        SoftmaxProblem::bench_cases().into_iter().map(|(model, problem)| (model, Self(problem))).collect()
     }
 }
 
@@ -163,17 +144,8 @@ impl Verified for Softmax {
 /// [`Error::Problem`](crate::Error::Problem) for no column and a `scale` that is not finite and above zero; otherwise
 /// those of [`kernels::run`](crate::kernels::run()).
 pub fn softmax(x: &Tensor, scale: f32) -> Result<Tensor> {
-    let (rows, cols) = rows_of(Softmax::STEM, x)?;
-    let context = x.context();
-    let y = Tensor::empty(context, x.shape().clone(), x.dtype())?;
-    let (x_rows, y_rows) = (x.reshape([rows, cols])?, y.reshape([rows, cols])?);
-    for piece in pieces(context.caps(), rows, cols * x.dtype().size(), 1) {
-        let problem = Softmax { rows: piece.rows, cols, scale };
-        run(
-            context,
-            &problem,
-            &[&x_rows.narrow(piece.row, piece.rows)?, &y_rows.narrow(piece.row, piece.rows)?],
-        )?;
-    }
-    Ok(y)
+    let (_, cols) = rows_of(Softmax::STEM, x)?;
+    by_rows(x, 1, &[Operand::Rows(x), Operand::Result], |piece| {
+        Softmax(SoftmaxProblem { rows: piece.rows, cols, scale })
+    })
 }

@@ -7,36 +7,20 @@
 
 #[cfg(feature = "verify")]
 use super::verified::*;
-use super::{check_positive, check_size, pack, pieces, row_variants, rows_of};
+use super::{Operand, SoftmaxProblem, by_rows, pack, row_variants, rows_of};
 use crate::gpu::Caps;
-use crate::kernels::{Kernel, Launch, Slot, Variant, Work, grid, run};
+use crate::kernels::{Kernel, Launch, Slot, Variant, Work};
 use crate::shader::Source;
 use crate::{Result, Tensor, wgsl};
 use std::fmt;
 
-/// Sizes and options of a softmax's gradient.
+/// The kernel of a softmax's gradient.
 #[derive(Debug, Clone, PartialEq)]
-pub struct SoftmaxBackward {
-    /// Rows.
-    pub rows: usize,
-    /// Columns.
-    pub cols: usize,
-    /// Factor on `x` in the forward.
-    pub scale: f32,
-}
-
-#[repr(C)]
-#[derive(Clone, Copy, bytemuck::Pod, bytemuck::Zeroable)]
-struct Params {
-    rows: u32,
-    packs: u32,
-    scale: f32,
-}
+pub struct SoftmaxBackward(pub SoftmaxProblem);
 
 impl fmt::Display for SoftmaxBackward {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { rows, cols, scale } = self;
-        write!(f, "softmax_backward(rows={rows},cols={cols},scale={scale})")
+        write!(f, "softmax_backward({})", self.0)
     }
 }
 
@@ -45,26 +29,24 @@ impl Kernel for SoftmaxBackward {
     const SHADER: Source = wgsl!("rowwise/softmax_backward.wgsl");
 
     fn check(&self) -> Result<()> {
-        check_size(Self::STEM, self.rows, self.cols)?;
-        check_positive(Self::STEM, "scale", self.scale)
+        self.0.check(Self::STEM)
     }
 
     fn slots(&self) -> Vec<Slot> {
-        let shape = [self.rows, self.cols];
+        let shape = [self.0.rows, self.0.cols];
         vec![Slot::read("y", shape), Slot::read("dy", shape), Slot::write("dx", shape)]
     }
 
     fn variants(&self, caps: &Caps) -> Vec<Variant> {
-        row_variants(caps, self.cols, pack(self.cols))
+        row_variants(caps, self.0.cols, pack(self.0.cols))
     }
 
     fn launch(&self, caps: &Caps, _variant: &Variant) -> Launch {
-        let packs = (self.cols / pack(self.cols)) as u32;
-        Launch::new(&Params { rows: self.rows as u32, packs, scale: self.scale }, grid(self.rows, caps))
+        self.0.launch(caps)
     }
 
     fn work(&self) -> Work {
-        let n = (self.rows * self.cols) as f64;
+        let n = (self.0.rows * self.0.cols) as f64;
         Work { flops: 5.0 * n, bytes: 12.0 * n }
     }
 }
@@ -75,7 +57,7 @@ impl Verified for SoftmaxBackward {
     const SUMMARY: &'static str = "gradient of softmax by its input, from its result";
 
     fn reference(&self, inputs: &[Array]) -> Vec<Array> {
-        let Self { rows, cols, scale } = *self;
+        let SoftmaxProblem { rows, cols, scale } = self.0;
         let [y, dy] = inputs else { return Vec::new() };
         let mut dx = Array::zeros([rows, cols]);
         for (r, dx) in dx.data.chunks_exact_mut(cols).enumerate() {
@@ -90,9 +72,9 @@ impl Verified for SoftmaxBackward {
     }
 
     fn inputs(&self, rng: &mut Pcg64) -> Vec<Array> {
-        let shape = [self.rows, self.cols];
+        let shape = [self.0.rows, self.0.cols];
         let mut y = inputs::tame(rng, shape, 2.0);
-        for (r, row) in y.data.chunks_exact_mut(self.cols).enumerate() {
+        for (r, row) in y.data.chunks_exact_mut(self.0.cols).enumerate() {
             // Every fifth row is fully masked.
             let masked = r % 5 == 1;
             row.iter_mut().for_each(|v| *v = if masked { 0.0 } else { v.exp() });
@@ -104,7 +86,7 @@ impl Verified for SoftmaxBackward {
 
     fn tolerance(&self, elem: Dtype) -> Vec<Tolerance> {
         // Shares of long rows are small: about 64 / cols at most for these inputs.
-        let size = f64::from(self.scale) * (64.0 / self.cols as f64).min(1.0);
+        let size = f64::from(self.0.scale) * (64.0 / self.0.cols as f64).min(1.0);
         let reason = "delta is a sum in f32, from which dy is subtracted; what is subnormal may be flushed";
         vec![match elem {
             Dtype::F16 => Tolerance { atol: 6.2e-5 + 1e-5 * size, rtol: 2e-3, reason },
@@ -114,7 +96,7 @@ impl Verified for SoftmaxBackward {
     }
 
     fn gradient_of(&self) -> Option<Gradient> {
-        let Self { rows, cols, scale } = *self;
+        let SoftmaxProblem { rows, cols, scale } = self.0;
         // x is not among the inputs, y is: moving x by d multiplies the weights by exp(scale d).
         Some(Gradient::linear("softmax", move |inputs, d| {
             let [y, dy] = inputs else { return f64::NAN };
@@ -131,7 +113,7 @@ impl Verified for SoftmaxBackward {
     }
 
     fn cases() -> Vec<Self> {
-        let case = |rows, cols, scale| Self { rows, cols, scale };
+        let case = |rows, cols, scale| Self(SoftmaxProblem { rows, cols, scale });
         vec![
             case(1, 1, 1.0),
             // Row 1 is fully masked here and below.
@@ -145,8 +127,7 @@ impl Verified for SoftmaxBackward {
     }
 
     fn bench_cases() -> Vec<(&'static str, Self)> {
-        let case = |rows, cols| Self { rows, cols, scale: 1.0 };
-        vec![("wan-1.3b frame to text", case(1560, 512)), ("wan-1.3b 480p to text", case(32_760, 512))]
+        SoftmaxProblem::bench_cases().into_iter().map(|(model, problem)| (model, Self(problem))).collect()
     }
 }
 
@@ -156,15 +137,8 @@ impl Verified for SoftmaxBackward {
 /// # Errors
 /// As for [`softmax`](super::softmax()), and [`Error::Input`](crate::Error::Input) for a `dy` of another size.
 pub fn softmax_backward(y: &Tensor, dy: &Tensor, scale: f32) -> Result<Tensor> {
-    let (rows, cols) = rows_of(SoftmaxBackward::STEM, y)?;
-    let context = y.context();
-    let dx = Tensor::empty(context, y.shape().clone(), y.dtype())?;
-    let flat = |t: &Tensor| t.reshape([rows, cols]);
-    let (y_rows, dy_rows, dx_rows) = (flat(y)?, flat(dy)?, flat(&dx)?);
-    for piece in pieces(context.caps(), rows, cols * y.dtype().size(), 1) {
-        let problem = SoftmaxBackward { rows: piece.rows, cols, scale };
-        let cut = |t: &Tensor| t.narrow(piece.row, piece.rows);
-        run(context, &problem, &[&cut(&y_rows)?, &cut(&dy_rows)?, &cut(&dx_rows)?])?;
-    }
-    Ok(dx)
+    let (_, cols) = rows_of(SoftmaxBackward::STEM, y)?;
+    by_rows(y, 1, &[Operand::Rows(y), Operand::Rows(dy), Operand::Result], |piece| {
+        SoftmaxBackward(SoftmaxProblem { rows: piece.rows, cols, scale })
+    })
 }

@@ -1,6 +1,7 @@
 //! What proving the kernels of this family shares.
 
-use super::{Rope, axis_of, turns};
+use super::Rope;
+use super::rope::{axis_of, turns};
 pub(super) use crate::kernels::verified::*;
 
 impl Rope {
@@ -37,11 +38,22 @@ pub(super) fn reciprocal_rms(row: &[f64], eps: f32) -> f64 {
     1.0 / (row.iter().map(|x| x * x).sum::<f64>() / row.len() as f64 + f64::from(eps)).sqrt()
 }
 
-/// Some rows far from zero, which lose their spread in a naive sum of squares.
-pub(super) fn add_offsets(x: &mut Array, cols: usize) {
+/// Rows for a norm by moments: some far from zero, which lose their spread in a naive sum of squares, and one of little
+/// spread, `small`: next to a variance near one, a wrong eps would not show. With `flat` one is constant: only eps keeps
+/// it finite.
+pub(super) fn with_offsets(rng: &mut Pcg64, [rows, cols]: [usize; 2], small: f64, flat: bool) -> Array {
+    let mut x = inputs::normal(rng, [rows, cols], 1.0);
     for row in x.data.chunks_exact_mut(cols).skip(1).step_by(4) {
         row.iter_mut().for_each(|v| *v += 100.0);
     }
+    if let Some(row) = x.data.chunks_exact_mut(cols).nth(3) {
+        row.iter_mut().for_each(|v| *v *= small);
+    }
+    if let Some(row) = x.data.chunks_exact_mut(cols).nth(2).filter(|_| flat) {
+        row.fill(0.7);
+    }
+    inputs::enlarge(&mut x, cols);
+    x
 }
 
 pub(super) fn dot(a: &[f64], b: &[f64]) -> f64 {

@@ -14,6 +14,8 @@ pub use row_map::RowMap;
 pub use sum_rows::{SumRows, sum_rows};
 pub use unpatchify::{Unpatchify, unpatchify};
 
+use crate::gpu::Caps;
+use crate::kernels::{Launch, Variant, elems, grid, lanes};
 use crate::{Error, Result};
 use std::fmt;
 
@@ -80,6 +82,21 @@ impl Patches {
             }
         }
         Ok(())
+    }
+
+    fn elements(&self) -> usize {
+        self.video_dims().iter().product()
+    }
+
+    fn variants(&self, caps: &Caps) -> Vec<Variant> {
+        let channel_first = self.order == PatchOrder::ChannelFirst;
+        let variant = |elem| Variant::new(elem, lanes(caps)).flag("CHANNEL_FIRST", channel_first);
+        elems(caps, 1).into_iter().map(variant).collect()
+    }
+
+    fn launch(&self, caps: &Caps, variant: &Variant) -> Launch {
+        let workgroups = self.elements().div_ceil(variant.number("WG_SIZE").max(1) as usize);
+        Launch::new(&PatchParams::of(self), grid(workgroups, caps))
     }
 }
 

@@ -5,11 +5,11 @@
 //!
 //! Errors: sizes of zero or a product above 2³², an axis that its patch does not divide.
 
+use super::Patches;
 #[cfg(feature = "verify")]
 use super::verified::*;
-use super::{PatchOrder, PatchParams, Patches};
 use crate::gpu::Caps;
-use crate::kernels::{Kernel, Launch, Slot, Variant, Work, elems, grid, lanes, run};
+use crate::kernels::{Kernel, Launch, Slot, Variant, Work, run};
 use crate::shader::Source;
 use crate::{Result, Tensor, wgsl};
 use std::fmt;
@@ -37,20 +37,15 @@ impl Kernel for Unpatchify {
     }
 
     fn variants(&self, caps: &Caps) -> Vec<Variant> {
-        let channel_first = self.0.order == PatchOrder::ChannelFirst;
-        let variant = |elem| Variant::new(elem, lanes(caps)).flag("CHANNEL_FIRST", channel_first);
-        elems(caps, 1).into_iter().map(variant).collect()
+        self.0.variants(caps)
     }
 
     fn launch(&self, caps: &Caps, variant: &Variant) -> Launch {
-        let elements: usize = self.0.video_dims().iter().product();
-        let workgroups = elements.div_ceil(variant.number("WG_SIZE").max(1) as usize);
-        Launch::new(&PatchParams::of(&self.0), grid(workgroups, caps))
+        self.0.launch(caps, variant)
     }
 
     fn work(&self) -> Work {
-        let elements: usize = self.0.video_dims().iter().product();
-        Work { flops: 0.0, bytes: 8.0 * elements as f64 }
+        Work { flops: 0.0, bytes: 8.0 * self.0.elements() as f64 }
     }
 }
 
