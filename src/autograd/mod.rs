@@ -15,6 +15,7 @@ mod attend;
 mod blocks;
 mod gradients;
 mod ops;
+mod places;
 mod train;
 mod var;
 

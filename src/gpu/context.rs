@@ -324,6 +324,11 @@ impl Context {
         self.inner.recorder.dispatches()
     }
 
+    /// Number of times that recorded work was handed to the device so far.
+    pub fn submissions(&self) -> u64 {
+        self.inner.recorder.submissions()
+    }
+
     /// The kernels compiled so far, for [`ContextOptions::compiled_kernels`] of a
     /// later run on this machine; `None` where the driver hands none out (all but Vulkan).
     ///

@@ -31,6 +31,12 @@ pub(super) enum Command {
         offset: u64,
         size: u64,
     },
+    /// A few bytes from the host, a multiple of four of them.
+    Write {
+        to: wgpu::Buffer,
+        to_offset: u64,
+        bytes: Vec<u8>,
+    },
 }
 
 /// What is recorded and not handed over yet.
@@ -42,19 +48,26 @@ pub(super) struct Recorded {
     /// Assumed and expected seconds of all.
     pub(super) assumed: HashMap<&'static str, f64>,
     expected: f64,
+    /// Bytes of all [`Command::Write`].
+    written: usize,
 }
 
 #[derive(Debug, Default)]
 pub(super) struct State {
     recorded: Recorded,
     dispatches: u64,
+    submissions: u64,
+    /// Bytes that a submission writes: buffer and its size.
+    pub(super) writes: Option<(wgpu::Buffer, u64)>,
     /// Parameters of a submission's kernels: buffer, group and bytes.
     pub(super) params_ring: Option<(wgpu::Buffer, wgpu::BindGroup, u64)>,
 }
 
 impl State {
     pub(super) fn take(&mut self) -> Recorded {
-        std::mem::take(&mut self.recorded)
+        let recorded = std::mem::take(&mut self.recorded);
+        self.submissions += u64::from(!recorded.commands.is_empty());
+        recorded
     }
 }
 
@@ -63,6 +76,10 @@ pub(super) struct Recorder(Mutex<State>);
 
 /// Commands kept before they are handed over, so that the device starts while the host still records.
 const SUBMISSION_COMMANDS: usize = 256;
+/// Bytes from the host that a submission carries; what is longer is written by itself, before anything else.
+const SUBMISSION_BYTES: usize = 1 << 20;
+/// The longest write that is recorded.
+pub(super) const RECORDED_WRITE: usize = 1 << 16;
 
 impl Recorder {
     /// Appends a command whose inputs are there, and of a dispatch its kernel and time. True where it is time to submit.
@@ -81,13 +98,28 @@ impl Recorder {
         let mut state = lock(&self.0);
         state.dispatches += u64::from(dispatch.is_some());
         let recorded = &mut state.recorded;
+        if let Command::Write { bytes, .. } = &command {
+            recorded.written += bytes.len();
+        }
         recorded.commands.push(command);
         recorded.uses.push(uses);
         if let Some((kernel, Estimate { assumed, expected })) = dispatch {
             *recorded.assumed.entry(kernel).or_default() += assumed;
             recorded.expected += expected;
         }
-        Ok(recorded.expected > pace::SUBMISSION_SECONDS || recorded.commands.len() >= SUBMISSION_COMMANDS)
+        Ok(recorded.expected > pace::SUBMISSION_SECONDS
+            || recorded.commands.len() >= SUBMISSION_COMMANDS
+            || recorded.written >= SUBMISSION_BYTES)
+    }
+
+    /// Something is recorded that has not been handed over.
+    pub(super) fn has_work(&self) -> bool {
+        !lock(&self.0).recorded.commands.is_empty()
+    }
+
+    /// Number of submissions so far.
+    pub(super) fn submissions(&self) -> u64 {
+        lock(&self.0).submissions
     }
 
     /// Counts a dispatch of a dry run.

@@ -35,14 +35,17 @@ pub(super) fn submit(device: &Device, recorder: &Recorder, timings: &Timings, pa
     }
     let commands = &recorded.commands;
     let scopes = Scopes::push(&device.raw);
+    // Both belong to this submission: what was handed over before has been copied or read when they are written.
     let offsets = write_params(device, &mut state, commands);
     let ring = state.params_ring.as_ref().map(|(_, group, _)| group.clone());
+    let written = write_bytes(device, &mut state, commands);
+    let extra = Extra { offsets: &offsets, ring: ring.as_ref(), written: written.as_ref() };
     let mut encoder =
         device.raw.create_command_encoder(&wgpu::CommandEncoderDescriptor { label: Some("foveal") });
     if timings.on() {
-        encode_timed(device, &mut encoder, commands, &offsets, ring.as_ref(), timings);
+        encode_timed(device, &mut encoder, commands, &extra, timings);
     } else {
-        encode(&mut encoder, commands, &offsets, ring.as_ref());
+        encode(&mut encoder, commands, &extra);
     }
     device.queue.submit([encoder.finish()]);
     pacer.submitted(&device.queue, recorded.assumed);
@@ -53,12 +56,61 @@ pub(super) fn submit(device: &Device, recorder: &Recorder, timings: &Timings, pa
     failed.map_or(Ok(()), |error| Err(device.fault(error)))
 }
 
+/// What commands refer to beside themselves.
+#[derive(Clone, Copy)]
+struct Extra<'a> {
+    /// Of each command, where its parameters or bytes begin.
+    offsets: &'a [u32],
+    /// Parameters.
+    ring: Option<&'a wgpu::BindGroup>,
+    /// Bytes that are written.
+    written: Option<&'a wgpu::Buffer>,
+}
+
+impl Extra<'_> {
+    fn offset(&self, i: usize) -> u32 {
+        self.offsets.get(i).copied().unwrap_or(0)
+    }
+}
+
+/// Writes the bytes of [`Command::Write`] where commands copy them from; each begins where the ones before end.
+fn write_bytes(device: &Device, state: &mut State, commands: &[Command]) -> Option<wgpu::Buffer> {
+    let bytes: Vec<&[u8]> = commands
+        .iter()
+        .filter_map(|c| if let Command::Write { bytes, .. } = c { Some(&bytes[..]) } else { None })
+        .collect();
+    let bytes = bytes.concat();
+    if bytes.is_empty() {
+        return None;
+    }
+    let needed = bytes.len() as u64;
+    if state.writes.as_ref().is_none_or(|(_, size)| *size < needed) {
+        let size = needed.next_power_of_two();
+        let buffer = device.raw.create_buffer(&wgpu::BufferDescriptor {
+            label: Some("writes"),
+            size,
+            usage: wgpu::BufferUsages::COPY_SRC | wgpu::BufferUsages::COPY_DST,
+            mapped_at_creation: false,
+        });
+        state.writes = Some((buffer, size));
+    }
+    let (buffer, _) = state.writes.as_ref()?;
+    device.queue.write_buffer(buffer, 0, &bytes);
+    Some(buffer.clone())
+}
+
 /// Writes the parameters of commands whose pipeline reads them from the uniform ring; one offset per command.
 fn write_params(device: &Device, state: &mut State, commands: &[Command]) -> Vec<u32> {
     let align = device.caps.uniform_alignment as usize;
     let mut bytes = Vec::new();
     let mut offsets = Vec::with_capacity(commands.len());
+    let mut written = 0;
     for command in commands {
+        if let Command::Write { bytes, .. } = command {
+            offsets.push(written);
+            written += bytes.len() as u32;
+            continue;
+        }
         offsets.push(bytes.len() as u32);
         if let Command::Dispatch { pipeline, params, .. } = command
             && !pipeline.immediate
@@ -104,8 +156,7 @@ fn encode_timed(
     device: &Device,
     encoder: &mut wgpu::CommandEncoder,
     commands: &[Command],
-    offsets: &[u32],
-    ring: Option<&wgpu::BindGroup>,
+    extra: &Extra<'_>,
     timings: &Timings,
 ) {
     let labels: Vec<Planned> = commands
@@ -114,25 +165,26 @@ fn encode_timed(
             Command::Dispatch { pipeline, flops, bytes, .. } => {
                 Some((pipeline.label.clone(), *flops, *bytes))
             }
-            Command::Copy { .. } | Command::Zero { .. } => None,
+            Command::Copy { .. } | Command::Zero { .. } | Command::Write { .. } => None,
         })
         .collect();
     let Some(batch) = Batch::new(&device.raw, labels) else {
-        encode(encoder, commands, offsets, ring);
+        encode(encoder, commands, extra);
         return;
     };
     let mut query = 0;
-    for (command, offset) in commands.iter().zip(offsets) {
+    for (i, command) in commands.iter().enumerate() {
         match command {
-            Command::Copy { .. } | Command::Zero { .. } => {
-                encode(encoder, std::slice::from_ref(command), &[0], ring);
+            Command::Copy { .. } | Command::Zero { .. } | Command::Write { .. } => {
+                let own = Extra { offsets: &[extra.offset(i)], ..*extra };
+                encode(encoder, std::slice::from_ref(command), &own);
             }
             Command::Dispatch { .. } => {
                 let mut pass = encoder.begin_compute_pass(&wgpu::ComputePassDescriptor {
                     label: None,
                     timestamp_writes: Some(batch.writes(query)),
                 });
-                encode_dispatch(&mut pass, command, *offset, ring);
+                encode_dispatch(&mut pass, command, extra.offset(i), extra.ring);
                 query += 2;
             }
         }
@@ -141,12 +193,7 @@ fn encode_timed(
     timings.push(batch);
 }
 
-fn encode(
-    encoder: &mut wgpu::CommandEncoder,
-    commands: &[Command],
-    offsets: &[u32],
-    ring: Option<&wgpu::BindGroup>,
-) {
+fn encode(encoder: &mut wgpu::CommandEncoder, commands: &[Command], extra: &Extra<'_>) {
     let mut i = 0;
     while let Some(command) = commands.get(i) {
         match command {
@@ -158,11 +205,18 @@ fn encode(
                 encoder.clear_buffer(buffer, *offset, Some(*size));
                 i += 1;
             }
+            Command::Write { to, to_offset, bytes } => {
+                if let Some(from) = extra.written {
+                    let at = extra.offset(i).into();
+                    encoder.copy_buffer_to_buffer(from, at, to, *to_offset, bytes.len() as u64);
+                }
+                i += 1;
+            }
             Command::Dispatch { .. } => {
                 let mut pass = encoder
                     .begin_compute_pass(&wgpu::ComputePassDescriptor { label: None, timestamp_writes: None });
                 while let Some(dispatch @ Command::Dispatch { .. }) = commands.get(i) {
-                    encode_dispatch(&mut pass, dispatch, offsets.get(i).copied().unwrap_or(0), ring);
+                    encode_dispatch(&mut pass, dispatch, extra.offset(i), extra.ring);
                     i += 1;
                 }
             }

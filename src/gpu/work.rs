@@ -7,7 +7,7 @@ use super::error_scope::Scopes;
 use super::memory::{Binding, Buffer};
 use super::pipeline::{Pipeline, PipelineKey, PipelineSource};
 use super::readback;
-use super::recorder::Command;
+use super::recorder::{Command, RECORDED_WRITE};
 use super::submit::settled;
 use super::track::{self, Access, AnyRecording, Track, Use};
 use crate::Result;
@@ -141,7 +141,9 @@ impl Context {
         Ok(())
     }
 
-    /// Writes bytes into a buffer of this context, in order with recorded work; the rest of the last word becomes zero.
+    /// Writes bytes into a buffer of this context, in order with recorded work; the rest of the last word becomes zero. Up
+    /// to 64 KiB are recorded like everything else, so that a table may change from call to call; what is longer goes to
+    /// the device by itself, after what is recorded.
     ///
     /// # Errors
     /// As for [`Context::copy`].
@@ -157,13 +159,18 @@ impl Context {
         };
         let place = Binding { buffer: to, offset, size: bytes.len() as u64 };
         checks::copy(inner.id, "upload", &place, wgpu::BufferUsages::COPY_DST)?;
-        self.in_order([to]);
-        // Work recorded earlier may still read what lies there now, so it goes first.
-        inner.submit()?;
         if inner.device.plan || bytes.is_empty() {
             return Ok(());
         }
+        self.in_order([to]);
         let uses = vec![place.used(Access::Write)];
+        if bytes.len() <= RECORDED_WRITE && inner.recorder.has_work() {
+            let command = Command::Write { to: to.raw().clone(), to_offset: offset, bytes: bytes.to_vec() };
+            let full = inner.recorder.record(&inner.device, command, uses, None)?;
+            return if full { inner.submit() } else { Ok(()) };
+        }
+        // Work recorded earlier may still read what lies there now, so it goes first.
+        inner.submit()?;
         track::record(&uses);
         let device = &inner.device;
         let scopes = Scopes::push(&device.raw);

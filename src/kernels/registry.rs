@@ -37,6 +37,7 @@ registry![
     Each<super::elementwise::Product>,
     Each<super::elementwise::Silu>,
     Each<super::elementwise::SiluBackward>,
+    super::elementwise::Slice,
     super::elementwise::Transposed,
     super::elementwise::WeightedSum,
     super::matmul::Matmul,
@@ -60,6 +61,7 @@ registry![
     super::temporal::TemporalSignalBackward,
     super::token::Embedding,
     super::token::Patchify,
+    super::token::Rotary,
     super::token::SumRows,
     super::token::Unpatchify,
 ];

@@ -52,16 +52,10 @@ impl Kernel for AttentionBackwardDkv {
 
     fn slots(&self) -> Vec<Slot> {
         let p = &self.0;
-        vec![
-            p.slot_q("q"),
-            p.slot_kv("k"),
-            p.slot_kv("v"),
-            p.slot_q("d_o"),
-            p.slot_stats("stats", 3),
-            p.slot_tables(),
-            p.slot_map_grads(),
-            Slot::write("dkv", [2, p.shape.batch, p.shape.seq_kv, p.shape.kv_heads, p.shape.head_dim]),
-        ]
+        let mut slots = p.slots_backward();
+        slots
+            .push(Slot::write("dkv", [2, p.shape.batch, p.shape.seq_kv, p.shape.kv_heads, p.shape.head_dim]));
+        slots
     }
 
     fn variants(&self, caps: &Caps) -> Vec<Variant> {
@@ -83,20 +77,18 @@ impl Verified for AttentionBackwardDkv {
     const SUMMARY: &'static str = "gradients by keys and values, with gradients into the map";
 
     fn reference(&self, inputs: &[Array]) -> Vec<Array> {
-        let [q, k, v, d_o, _stats, tables, map_grads] = inputs else { return Vec::new() };
-        vec![reference::backward(&self.0, q, k, v, tables, &Upstream { d_o, map_grads }).dkv]
+        reference::backward_of(&self.0, inputs).map(|b| b.dkv).into_iter().collect()
     }
 
     fn inputs(&self, rng: &mut Pcg64) -> Vec<Array> {
-        let i = cases::inputs_for(&self.0, rng);
-        let mut all = vec![i.q, i.k, i.v, i.d_o, Array::zeros([0]), i.tables, i.map_grads];
+        let mut all = cases::backward_inputs(&self.0, rng);
         self.follow(&mut all);
         all
     }
 
     fn follow(&self, inputs: &mut [Array]) {
-        if let [q, k, v, d_o, stats, tables, map_grads] = inputs {
-            *stats = reference::backward(&self.0, q, k, v, tables, &Upstream { d_o, map_grads }).stats;
+        if let Some(backward) = reference::backward_of(&self.0, inputs) {
+            inputs[reference::BACKWARD_STATS] = backward.stats;
         }
     }
 
@@ -106,10 +98,7 @@ impl Verified for AttentionBackwardDkv {
 
     fn gradient_of(&self) -> Option<Gradient> {
         let problem = self.0.clone();
-        Some(Gradient::stacked("attention", vec![1, 2], move |inputs| {
-            let [q, k, v, d_o, _stats, tables, map_grads] = inputs else { return 0.0 };
-            Upstream { d_o, map_grads }.loss(&problem, q, k, v, tables)
-        }))
+        Some(Gradient::stacked("attention", vec![1, 2], move |inputs| reference::loss_of(&problem, inputs)))
     }
 
     fn cases() -> Vec<Self> {
@@ -117,8 +106,7 @@ impl Verified for AttentionBackwardDkv {
     }
 
     fn bench_cases() -> Vec<(&'static str, Self)> {
-        let columns = Readout { columns: 2, ..Default::default() };
-        cases::bench(columns).into_iter().map(|(n, p)| (n, Self(p))).collect()
+        cases::bench_backward().into_iter().map(|(n, p)| (n, Self(p))).collect()
     }
 }
 

@@ -52,16 +52,9 @@ impl Kernel for AttentionBackwardDq {
 
     fn slots(&self) -> Vec<Slot> {
         let p = &self.0;
-        vec![
-            p.slot_q("q"),
-            p.slot_kv("k"),
-            p.slot_kv("v"),
-            p.slot_q("d_o"),
-            p.slot_stats("stats", 3),
-            p.slot_tables(),
-            p.slot_map_grads(),
-            Slot { access: Access::Write, ..p.slot_q("dq") },
-        ]
+        let mut slots = p.slots_backward();
+        slots.push(Slot { access: Access::Write, ..p.slot_q("dq") });
+        slots
     }
 
     fn variants(&self, caps: &Caps) -> Vec<Variant> {
@@ -83,20 +76,18 @@ impl Verified for AttentionBackwardDq {
     const SUMMARY: &'static str = "gradient by the queries, with gradients into the map";
 
     fn reference(&self, inputs: &[Array]) -> Vec<Array> {
-        let [q, k, v, d_o, _stats, tables, map_grads] = inputs else { return Vec::new() };
-        vec![reference::backward(&self.0, q, k, v, tables, &Upstream { d_o, map_grads }).dq]
+        reference::backward_of(&self.0, inputs).map(|b| b.dq).into_iter().collect()
     }
 
     fn inputs(&self, rng: &mut Pcg64) -> Vec<Array> {
-        let i = cases::inputs_for(&self.0, rng);
-        let mut all = vec![i.q, i.k, i.v, i.d_o, Array::zeros([0]), i.tables, i.map_grads];
+        let mut all = cases::backward_inputs(&self.0, rng);
         self.follow(&mut all);
         all
     }
 
     fn follow(&self, inputs: &mut [Array]) {
-        if let [q, k, v, d_o, stats, tables, map_grads] = inputs {
-            *stats = reference::backward(&self.0, q, k, v, tables, &Upstream { d_o, map_grads }).stats;
+        if let Some(backward) = reference::backward_of(&self.0, inputs) {
+            inputs[reference::BACKWARD_STATS] = backward.stats;
         }
     }
 
@@ -106,10 +97,7 @@ impl Verified for AttentionBackwardDq {
 
     fn gradient_of(&self) -> Option<Gradient> {
         let problem = self.0.clone();
-        Some(Gradient::of("attention", vec![(0, 0)], move |inputs| {
-            let [q, k, v, d_o, _stats, tables, map_grads] = inputs else { return 0.0 };
-            Upstream { d_o, map_grads }.loss(&problem, q, k, v, tables)
-        }))
+        Some(Gradient::of("attention", vec![(0, 0)], move |inputs| reference::loss_of(&problem, inputs)))
     }
 
     fn cases() -> Vec<Self> {
@@ -117,8 +105,7 @@ impl Verified for AttentionBackwardDq {
     }
 
     fn bench_cases() -> Vec<(&'static str, Self)> {
-        let columns = Readout { columns: 2, ..Default::default() };
-        cases::bench(columns).into_iter().map(|(n, p)| (n, Self(p))).collect()
+        cases::bench_backward().into_iter().map(|(n, p)| (n, Self(p))).collect()
     }
 }
 

@@ -285,3 +285,14 @@ pub(super) fn tolerance(elem: Dtype, scale: f64) -> Tolerance {
         "exp of scores up to a few tens: 1e-7 relative each, summed over the keys",
     )
 }
+
+/// What the kernels of the backward read, in their order, but for the row sums.
+pub(super) fn backward_inputs(p: &AttentionProblem, rng: &mut Pcg64) -> Vec<Array> {
+    let i = inputs_for(p, rng);
+    vec![i.q, i.k, i.v, i.d_o, Array::zeros([0]), i.tables, i.map_grads]
+}
+
+/// Sizes of real models, two token groups read.
+pub(super) fn bench_backward() -> Vec<(&'static str, AttentionProblem)> {
+    bench(Readout { columns: 2, ..Default::default() })
+}

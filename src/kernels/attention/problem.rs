@@ -200,6 +200,19 @@ impl AttentionProblem {
         Slot::read("map_grads", [self.map_grads_len()]).f32()
     }
 
+    /// What the kernels read that give gradients by queries, keys and values.
+    pub(super) fn slots_backward(&self) -> Vec<Slot> {
+        vec![
+            self.slot_q("q"),
+            self.slot_kv("k"),
+            self.slot_kv("v"),
+            self.slot_q("d_o"),
+            self.slot_stats("stats", 3),
+            self.slot_tables(),
+            self.slot_map_grads(),
+        ]
+    }
+
     /// Multiply-adds of one product of queries and keys, counted as two operations, over what the mask leaves.
     pub(super) fn product_flops(&self) -> f64 {
         let s = &self.shape;

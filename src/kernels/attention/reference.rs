@@ -310,3 +310,19 @@ pub(super) fn backward(
     });
     Backward { dq, dkv, stats }
 }
+
+/// Where the row sums stand among what the kernels of the backward read.
+pub(super) const BACKWARD_STATS: usize = 4;
+
+/// The backward of what those kernels read, in the order of [`AttentionProblem::slots_backward`]; the row sums do not
+/// matter.
+pub(super) fn backward_of(p: &AttentionProblem, inputs: &[Array]) -> Option<Backward> {
+    let [q, k, v, d_o, _stats, tables, map_grads] = inputs else { return None };
+    Some(backward(p, q, k, v, tables, &Upstream { d_o, map_grads }))
+}
+
+/// What they differentiate.
+pub(super) fn loss_of(p: &AttentionProblem, inputs: &[Array]) -> f64 {
+    let [q, k, v, d_o, _stats, tables, map_grads] = inputs else { return f64::NAN };
+    Upstream { d_o, map_grads }.loss(p, q, k, v, tables)
+}

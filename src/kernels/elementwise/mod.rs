@@ -15,6 +15,7 @@ pub mod pointwise;
 pub mod product;
 pub mod silu;
 pub mod silu_backward;
+pub mod slice;
 pub mod transposed;
 #[cfg(feature = "verify")]
 mod verified;
@@ -34,6 +35,7 @@ pub use pointwise::{Each, Pointwise, each};
 pub use product::{Product, product};
 pub use silu::{Silu, silu};
 pub use silu_backward::{SiluBackward, silu_backward};
+pub use slice::{Slice, slice, slice_backward};
 pub use transposed::{Transposed, transposed};
 pub use weighted_sum::{WeightedSum, weighted_sum};
 
