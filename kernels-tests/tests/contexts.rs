@@ -365,41 +365,6 @@ fn zeros_are_zero_in_memory_that_was_used() {
 }
 
 #[test]
-fn a_small_table_changes_from_call_to_call_within_one_submission() {
-    let context = context();
-    let table = Tensor::from_f32(&context, [4], &[0.0; 4]).unwrap();
-    let whole = Tensor::from_f32(&context, [1 << 16], &vec![0.0; 1 << 16]).unwrap();
-    context.submit().unwrap();
-    let before = context.submissions();
-    // Each call sees the table as it was when the call was made, whatever is written afterwards.
-    let sums: Vec<Tensor> = (0..20)
-        .map(|i| {
-            table.write(&[i as f32; 4]).unwrap();
-            weighted_sum(&[(&table, 2.0)]).unwrap()
-        })
-        .collect();
-    assert_eq!(context.submissions(), before);
-    // What is longer than a recorded write goes by itself, in order too.
-    whole.write(&vec![1.0; 1 << 16]).unwrap();
-    let one = weighted_sum(&[(&whole, 3.0)]).unwrap();
-    for (i, sum) in sums.iter().enumerate() {
-        assert_eq!(download(sum), [2.0 * i as f32; 4]);
-    }
-    assert!(download(&one).iter().all(|&v| v == 3.0));
-    // Many of them are handed over before they are many bytes.
-    let before = context.submissions();
-    let wide = Tensor::from_f32(&context, [1 << 14], &vec![0.0; 1 << 14]).unwrap();
-    let last = (0..40).map(|i| {
-        wide.write(&vec![i as f32; 1 << 14]).unwrap();
-        weighted_sum(&[(&wide, 1.0)]).unwrap()
-    });
-    for (i, y) in last.collect::<Vec<_>>().iter().enumerate() {
-        assert!(download(y).iter().all(|&v| v == i as f32), "write {i}");
-    }
-    assert!(context.submissions() > before + 1);
-}
-
-#[test]
 fn indices_come_back_as_they_are() {
     let context = context();
     let ids = [0, 7, 1 << 24, (1 << 24) + 1, u32::MAX];

@@ -1,10 +1,11 @@
-//! Where things stand: rotary positions as data, slices of inner axes, and a cache whose capacity is not its length.
+//! Where things stand: rotary positions as data, slices of inner axes, a cache whose capacity is not its length, and tables
+//! that change from call to call.
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test that cannot go on should stop loudly")]
 
 use foveal::autograd::Tape;
 use foveal::kernels::attention::{AttentionProblem, AttentionShape, Mask, Positions, Tables, attention};
-use foveal::kernels::elementwise::{convert, slice, slice_backward};
+use foveal::kernels::elementwise::{convert, slice, slice_backward, weighted_sum};
 use foveal::kernels::token::{Pairs, RotaryPositions, rotary, rotary_backward, rotary_table};
 use foveal::{Context, Dtype, Error, Tensor};
 use kernels_tests::golden::new_context;
@@ -194,4 +195,39 @@ fn a_cache_larger_than_its_length_decodes_like_the_whole_sequence() {
     // What a submission takes is work of a quarter second or 256 commands, however slow the device is.
     let between = submissions.windows(2).filter(|pair| pair[0] != pair[1]).count();
     assert!(between <= tokens / 2, "{submissions:?}");
+}
+
+#[test]
+fn a_small_table_changes_from_call_to_call_within_one_submission() {
+    let context = context();
+    let table = Tensor::from_f32(&context, [4], &[0.0; 4]).unwrap();
+    let whole = Tensor::from_f32(&context, [1 << 16], &vec![0.0; 1 << 16]).unwrap();
+    context.submit().unwrap();
+    let before = context.submissions();
+    // Each call sees the table as it was when the call was made, whatever is written afterwards.
+    let sums: Vec<Tensor> = (0..20)
+        .map(|i| {
+            table.write(&[i as f32; 4]).unwrap();
+            weighted_sum(&[(&table, 2.0)]).unwrap()
+        })
+        .collect();
+    assert_eq!(context.submissions(), before);
+    // What is longer than a recorded write goes by itself, in order too.
+    whole.write(&vec![1.0; 1 << 16]).unwrap();
+    let one = weighted_sum(&[(&whole, 3.0)]).unwrap();
+    for (i, sum) in sums.iter().enumerate() {
+        assert_eq!(download(sum), [2.0 * i as f32; 4]);
+    }
+    assert!(download(&one).iter().all(|&v| v == 3.0));
+    // Many of them are handed over before they are many bytes.
+    let before = context.submissions();
+    let wide = Tensor::from_f32(&context, [1 << 14], &vec![0.0; 1 << 14]).unwrap();
+    let last = (0..40).map(|i| {
+        wide.write(&vec![i as f32; 1 << 14]).unwrap();
+        weighted_sum(&[(&wide, 1.0)]).unwrap()
+    });
+    for (i, y) in last.collect::<Vec<_>>().iter().enumerate() {
+        assert!(download(y).iter().all(|&v| v == i as f32), "write {i}");
+    }
+    assert!(context.submissions() > before + 1);
 }

@@ -46,7 +46,6 @@ use super::splits::{Operand, by_rows, check_groups, pieces, rows_of, vectors};
 use crate::gpu::{AdapterClass, Caps};
 use crate::shader::Source;
 use crate::{Dtype, Error, Result, wgsl};
-use pointwise::each_as;
 
 const BETWEEN: Source = wgsl!("shared/between.wgsl");
 const LOGISTIC: Source = wgsl!("elementwise/logistic.wgsl");

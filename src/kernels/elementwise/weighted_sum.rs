@@ -5,9 +5,10 @@
 //! Errors: no input or more than four, shapes that differ, a weight that is not finite, more than 2³¹ elements in one
 //! dispatch (the wrapper cuts larger tensors).
 
+use super::pointwise::each_as;
 #[cfg(feature = "verify")]
 use super::verified::*;
-use super::{check_len, each_as, groups_for, pack, variant};
+use super::{check_len, groups_for, pack, variant};
 use crate::gpu::Caps;
 use crate::kernels::{Kernel, Launch, Slot, Variant, Work, elems};
 use crate::shader::Source;
