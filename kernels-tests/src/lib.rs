@@ -10,6 +10,7 @@ pub mod hostile;
 pub mod mutate;
 pub mod numerics;
 pub mod onnx;
+pub mod params;
 mod random_wan;
 pub mod strays;
 pub mod synthetic;

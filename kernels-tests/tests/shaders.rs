@@ -10,9 +10,10 @@ use foveal::kernels::registry::{AnyKernel, REGISTRY};
 use foveal::kernels::{Slot, Variant};
 use foveal::shader::Composed;
 use foveal::{Caps, Dtype};
-use kernels_tests::synthetic;
+use kernels_tests::params::{self, HostParams, Member};
+use kernels_tests::{root, synthetic, tree};
 use naga::valid::{Capabilities, ValidationFlags, Validator};
-use naga::{AddressSpace, StorageAccess};
+use naga::{AddressSpace, ScalarKind, StorageAccess, TypeInner};
 use std::collections::{BTreeMap, HashMap};
 
 /// What every WebGPU device has.
@@ -30,6 +31,8 @@ struct Facts {
     workgroup_bytes: u32,
     /// Bytes of `params`.
     params: Option<u32>,
+    /// Their members.
+    members: Vec<Member>,
     /// Binding in group 0, name, written.
     storage: Vec<(u32, String, bool)>,
 }
@@ -72,7 +75,10 @@ fn facts(composed: &Composed, abilities: Capabilities) -> Result<Facts, String> 
                     .ok_or(format!("`{name}` is not bound in group 0"))?;
                 facts.storage.push((binding.binding, name, access.contains(StorageAccess::STORE)));
             }
-            _ if name == "params" => facts.params = Some(size),
+            _ if name == "params" => {
+                facts.params = Some(size);
+                facts.members = members(&module, global.ty);
+            }
             _ => {}
         }
     }
@@ -80,8 +86,35 @@ fn facts(composed: &Composed, abilities: Capabilities) -> Result<Facts, String> 
     Ok(facts)
 }
 
+/// The members of a struct of the text.
+fn members(module: &naga::Module, of: naga::Handle<naga::Type>) -> Vec<Member> {
+    let TypeInner::Struct { members, .. } = &module.types[of].inner else { return Vec::new() };
+    let member = |member: &naga::StructMember| {
+        let scalar = match &module.types[member.ty].inner {
+            TypeInner::Scalar(naga::Scalar { kind: ScalarKind::Uint, width: 4 }) => "u32",
+            TypeInner::Scalar(naga::Scalar { kind: ScalarKind::Sint, width: 4 }) => "i32",
+            TypeInner::Scalar(naga::Scalar { kind: ScalarKind::Float, width: 4 }) => "f32",
+            _ => "no scalar of 32 bits",
+        };
+        let name = member.name.clone().unwrap_or_default();
+        Member { name, scalar: scalar.into(), offset: member.offset }
+    };
+    members.iter().map(member).collect()
+}
+
+/// What the host says about a kernel's interface.
+struct Host<'a> {
+    stem: &'a str,
+    slots: Vec<Slot>,
+    /// Bytes of parameters that a launch hands over.
+    params: usize,
+    /// The structs of which that may be one.
+    structs: &'a [HostParams],
+}
+
 /// Where the text and the host disagree, or the text asks for more than every device has.
-fn faults(facts: &Facts, memory: u32, stem: &str, slots: &[Slot], params: usize) -> Vec<String> {
+fn faults(facts: &Facts, memory: u32, host: &Host<'_>) -> Vec<String> {
+    let Host { stem, ref slots, params, structs } = *host;
     let mut faults = Vec::new();
     let mut expect = |good: bool, what: String| {
         if !good {
@@ -101,12 +134,15 @@ fn faults(facts: &Facts, memory: u32, stem: &str, slots: &[Slot], params: usize)
         size as usize == params,
         format!("{size} bytes of parameters in the shader, {params} on the host"),
     );
-    let host: Vec<_> =
+    let bound: Vec<_> =
         (0u32..).zip(slots).map(|(i, slot)| (i, slot.name.to_owned(), slot.access != Access::Read)).collect();
     expect(
-        facts.storage == host,
-        format!("bindings {:?} in the shader, {host:?} on the host", facts.storage),
+        facts.storage == bound,
+        format!("bindings {:?} in the shader, {bound:?} on the host", facts.storage),
     );
+    if size as usize == params {
+        faults.extend(params::fault(structs, &facts.members));
+    }
     faults
 }
 
@@ -124,7 +160,13 @@ fn abilities(caps: &Caps, variant: &Variant) -> Capabilities {
 /// Compiled texts, so that each is compiled once.
 type Cache = HashMap<(String, u64), Result<Facts, String>>;
 
-fn check(kernel: &dyn AnyKernel, caps: &Caps, variant: &Variant, cache: &mut Cache) -> Vec<String> {
+fn check(
+    kernel: &dyn AnyKernel,
+    structs: &[HostParams],
+    caps: &Caps,
+    variant: &Variant,
+    cache: &mut Cache,
+) -> Vec<String> {
     let composed = kernel.composed(caps, variant);
     let abilities = abilities(caps, variant);
     let known = cache
@@ -134,7 +176,8 @@ fn check(kernel: &dyn AnyKernel, caps: &Caps, variant: &Variant, cache: &mut Cac
         Ok(facts) => {
             // No browser has cooperative matrices: their variants may use what the device has.
             let memory = if variant.matrices { caps.workgroup_memory } else { WORKGROUP_BYTES };
-            faults(facts, memory, kernel.stem(), &kernel.slots(), kernel.launch(caps, variant).params.len())
+            let params = kernel.launch(caps, variant).params.len();
+            faults(facts, memory, &Host { stem: kernel.stem(), slots: kernel.slots(), params, structs })
         }
         Err(message) => vec![message.clone()],
     }
@@ -146,12 +189,14 @@ fn every_variant_compiles_within_webgpu_limits() {
     // Each fault once, with the first variant that shows it.
     let mut found = BTreeMap::new();
     let mut checked = 0;
+    let files = tree::files(&root(), "src/kernels", &[".rs"]);
     for entry in REGISTRY {
+        let structs = params::of_kernel(&files, entry);
         for caps in synthetic::caps() {
             for case in synthetic::all_cases(entry) {
                 for variant in case.variants(&caps) {
                     checked += 1;
-                    for fault in check(&*case, &caps, &variant, &mut cache) {
+                    for fault in check(&*case, &structs, &caps, &variant, &mut cache) {
                         let at = || format!("{case} {} on {}", variant.name(), caps.adapter);
                         found.entry((entry.stem, fault)).or_insert_with(at);
                     }
@@ -186,7 +231,7 @@ fn browsers_get_the_line_that_enables_subgroups() {
 
 /// Each check above, broken.
 mod broken {
-    use super::{Capabilities, Facts, WORKGROUP_BYTES, facts, faults};
+    use super::{Capabilities, Facts, Host, WORKGROUP_BYTES, facts, faults, params, tree};
     use foveal::kernels::Slot;
     use foveal::shader::{Head, Source, compose};
 
@@ -234,15 +279,13 @@ fn x(@builtin(local_invocation_index) i: u32) {
     fn each_disagreement_is_one_fault() {
         let facts = compile(GOOD, Capabilities::IMMEDIATES).unwrap();
         let slots = || vec![Slot::read("a", [8]), Slot::write("b", [8])];
-        let count = |facts: &Facts, stem, slots: &[Slot], params| {
-            faults(facts, WORKGROUP_BYTES, stem, slots, params).len()
+        let structs = params::structs(&tree::File::new("x.rs", "struct Params {\n    n: u32,\n}\n"));
+        let all = |facts: &Facts, stem, slots: &[Slot], params| {
+            let host = Host { stem, slots: slots.to_vec(), params, structs: &structs };
+            faults(facts, WORKGROUP_BYTES, &host)
         };
-        assert_eq!(
-            count(&facts, "x", &slots(), 4),
-            0,
-            "{:?}",
-            faults(&facts, WORKGROUP_BYTES, "x", &slots(), 4)
-        );
+        let count = |facts: &Facts, stem, slots: &[Slot], params| all(facts, stem, slots, params).len();
+        assert_eq!(all(&facts, "x", &slots(), 4), Vec::<String>::new());
         assert_eq!(count(&facts, "y", &slots(), 4), 1);
         assert_eq!(count(&facts, "x", &slots(), 8), 1);
         assert_eq!(count(&facts, "x", &[Slot::read("a", [8]), Slot::read("b", [8])], 4), 1);
@@ -256,6 +299,8 @@ fn x(@builtin(local_invocation_index) i: u32) {
         assert_eq!(count(&with(|f| f.workgroup_bytes = 16_385), "x", &slots(), 4), 1);
         assert_eq!(count(&with(|f| f.workgroup_size = 257), "x", &slots(), 4), 1);
         assert_eq!(count(&with(|f| f.params = Some(132)), "x", &slots(), 132), 1);
+        assert_eq!(count(&with(|f| f.members[0].name = "m".into()), "x", &slots(), 4), 1);
+        assert_eq!(count(&with(|f| f.members[0].scalar = "f32".into()), "x", &slots(), 4), 1);
         let many: Vec<_> = (0..9).map(|_| Slot::read("a", [1])).collect();
         let bound = with(|f| f.storage = (0..9).map(|i| (i, "a".into(), false)).collect());
         assert_eq!(count(&bound, "x", &many, 4), 1);

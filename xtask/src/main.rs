@@ -7,6 +7,7 @@ mod apt;
 mod cargo;
 mod check;
 mod driver;
+mod new;
 mod prereq;
 mod process;
 mod tint;
@@ -44,6 +45,19 @@ enum Task {
         /// More, for which more is downloaded: a second driver, wasm32, a browser's shader compiler
         #[arg(long, conflicts_with = "fast")]
         ci: bool,
+    },
+    /// Start a kernel as a copy of another: shader, host file, and the lines that name them
+    New {
+        /// Folder of shader and host file, such as rowwise
+        family: String,
+        /// Its name, such as log_softmax
+        stem: String,
+        /// The kernel of the family to copy
+        #[arg(long, value_name = "SIBLING")]
+        like: String,
+        /// Also copy SIBLING_backward
+        #[arg(long)]
+        backward: bool,
     },
     /// Compile the library for wasm32
     Wasm,
@@ -126,6 +140,9 @@ fn run(task: Task) -> Result<ExitCode> {
         Task::Test { fast: true, .. } => check::run(check::Extent::Fast),
         Task::Test { ci: true, .. } => check::run(check::Extent::Ci),
         Task::Test { .. } => check::run(check::Extent::Usual),
+        Task::New { family, stem, like, backward } => {
+            new::run(&root(), new::New { family: &family, stem: &stem, like: &like, backward })
+        }
         Task::Wasm => wasm::check().map(|()| ExitCode::SUCCESS),
         Task::Tint => tint::check().map(|()| ExitCode::SUCCESS),
         Task::Golden { dir, filter } => {
