@@ -32,7 +32,7 @@ fn main() -> ExitCode {
 }
 
 fn list() {
-    let adapters = pollster::block_on(list_adapters());
+    let adapters = foveal::block_on(list_adapters());
     if adapters.is_empty() {
         println!(
             "no adapter found: install a Vulkan, Metal or DX12 driver (on Linux without a GPU: mesa-vulkan-drivers)"
@@ -47,8 +47,8 @@ fn list() {
         ("low-power", AdapterChoice::LowPower),
         ("software", AdapterChoice::Software),
     ] {
-        let options = ContextOptions { adapter: choice, ..ContextOptions::default() };
-        match pollster::block_on(Context::new(options)) {
+        let options = ContextOptions::default().adapter(choice);
+        match foveal::block_on(Context::new(options)) {
             Ok(context) => {
                 println!("`--adapter {word}` takes {} ({})", context.caps().adapter, context.caps().backend)
             }
@@ -60,7 +60,7 @@ fn list() {
 /// Runs the full self-test and prints what came out wrong.
 fn verify(choice: Option<AdapterChoice>) -> ExitCode {
     let every = || {
-        let all = pollster::block_on(list_adapters());
+        let all = foveal::block_on(list_adapters());
         // One that no kernel can run on has nothing to verify; one known to compute wrongly has.
         let able =
             |r: &AdapterReport| r.refused.as_ref().is_none_or(|reason| reason.contains("wrong numbers"));
@@ -69,13 +69,9 @@ fn verify(choice: Option<AdapterChoice>) -> ExitCode {
     let choices = choice.map_or_else(every, |one| vec![one]);
     let mut sound = 0;
     for choice in &choices {
-        let options = ContextOptions {
-            adapter: choice.clone(),
-            self_test: SelfTest::Skip,
-            ..ContextOptions::default()
-        };
+        let options = ContextOptions::default().adapter(choice.clone()).self_test(SelfTest::Skip);
         let start = Instant::now();
-        let tested = pollster::block_on(async {
+        let tested = foveal::block_on(async {
             let context = Context::new(options).await?;
             println!("{}", context.caps());
             context.self_test(SelfTest::Full).await

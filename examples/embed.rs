@@ -20,7 +20,7 @@ async fn run() -> Result<(), Box<dyn std::error::Error>> {
     let values: Vec<f32> = (0..size / 4).map(|i| (i as f32 * 0.37).sin()).collect();
     queue.write_buffer(&queries, 0, bytemuck::cast_slice(&values));
 
-    let context = Context::from_device(device, queue, &ContextOptions::default())?;
+    let context = Context::from_device(device, queue, ContextOptions::default()).await?;
     let mut tape = Tape::record();
     let q = Tensor::from_app_buffer(&context, &queries, 0, [1, seq_q, heads, head_dim], Dtype::F32)?;
     let q = tape.leaf(q);
@@ -39,7 +39,7 @@ async fn run() -> Result<(), Box<dyn std::error::Error>> {
         ..AttentionProblem::new(shape)
     };
     let tables = Tables { mask: &bias, columns: &columns, ..Tables::default() }.upload(&context, &problem)?;
-    let map = Var::constant(Tensor::zeros(&context, [1, 1, seq_q])?);
+    let map = Var::constant(Tensor::zeros(&context, [1, 1, seq_q], Dtype::F32)?);
     let call = Attend { problem: &problem, q: &q, k: &k, v: &k, tables: &tables, columns: Some(&map) };
     let column = tape.attend(call)?.columns.ok_or("no column")?;
     for (frame, seen) in column.tensor().to_vec().await?.chunks(tokens).enumerate() {
@@ -54,5 +54,5 @@ async fn run() -> Result<(), Box<dyn std::error::Error>> {
 }
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
-    pollster::block_on(run())
+    foveal::block_on(run())
 }

@@ -90,7 +90,7 @@ fn run(args: &Args) -> Result<()> {
         })
     };
     let plan = |precision, recompute, rows| -> Result<MemoryPlan> {
-        pollster::block_on(memory_plan(&request(precision, recompute, rows)?, any_gpu()))
+        foveal::block_on(memory_plan(&request(precision, recompute, rows)?, any_gpu()))
     };
     if args.compare {
         println!("{:<16}{:>14}{:>14}{:>14}{:>18}", "precision", "plain", "recompute", "4096 rows", "both");
@@ -165,5 +165,9 @@ fn word(frames: usize) -> Result<TimedTokens> {
 
 /// A desktop GPU's limits: bindings and buffers of up to 4 GiB.
 fn any_gpu() -> Caps {
-    Caps { f16: true, max_binding: (4 << 30) - 4, max_buffer: 4 << 30, ..Caps::webgpu_default() }
+    Caps::webgpu_default().with(|caps| {
+        caps.f16 = true;
+        caps.max_buffer = 4 << 30;
+        caps.max_binding = caps.max_buffer - 4;
+    })
 }

@@ -161,7 +161,7 @@ fn run(args: &Args) -> Result<(), Box<dyn Error>> {
             film::shoot(pipeline, request, &mut progress, &mut |event: &Event<'_>| heat.observe(event))?;
         let [frames, height, width] = request.size;
         let grid = pipeline.transformer().config().grid(frames, height, width)?;
-        let heat = pollster::block_on(heat.finish(&settings.steps, grid[2]))?;
+        let heat = foveal::block_on(heat.finish(&settings.steps, grid[2]))?;
         let reports = detector.map(|d| d.read(&film.frames, &asked)).unwrap_or_default();
         progress.say(&format!("{name}: made in {:.1} s", film.seconds));
         Ok(Take { film, heat, reports })

@@ -10,13 +10,14 @@ pub type Result<T, E = Error> = std::result::Result<T, E>;
 #[non_exhaustive]
 pub enum Error {
     /// A tensor handed to a kernel has another size than the problem says.
-    #[error("{kernel}: tensor `{tensor}` axis {axis}: expected {expected}, found {found}")]
+    #[error("{kernel}: tensor `{tensor}` {}: expected {expected}, found {found}", axis_name(axis))]
+    #[non_exhaustive]
     Shape {
         /// Stem of the kernel.
         kernel: &'static str,
         /// Name of the tensor in the kernel's documentation.
         tensor: String,
-        /// Axis that disagrees, or the word `rank`.
+        /// Axis that disagrees (`0` is the outermost), or `rank`, or `number of elements`.
         axis: String,
         /// Size the problem asks for.
         expected: usize,
@@ -25,6 +26,7 @@ pub enum Error {
     },
     /// A tensor has the wrong element type.
     #[error("{kernel}: tensor `{tensor}`: expected {expected}, found {found}")]
+    #[non_exhaustive]
     Dtype {
         /// Stem of the kernel.
         kernel: &'static str,
@@ -36,12 +38,30 @@ pub enum Error {
         found: String,
     },
     /// A tensor lives in another context than the call; `Tensor::to_context` copies it.
-    #[error("{kernel}: tensor `{tensor}` belongs to another context; `Tensor::to_context` copies it")]
+    #[error(
+        "{kernel}: tensor `{tensor}` belongs to {found} and meets {expected}; `Tensor::to_context` copies it"
+    )]
+    #[non_exhaustive]
     Context {
         /// Stem of the kernel, or the call.
         kernel: &'static str,
         /// Name of the tensor.
         tensor: String,
+        /// The context of the call.
+        expected: String,
+        /// The tensor's.
+        found: String,
+    },
+    /// An app's buffer was made without a usage that the call needs.
+    #[error("{kernel}: the app's buffer lacks the usage {usage}: {reason}")]
+    #[non_exhaustive]
+    Usage {
+        /// Stem of the kernel, or the call.
+        kernel: &'static str,
+        /// Name of the usage in the GPU API.
+        usage: &'static str,
+        /// What it is needed for.
+        reason: String,
     },
     /// A variable of another tape, or one whose values have changed since it was used.
     #[error("tape: {0}")]
@@ -51,6 +71,7 @@ pub enum Error {
     Lost(String),
     /// A size or option that the kernel does not accept, whatever the tensors are.
     #[error("{kernel}: {reason}")]
+    #[non_exhaustive]
     Problem {
         /// Stem of the kernel.
         kernel: &'static str,
@@ -59,6 +80,7 @@ pub enum Error {
     },
     /// A caller's value outside its documented range.
     #[error("{what}: {reason}")]
+    #[non_exhaustive]
     Input {
         /// The value or option.
         what: String,
@@ -67,6 +89,7 @@ pub enum Error {
     },
     /// A value is NaN or infinite where only finite numbers make sense.
     #[error("{what} holds a non-finite value at element {index}")]
+    #[non_exhaustive]
     NonFinite {
         /// The tensor.
         what: String,
@@ -75,6 +98,7 @@ pub enum Error {
     },
     /// A configuration, tokenizer or case file that cannot be understood.
     #[error("{}: {reason}", path.display())]
+    #[non_exhaustive]
     File {
         /// The file.
         path: PathBuf,
@@ -83,6 +107,7 @@ pub enum Error {
     },
     /// A weight file that lacks a tensor, or holds one of another shape or type.
     #[error("{}: tensor `{tensor}`: {reason}", path.display())]
+    #[non_exhaustive]
     Weight {
         /// The file or folder.
         path: PathBuf,
@@ -96,6 +121,7 @@ pub enum Error {
     NoAdapter(String),
     /// The device lacks something the call needs.
     #[error("{what} is not supported by {adapter}: {reason}")]
+    #[non_exhaustive]
     Unsupported {
         /// What was asked for.
         what: String,
@@ -105,7 +131,8 @@ pub enum Error {
         reason: String,
     },
     /// A shader did not compile; the place is in the file a person edits.
-    #[error("shader {variant}: {location}: {message}")]
+    #[error("shader does not compile: {location}: {message} ({variant})")]
+    #[non_exhaustive]
     Shader {
         /// Stem and variant.
         variant: String,
@@ -115,9 +142,10 @@ pub enum Error {
         message: String,
     },
     /// The device or the configured budget has no room for a buffer.
-    #[error("out of memory: {requested} bytes asked for, {live} bytes live{}", limit.map(|l| format!(", budget {l} bytes")).unwrap_or_default())]
+    #[error("out of memory: {}", room(*requested, *live, *limit))]
+    #[non_exhaustive]
     OutOfMemory {
-        /// Bytes of the allocation that failed.
+        /// Bytes of the allocation that failed; 0 where the API did not say, as of a whole submission.
         requested: u64,
         /// Bytes in use by this context at that moment.
         live: u64,
@@ -128,19 +156,35 @@ pub enum Error {
     #[error("device lost: {0}")]
     DeviceLost(String),
     /// The GPU API reported an error: a defect of this crate or of the driver.
-    #[error("gpu: {0}")]
+    #[error("the GPU API refuses: {0}")]
     Gpu(String),
     /// The caller asked to stop.
     #[error("cancelled at {0}")]
     Cancelled(String),
     /// The operating system's word on a file.
     #[error("{}: {source}", path.display())]
+    #[non_exhaustive]
     Io {
         /// The file.
         path: PathBuf,
         /// The system's error.
         source: std::io::Error,
     },
+}
+
+fn axis_name(axis: &str) -> String {
+    match axis {
+        "rank" | "number of elements" => axis.to_owned(),
+        _ => format!("axis {axis}"),
+    }
+}
+
+fn room(requested: u64, live: u64, limit: Option<u64>) -> String {
+    let budget = limit.map(|l| format!(", budget {l} bytes")).unwrap_or_default();
+    match requested {
+        0 => format!("the device has no room for recorded work{budget}"),
+        _ => format!("{requested} bytes asked for, {live} bytes live{budget}"),
+    }
 }
 
 /// Most characters of a reason: a hostile file may hold names and values of megabytes.

@@ -24,6 +24,8 @@ pub mod weights;
 
 pub use dtype::Dtype;
 pub use error::{Error, Result};
+#[cfg(not(target_arch = "wasm32"))]
+pub use gpu::block_on;
 pub use gpu::{AdapterChoice, Caps, Context, ContextOptions, SelfTest};
 pub use shape::Shape;
 pub use tensor::{HostTensor, Tensor};

@@ -17,10 +17,10 @@ mod timing;
 
 use ceilings::Ceilings;
 use clap::Parser;
+use foveal::block_on;
 use foveal::kernels::registry::{AnyKernel, Entry, REGISTRY};
 use foveal::kernels::{Variant, Work};
 use foveal::{AdapterChoice, Context, ContextOptions, Error, Result};
-use pollster::block_on;
 use report::Row;
 use std::process::ExitCode;
 
@@ -81,8 +81,7 @@ fn main() -> ExitCode {
 }
 
 fn run(args: &Args) -> Result<()> {
-    let context =
-        block_on(Context::new(ContextOptions { adapter: args.adapter.clone(), ..Default::default() }))?;
+    let context = block_on(Context::new(ContextOptions::default().adapter(args.adapter.clone())))?;
     let clock = if context.set_timing(true) { "device timestamps" } else { "wall clock" };
     context.set_timing(false);
     println!("{}\n{clock}, minimum and median of about {} runs", context.caps(), args.runs);

@@ -1,10 +1,10 @@
 //! Runs a case and times it: device time where the adapter has timestamps, CPU time where it is a CPU.
 
+use foveal::block_on;
 use foveal::gpu::{AdapterClass, Timing};
 use foveal::kernels::registry::AnyKernel;
 use foveal::kernels::{Element, Slot, Variant, Work};
 use foveal::{Context, Dtype, Result, Tensor};
-use pollster::block_on;
 use std::time::Instant;
 
 /// Processor seconds of which a tick is a twentieth.

@@ -8,13 +8,13 @@
 
 use clap::{Parser, ValueEnum};
 use foveal::autograd::{Tape, Var};
+use foveal::block_on;
 use foveal::kernels::optim::AdamW;
 use foveal::models::bert::{self, BertConfig, Texts};
 use foveal::models::dashfusion::{Batch, DashFusionConfig, Frames, Padding, forward, keys};
 use foveal::nn::{Accumulated, Optimiser, Parameters, Weights};
 use foveal::weights::{ConfigFile, WeightStore};
 use foveal::{Context, ContextOptions, Result, Tensor};
-use pollster::block_on;
 use std::time::Instant;
 
 const TOKENS: usize = 39;

@@ -12,6 +12,7 @@
 #![allow(clippy::unwrap_used, reason = "a bench that cannot go on should stop loudly")]
 
 use clap::Parser;
+use foveal::block_on;
 use foveal::gpu::{AdapterClass, Timing};
 use foveal::models::wan::{Wan, WanConfig, WanWeights};
 use foveal::nn::Precision;
@@ -23,7 +24,6 @@ use foveal::pipelines::text_to_video::temporal_control::{
 };
 use foveal::weights::WeightStore;
 use foveal::{AdapterChoice, Context, ContextOptions, HostTensor, Result};
-use pollster::block_on;
 use rand::{RngExt, SeedableRng};
 use rand_pcg::Pcg64Mcg;
 use std::collections::BTreeMap;
@@ -77,7 +77,7 @@ fn main() -> ExitCode {
 }
 
 fn run(args: &Args) -> Result<()> {
-    let options = ContextOptions { adapter: args.adapter.clone(), ..ContextOptions::default() };
+    let options = ContextOptions::default().adapter(args.adapter.clone());
     let context = block_on(Context::new(options))?;
     let software = context.caps().class == AdapterClass::Software;
     let layers = args.layers.unwrap_or(if software { 2 } else { 30 });

@@ -106,7 +106,7 @@ async fn check(context: &Context) -> Result<(), Box<dyn std::error::Error>> {
 }
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
-    pollster::block_on(async {
+    foveal::block_on(async {
         let context = Context::new(ContextOptions::default()).await?;
         check(&context).await?;
         let mut tape = Tape::record();

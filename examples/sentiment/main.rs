@@ -149,7 +149,7 @@ type Outcome = Result<(), Box<dyn Error>>;
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
-    let done = pollster::block_on(async {
+    let done = foveal::block_on(async {
         match &cli.command {
             Command::Train(args) => train(args).await,
             Command::Evaluate(args) => measure(args).await,

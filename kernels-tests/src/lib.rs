@@ -42,14 +42,14 @@ pub fn limited_context(
     let no_adapter = |e: &dyn std::fmt::Display| foveal::Error::NoAdapter(e.to_string());
     let instance = wgpu::Instance::new(wgpu::InstanceDescriptor::new_without_display_handle().with_env());
     let request = wgpu::RequestAdapterOptions::default();
-    let adapter = pollster::block_on(instance.request_adapter(&request)).map_err(|e| no_adapter(&e))?;
+    let adapter = foveal::block_on(instance.request_adapter(&request)).map_err(|e| no_adapter(&e))?;
     let mut required_limits = wgpu::Limits::default();
     limit(&mut required_limits);
     let required_features = features & adapter.features();
     let descriptor = wgpu::DeviceDescriptor { required_features, required_limits, ..Default::default() };
     let (device, queue) =
-        pollster::block_on(adapter.request_device(&descriptor)).map_err(|e| no_adapter(&e))?;
+        foveal::block_on(adapter.request_device(&descriptor)).map_err(|e| no_adapter(&e))?;
     // What is not refused by the library must not end the process by wgpu's own handler either.
     device.on_uncaptured_error(std::sync::Arc::new(|error| panic!("uncaptured: {error}")));
-    Context::from_device(device, queue, &ContextOptions::default())
+    foveal::block_on(Context::from_device(device, queue, ContextOptions::default()))
 }

@@ -25,7 +25,7 @@ pub struct Selected {
 /// What the suite runs on a device: all variants of its own, and what a GPU of its capabilities would be given beside
 /// them, which is the first and the last case in every storage type and all others in f32.
 pub fn selected(cases: &[Box<dyn AnyKernel>], caps: &Caps) -> Vec<Selected> {
-    let gpu = Caps { class: AdapterClass::Discrete, ..caps.clone() };
+    let gpu = caps.clone().with(|gpu| gpu.class = AdapterClass::Discrete);
     let mut found = Vec::new();
     for (case, kernel) in cases.iter().enumerate() {
         let own = kernel.variants(caps);
@@ -67,7 +67,7 @@ pub fn check(context: &Context, kernel: &dyn AnyKernel, variant: &Variant) -> Re
     let problem = Problem::of(kernel, variant);
     let run = |launch: Option<&Launch>| {
         let changed = Changed { text: None, launch };
-        pollster::block_on(execute_changed(context, kernel, variant, changed, &problem.inputs))
+        foveal::block_on(execute_changed(context, kernel, variant, changed, &problem.inputs))
             .map_err(|e| e.to_string())
     };
     let written = run(None)?;
@@ -97,7 +97,7 @@ pub fn measure(
     text: Option<&Composed>,
 ) -> Result<Outcome, String> {
     let trial = foveal::kernels::trial::trial(context, kernel, variant, text);
-    pollster::block_on(trial).map_err(|e| e.to_string())
+    foveal::block_on(trial).map_err(|e| e.to_string())
 }
 
 /// Runs a variant on given values of the read slots, in slot order, and returns what the written slots hold; writing past
@@ -109,7 +109,7 @@ pub fn execute(
     inputs: &[Vec<f32>],
 ) -> Result<Vec<Vec<f32>>, String> {
     let run = foveal::kernels::trial::execute(context, kernel, variant, Changed::default(), inputs);
-    let written = pollster::block_on(run).map_err(|e| e.to_string())?;
+    let written = foveal::block_on(run).map_err(|e| e.to_string())?;
     match written.iter().find(|w| w.past_end > 0) {
         Some(w) => Err(format!("wrote {} elements past the end", w.past_end)),
         None => Ok(written.into_iter().map(|w| w.found).collect()),

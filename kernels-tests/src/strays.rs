@@ -50,7 +50,7 @@ pub fn check(
             }
             let mut problem = Problem::with(kernel, variant, inputs);
             let run = execute(context, kernel, variant, changed, &problem.inputs);
-            let written = pollster::block_on(run).map_err(|e| e.to_string())?;
+            let written = foveal::block_on(run).map_err(|e| e.to_string())?;
             if stray.is_infinite() {
                 // Whether infinities cancel is a matter of rounding and of the order of sums.
                 for (want, found) in problem.expected.iter_mut().zip(&written) {

@@ -9,19 +9,21 @@ use std::collections::BTreeMap;
 /// One set of capabilities for each kind of device that kernels tell apart.
 pub fn caps() -> Vec<Caps> {
     let plain = Caps::webgpu_default();
-    let named = |adapter: &str, class, f16, subgroup: u32, immediate_bytes| Caps {
-        adapter: adapter.into(),
-        class,
-        f16,
-        subgroup: Some((subgroup, subgroup)),
-        immediate_bytes,
-        timestamps: true,
-        ..plain.clone()
+    let named = |adapter: &str, class, f16, subgroup: u32, immediate_bytes| {
+        plain.clone().with(|caps| {
+            caps.adapter = adapter.into();
+            caps.class = class;
+            caps.f16 = f16;
+            caps.subgroup = Some((subgroup, subgroup));
+            caps.immediate_bytes = immediate_bytes;
+            caps.timestamps = true;
+        })
     };
-    let matrices = |side: u32, caps: Caps| Caps {
-        coop: vec![CoopMatrix { m: side, n: side, k: side, input: "F16".into(), accumulator: "F32".into() }],
-        workgroup_memory: 32 << 10,
-        ..caps
+    let matrices = |side: u32, caps: Caps| {
+        caps.with(|caps| {
+            caps.coop = vec![CoopMatrix::new([side; 3], "F16", "F32")];
+            caps.workgroup_memory = 32 << 10;
+        })
     };
     vec![
         matrices(16, named("discrete with matrices", AdapterClass::Discrete, true, 32, 256)),
@@ -30,10 +32,8 @@ pub fn caps() -> Vec<Caps> {
         named("software, subgroups of 8", AdapterClass::Software, true, 8, 256),
         named("software, subgroups of 4", AdapterClass::Software, false, 4, 128),
         named("discrete", AdapterClass::Discrete, true, 32, 256),
-        Caps {
-            subgroup: Some((32, 64)),
-            ..named("discrete, two subgroup sizes", AdapterClass::Discrete, true, 32, 256)
-        },
+        named("discrete, two subgroup sizes", AdapterClass::Discrete, true, 32, 256)
+            .with(|caps| caps.subgroup = Some((32, 64))),
         named("integrated without f16", AdapterClass::Integrated, false, 16, 128),
         named("apple", AdapterClass::Apple, true, 32, 0),
         plain,
@@ -49,8 +49,11 @@ pub fn browser_caps() -> Vec<Caps> {
         for f16 in [false, true] {
             for subgroup in [None, Some((4, 4)), Some((32, 32)), Some((4, 64)), Some((32, 64))] {
                 let adapter = format!("a browser's {class} adapter");
-                let plain = Caps::webgpu_default();
-                found.push(Caps { adapter, class, f16, subgroup, subgroup_enable: true, ..plain });
+                found.push(Caps::webgpu_default().with(|caps| {
+                    caps.adapter = adapter;
+                    (caps.class, caps.f16, caps.subgroup) = (class, f16, subgroup);
+                    caps.subgroup_enable = true;
+                }));
             }
         }
     }

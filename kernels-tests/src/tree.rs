@@ -116,7 +116,9 @@ fn tree(rest: &mut std::iter::Peekable<std::str::Chars<'_>>, base: &[String], fo
 fn floor(name: &str) -> Option<u8> {
     Some(match name {
         "error" | "dtype" | "shape" | "Error" | "Result" | "Dtype" | "Shape" => 0,
-        "gpu" | "shader" | "wgsl" | "AdapterChoice" | "Caps" | "Context" | "ContextOptions" => 10,
+        "gpu" | "shader" | "wgsl" | "AdapterChoice" | "Caps" | "Context" | "ContextOptions" | "block_on" => {
+            10
+        }
         "tensor" | "Tensor" | "HostTensor" => 20,
         "weights" => 25,
         "kernels" => 30,

@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test that cannot go on should stop loudly")]
 
 use foveal::autograd::{Tape, Var};
+use foveal::block_on;
 use foveal::kernels::optim::AdamW;
 use foveal::models::dashfusion::{Batch, DashFusionConfig, Frames, Padding, forward, keys, loss, represent};
 use foveal::nn::{Accumulated, Optimiser, Parameters, WarmupLinear, Weights};
@@ -10,7 +11,6 @@ use foveal::weights::WeightStore;
 use foveal::{Context, HostTensor, Tensor};
 use kernels_tests::golden::{Case, new_context};
 use kernels_tests::root;
-use pollster::block_on;
 use serde_json::Value;
 
 fn case() -> Case {

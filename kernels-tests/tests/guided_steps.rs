@@ -3,6 +3,7 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on should stop loudly")]
 
+use foveal::block_on;
 use foveal::models::wan::{Wan, WanConfig};
 use foveal::nn::Precision;
 use foveal::pipelines::schedules::noise;
@@ -14,7 +15,6 @@ use foveal::pipelines::text_to_video::temporal_control::{
 };
 use foveal::{Context, ContextOptions, Error, HostTensor, Result, Tensor};
 use kernels_tests::random_wan;
-use pollster::block_on;
 use std::ops::ControlFlow;
 
 const STEPS: usize = 6;

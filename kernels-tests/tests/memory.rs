@@ -45,12 +45,12 @@ fn config(s: Sizes) -> WanConfig {
 
 /// Bytes that one guided step needs on top of weights and text.
 fn guided_step(s: Sizes) -> u64 {
-    let options = ContextOptions { adapter: AdapterChoice::Best, ..Default::default() };
-    let context = pollster::block_on(Context::new(options)).unwrap();
+    let options = ContextOptions::default().adapter(AdapterChoice::Best);
+    let context = foveal::block_on(Context::new(options)).unwrap();
     let wan = random_wan(&context, config(s), Precision::F32, |_, _| ());
     let text = wan.text(&HostTensor::zeros([5, 24])).unwrap();
     let time = wan.time(900.0).unwrap();
-    pollster::block_on(context.finish()).unwrap();
+    foveal::block_on(context.finish()).unwrap();
     let before = context.memory().live;
     context.reset_peak();
 
@@ -65,7 +65,7 @@ fn guided_step(s: Sizes) -> u64 {
     let masks = Tensor::from_f32(&context, [1, FRAMES], &[0.0, 0.0, 1.0]).unwrap();
     let outcome = temporal_loss(map.tensor(), &masks, &TemporalObjective::released()).unwrap();
     let gradient = tape.backward(&[(&map, outcome.grad)]).unwrap().of(&leaf).unwrap().unwrap();
-    let gradient = pollster::block_on(gradient.to_vec()).unwrap();
+    let gradient = foveal::block_on(gradient.to_vec()).unwrap();
     assert!(
         gradient.iter().all(|g| g.is_finite()) && gradient.iter().any(|&g| g != 0.0),
         "no gradient reached the latent"
@@ -138,7 +138,7 @@ fn control(keep: Keep, steps: &GuidedSteps) -> Control {
 
 /// A guided run: the clip, and the most bytes that were in use.
 fn guided_run(s: Sizes, levers: Levers, steps: usize, guided: &GuidedSteps) -> (Vec<f32>, u64) {
-    let context = pollster::block_on(Context::new(ContextOptions::default())).unwrap();
+    let context = foveal::block_on(Context::new(ContextOptions::default())).unwrap();
     let wan = random_wan(&context, config(s), levers.precision, |_, _| ());
     let encoded = HostTensor::zeros([s.text_len, 24]);
     let (positive, negative) = (wan.text(&encoded).unwrap(), wan.text(&encoded).unwrap());
@@ -154,7 +154,7 @@ fn guided_run(s: Sizes, levers: Levers, steps: usize, guided: &GuidedSteps) -> (
     let mut go_on = |_: &Event<'_>| ControlFlow::Continue(());
     context.reset_peak();
     let clip = sample(&wan, &latent, prompts, &sampler, Some(&control), &mut go_on);
-    let clip = pollster::block_on(async { clip.await?.to_vec().await }).unwrap();
+    let clip = foveal::block_on(async { clip.await?.to_vec().await }).unwrap();
     (clip, context.memory().peak)
 }
 
@@ -168,16 +168,16 @@ fn planned(s: Sizes, levers: Levers, guided: &GuidedSteps) -> u64 {
         control: Some(control(levers.keep, guided)),
         rows_at_a_time: levers.rows_at_a_time,
     };
-    let caps = pollster::block_on(Context::new(ContextOptions::default())).unwrap().caps().clone();
-    pollster::block_on(memory_plan(&request, caps)).unwrap().peak()
+    let caps = foveal::block_on(Context::new(ContextOptions::default())).unwrap().caps().clone();
+    foveal::block_on(memory_plan(&request, caps)).unwrap().peak()
 }
 
 #[test]
 fn a_text_encoder_is_planned_by_encoding() {
     let json = br#"{"vocab_size":50,"d_model":24,"d_attn":32,"d_ff":40,"num_heads":2,"num_layers":2}"#;
     let config = Umt5Config::from_bytes("config.json", json).unwrap();
-    let device = pollster::block_on(Context::new(ContextOptions::default())).unwrap();
-    let plan = Context::plan(device.caps().clone(), &ContextOptions::default());
+    let device = foveal::block_on(Context::new(ContextOptions::default())).unwrap();
+    let plan = Context::plan(device.caps().clone(), ContextOptions::default());
     let zeros = |shape: Vec<usize>| (vec![0; 4 * shape.iter().product::<usize>()], shape);
     let header = |at: &mut usize, param: Umt5Param| {
         let (bytes, shape) = zeros(param.shape(&config));
@@ -196,7 +196,7 @@ fn a_text_encoder_is_planned_by_encoding() {
         let rows = encoder.encode(&[3, 4, 1, 7, 1, 0], 3, &[3, 2]).unwrap();
         assert_eq!(rows.dims(), [2, 3, 24]);
         assert!(encoder.encode(&[50], 1, &[1]).unwrap_err().to_string().contains("row 50"));
-        pollster::block_on(context.finish()).unwrap();
+        foveal::block_on(context.finish()).unwrap();
         context.memory().peak
     });
     assert!(peaks[0] > 0 && peaks[0] == peaks[1], "in use and planned: {peaks:?}");
@@ -245,13 +245,12 @@ fn a_plan_that_does_not_fit_is_refused_with_both_numbers() {
         control: None,
         rows_at_a_time: None,
     };
-    let plan = pollster::block_on(memory_plan(&request, foveal::Caps::webgpu_default())).unwrap();
+    let plan = foveal::block_on(memory_plan(&request, foveal::Caps::webgpu_default())).unwrap();
     assert!(plan.require(plan.peak()).is_ok());
     let text = plan.require(plan.peak() - 1).unwrap_err().to_string();
     assert!(text.contains("MB are needed"), "{text}");
     // A latent whose tokens are beyond a binding is refused without a device.
     let large = PlanRequest { size: [FRAMES, 2048, 2048], ..request };
-    let text =
-        pollster::block_on(memory_plan(&large, foveal::Caps::webgpu_default())).unwrap_err().to_string();
+    let text = foveal::block_on(memory_plan(&large, foveal::Caps::webgpu_default())).unwrap_err().to_string();
     assert!(text.contains("largest b"), "{text}");
 }

@@ -20,7 +20,7 @@ fn main() {
     devices::compile_unoptimised();
     let mut arguments = Arguments::from_args();
     let threads = *arguments.test_threads.get_or_insert_with(Devices::threads);
-    let best = || pollster::block_on(Context::new(ContextOptions::default()));
+    let best = || foveal::block_on(Context::new(ContextOptions::default()));
     let open = || Ok((Devices::open(threads, best)?, Devices::open(threads, plain_context)?));
     let (context, plain) = match open() {
         Ok(both) => both,

@@ -37,7 +37,7 @@ fn main() {
     let threads = *arguments.test_threads.get_or_insert_with(Devices::threads);
     let folder = root().join("kernels-tests/onnx");
     let cases = onnx::load(&folder);
-    let best = || pollster::block_on(Context::new(ContextOptions::default()));
+    let best = || foveal::block_on(Context::new(ContextOptions::default()));
     let devices = Devices::open(threads, best).map_err(|e| e.to_string());
     let (cases, devices) = match (cases, devices) {
         (Ok(cases), Ok(devices)) => (cases, devices),

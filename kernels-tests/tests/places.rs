@@ -4,12 +4,12 @@
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test that cannot go on should stop loudly")]
 
 use foveal::autograd::Tape;
+use foveal::block_on;
 use foveal::kernels::attention::{AttentionProblem, AttentionShape, Mask, Positions, Tables, attention};
 use foveal::kernels::elementwise::{convert, slice, slice_backward, weighted_sum};
 use foveal::kernels::token::{Pairs, RotaryPositions, rotary, rotary_backward, rotary_table};
 use foveal::{Context, Dtype, Error, Tensor};
 use kernels_tests::golden::new_context;
-use pollster::block_on;
 
 fn context() -> Context {
     new_context().unwrap()

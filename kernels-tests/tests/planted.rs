@@ -511,7 +511,7 @@ fn find(context: &Context, planted: &Planted, entry: &Entry) -> Result<(), Strin
 
 /// Variants of a case whose text holds the part.
 fn variants_with(caps: &Caps, planted: &Planted, case: &dyn AnyKernel) -> Vec<Variant> {
-    let caps = Caps { class: planted.class.unwrap_or(caps.class), ..caps.clone() };
+    let caps = caps.clone().with(|caps| caps.class = planted.class.unwrap_or(caps.class));
     let of = |v: &Variant| v.matrices || v.elem == Dtype::F32;
     let named = |v: &Variant| planted.variants.split(' ').all(|word| v.name().contains(word));
     case.variants(&caps).into_iter().filter(|v| of(v) && named(v)).collect()
@@ -549,8 +549,8 @@ fn main() {
     devices::compile_unoptimised();
     let threads = *arguments.test_threads.get_or_insert_with(Devices::threads);
     // A planted defect may index anything, so these copies alone are compiled with bounds checks.
-    let options = ContextOptions { checked: true, ..Default::default() };
-    let devices = Devices::open(threads, || pollster::block_on(Context::new(options.clone())));
+    let options = ContextOptions::default().checked(true);
+    let devices = Devices::open(threads, || foveal::block_on(Context::new(options.clone())));
     let devices = match devices {
         Ok(devices) => devices,
         Err(error) => {

@@ -21,15 +21,12 @@ fn clip(context: &Context, precision: Precision) -> Vec<f32> {
     let curve = TimingCurve::parse("4..8", &pipeline.time_axis().unwrap()).unwrap();
     request.words.push(TimedWord { phrase: "red square".into(), occurrence: Default::default(), curve });
     request.guidance = Some(Guidance { steps: (0..2).collect(), updates: 2, ..Guidance::default() });
-    pollster::block_on(pipeline.generate(&request, &mut |_| ControlFlow::Continue(())))
-        .unwrap()
-        .data()
-        .to_vec()
+    foveal::block_on(pipeline.generate(&request, &mut |_| ControlFlow::Continue(()))).unwrap().data().to_vec()
 }
 
 #[test]
 fn a_guided_clip_in_half_precision_stays_near() {
-    let context = pollster::block_on(Context::new(ContextOptions::default())).unwrap();
+    let context = foveal::block_on(Context::new(ContextOptions::default())).unwrap();
     let exact = clip(&context, Precision::F32);
     let size = exact.iter().map(|v| f64::from(*v).powi(2)).sum::<f64>().sqrt();
     // A number errs by 2⁻⁹ at most when it is stored. Weights err once; the residual stream errs anew at each of its
@@ -46,7 +43,7 @@ fn a_guided_clip_in_half_precision_stays_near() {
 /// that the tests run on choose as IEEE does, and one that does not is worth knowing of.
 #[test]
 fn conversions_round_ties_to_even_bit_by_bit() {
-    let context = pollster::block_on(Context::new(ContextOptions::default())).unwrap();
+    let context = foveal::block_on(Context::new(ContextOptions::default())).unwrap();
     // Every exponent of f16's normal numbers with odd and even neighbours below, halfway and a step of f32 beside it.
     let tie = |shift: u32, i: u32| {
         let upper = ((113 + i / 6 % 30) << 23 | (i / 3 % 2) << shift) | (i / 180 % 2) << 31;
@@ -56,7 +53,7 @@ fn conversions_round_ties_to_even_bit_by_bit() {
     for (dtype, shift, _) in types.into_iter().filter(|(.., there)| *there) {
         let values: Vec<f32> = (0..360).map(|i| tie(shift, i)).collect();
         let x = Tensor::from_f32(&context, [values.len()], &values).unwrap();
-        let found = pollster::block_on(convert(&x, dtype).unwrap().to_vec()).unwrap();
+        let found = foveal::block_on(convert(&x, dtype).unwrap().to_vec()).unwrap();
         let mut inexact = 0;
         for (value, found) in values.iter().zip(found) {
             let expected = dtype.round(f64::from(*value)) as f32;

@@ -3,6 +3,7 @@
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test that cannot go on should stop loudly")]
 
+use foveal::block_on;
 use foveal::models::dashfusion::DashFusionConfig;
 use foveal::pipelines::sentiment::data::{Clip, DESCRIPTION, Dataset, FEATURES, bucketed};
 use foveal::pipelines::sentiment::metrics::Convention;
@@ -12,7 +13,6 @@ use foveal::weights::WeightStore;
 use foveal::{Context, Result};
 use kernels_tests::golden::new_context;
 use kernels_tests::{root, tiny_dashfusion};
-use pollster::block_on;
 use safetensors::tensor::TensorView;
 use std::path::{Path, PathBuf};
 

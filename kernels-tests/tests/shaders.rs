@@ -212,7 +212,7 @@ fn every_variant_compiles_within_webgpu_limits() {
 
 #[test]
 fn browsers_get_the_line_that_enables_subgroups() {
-    let browser = |caps: Caps| Caps { subgroup_enable: true, immediate_bytes: 0, ..caps };
+    let browser = |caps: Caps| caps.with(|c| (c.subgroup_enable, c.immediate_bytes) = (true, 0));
     let mut with = 0;
     for entry in REGISTRY {
         for caps in synthetic::caps().into_iter().map(browser) {

@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test that cannot go on should stop loudly")]
 
 use foveal::autograd::{Attend, Attended, Block, Keep, LinearThen, Tape, Var};
+use foveal::block_on;
 use foveal::gpu::AdapterClass;
 use foveal::kernels::Verified;
 use foveal::kernels::attention::{
@@ -15,7 +16,6 @@ use foveal::{Context, Dtype, Result, Tensor};
 use kernels_tests::golden::new_context;
 use kernels_tests::numerics::rng;
 use kernels_tests::synthetic;
-use pollster::block_on;
 use std::rc::Rc;
 
 const TOKENS: usize = 10;
@@ -96,7 +96,7 @@ fn block(context: &Context, seed: f64) -> Block {
 fn two_blocks(context: &Context, checkpointed: Option<Keep>, seeds: [bool; 2]) -> [Vec<f32>; 3] {
     let mut tape = checkpointed.map_or_else(Tape::record, Tape::record_keeping);
     let input = tape.leaf(tensor(context, &[TOKENS, DIM], 0.0, 1.0));
-    let map = Var::constant(Tensor::zeros(context, [1, GROUPS, TOKENS]).unwrap());
+    let map = Var::constant(Tensor::zeros(context, [1, GROUPS, TOKENS], Dtype::F32).unwrap());
     let mut state = vec![input.clone(), map];
     for seed in [100.0, 200.0] {
         let block = block(context, seed);
@@ -142,7 +142,7 @@ fn a_checkpoint_keeps_less_alive() {
         let before = context.memory().live;
         let mut tape = Tape::record();
         let input = tape.leaf(tensor(&context, &[TOKENS, DIM], 0.0, 1.0));
-        let map = Var::constant(Tensor::zeros(&context, [1, GROUPS, TOKENS]).unwrap());
+        let map = Var::constant(Tensor::zeros(&context, [1, GROUPS, TOKENS], Dtype::F32).unwrap());
         let state = [input, map];
         let out =
             if checkpointed { tape.checkpoint(&state, block.clone()) } else { block(&mut tape, &state) }
@@ -164,7 +164,7 @@ fn attention_gradients(context: &Context, problem: &AttentionProblem) {
     let [q, k, v] = [q, k, v].map(|a| tape.leaf(upload(a)));
     let AttentionShape { batch, heads, seq_q, seq_kv, .. } = problem.shape;
     let columns = problem.readout.columns;
-    let map = Var::constant(Tensor::zeros(context, [batch, columns.max(1), seq_q]).unwrap());
+    let map = Var::constant(Tensor::zeros(context, [batch, columns.max(1), seq_q], Dtype::F32).unwrap());
     let tables = upload(tables);
     let columns_var = (columns > 0).then_some(&map);
     let attend = Attend { problem, q: &q, k: &k, v: &v, tables: &tables, columns: columns_var };
@@ -241,7 +241,7 @@ fn cross_attention_to_a_fixed_text_runs_no_key_and_value_backward() {
             if fixed { Var::constant(tensor) } else { tape.leaf(tensor) }
         };
         let (k, v) = (text(2.0), text(3.0));
-        let map = Var::constant(Tensor::zeros(&context, [1, GROUPS, TOKENS]).unwrap());
+        let map = Var::constant(Tensor::zeros(&context, [1, GROUPS, TOKENS], Dtype::F32).unwrap());
         let attend = Attend { problem: &problem, q: &q, k: &k, v: &v, tables: &tables, columns: Some(&map) };
         let out = tape.attend(attend).unwrap();
         let seeds = [(&out.o, tensor(&context, &[1, TOKENS, HEADS, HEAD_DIM], 4.0, 1.0))];
@@ -343,7 +343,8 @@ fn parts_of_the_keys_merge_to_attention_over_all_of_them() {
     let k = tensor(&context, &[1, KEYS, HEADS, HEAD_DIM], 0.2, 1.0);
     let v = tensor(&context, &[1, KEYS, HEADS, HEAD_DIM], 0.3, 1.0);
     let d_o = tensor(&context, &[1, TOKENS, HEADS, HEAD_DIM], 0.4, 1.0);
-    let no_gradient = |p: &AttentionProblem| Tensor::zeros(&context, [p.map_grads_len()]).unwrap();
+    let no_gradient =
+        |p: &AttentionProblem| Tensor::zeros(&context, [p.map_grads_len()], Dtype::F32).unwrap();
     // Output, statistics and gradient by the queries, from the statistics `of`.
     let attend = |p: &AttentionProblem, k: &Tensor, v: &Tensor| {
         let tables = Tables::default().upload(&context, p).unwrap();

@@ -3,13 +3,13 @@
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test that cannot go on should stop loudly")]
 
 use foveal::autograd::{Attend, Keep, LinearThen, Tape, Var};
+use foveal::block_on;
 use foveal::kernels::attention::{AttentionProblem, AttentionShape, Mass, Readout, Tables};
 use foveal::kernels::elementwise::Stream;
 use foveal::kernels::optim::AdamW;
 use foveal::kernels::token::RowMap;
 use foveal::nn::{Accumulated, Optimiser, Parameters};
 use foveal::{Context, ContextOptions, Dtype, Error, HostTensor, Result, Tensor};
-use pollster::block_on;
 use std::collections::BTreeMap;
 use std::rc::Rc;
 
@@ -285,7 +285,7 @@ fn what_a_gradient_needs_must_be_as_it_was() {
                 let y = run(&mut tape, &x, Rc::new(move |tape, x| op(tape, x, &inner)));
                 let y = y.unwrap_or_else(|e| panic!("{around} {name}: {e}"));
                 if write_weight { w.write(&[0.5; 16]) } else { x.tensor().write(&[0.5; 16]) }.unwrap();
-                let seed = Tensor::zeros(&c, y.tensor().shape().clone()).unwrap();
+                let seed = Tensor::zeros(&c, y.tensor().shape().clone(), Dtype::F32).unwrap();
                 let outcome = tape.backward(&[(&y, seed)]).map(|_| ());
                 let reads = if write_weight { reads_weight } else { around != "plain" || name != "linear" };
                 if reads {
@@ -321,7 +321,7 @@ fn a_map_goes_from_call_to_call() {
         let mut tape = make();
         let q = tape.leaf(t(&c, &[1, 4, 1, 4], &values));
         let k = Var::constant(q.tensor().clone());
-        let map = Var::constant(Tensor::zeros(&c, [1, 1, 4]).unwrap());
+        let map = Var::constant(Tensor::zeros(&c, [1, 1, 4], Dtype::F32).unwrap());
         let call =
             |map| Attend { problem: &problem, q: &q, k: &k, v: &k, tables: &tables, columns: Some(map) };
         let first = tape.attend(call(&map)).unwrap().columns.unwrap();
@@ -336,7 +336,7 @@ fn a_map_goes_from_call_to_call() {
             let whole = of(&tape.backward(&[(&second, ones.clone())]).unwrap(), &q);
             let mut tape = Tape::record();
             let leaf = tape.leaf(q.tensor().clone());
-            let fresh = Var::constant(Tensor::zeros(&c, [1, 1, 4]).unwrap());
+            let fresh = Var::constant(Tensor::zeros(&c, [1, 1, 4], Dtype::F32).unwrap());
             let call = Attend { q: &leaf, columns: Some(&fresh), ..call(&map) };
             let once = tape.attend(call).unwrap().columns.unwrap();
             let half = of(&tape.backward(&[(&once, ones)]).unwrap(), &leaf);
@@ -401,7 +401,7 @@ fn a_gradient_of_a_reduction_survives_a_checkpoint_with_its_map() {
     let run = |checkpointed: bool| {
         let mut tape = Tape::record();
         let q = tape.leaf(t(&c, &[1, 4, 1, 4], &values));
-        let map = Var::constant(Tensor::zeros(&c, [1, 1, 4]).unwrap());
+        let map = Var::constant(Tensor::zeros(&c, [1, 1, 4], Dtype::F32).unwrap());
         let (problem, tables) = (problem.clone(), tables.clone());
         let block: foveal::autograd::Block = Rc::new(move |tape, v| {
             let call = Attend {

@@ -165,7 +165,7 @@ impl Node {
         let packed = if all_given && len > 1 {
             Tensor::empty(context, [len], Dtype::F32)?
         } else {
-            Tensor::zeros(context, [len])?
+            Tensor::zeros(context, [len], Dtype::F32)?
         };
         let [entropy_at, mass_at, _] = problem.map_grads_offsets();
         let put = |part: Option<Tensor>, at: usize, count: usize| match part {

@@ -8,7 +8,7 @@ use crate::kernels::elementwise::{
 use crate::kernels::matmul::{Epilogue, Layout, matmul};
 use crate::kernels::rowwise::{branch_norm, column_sum, layer_norm, layer_norm_backward};
 use crate::kernels::token::{RowMap, sum_rows};
-use crate::{Error, Result, Shape, Tensor};
+use crate::{Dtype, Error, Result, Shape, Tensor};
 
 fn rows_of(t: &Tensor) -> Result<Tensor> {
     let &[.., cols] = t.dims() else { return Err(Error::input("matrix", "a scalar has no columns")) };
@@ -67,7 +67,7 @@ impl Norm {
         if scale.requires_grad() {
             let cols = scale.tensor().len();
             let ones = Tensor::from_f32(dy.context(), [cols], &vec![1.0; cols])?;
-            let zeros = Tensor::zeros(dy.context(), [cols])?;
+            let zeros = Tensor::zeros(dy.context(), [cols], Dtype::F32)?;
             let normed = layer_norm(x.tensor(), &ones, &zeros, false, *eps)?;
             g.add(scale, column_sum(&product(&dy.reshape(normed.shape().clone())?, &normed)?)?)?;
         }

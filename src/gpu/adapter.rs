@@ -22,6 +22,7 @@ impl std::str::FromStr for AdapterChoice {
 
 /// One adapter of this machine.
 #[derive(Debug, Clone)]
+#[non_exhaustive]
 pub struct AdapterReport {
     /// Number to choose it by.
     pub index: usize,
@@ -51,7 +52,7 @@ fn known_unsound(info: &wgpu::AdapterInfo) -> Option<String> {
 }
 
 /// Why no kernel runs within these limits, if so.
-pub(super) fn too_small(limits: &wgpu::Limits) -> Option<String> {
+fn too_small(limits: &wgpu::Limits) -> Option<String> {
     let bindings = limits.max_storage_buffers_per_shader_stage;
     if bindings < 8 {
         return Some(format!("{bindings} storage buffers per kernel; 8 are needed"));
@@ -64,18 +65,36 @@ pub(super) fn too_small(limits: &wgpu::Limits) -> Option<String> {
     (memory < 16 << 10).then(|| format!("{memory} bytes of workgroup memory; {} are needed", 16 << 10))
 }
 
-fn refusal(adapter: &wgpu::Adapter, trust: SelfTest) -> Option<String> {
-    let info = adapter.get_info();
+/// What is wrong with an adapter or with a device of it, by what both tell.
+fn unfit(info: &wgpu::AdapterInfo, limits: &wgpu::Limits, trust: SelfTest) -> Option<String> {
     if info.backend == wgpu::Backend::Noop {
         return Some("the no-op backend computes nothing".into());
     }
+    too_small(limits).or_else(|| if trust == SelfTest::Skip { None } else { known_unsound(info) })
+}
+
+fn refusal(adapter: &wgpu::Adapter, trust: SelfTest) -> Option<String> {
     if !adapter.get_downlevel_capabilities().flags.contains(wgpu::DownlevelFlags::COMPUTE_SHADERS) {
         return Some("no compute shaders".into());
     }
-    if let Some(reason) = too_small(&adapter.limits()) {
-        return Some(reason);
-    }
-    if trust == SelfTest::Skip { None } else { known_unsound(&info) }
+    unfit(&adapter.get_info(), &adapter.limits(), trust)
+}
+
+/// The error where an app's device is not used.
+pub(crate) fn refused_device(caps: &Caps, reason: &str) -> Error {
+    Error::NoAdapter(format!("the app's device is {caps} — refused: {reason}"))
+}
+
+/// Why an app's device is not used, if so.
+pub(super) fn refusal_of(device: &wgpu::Device, trust: SelfTest) -> Option<String> {
+    unfit(&device.adapter_info(), &device.limits(), trust)
+}
+
+/// What an app's device offers.
+pub(super) fn caps_of(device: &wgpu::Device) -> Caps {
+    let mut caps = Caps::new(&device.adapter_info(), device.features(), &device.limits());
+    caps.coop = matrices_of(device);
+    caps
 }
 
 /// Shapes of cooperative matrices for a device with these features.
@@ -94,7 +113,7 @@ pub(super) fn matrices(adapter: &wgpu::Adapter, features: wgpu::Features) -> Vec
 }
 
 /// The same for a device whose adapter is not at hand: the machine's adapter of that name, driver and place tells.
-pub(super) fn matrices_of(device: &wgpu::Device) -> Vec<CoopMatrix> {
+fn matrices_of(device: &wgpu::Device) -> Vec<CoopMatrix> {
     let features = device.features();
     if !features.contains(wgpu::Features::EXPERIMENTAL_COOPERATIVE_MATRIX) {
         return Vec::new();

@@ -4,6 +4,7 @@ use std::fmt;
 
 /// Kind of adapter; the committed tables of variants are keyed by it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
 pub enum AdapterClass {
     /// A CPU pretending to be a GPU (lavapipe, SwiftShader, WARP): barriers are dear, registers are cheap.
     Software,
@@ -28,6 +29,7 @@ impl fmt::Display for AdapterClass {
 
 /// One cooperative-matrix shape: `m × n × k`, inputs and accumulator type names.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct CoopMatrix {
     /// Rows of the result.
     pub m: u32,
@@ -41,8 +43,16 @@ pub struct CoopMatrix {
     pub accumulator: String,
 }
 
-/// Capabilities of a device.
-#[derive(Debug, Clone)]
+impl CoopMatrix {
+    /// A shape of `[m, n, k]` with the types of its factors and sums, such as `f16` and `f32`.
+    pub fn new([m, n, k]: [u32; 3], input: &str, accumulator: &str) -> Self {
+        Self { m, n, k, input: input.into(), accumulator: accumulator.into() }
+    }
+}
+
+/// Capabilities of a device. For a device that is not at hand, [`Caps::webgpu_default`] and [`Caps::with`] make them.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Caps {
     /// Adapter name as the driver gives it.
     pub adapter: String,
@@ -83,6 +93,12 @@ pub struct Caps {
 }
 
 impl Caps {
+    /// The same with other fields: `caps.with(|c| c.f16 = true)`.
+    pub fn with(mut self, change: impl FnOnce(&mut Self)) -> Self {
+        change(&mut self);
+        self
+    }
+
     /// Side of the square cooperative matrices with f16 factors and f32 sums, the larger where both are there. Sides of 8
     /// and 16 are what WGSL can say.
     pub fn matrix(&self) -> Option<u32> {

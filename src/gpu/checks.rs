@@ -2,6 +2,7 @@
 //! in it along.
 
 use super::caps::Caps;
+use super::identity::Identity;
 use super::memory::{Binding, Buffer};
 use super::track::Access;
 use crate::{Error, Result};
@@ -11,35 +12,55 @@ pub(super) fn refuse<T>(what: &str, reason: impl Into<String>) -> Result<T> {
 }
 
 /// An error for a buffer of another context.
-pub(super) fn own(context: u64, what: &str, buffer: &Buffer) -> Result<()> {
-    if buffer.0.context == context {
+fn own(context: &Identity, call: &'static str, tensor: &str, buffer: &Buffer) -> Result<()> {
+    let found = &buffer.0.context;
+    if found == context {
         return Ok(());
     }
-    refuse(what, "the buffer belongs to another context; `Tensor::to_context` copies between contexts")
+    let (expected, found) = (context.to_string(), found.to_string());
+    Err(Error::Context { kernel: call, tensor: tensor.into(), expected, found })
+}
+
+/// An error for an app's buffer without a usage, with what needs it.
+pub(super) fn usage(
+    call: &'static str,
+    buffer: &wgpu::Buffer,
+    usage: wgpu::BufferUsages,
+    reason: &str,
+) -> Result<()> {
+    if buffer.usage().contains(usage) {
+        return Ok(());
+    }
+    let name = usage.iter_names().next().map_or("of none", |(name, _)| name);
+    Err(Error::Usage { kernel: call, usage: name, reason: reason.into() })
 }
 
 /// What the API would find wrong with a range that is copied, when it is too late.
-pub(super) fn copy(context: u64, what: &str, place: &Binding<'_>, usage: wgpu::BufferUsages) -> Result<()> {
+pub(super) fn copy(
+    context: &Identity,
+    call: &'static str,
+    place: &Binding<'_>,
+    needed: wgpu::BufferUsages,
+) -> Result<()> {
     let Binding { buffer, offset, size } = *place;
-    own(context, what, buffer)?;
+    let source = needed == wgpu::BufferUsages::COPY_SRC;
+    own(context, call, if source { "source" } else { "destination" }, buffer)?;
     if !offset.is_multiple_of(4) || !size.is_multiple_of(4) {
-        return refuse(what, format!("{size} bytes from byte {offset}: both are multiples of 4"));
+        return refuse(call, format!("no whole words: {size} bytes from byte {offset}, multiples of 4 are"));
     }
     if offset.checked_add(size).is_none_or(|end| end > buffer.size()) {
-        return refuse(what, format!("{size} bytes from byte {offset}, the buffer has {}", buffer.size()));
+        let has = buffer.size();
+        return refuse(call, format!("past the end: {size} bytes from byte {offset}, the buffer has {has}"));
     }
-    if !buffer.raw().usage().contains(usage) {
-        let name = if usage == wgpu::BufferUsages::COPY_SRC { "COPY_SRC" } else { "COPY_DST" };
-        return refuse(what, format!("the app's buffer was made without the usage {name}"));
-    }
-    Ok(())
+    let reason = if source { "its bytes are copied out of it" } else { "bytes are copied into it" };
+    usage(call, buffer.raw(), needed, reason)
 }
 
 /// What the API would find wrong with a dispatch.
 pub(super) fn dispatch(
-    context: u64,
+    context: &Identity,
     caps: &Caps,
-    label: &str,
+    (stem, label): (&'static str, &str),
     access: &[Access],
     bindings: &[Binding<'_>],
     workgroups: [u32; 3],
@@ -54,7 +75,7 @@ pub(super) fn dispatch(
         );
     }
     for (i, b) in bindings.iter().enumerate() {
-        own(context, label, b.buffer)?;
+        own(context, stem, &format!("binding {i}"), b.buffer)?;
         if b.size > caps.max_binding {
             return unsupported(
                 format!("{label}: binding {i} of {} bytes", b.size),
@@ -77,7 +98,8 @@ pub(super) fn dispatch(
         let writes = access.get(i).is_some_and(|a| *a != Access::Read);
         let shared = bindings.iter().enumerate().any(|(j, o)| i != j && o.buffer.same(b.buffer));
         if writes && shared {
-            return Err(Error::Gpu(format!("{label}: binding {i} is written and its buffer is bound twice")));
+            let reason = format!("binding {i} is written and its buffer is bound twice");
+            return Err(Error::problem(stem, reason));
         }
     }
     Ok(())

@@ -7,21 +7,23 @@ use super::caps::{Caps, CoopMatrix};
 use super::compiled;
 use super::device::{Device, Lost};
 use super::error_scope::describe;
+use super::identity::Identity;
 use super::lock::lock;
 use super::memory::{Buffer, MemoryStats, Pool};
 use super::options::ContextOptions;
 use super::pace::Pacer;
 use super::pipeline::Pipelines;
+use super::prepare::Rehearsed;
 use super::readback;
 use super::recorder::Recorder;
 use super::submit;
 use super::timing::{Timing, Timings};
 use super::track::Recording;
 use crate::{Error, Result};
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 
-/// A device, its memory pool, its compiled kernels and its recorder. Cheap to clone; clones are the same context.
+/// A device, its memory pool, its compiled kernels and its recorder. Cheap to clone; clones are the same context. `Display`
+/// gives its number and adapter, by which errors name it.
 #[derive(Debug, Clone)]
 pub struct Context {
     pub(super) inner: Arc<Inner>,
@@ -29,8 +31,7 @@ pub struct Context {
 
 #[derive(Debug)]
 pub(super) struct Inner {
-    /// No two contexts of a process have the same.
-    pub(super) id: u64,
+    pub(super) identity: Identity,
     pub(super) device: Arc<Device>,
     /// The capabilities with cooperative matrices, where those of the device have shown that they may be taken.
     with_matrices: OnceLock<Caps>,
@@ -41,6 +42,8 @@ pub(super) struct Inner {
     pub(super) bind_groups: Arc<BindGroups>,
     pub(super) recorder: Recorder,
     timings: Timings,
+    /// Of a dry run.
+    pub(super) rehearsed: Rehearsed,
     pub(super) pacer: Pacer,
     assumed_rates: Option<(f64, f64)>,
 }
@@ -59,6 +62,12 @@ impl Inner {
         self.hand_over();
         self.bind_groups.clear();
         freed.iter().for_each(wgpu::Buffer::destroy);
+    }
+}
+
+impl std::fmt::Display for Context {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        self.inner.identity.fmt(f)
     }
 }
 
@@ -126,32 +135,26 @@ impl Context {
         Ok(context)
     }
 
-    /// Works on an app's own device and queue, with the features and limits that the app asked for.
-    ///
-    /// Several contexts may work on one device. Each has its own pool, kernels and recorder, so that their tensors stay
-    /// apart ([`Tensor::to_context`](crate::Tensor::to_context) copies between them); an app's buffer may be adopted by all
-    /// of them, and work on it happens in the order in which it was recorded.
-    ///
-    /// The driver is taken as it is; [`Context::self_test`] asks it.
-    ///
-    /// The app keeps its handlers: the device-lost callback is the app's to set, and it tells foveal by
-    /// [`Context::mark_lost`].
-    pub fn from_device(device: wgpu::Device, queue: wgpu::Queue, options: &ContextOptions) -> Result<Self> {
-        let limits = device.limits();
-        if let Some(reason) = adapter::too_small(&limits) {
-            let adapter = device.adapter_info().name;
-            return Err(Error::Unsupported { what: "the app's device".into(), adapter, reason });
+    /// Takes an app's own device and queue, without asking it anything.
+    pub(crate) fn adopt_device(
+        device: wgpu::Device,
+        queue: wgpu::Queue,
+        options: &ContextOptions,
+    ) -> Result<Self> {
+        let caps = adapter::caps_of(&device);
+        if let Some(reason) = adapter::refusal_of(&device, options.self_test) {
+            return Err(adapter::refused_device(&caps, &reason));
         }
-        let mut caps = Caps::new(&device.adapter_info(), device.features(), &limits);
-        caps.coop = adapter::matrices_of(&device);
         Ok(Self::assemble_unwatched(device, queue, caps, options, false, Lost::default()))
     }
 
     /// A context for a dry run: it has these capabilities, counts memory as a device's context does, and computes
     /// nothing. Uploads are dropped and downloads are zeros, so it takes no memory worth the name.
-    pub fn plan(caps: Caps, options: &ContextOptions) -> Self {
+    ///
+    /// What it would have compiled, [`Context::prepare`] compiles on a device ahead of time.
+    pub fn plan(caps: Caps, options: ContextOptions) -> Self {
         let (device, queue) = wgpu::Device::noop(&wgpu::DeviceDescriptor::default());
-        Self::assemble_unwatched(device, queue, caps, options, true, Lost::default())
+        Self::assemble_unwatched(device, queue, caps, &options, true, Lost::default())
     }
 
     /// True for a dry run; see [`Context::plan`].
@@ -176,25 +179,30 @@ impl Context {
         plan: bool,
         lost: Lost,
     ) -> Self {
-        static NEXT: AtomicU64 = AtomicU64::new(1);
         let unproven = if plan { Vec::new() } else { caps.withhold_matrices() };
-        let id = NEXT.fetch_add(1, Ordering::Relaxed);
+        let identity = Identity::new(&caps.adapter);
         let kept = compiled::cache(&device, options.compiled_kernels.as_deref());
         let bind_groups = Arc::new(BindGroups::default());
         let inner = Inner {
-            id,
             with_matrices: OnceLock::new(),
             unproven,
-            pool: Arc::new(Pool::new(id, options.memory_budget, bind_groups.clone())),
+            pool: Arc::new(Pool::new(identity.clone(), options.memory_budget, bind_groups.clone())),
+            identity,
             pipelines: Pipelines::new(kept, options.checked),
             bind_groups,
             recorder: Recorder::default(),
             timings: Timings::default(),
+            rehearsed: Rehearsed::default(),
             pacer: Pacer::new(&caps, options.assumed_rates),
             assumed_rates: options.assumed_rates,
             device: Arc::new(Device::new(device, queue, caps, plan, lost)),
         };
         Self { inner: Arc::new(inner) }
+    }
+
+    /// Its kernels are compiled with run-time checks.
+    pub(crate) fn is_checked(&self) -> bool {
+        self.inner.pipelines.checked()
     }
 
     /// Another context on this device, without a memory budget.
@@ -235,7 +243,7 @@ impl Context {
     /// True for clones of one context. Tensors of different contexts do not meet in a kernel, also where the contexts share a
     /// device: each has a pool and a recorder of its own.
     pub fn same(&self, other: &Self) -> bool {
-        self.inner.id == other.inner.id
+        self.inner.identity == other.inner.identity
     }
 
     /// Tells the context that its device is gone; every later call returns [`Error::DeviceLost`].
@@ -285,7 +293,19 @@ impl Context {
         inner.pool.allocate(&inner.device, &inner.pacer, bytes, || inner.trim())
     }
 
-    /// Wraps an app's buffer (usage STORAGE, else [`Error::Input`]; COPY_SRC to download, COPY_DST to upload).
+    /// Wraps an app's buffer. What is done with it decides which usages it needs:
+    ///
+    /// | usage | needed for | asked for by |
+    /// |---|---|---|
+    /// | STORAGE | kernels, which read or write it | this call |
+    /// | COPY_SRC | downloads, copies from it, kernels that read from where no binding may begin ([`Caps::offset_alignment`]) | those calls |
+    /// | COPY_DST | uploads, zeros, copies into it | those calls |
+    ///
+    /// The buffer is not mapped while work on it is submitted, and belongs to this context's device; the API says so where
+    /// that is not kept.
+    ///
+    /// # Errors
+    /// [`Error::Usage`] where STORAGE is missing; a call that lacks another usage gives it before anything is recorded.
     pub fn adopt(&self, raw: &wgpu::Buffer) -> Result<Buffer> {
         self.inner.pool.adopt(raw)
     }

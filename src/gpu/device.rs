@@ -10,6 +10,9 @@ use std::time::Duration;
 /// Why the device is gone, once it is.
 pub(super) type Lost = Arc<Mutex<Option<String>>>;
 
+/// The API's own types, for whom an app hands them through.
+pub(crate) use wgpu::{Device as AppDevice, Queue as AppQueue};
+
 #[derive(Debug)]
 pub(super) struct Device {
     pub(super) raw: wgpu::Device,

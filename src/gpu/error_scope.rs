@@ -112,7 +112,38 @@ pub(super) fn describe(error: wgpu::Error) -> Error {
     match error {
         wgpu::Error::OutOfMemory { .. } => Error::OutOfMemory { requested: 0, live: 0, limit: None },
         wgpu::Error::Validation { description, .. } | wgpu::Error::Internal { description, .. } => {
-            Error::Gpu(description)
+            Error::Gpu(reason_first(&description))
         }
+    }
+}
+
+/// The call that the API names ahead of its reasons, where it does, and the reasons.
+pub(super) fn call_and_reasons(description: &str) -> (Option<&str>, &str) {
+    let chain = description.split_once("Caused by:").map_or(description, |(_, chain)| chain).trim();
+    match chain.strip_prefix("In ").and_then(|rest| rest.split_once('\n')) {
+        Some((call, reasons)) if !reasons.trim().is_empty() => (Some(call.trim()), reasons.trim()),
+        _ => (None, chain),
+    }
+}
+
+/// What is wrong, then where the API noticed it.
+fn reason_first(description: &str) -> String {
+    let (call, reasons) = call_and_reasons(description);
+    let lines: Vec<&str> = reasons.lines().map(str::trim).filter(|line| !line.is_empty()).collect();
+    let call = call.map(|call| format!(" (in {call})")).unwrap_or_default();
+    format!("{}{call}", lines.join(": "))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::reason_first;
+
+    #[test]
+    fn the_reason_comes_first() {
+        let told = "Validation Error\n\nCaused by:\n  In Queue::submit, label = 'a'\n    Buffer is bad\n      It was destroyed\n";
+        assert_eq!(reason_first(told), "Buffer is bad: It was destroyed (in Queue::submit, label = 'a')");
+        assert_eq!(reason_first("Validation Error\n\nCaused by:\n  No room\n"), "No room");
+        assert_eq!(reason_first("In Queue::submit"), "In Queue::submit");
+        assert_eq!(reason_first("a browser's words"), "a browser's words");
     }
 }

@@ -1,7 +1,9 @@
 //! Buffers, the pool they come from, and the account of both.
 
 use super::bind_groups::{BindGroups, Bound};
+use super::checks;
 use super::device::Device;
+use super::identity::Identity;
 use super::lock::lock;
 use super::pace::Pacer;
 use super::track::{self, Access, Track, Use};
@@ -13,6 +15,7 @@ use std::sync::{Arc, Mutex, Weak};
 
 /// What the context holds on the device, in bytes.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct MemoryStats {
     /// Bytes of buffers that tensors use now.
     pub live: u64,
@@ -100,8 +103,8 @@ pub(super) struct BufferInner {
     pub(super) size: u64,
     pub(super) track: Arc<Track>,
     owner: Weak<Pool>,
-    /// Number of the context it belongs to.
-    pub(super) context: u64,
+    /// The context it belongs to.
+    pub(super) context: Identity,
     /// An app's buffer is neither counted nor pooled.
     pub(super) borrowed: bool,
 }
@@ -208,13 +211,13 @@ const USAGE: wgpu::BufferUsages =
 #[derive(Debug)]
 pub(super) struct Pool {
     account: Mutex<Account>,
-    /// Number of the context whose buffers these are.
-    context: u64,
+    /// The context whose buffers these are.
+    context: Identity,
     bind_groups: Arc<BindGroups>,
 }
 
 impl Pool {
-    pub(super) fn new(context: u64, budget: Option<u64>, bind_groups: Arc<BindGroups>) -> Self {
+    pub(super) fn new(context: Identity, budget: Option<u64>, bind_groups: Arc<BindGroups>) -> Self {
         Self { account: Mutex::new(Account { budget, ..Account::default() }), context, bind_groups }
     }
 
@@ -285,7 +288,7 @@ impl Pool {
             size,
             track: Arc::default(),
             owner: Arc::downgrade(self),
-            context: self.context,
+            context: self.context.clone(),
             borrowed: false,
         })))
     }
@@ -335,16 +338,14 @@ impl Pool {
 
     /// Wraps an app's buffer, which must allow storage.
     pub(super) fn adopt(self: &Arc<Self>, raw: &wgpu::Buffer) -> Result<Buffer> {
-        if !raw.usage().contains(wgpu::BufferUsages::STORAGE) {
-            return Err(Error::input("app buffer", "kernels can use it with the usage STORAGE only"));
-        }
+        checks::usage("app buffer", raw, wgpu::BufferUsages::STORAGE, "kernels bind it")?;
         Ok(Buffer(Arc::new(BufferInner {
             raw: raw.clone(),
             id: next_id(),
             size: raw.size(),
             track: track::of_app_buffer(raw),
             owner: Arc::downgrade(self),
-            context: self.context,
+            context: self.context.clone(),
             borrowed: true,
         })))
     }
@@ -386,7 +387,7 @@ mod tests {
     fn pool(budget: Option<u64>) -> (Arc<Device>, Pacer, Arc<Pool>) {
         let device = Device::noop(Caps { max_buffer: 1 << 20, ..Caps::webgpu_default() });
         let pacer = Pacer::new(&device.caps, None);
-        (device, pacer, Arc::new(Pool::new(7, budget, Arc::default())))
+        (device, pacer, Arc::new(Pool::new(Identity::new("a test"), budget, Arc::default())))
     }
 
     #[test]
@@ -395,7 +396,8 @@ mod tests {
         let allocate = |bytes| pool.allocate(&device, &pacer, bytes, || ()).unwrap();
         let first = allocate(1000);
         let id = first.0.id;
-        assert_eq!((first.size(), first.0.context), (1024, 7));
+        assert_eq!(first.size(), 1024);
+        assert!(first.0.context == pool.context);
         drop(first);
         assert_eq!((pool.stats().live, pool.stats().pooled), (0, 1024));
         let again = allocate(1024);

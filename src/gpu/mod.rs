@@ -5,17 +5,21 @@
 
 mod adapter;
 mod bind_groups;
+#[cfg(not(target_arch = "wasm32"))]
+mod blocking;
 mod caps;
 mod checks;
 mod compiled;
 mod context;
 mod device;
 mod error_scope;
+mod identity;
 mod lock;
 mod memory;
 mod options;
 mod pace;
 mod pipeline;
+mod prepare;
 mod readback;
 mod recorder;
 mod submit;
@@ -23,14 +27,19 @@ mod timing;
 mod track;
 mod work;
 
+pub(crate) use adapter::refused_device;
 pub use adapter::{AdapterReport, list_adapters};
+#[cfg(not(target_arch = "wasm32"))]
+pub use blocking::block_on;
 pub use caps::{AdapterClass, Caps, CoopMatrix};
 pub use context::Context;
+pub(crate) use device::{AppDevice, AppQueue};
 pub(crate) use memory::BufferWatch;
 pub use memory::{Binding, Buffer, MemoryStats};
 pub use options::{AdapterChoice, ContextOptions, SelfTest};
-pub use pipeline::PipelineKey;
-pub(crate) use pipeline::PipelineSource;
+pub(crate) use pipeline::{PipelineKey, PipelineSource};
+pub(crate) use prepare::Later;
+pub use prepare::Progress;
 pub use timing::Timing;
 pub use track::Access;
 pub(crate) use work::Dispatch;

@@ -1,7 +1,7 @@
 //! Compiled kernels, cached for the life of the context.
 
 use super::device::Device;
-use super::error_scope::Scopes;
+use super::error_scope::{Scopes, call_and_reasons, describe};
 use super::lock::lock;
 use super::track::Access;
 use crate::shader::Composed;
@@ -11,11 +11,11 @@ use std::sync::{Arc, Mutex};
 
 /// Identity of a compiled kernel: stem and a hash of everything that shapes its source.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub struct PipelineKey {
+pub(crate) struct PipelineKey {
     /// Stem of the kernel.
-    pub stem: &'static str,
+    pub(crate) stem: &'static str,
     /// Hash of variant, constants and modules.
-    pub variant: u64,
+    pub(crate) variant: u64,
 }
 
 /// What is needed to compile a kernel that is not cached yet.
@@ -61,6 +61,14 @@ impl Pipelines {
         self.kept.as_ref()
     }
 
+    pub(super) fn has(&self, key: &PipelineKey) -> bool {
+        lock(&self.compiled).contains_key(key)
+    }
+
+    pub(super) fn count(&self) -> usize {
+        lock(&self.compiled).len()
+    }
+
     /// The compiled kernel, compiling it on first use.
     pub(super) fn get(
         &self,
@@ -72,8 +80,8 @@ impl Pipelines {
             return Ok(found.clone());
         }
         let pipeline = Arc::new(self.compile(device, key, source()?)?);
-        lock(&self.compiled).insert(key, pipeline.clone());
-        Ok(pipeline)
+        // Of two threads that compiled it at once, the first one's stays.
+        Ok(lock(&self.compiled).entry(key).or_insert(pipeline).clone())
     }
 
     fn compile(&self, device: &Device, key: PipelineKey, source: PipelineSource) -> Result<Pipeline> {
@@ -125,12 +133,12 @@ impl Pipelines {
         });
         let variant = label.clone();
         let failed = scopes.pop_then(&mut device.errors(), move |error| {
-            error.map(|error| match super::error_scope::describe(error) {
-                Error::Gpu(message) => {
-                    let (location, message) = composed.locate(&message);
+            error.map(|error| match &error {
+                wgpu::Error::Validation { description, .. } | wgpu::Error::Internal { description, .. } => {
+                    let (location, message) = composed.locate(call_and_reasons(description).1);
                     Error::Shader { variant, location, message }
                 }
-                other => other,
+                wgpu::Error::OutOfMemory { .. } => describe(error),
             })
         });
         match failed {

@@ -8,6 +8,7 @@ use std::sync::{Arc, Mutex};
 
 /// Device time of one dispatch.
 #[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
 pub struct Timing {
     /// Stem and variant.
     pub kernel: String,

@@ -6,6 +6,7 @@ use super::context::{Context, Inner};
 use super::error_scope::Scopes;
 use super::memory::{Binding, Buffer};
 use super::pipeline::{Pipeline, PipelineKey, PipelineSource};
+use super::prepare::Later;
 use super::readback;
 use super::recorder::{Command, RECORDED_WRITE};
 use super::submit::settled;
@@ -38,6 +39,11 @@ impl Context {
         self.inner.pipelines.get(&self.inner.device, key, source)
     }
 
+    /// For a dry run: notes a kernel that it would have compiled, for [`Context::prepare`].
+    pub(crate) fn note(&self, key: PipelineKey, source: impl FnOnce() -> Later) {
+        self.inner.rehearsed.note(key, source);
+    }
+
     /// Into how many dispatches a kernel's work is cut, so that each fits a submission and fills the device.
     pub(crate) fn cuts(&self, kernel: &str, workgroups: u64, flops: f64, bytes: f64) -> u64 {
         self.inner.pacer.cuts(kernel, workgroups, [flops, bytes])
@@ -46,6 +52,7 @@ impl Context {
     /// For a dry run: refuses what the device would refuse, and compiles and records nothing.
     pub(crate) fn rehearse(
         &self,
+        stem: &'static str,
         label: &str,
         access: &[Access],
         bindings: &[Binding<'_>],
@@ -54,8 +61,8 @@ impl Context {
         if workgroups.contains(&0) {
             return Ok(());
         }
-        let Inner { id, device, recorder, .. } = &*self.inner;
-        checks::dispatch(*id, &device.caps, label, access, bindings, workgroups)?;
+        let Inner { identity, device, recorder, .. } = &*self.inner;
+        checks::dispatch(identity, &device.caps, (stem, label), access, bindings, workgroups)?;
         recorder.rehearse();
         Ok(())
     }
@@ -69,7 +76,8 @@ impl Context {
         }
         let pipeline = &dispatch.pipeline;
         let Dispatch { access, bindings, workgroups, .. } = *dispatch;
-        checks::dispatch(inner.id, &inner.device.caps, &pipeline.label, access, bindings, workgroups)?;
+        let name = (pipeline.key.stem, pipeline.label.as_str());
+        checks::dispatch(&inner.identity, &inner.device.caps, name, access, bindings, workgroups)?;
         let pairs = dispatch.bindings.iter().zip(dispatch.access);
         let mut uses: Vec<Use> = pairs.map(|(binding, access)| binding.used(*access)).collect();
         uses.iter_mut().for_each(|used| used.renews &= dispatch.first);
@@ -99,8 +107,8 @@ impl Context {
         let inner = &self.inner;
         let size = from.size.min(to.size);
         let (from, to) = (Binding { size, ..from }, Binding { size, ..to });
-        checks::copy(inner.id, "copy", &from, wgpu::BufferUsages::COPY_SRC)?;
-        checks::copy(inner.id, "copy", &to, wgpu::BufferUsages::COPY_DST)?;
+        checks::copy(&inner.identity, "copy", &from, wgpu::BufferUsages::COPY_SRC)?;
+        checks::copy(&inner.identity, "copy", &to, wgpu::BufferUsages::COPY_DST)?;
         if from.buffer.same(to.buffer) {
             return checks::refuse("copy", "source and destination share a buffer");
         }
@@ -130,7 +138,7 @@ impl Context {
     /// As for [`Context::copy`].
     pub fn zero(&self, bytes: Binding<'_>) -> Result<()> {
         let inner = &self.inner;
-        checks::copy(inner.id, "zero", &bytes, wgpu::BufferUsages::COPY_DST)?;
+        checks::copy(&inner.identity, "zero", &bytes, wgpu::BufferUsages::COPY_DST)?;
         if bytes.size == 0 || inner.device.plan {
             return Ok(());
         }
@@ -158,7 +166,7 @@ impl Context {
             &padded
         };
         let place = Binding { buffer: to, offset, size: bytes.len() as u64 };
-        checks::copy(inner.id, "upload", &place, wgpu::BufferUsages::COPY_DST)?;
+        checks::copy(&inner.identity, "upload", &place, wgpu::BufferUsages::COPY_DST)?;
         if inner.device.plan || bytes.is_empty() {
             return Ok(());
         }
@@ -181,7 +189,7 @@ impl Context {
 
     /// Records a copy to where the host reads it, marked by `track`.
     fn copy_out(&self, from: Binding<'_>, to: &wgpu::Buffer, track: Arc<Track>) -> Result<()> {
-        checks::copy(self.inner.id, "read", &from, wgpu::BufferUsages::COPY_SRC)?;
+        checks::copy(&self.inner.identity, "read", &from, wgpu::BufferUsages::COPY_SRC)?;
         self.in_order([from.buffer]);
         let Binding { buffer, offset: from_offset, size } = from;
         let to_host = Use { track, bytes: 0..size, access: Access::Write, renews: true };
@@ -216,7 +224,7 @@ impl Context {
         let inner = &self.inner;
         inner.device.alive()?;
         let from = Binding { buffer, offset, size };
-        checks::copy(inner.id, "read", &from, wgpu::BufferUsages::COPY_SRC)?;
+        checks::copy(&inner.identity, "read", &from, wgpu::BufferUsages::COPY_SRC)?;
         if size == 0 {
             return Ok(Vec::new());
         }

@@ -1,10 +1,11 @@
 //! From a problem and its tensors to a recorded dispatch.
 
 use super::contract::{Element, Kernel, Launch, Variant};
-use crate::gpu::{Access, Binding, Context, Dispatch, PipelineKey, PipelineSource};
+use crate::gpu::{Access, Binding, Context, Dispatch, Later, PipelineKey, PipelineSource};
 use crate::shader::{Composed, Source, compose};
 use crate::{Caps, Dtype, Error, Result, Tensor, wgsl};
 use std::hash::{DefaultHasher, Hash, Hasher};
+use std::sync::Arc;
 
 const PARAMS_IMMEDIATE: Source = wgsl!("shared/params.immediate.wgsl");
 const STORE_FLOAT: Source = wgsl!("shared/store.float.wgsl");
@@ -105,25 +106,20 @@ fn start<K: Kernel>(
     check_tensors::<K>(context, &slots, variant, tensors)?;
     let launch = launch.cloned().unwrap_or_else(|| kernel.launch(context.caps(), variant));
     let access: Vec<Access> = slots.iter().map(|s| s.access).collect();
-    let label = || format!("{} {}", K::STEM, variant.name());
+    let params_bytes = launch.params.len();
+    let mut hasher = DefaultHasher::new();
+    (variant, params_bytes, text.map(Composed::text)).hash(&mut hasher);
+    let key = PipelineKey { stem: K::STEM, variant: hasher.finish() };
     let pipeline = if context.is_plan() {
+        context.note(key, || {
+            let (variant, text, access) = (variant.clone(), text.cloned(), access.clone());
+            Arc::new(move |caps: &Caps| source::<K>(caps, &variant, text.as_ref(), &access, params_bytes))
+                as Later
+        });
         None
     } else {
-        let mut hasher = DefaultHasher::new();
-        (variant, launch.params.len(), text.map(Composed::text)).hash(&mut hasher);
-        let key = PipelineKey { stem: K::STEM, variant: hasher.finish() };
-        Some(context.pipeline(key, || {
-            Ok(PipelineSource {
-                label: label(),
-                composed: match text {
-                    Some(text) => text.clone(),
-                    None => composed::<K>(context.caps(), variant, launch.params.len()),
-                },
-                access: access.clone(),
-                params_bytes: launch.params.len() as u32,
-                checked: variant.checked,
-            })
-        })?)
+        let source = || source::<K>(context.caps(), variant, text, &access, params_bytes);
+        Some(context.pipeline(key, || Ok(source()))?)
     };
     let mut aligned = Vec::with_capacity(tensors.len());
     for (slot, tensor) in slots.iter().zip(tensors) {
@@ -157,10 +153,32 @@ fn start<K: Kernel>(
                 bytes: work.bytes * share,
                 first: first == [0; 3],
             })?,
-            None => context.rehearse(&label(), &access, &bindings, counts)?,
+            None => context.rehearse(K::STEM, &label::<K>(variant), &access, &bindings, counts)?,
         }
     }
     Ok(())
+}
+
+fn label<K: Kernel>(variant: &Variant) -> String {
+    format!("{} {}", K::STEM, variant.name())
+}
+
+/// What a variant, or a text in its place, is compiled from.
+fn source<K: Kernel>(
+    caps: &Caps,
+    variant: &Variant,
+    text: Option<&Composed>,
+    access: &[Access],
+    params_bytes: usize,
+) -> PipelineSource {
+    let own = || composed::<K>(caps, variant, params_bytes);
+    PipelineSource {
+        label: label::<K>(variant),
+        composed: text.cloned().unwrap_or_else(own),
+        access: access.to_vec(),
+        params_bytes: params_bytes as u32,
+        checked: variant.checked,
+    }
 }
 
 /// Workgroups of a cut along each axis: so many cuts along one, and along none more than a dispatch may have.
@@ -194,11 +212,10 @@ fn bindable<K: Kernel>(caps: &Caps, slot: &super::Slot, tensor: &Tensor) -> Resu
     }
     if !tensor.buffer().can_be_copied_from() {
         let reason = format!(
-            "tensor `{}` begins at byte {offset} of an app's buffer: a multiple of {align} can be bound, and what lies \
-             elsewhere is copied first, for which the buffer needs the usage COPY_SRC",
+            "tensor `{}` begins at byte {offset}; what does not begin at a multiple of {align} is copied before it is bound",
             slot.name
         );
-        return Err(Error::problem(K::STEM, reason));
+        return Err(Error::Usage { kernel: K::STEM, usage: "COPY_SRC", reason });
     }
     tensor.to_owned_copy()
 }
@@ -226,7 +243,7 @@ fn check_tensors<K: Kernel>(
     }
     for (slot, tensor) in slots.iter().zip(tensors) {
         if !tensor.context().same(context) {
-            return Err(Error::Context { kernel: K::STEM, tensor: slot.name.into() });
+            return Err(tensor.foreign(K::STEM, slot.name, context));
         }
         let shape = |axis: String, expected, found| {
             Err(Error::Shape { kernel: K::STEM, tensor: slot.name.into(), axis, expected, found })
@@ -280,8 +297,8 @@ mod tests {
 
     /// Cuts that bench cases come in, as the library would cut them: (kernel and case, workgroups, those of each cut).
     fn cut_bench_cases(caps: &Caps, assumed_rates: Option<(f64, f64)>) -> Vec<(String, u64, Vec<u64>)> {
-        let options = ContextOptions { assumed_rates, ..ContextOptions::default() };
-        let context = Context::plan(caps.clone(), &options);
+        let options = ContextOptions::default().assumed_rates(assumed_rates);
+        let context = Context::plan(caps.clone(), options);
         let mut all = Vec::new();
         for entry in REGISTRY {
             for (name, case) in (entry.bench_cases)() {

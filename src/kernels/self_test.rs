@@ -8,13 +8,14 @@
 use super::any_kernel::AnyKernel;
 use super::trial::trial;
 use super::{Variant, probe};
-use crate::gpu::{Caps, Context, ContextOptions, SelfTest};
+use crate::gpu::{AppDevice, AppQueue, Caps, Context, ContextOptions, SelfTest, refused_device};
 use crate::{Error, Result};
 use std::fmt;
 use std::sync::{Mutex, PoisonError};
 
 /// A case that came out wrong.
 #[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
 pub struct Fault {
     /// Kernel and sizes.
     pub case: String,
@@ -32,6 +33,7 @@ impl fmt::Display for Fault {
 
 /// What a self-test found.
 #[derive(Debug, Clone, PartialEq, Default)]
+#[non_exhaustive]
 pub struct SelfTestReport {
     /// Cases × variants that ran, with the largest error as a share of what is allowed.
     pub passed: Vec<(String, f64)>,
@@ -81,8 +83,7 @@ fn flagships(_caps: &Caps, _matrices_alone: bool) -> Vec<Box<dyn AnyKernel>> {
 }
 
 impl Context {
-    /// Runs the self-test on this device, whatever an earlier one found. An app that handed in its own device calls
-    /// this itself.
+    /// Runs the self-test on this device once more, whatever an earlier one found.
     ///
     /// # Errors
     /// Those of the device, and [`Error::Unsupported`] for [`SelfTest::Full`] without the feature `verify`; wrong numbers are
@@ -92,8 +93,8 @@ impl Context {
     }
 
     /// Asks whether cooperative matrices are right on a device whose subgroups have a size that is known only while a
-    /// kernel runs, and takes them from then on where they are. [`Context::new`] asks by itself unless the self-test is
-    /// skipped; an app that handed in its own device calls this. Where the size is one, there is nothing to ask.
+    /// kernel runs, and takes them from then on where they are. [`Context::new`] and [`Context::from_device`] ask by
+    /// themselves unless the self-test is skipped. Where the size is one, there is nothing to ask.
     ///
     /// # Errors
     /// Those of the device, and [`Error::Unsupported`] where there is something to ask and the feature `verify` is off;
@@ -141,6 +142,8 @@ impl Context {
                     Ok(outcome) => report.faults.extend(outcome.faults.into_iter().map(fault)),
                     // What passes, or says nothing about the numbers.
                     Err(error @ (Error::DeviceLost(_) | Error::OutOfMemory { .. })) => return Err(error),
+                    // What such a device cannot be asked, no kernel runs on it either.
+                    Err(Error::Unsupported { .. }) => {}
                     Err(error) => report.faults.push(fault(error.to_string())),
                 }
             }
@@ -148,54 +151,92 @@ impl Context {
         Ok(report)
     }
 
-    /// What this adapter and driver answered when they were first asked in this process.
+    /// What the driver of a device with these capabilities answered when it was first asked in this process.
     async fn known_answer(&self, question: Question) -> Result<SelfTestReport> {
-        type Known = (String, Question, SelfTestReport);
-        static KNOWN: Mutex<Vec<Known>> = Mutex::new(Vec::new());
+        type Asked = (Caps, bool, Question);
+        static KNOWN: Mutex<Vec<(Asked, SelfTestReport)>> = Mutex::new(Vec::new());
         let known = || KNOWN.lock().unwrap_or_else(PoisonError::into_inner);
-        let Caps { adapter, driver, backend, .. } = self.caps();
-        let name = format!("{adapter} · {driver} · {backend}");
-        let found = known().iter().find(|k| k.0 == name && k.1 == question).map(|k| k.2.clone());
+        let asked = (self.caps().clone(), self.is_checked(), question);
+        let found = known().iter().find(|(other, _)| *other == asked).map(|(_, report)| report.clone());
         if let Some(report) = found {
             return Ok(report);
         }
         let report = self.answer(question).await?;
-        known().push((name, question, report.clone()));
+        known().push((asked, report.clone()));
         Ok(report)
     }
 
-    /// Opens an adapter of this machine and asks its driver for a few results that are known. Where one is wrong, the
-    /// adapter is refused with the reason, and for [`crate::AdapterChoice::Best`] and
-    /// [`crate::AdapterChoice::LowPower`] the next is taken.
+    /// Asks what the options say of a device that is new, and takes its matrices where they are right. An error is why the
+    /// device is refused.
+    async fn examine(&self, level: SelfTest) -> Result<(), String> {
+        if level == SelfTest::Skip {
+            return Ok(());
+        }
+        let failed = |error: Error| format!("the self-test could not run: {error}");
+        let faults = self.known_answer(Question::Level(level)).await.map_err(failed)?.faults;
+        if let Some(first) = faults.first() {
+            let (wrong, more) = (faults.len(), if faults.len() > 1 { ", the first being" } else { ":" });
+            return Err(format!("the driver computes wrongly: {wrong} faults{more} {first}"));
+        }
+        let of_matrices = self.known_answer(Question::Matrices).await.map_err(failed)?;
+        self.take_what_is_right(&of_matrices);
+        Ok(())
+    }
+
+    /// Opens an adapter of this machine: a device of foveal's own, with every feature and the limits that it can use. On an
+    /// app's device, [`Context::from_device`].
+    ///
+    /// As [`ContextOptions::self_test`] says, the driver is asked for a few results that are known. Where one is wrong, the
+    /// adapter is refused with the reason, and for [`crate::AdapterChoice::Best`] and [`crate::AdapterChoice::LowPower`]
+    /// the next is taken. What a driver has answered holds for the process.
+    ///
+    /// Errors of the device that no call asked for, and its loss, are caught and come with the next call.
     ///
     /// # Errors
     /// [`Error::NoAdapter`] where none fits, with what was found and why each was refused; [`Error::Unsupported`] for
     /// [`SelfTest::Full`] without the feature `verify`.
     pub async fn new(options: ContextOptions) -> Result<Self> {
-        if options.self_test == SelfTest::Full {
-            // No adapter is to blame.
-            has_references("a self-test in full", "any adapter")?;
-        }
+        has_what_it_takes(options.self_test)?;
         let mut refused = Vec::new();
         loop {
             let context = Self::open(&options, &refused).await?;
-            if options.self_test == SelfTest::Skip {
-                return Ok(context);
+            match context.examine(options.self_test).await {
+                Ok(()) => return Ok(context),
+                Err(reason) => refused.push((context.caps().clone(), reason)),
             }
-            let caps = context.caps().clone();
-            let faults = match context.known_answer(Question::Level(options.self_test)).await {
-                Ok(report) => report.faults,
-                Err(error) => {
-                    refused.push((caps, format!("the self-test could not run: {error}")));
-                    continue;
-                }
-            };
-            let Some(first) = faults.first() else {
-                context.take_what_is_right(&context.known_answer(Question::Matrices).await?);
-                return Ok(context);
-            };
-            let (wrong, more) = (faults.len(), if faults.len() > 1 { ", the first being" } else { ":" });
-            refused.push((caps, format!("the driver computes wrongly: {wrong} faults{more} {first}")));
         }
+    }
+
+    /// Works on an app's own device and queue, with the features and limits that the app asked for. On a device of foveal's
+    /// own, [`Context::new`]; the options mean the same there, but for [`ContextOptions::adapter`], which is given here.
+    ///
+    /// The driver is asked as it is by [`Context::new`], on work and memory beside the app's.
+    ///
+    /// Several contexts may work on one device. Each has its own pool, kernels and recorder, so that their tensors stay
+    /// apart ([`Tensor::to_context`](crate::Tensor::to_context) copies between them); an app's buffer may be adopted by all
+    /// of them, and work on it happens in the order in which it was recorded.
+    ///
+    /// The app keeps its handlers: that of errors which no call asked for, and the device-lost callback, which is the app's to
+    /// set; it tells foveal by [`Context::mark_lost`].
+    ///
+    /// # Errors
+    /// As for [`Context::new`]: [`Error::NoAdapter`] where the device does not fit (limits below WebGPU's defaults, a driver
+    /// that computes wrongly), with what it is and why it is refused; [`Error::Unsupported`] for [`SelfTest::Full`] without
+    /// the feature `verify`.
+    pub async fn from_device(device: AppDevice, queue: AppQueue, options: ContextOptions) -> Result<Self> {
+        has_what_it_takes(options.self_test)?;
+        let context = Self::adopt_device(device, queue, &options)?;
+        match context.examine(options.self_test).await {
+            Ok(()) => Ok(context),
+            Err(reason) => Err(refused_device(context.caps(), &reason)),
+        }
+    }
+}
+
+/// An error, before any device is asked, where a test is wanted that cannot be had.
+fn has_what_it_takes(level: SelfTest) -> Result<()> {
+    match level {
+        SelfTest::Full => has_references("a self-test in full", "any adapter"),
+        _ => Ok(()),
     }
 }

@@ -128,7 +128,7 @@ impl Linear {
         let weight = Tensor::from_f32_as(context, [out, inner], weight.data(), storage)?;
         let bias = match bias {
             Some(bias) => Tensor::from_f32(context, [out], bias.data())?,
-            None => Tensor::zeros(context, [out])?,
+            None => Tensor::zeros(context, [out], Dtype::F32)?,
         };
         Ok(Self { weight, bias })
     }

@@ -149,7 +149,11 @@ impl Optimiser {
                 return Err(Error::input(format!("gradient `{name}`"), reason));
             }
             if !gradient.context().same(parameter.context()) {
-                return Err(Error::Context { kernel: "optimiser", tensor: format!("gradient `{name}`") });
+                return Err(gradient.foreign(
+                    "optimiser",
+                    &format!("gradient `{name}`"),
+                    parameter.context(),
+                ));
             }
             let weight_decay = if decays(name) { self.settings.weight_decay } else { 0.0 };
             let settings = AdamW { lr: rate, weight_decay, ..self.settings };
@@ -157,7 +161,7 @@ impl Optimiser {
             let moments = match self.moments.get(name) {
                 Some(both) => both.clone(),
                 None => {
-                    let zeros = || Tensor::zeros(parameter.context(), parameter.shape().clone());
+                    let zeros = || Tensor::zeros(parameter.context(), parameter.shape().clone(), Dtype::F32);
                     [zeros()?, zeros()?]
                 }
             };

@@ -125,6 +125,7 @@ const CI: &[Step] = &[
             "numerics",
             "numbers",
             "contexts",
+            "surface",
             "variables",
             "planted",
             "gpu",

@@ -19,7 +19,7 @@ impl Burn {
         let kind = match caps.class {
             AdapterClass::Software => DeviceKind::Cpu,
             AdapterClass::Integrated | AdapterClass::Apple => DeviceKind::IntegratedGpu(0),
-            AdapterClass::Discrete => DeviceKind::DiscreteGpu(0),
+            _ => DeviceKind::DiscreteGpu(0),
         };
         let (device, setup) = Device::wgpu_options().device_kind(kind).init_with_setup()?;
         let info = setup.adapter.get_info();

@@ -15,7 +15,7 @@ pub struct Foveal {
 
 impl Foveal {
     pub fn new(adapter: &AdapterChoice) -> Result<Self> {
-        let options = ContextOptions { adapter: adapter.clone(), ..Default::default() };
+        let options = ContextOptions::default().adapter(adapter.clone());
         Ok(Self { context: block_on(Context::new(options))? })
     }
 

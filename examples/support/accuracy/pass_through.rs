@@ -149,7 +149,7 @@ fn clip(
         Ok(copy) => *slot = Some(copy),
         Err(error) => failure = Some(error),
     };
-    let made = pollster::block_on(pipeline.generate(request, &mut |event| {
+    let made = foveal::block_on(pipeline.generate(request, &mut |event| {
         progress.on(event);
         match event {
             Event::Stepped { step, latent, .. } if *step == at => keep(&mut before, latent),
@@ -167,7 +167,7 @@ fn clip(
             format!("step {at} made none; the clip has {} steps", request.steps),
         ));
     };
-    let (before, after) = (pollster::block_on(before.to_vec())?, pollster::block_on(after.to_vec())?);
+    let (before, after) = (foveal::block_on(before.to_vec())?, foveal::block_on(after.to_vec())?);
     Ok((made, after.iter().zip(&before).map(|(a, b)| a - b).collect()))
 }
 

@@ -83,7 +83,7 @@ pub(crate) fn shoot(
             }
         }
     };
-    let result = pollster::block_on(pipeline.generate(request, &mut hook));
+    let result = foveal::block_on(pipeline.generate(request, &mut hook));
     let clip = match (result, failure) {
         (Err(Error::Cancelled(_)), Some(error)) => return Err(error),
         (result, _) => result?,

@@ -37,8 +37,7 @@ impl Place {
     /// Opens the adapter and the model; prints which adapter it is.
     pub(crate) fn open(&self) -> foveal::Result<Session> {
         let Ok(adapter) = self.adapter.parse();
-        let context =
-            pollster::block_on(Context::new(ContextOptions { adapter, ..ContextOptions::default() }))?;
+        let context = foveal::block_on(Context::new(ContextOptions::default().adapter(adapter)))?;
         println!("adapter: {}", context.caps());
         let folder = self.model.clone().unwrap_or_else(|| in_repository("models/tiny-wan"));
         let pipeline = TextToVideo::open_as(&context, &folder, self.precision)?;

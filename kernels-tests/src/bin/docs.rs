@@ -18,7 +18,7 @@ struct Args {
 }
 
 fn measure() -> Result<(), String> {
-    let context = pollster::block_on(Context::new(ContextOptions::default())).map_err(|e| e.to_string())?;
+    let context = foveal::block_on(Context::new(ContextOptions::default())).map_err(|e| e.to_string())?;
     eprintln!("adapter: {}", context.caps());
     let record = Record::measure(&context)?;
     let runs: usize = record.kernels.iter().map(|kernel| kernel.runs).sum();

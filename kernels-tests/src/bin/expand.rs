@@ -37,7 +37,7 @@ fn entry(stem: &str) -> Result<&'static Entry, String> {
 
 fn run(args: &Args) -> Result<(), String> {
     let entry = entry(&args.stem)?;
-    let caps = match pollster::block_on(Context::new(ContextOptions::default())) {
+    let caps = match foveal::block_on(Context::new(ContextOptions::default())) {
         Ok(context) => context.caps().clone(),
         Err(error) => {
             eprintln!("{error}; WebGPU's default limits are assumed");
@@ -97,7 +97,8 @@ mod tests {
     #[test]
     fn variants_are_found_by_name_and_by_part() {
         let cases = synthetic::all_cases(entry("softmax").unwrap());
-        let caps = Caps { f16: true, class: AdapterClass::Discrete, ..Caps::webgpu_default() };
+        let caps =
+            Caps::webgpu_default().with(|caps| (caps.f16, caps.class) = (true, AdapterClass::Discrete));
         let best = choose(&cases, &caps, None).unwrap().1;
         assert_eq!(choose(&cases, &caps, Some(&best.name())).unwrap().1, best);
         let message = |wanted| choose(&cases, &caps, Some(wanted)).err().unwrap_or_default();

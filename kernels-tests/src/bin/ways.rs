@@ -34,7 +34,7 @@ fn run(args: &Args) -> Result<(), String> {
     let entries = ways::kernels(args.kernel.as_deref())?;
     let devices = match args.caps.as_deref() {
         Some("this") => {
-            let context = pollster::block_on(Context::new(ContextOptions::default()));
+            let context = foveal::block_on(Context::new(ContextOptions::default()));
             vec![context.map_err(|error| error.to_string())?.caps().clone()]
         }
         named => ways::capabilities(named)?,

@@ -297,7 +297,7 @@ impl Case {
     }
 
     fn refuse(&self, tensor: &str, reason: String) -> Error {
-        Error::Weight { path: self.store.path().to_path_buf(), tensor: tensor.into(), reason }
+        Error::weight(self.store.path(), tensor, reason)
     }
 }
 

@@ -201,7 +201,7 @@ fn perform(op: &Op, case: &Case, context: &mut Option<Context>) -> std::result::
 /// # Errors
 /// When there is no adapter, or it does not open.
 pub fn new_context() -> Result<Context> {
-    pollster::block_on(Context::new(foveal::ContextOptions::default()))
+    foveal::block_on(Context::new(foveal::ContextOptions::default()))
 }
 
 thread_local! {

@@ -35,7 +35,7 @@ pub const OPS: &[Op] = &[
 
 /// Downloads a tensor.
 fn host(tensor: &Tensor) -> Result<HostTensor> {
-    pollster::block_on(tensor.to_host())
+    foveal::block_on(tensor.to_host())
 }
 
 /// The released objective with a case's weights and threshold.

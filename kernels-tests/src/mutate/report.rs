@@ -267,7 +267,7 @@ mod tests {
         let sampled = merged("", &caps, &[("silu", Counts { spread: 2.5, ..counts(20) })]);
         assert!(sampled.contains("| `silu` | 20 of about 50 | 20 |"), "{sampled}");
         assert!(second.contains("| `silu` | 20 | 19 | 0 | 1 | 95.0 % |"), "{second}");
-        let other = Caps { adapter: "another".into(), ..caps };
+        let other = caps.with(|caps| caps.adapter = "another".into());
         assert!(!merged(&second, &other, &[("silu", counts(19))]).contains("softmax"));
     }
 }

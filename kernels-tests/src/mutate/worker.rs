@@ -27,8 +27,8 @@ const STRAY_RUNS: usize = 12;
 /// No adapter, or one that fails its driver's self-test.
 pub fn open() -> Result<Context, String> {
     // A mutant may index anything, so these are compiled with bounds checks.
-    let options = ContextOptions { checked: true, ..ContextOptions::default() };
-    pollster::block_on(Context::new(options)).map_err(|e| e.to_string())
+    let options = ContextOptions::default().checked(true);
+    foveal::block_on(Context::new(options)).map_err(|e| e.to_string())
 }
 
 /// Takes jobs from the standard input until it ends.
@@ -190,7 +190,7 @@ fn attempt(context: &Context, plan: &Plan, run: &Run, applied: &Applied) -> Resu
     let (case, problem) = (&*plan.cases[run.case], plan.problem(run));
     for launch in applied.launches.as_ref().unwrap_or(&run.launches) {
         let changed = Changed { text: applied.text.as_ref(), launch: Some(launch) };
-        let outcome = pollster::block_on(compared(context, case, &run.variant, changed, &problem))?;
+        let outcome = foveal::block_on(compared(context, case, &run.variant, changed, &problem))?;
         if let Some(fault) = outcome.faults.into_iter().next() {
             return Ok(Some(fault));
         }

@@ -14,9 +14,9 @@ mod seen;
 mod sums;
 
 use foveal::autograd::{Attend, Tape, Var};
+use foveal::block_on;
 use foveal::kernels::attention::{AttentionProblem, AttentionShape, Tables};
 use foveal::{Context, ContextOptions, Tensor};
-use pollster::block_on;
 
 fn context() -> Context {
     kernels_tests::devices::compile_unoptimised();

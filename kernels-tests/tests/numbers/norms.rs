@@ -1,8 +1,8 @@
 //! Norms at the ends of f32.
 
 use super::{close, context, download, t};
+use foveal::block_on;
 use foveal::kernels::{optim, rowwise};
-use pollster::block_on;
 
 #[test]
 fn norms_of_any_size() {

@@ -1,10 +1,10 @@
 //! Numbers that are handed in and mean nothing are refused, and none changes on its way to the device.
 
 use super::{close, context, download, full, shape, t};
+use foveal::block_on;
 use foveal::kernels::attention::{AttentionProblem, Mask, Tables, attention};
 use foveal::kernels::{contrast, elementwise, optim, rowwise, temporal, token};
 use foveal::{Dtype, Error, Tensor};
-use pollster::block_on;
 
 #[track_caller]
 pub(super) fn refused<T>(outcome: foveal::Result<T>, about: &str) {

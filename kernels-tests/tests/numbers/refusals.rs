@@ -4,6 +4,7 @@
 use super::options::refused;
 use super::{context, download, full};
 use foveal::autograd::{Tape, Var};
+use foveal::block_on;
 use foveal::kernels::attention::{
     AttentionProblem, AttentionShape, Mask, Mass, Readout, Tables, relative_bias,
 };
@@ -32,7 +33,6 @@ use foveal::pipelines::text_to_video::temporal_control::{
 use foveal::weights::WeightStore;
 use foveal::{Caps, Context, ContextOptions, Dtype, Error, HostTensor, Shape, Tensor};
 use kernels_tests::{random_wan, root, tiny_dashfusion};
-use pollster::block_on;
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 
@@ -198,7 +198,7 @@ fn weights_that_a_storage_does_not_hold_are_refused() {
     };
     for (v, storage) in [(7e4, Dtype::F16), (-65520.0, Dtype::F16), (f32::MAX, Dtype::Bf16)] {
         match linear(v, storage) {
-            Err(Error::Input { what, reason }) => {
+            Err(Error::Input { what, reason, .. }) => {
                 assert!(what == "linear weight" && reason.contains("element 5"), "{reason}");
             }
             other => panic!("{v} as {storage}: {other:?}"),
@@ -340,7 +340,7 @@ fn text_encoders_refuse_sizes_that_make_no_batch() {
     let c = context();
     let json = br#"{"vocab_size":50,"d_model":24,"d_attn":32,"d_ff":40,"num_heads":2,"num_layers":1}"#;
     let config = Umt5Config::from_bytes("config.json", json).unwrap();
-    let plan = Context::plan(c.caps().clone(), &ContextOptions::default());
+    let plan = Context::plan(c.caps().clone(), ContextOptions::default());
     let encoder = Umt5::new(&plan, Umt5Weights::planned(config)).unwrap();
     // Twice 2^63 ids are none where the product wraps around.
     refused(encoder.encode(&[], 1 << 63, &[1, 1]), "no id of very many");

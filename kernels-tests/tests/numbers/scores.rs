@@ -6,6 +6,7 @@ use foveal::kernels::attention::{
     attention_columns,
 };
 use foveal::kernels::rowwise;
+use foveal::{Dtype, Tensor};
 
 #[test]
 fn the_lowest_scores_are_seen() {
@@ -40,7 +41,7 @@ fn equal_scores_of_any_size_share_alike() {
             let share = 1.0 / seq_kv as f32;
             close(&download(&out.o), &vec![1.0; seq_q * 4], 1e-6);
             close(&download(&out.entropy().unwrap()), &vec![(seq_kv as f32).ln(); seq_q], 1e-6);
-            let map = foveal::Tensor::zeros(&c, [1, 1, seq_q]).unwrap();
+            let map = Tensor::zeros(&c, [1, 1, seq_q], Dtype::F32).unwrap();
             attention_columns(&problem, &q, &k, &out.stats, &tables, &map).unwrap();
             close(&download(&map), &vec![share; seq_q], 2e-6);
             let mass = attention_column_mass(&problem, &q, &k, &out.stats, &tables).unwrap();

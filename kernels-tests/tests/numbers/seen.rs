@@ -3,6 +3,7 @@
 use super::{all_nan, attended, close, context, download, shape, t};
 use foveal::kernels::attention::{AttentionProblem, AttentionShape, Readout, Tables};
 use foveal::kernels::{contrast, elementwise, rowwise};
+use foveal::{Dtype, Tensor};
 
 #[test]
 fn a_softmax_with_nan_in_its_row_is_nan() {
@@ -95,7 +96,7 @@ fn a_nan_key_shows_in_the_reductions_of_the_map() {
         k[3 * 16] = f32::NAN; // head 0
         let k = t(&c, &[1, 5, 2, 8], &k);
         let out = attention(&problem, &q, &k, &k, &tables).unwrap();
-        let map = foveal::Tensor::zeros(&c, [1, 1, 6]).unwrap();
+        let map = Tensor::zeros(&c, [1, 1, 6], Dtype::F32).unwrap();
         attention_columns(&problem, &q, &k, &out.stats, &tables, &map).unwrap();
         all_nan(&download(&map));
         let mass = download(&attention_column_mass(&problem, &q, &k, &out.stats, &tables).unwrap());

@@ -1,13 +1,13 @@
 //! Sums of many terms: errors grow with the logarithm of their number.
 
 use super::{attended, close, context, download, full, shape, t};
+use foveal::block_on;
 use foveal::kernels::attention::{
     AttentionProblem, AttentionShape, Mass, Readout, Tables, attention, attention_column_mass,
 };
 use foveal::kernels::matmul::{Epilogue, Layout, matmul};
 use foveal::kernels::token::{RowMap, sum_rows};
 use foveal::kernels::{contrast, elementwise, optim, rowwise};
-use pollster::block_on;
 
 const MANY: usize = 1_000_000;
 

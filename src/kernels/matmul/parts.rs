@@ -157,7 +157,7 @@ fn in_pieces(problem: &Matmul, tensors: &[&Tensor]) -> Result<()> {
         return run(context, problem, tensors);
     }
     let narrow_sum = inputs && y.dtype() != Dtype::F32;
-    let sum = if narrow_sum { Tensor::zeros(context, y.shape().clone())? } else { (*y).clone() };
+    let sum = if narrow_sum { Tensor::zeros(context, y.shape().clone(), Dtype::F32)? } else { (*y).clone() };
     for first in (0..of).step_by(step) {
         let rows = step.min(of - first);
         let part = Matmul { piece: Some(Piece { first, of }), ..problem.clone() };

@@ -22,7 +22,7 @@ use crate::kernels::attention::{AttentionProblem, AttentionShape, Tables};
 use crate::kernels::elementwise::Stream as RandomStream;
 use crate::kernels::token::RowMap;
 use crate::nn::Weights;
-use crate::{Error, Result, Tensor};
+use crate::{Dtype, Error, Result, Tensor};
 
 const EPS: f32 = 1e-5;
 
@@ -219,7 +219,7 @@ impl Pass<'_> {
     /// A modality that nobody asked for: one token a clip, which cannot be seen.
     fn absent(&self) -> Result<Encoded> {
         let context = self.w.var("classifier.MLP.4.weight")?.tensor().context();
-        let zero = Var::constant(Tensor::zeros(context, [self.clips, self.config.d_model])?);
+        let zero = Var::constant(Tensor::zeros(context, [self.clips, self.config.d_model], Dtype::F32)?);
         let stream = Tokens { x: zero.clone(), tokens: 1, lengths: Some(vec![0; self.clips]) };
         Ok(Encoded { stream, mean: zero })
     }

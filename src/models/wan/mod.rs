@@ -175,7 +175,7 @@ impl Wan {
                 format!("{rows} rows of {width}, at most {} of {} fit", c.text_len, c.text_dim),
             ));
         }
-        let padded = Tensor::zeros(&self.context, [c.text_len, c.text_dim])?;
+        let padded = Tensor::zeros(&self.context, [c.text_len, c.text_dim], Dtype::F32)?;
         encoded.copy_to(&padded.narrow(0, rows)?)?;
         let mut tape = Tape::forward();
         let x = Var::constant(padded);
@@ -256,7 +256,9 @@ impl Wan {
         let x = self.patch.apply(tape, &patches)?;
         let mut x = tape.convert(&x, self.precision.activations)?;
         let mut map = match capture {
-            Some(capture) => Some(Var::constant(Tensor::zeros(&self.context, [1, capture.groups, tokens])?)),
+            Some(capture) => {
+                Some(Var::constant(Tensor::zeros(&self.context, [1, capture.groups, tokens], Dtype::F32)?))
+            }
             None => None,
         };
         let map_only = capture.is_some_and(|c| c.map_only);

@@ -108,7 +108,7 @@ pub async fn memory_plan(request: &PlanRequest, caps: Caps) -> Result<MemoryPlan
     let PlanRequest { transformer: config, precision, size: [frames, height, width], .. } = request;
     config.grid(*frames, *height, *width)?;
     require_places(request.size)?;
-    let context = Context::plan(caps, &ContextOptions::default());
+    let context = Context::plan(caps, ContextOptions::default());
     let live = || context.memory().live;
     let mut plan = MemoryPlan::default();
     let encoder = match &request.text_encoder {

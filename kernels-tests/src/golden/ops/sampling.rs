@@ -68,7 +68,7 @@ pub(super) fn unipc(context: &Context, case: &Case) -> Result<Outputs> {
         corrected.push(state.corrected().ok_or_else(missing)?.clone());
         x0.push(state.x0().ok_or_else(missing)?.clone());
     }
-    pollster::block_on(async {
+    foveal::block_on(async {
         let mut outputs = Outputs::new();
         outputs
             .tensor("sigmas", sigmas(&schedule)?)
@@ -193,7 +193,7 @@ pub(super) fn guided_sample(context: &Context, case: &Case) -> Result<Outputs> {
             ControlFlow::Break(())
         }
     };
-    let last = pollster::block_on(sample(&model, &latent, prompts, &sampler, Some(&control), &mut hook));
+    let last = foveal::block_on(sample(&model, &latent, prompts, &sampler, Some(&control), &mut hook));
     if let Some(error) = failed {
         return Err(error);
     }
@@ -214,7 +214,7 @@ pub(super) fn guided_sample(context: &Context, case: &Case) -> Result<Outputs> {
     };
     let updates = record.iteration_step.len();
     let steps = schedule.steps();
-    pollster::block_on(async {
+    foveal::block_on(async {
         let mut outputs = Outputs::new();
         outputs
             .tensor("sigmas", sigmas(&schedule)?)

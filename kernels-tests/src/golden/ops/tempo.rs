@@ -40,7 +40,7 @@ pub(super) fn loss(context: &Context, case: &Case) -> Result<Outputs> {
 
 /// The terms of every group, their mean total, and the signal.
 pub(super) fn report(out: &mut Outputs, outcome: &TemporalOutcome) -> Result<()> {
-    let terms = pollster::block_on(outcome.group_terms())?;
+    let terms = foveal::block_on(outcome.group_terms())?;
     let column = |of: fn(&foveal::kernels::temporal::GroupTerms) -> f32| {
         terms.iter().map(|t| of(t).into()).collect::<Vec<f64>>()
     };

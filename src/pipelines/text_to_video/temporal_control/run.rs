@@ -260,8 +260,10 @@ impl<'a> Run<'a> {
         let mut moved = Moved { latent: None, stopped_early: false };
         let inside = g.guides(step, self.sampler.steps());
         let mut latent = z.to_owned_copy()?;
-        let moments =
-            (Tensor::zeros(z.context(), z.shape().clone())?, Tensor::zeros(z.context(), z.shape().clone())?);
+        let moments = (
+            Tensor::zeros(z.context(), z.shape().clone(), Dtype::F32)?,
+            Tensor::zeros(z.context(), z.shape().clone(), Dtype::F32)?,
+        );
         for update in 0..g.updates.max(1) {
             let (tape, leaf, map, outcome) = self.read(g, &latent, step, inside)?;
             let terms = outcome.group_terms().await?;

@@ -1,0 +1,257 @@
+//! Compiling kernels before anything waits for them.
+
+use super::caps::Caps;
+use super::context::Context;
+use super::lock::lock;
+use super::pipeline::{PipelineKey, PipelineSource};
+use crate::{Error, Result};
+use std::collections::HashSet;
+use std::sync::{Arc, Mutex};
+
+/// Makes a kernel's source for a device with the capabilities of the dry run.
+pub(crate) type Later = Arc<dyn Fn(&Caps) -> PipelineSource + Send + Sync>;
+
+#[derive(Default)]
+struct List {
+    known: HashSet<PipelineKey>,
+    kernels: Vec<(PipelineKey, Later)>,
+}
+
+/// The kernels that a dry run would have compiled, in order.
+#[derive(Default)]
+pub(super) struct Rehearsed(Mutex<List>);
+
+impl std::fmt::Debug for Rehearsed {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{} kernels", lock(&self.0).kernels.len())
+    }
+}
+
+impl Rehearsed {
+    pub(super) fn note(&self, key: PipelineKey, source: impl FnOnce() -> Later) {
+        let mut list = lock(&self.0);
+        if list.known.insert(key) {
+            list.kernels.push((key, source()));
+        }
+    }
+}
+
+/// A kernel that [`Context::prepare`] has compiled.
+#[derive(Debug, Clone, Copy)]
+#[non_exhaustive]
+pub struct Progress<'a> {
+    /// Stem and variant.
+    pub kernel: &'a str,
+    /// Kernels compiled so far, with this one.
+    pub done: usize,
+    /// Kernels to compile in all.
+    pub total: usize,
+}
+
+impl Context {
+    /// Compiles what a dry run would have compiled, so that no later dispatch of the same problems waits for a compiler.
+    /// Returns how many kernels that were; what is compiled already is not compiled again. Results stay the same bits.
+    ///
+    /// A dry run is [`Context::plan`] with the capabilities of this device, on which the program's own calls have run: one
+    /// kernel, or a whole pipeline.
+    ///
+    /// ```no_run
+    /// # async fn f(context: &foveal::Context) -> foveal::Result<()> {
+    /// use foveal::kernels::elementwise::gelu;
+    /// use foveal::{Context, ContextOptions, Dtype, Tensor};
+    ///
+    /// let plan = Context::plan(context.caps().clone(), ContextOptions::default());
+    /// gelu(&Tensor::empty(&plan, [1024, 3072], Dtype::F16)?)?;
+    /// context.prepare(&plan, |p| println!("{} of {}: {}", p.done, p.total, p.kernel)).await?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// On native backends the kernels are shared out among as many threads as the machine has cores, and the caller's thread
+    /// is free meanwhile; a future that is dropped waits for those that are being compiled. In browsers all of them are
+    /// handed to WebGPU at once, which compiles as it sees fit: wgpu 30 has no door to WebGPU's own asynchronous creation of
+    /// pipelines, so the first dispatch may still wait there.
+    ///
+    /// # Errors
+    /// The first error of a compiler, [`Error::Shader`] with the place; what was compiled before stays. [`Error::Input`] for a
+    /// `plan` that is no dry run or has other capabilities, [`Error::Unsupported`] on a dry run itself,
+    /// [`Error::DeviceLost`].
+    pub async fn prepare(&self, plan: &Self, mut progress: impl FnMut(Progress<'_>)) -> Result<usize> {
+        self.inner.device.alive()?;
+        if self.is_plan() {
+            let (what, adapter) = ("compiling kernels".into(), self.caps().adapter.clone());
+            return Err(Error::Unsupported { what, adapter, reason: "a dry run compiles nothing".into() });
+        }
+        if !plan.is_plan() {
+            return Err(Error::input("plan", "it is no dry run, which `Context::plan` makes"));
+        }
+        if plan.caps() != self.caps() {
+            let reason =
+                format!("it has other capabilities, {}, than the device, {}", plan.caps(), self.caps());
+            return Err(Error::input("plan", reason));
+        }
+        let mut kernels = lock(&plan.inner.rehearsed.0).kernels.clone();
+        kernels.retain(|(key, _)| !self.inner.pipelines.has(key));
+        let total = kernels.len();
+        let mut compiling = Compiling::start(self, kernels);
+        let mut done = 0;
+        while let Some(compiled) = compiling.next().await {
+            done += 1;
+            progress(Progress { kernel: &compiled?, done, total });
+        }
+        compiling.finish(self).await?;
+        if done < total {
+            let reason = format!("a thread that compiles kernels has ended with {} left", total - done);
+            return Err(Error::Gpu(reason));
+        }
+        Ok(done)
+    }
+
+    /// Number of kernels compiled so far, each variant counted.
+    pub fn compiled(&self) -> usize {
+        self.inner.pipelines.count()
+    }
+
+    /// Compiles a kernel and returns its label.
+    fn compile(&self, key: PipelineKey, source: &Later) -> Result<String> {
+        let pipeline = self.pipeline(key, || Ok(source(self.caps())))?;
+        Ok(pipeline.label.clone())
+    }
+}
+
+#[cfg(not(target_arch = "wasm32"))]
+use threads::Compiling;
+
+/// One kernel a thread, until none is left.
+#[cfg(not(target_arch = "wasm32"))]
+mod threads {
+    use super::{Context, Later, PipelineKey, lock};
+    use crate::Result;
+    use std::future::poll_fn;
+    use std::sync::mpsc::{Receiver, Sender, TryRecvError, channel};
+    use std::sync::{Arc, Mutex};
+    use std::task::{Poll, Waker};
+    use std::thread::JoinHandle;
+
+    type Kernels = Arc<Mutex<std::vec::IntoIter<(PipelineKey, Later)>>>;
+    type Alarm = Arc<Mutex<Option<Waker>>>;
+
+    fn ring(alarm: &Alarm) {
+        if let Some(waker) = lock(alarm).take() {
+            waker.wake();
+        }
+    }
+
+    struct Worker {
+        context: Context,
+        kernels: Kernels,
+        /// There until the worker ends, also by a panic.
+        outcomes: Option<Sender<Result<String>>>,
+        alarm: Alarm,
+    }
+
+    impl Worker {
+        fn work(self) {
+            let next = || lock(&self.kernels).next();
+            while let Some((key, source)) = next() {
+                let compiled = self.context.compile(key, &source);
+                // Where nobody listens any more, the list is empty.
+                let _ = self.outcomes.as_ref().map(|outcomes| outcomes.send(compiled));
+                ring(&self.alarm);
+            }
+        }
+    }
+
+    impl Drop for Worker {
+        fn drop(&mut self) {
+            self.outcomes = None;
+            ring(&self.alarm);
+        }
+    }
+
+    /// Threads at work on a list of kernels; they end with it.
+    pub(super) struct Compiling {
+        kernels: Kernels,
+        outcomes: Receiver<Result<String>>,
+        alarm: Alarm,
+        threads: Vec<JoinHandle<()>>,
+    }
+
+    impl Compiling {
+        pub(super) fn start(context: &Context, kernels: Vec<(PipelineKey, Later)>) -> Self {
+            let most = std::thread::available_parallelism().map_or(1, usize::from);
+            let count = kernels.len().min(most);
+            let (send, outcomes) = channel();
+            let (kernels, alarm) = (Arc::new(Mutex::new(kernels.into_iter())), Alarm::default());
+            let worker = || Worker {
+                context: context.clone(),
+                kernels: kernels.clone(),
+                outcomes: Some(send.clone()),
+                alarm: alarm.clone(),
+            };
+            let threads: Vec<_> = (0..count)
+                .filter_map(|_| {
+                    let worker = worker();
+                    std::thread::Builder::new()
+                        .name("foveal compiler".into())
+                        .spawn(move || worker.work())
+                        .ok()
+                })
+                .collect();
+            if threads.is_empty() {
+                // No thread is to be had: the caller's compiles.
+                worker().work();
+            }
+            Self { kernels, outcomes, alarm, threads }
+        }
+
+        /// What became of one more kernel; none once all threads have ended.
+        pub(super) async fn next(&mut self) -> Option<Result<String>> {
+            poll_fn(|cx| {
+                *lock(&self.alarm) = Some(cx.waker().clone());
+                match self.outcomes.try_recv() {
+                    Ok(outcome) => Poll::Ready(Some(outcome)),
+                    Err(TryRecvError::Disconnected) => Poll::Ready(None),
+                    Err(TryRecvError::Empty) => Poll::Pending,
+                }
+            })
+            .await
+        }
+
+        /// Errors that become known late: none, where compilers answer at once.
+        pub(super) async fn finish(self, _context: &Context) -> Result<()> {
+            Ok(())
+        }
+    }
+
+    impl Drop for Compiling {
+        /// A thread that outlives the process's use of the driver would crash in it.
+        fn drop(&mut self) {
+            lock(&self.kernels).by_ref().for_each(drop);
+            for thread in self.threads.drain(..) {
+                let _ = thread.join();
+            }
+        }
+    }
+}
+
+/// A browser takes all kernels at once and has its own threads.
+#[cfg(target_arch = "wasm32")]
+struct Compiling(std::vec::IntoIter<Result<String>>);
+
+#[cfg(target_arch = "wasm32")]
+impl Compiling {
+    fn start(context: &Context, kernels: Vec<(PipelineKey, Later)>) -> Self {
+        let compiled = kernels.iter().map(|(key, source)| context.compile(*key, source));
+        Self(compiled.collect::<Vec<_>>().into_iter())
+    }
+
+    async fn next(&mut self) -> Option<Result<String>> {
+        self.0.next()
+    }
+
+    /// Errors of its compiler come with the scopes around it.
+    async fn finish(self, context: &Context) -> Result<()> {
+        super::readback::drained(&context.inner.device).await
+    }
+}
