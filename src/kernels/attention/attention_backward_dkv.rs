@@ -117,7 +117,7 @@ impl Verified for AttentionBackwardDkv {
     }
 
     fn bench_cases() -> Vec<(&'static str, Self)> {
-        let columns = Readout { columns: 2, ..Default::default() };
+        let columns = Readout { groups: 2, ..Default::default() };
         cases::bench(columns).into_iter().map(|(n, p)| (n, Self(p))).collect()
     }
 }

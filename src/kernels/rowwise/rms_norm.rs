@@ -207,7 +207,7 @@ impl Verified for RmsNorm {
 /// # Errors
 /// [`Error::Problem`](crate::Error::Problem) for no column, an `eps` that is not finite and above zero, and a rotary
 /// position that does not fit the columns; otherwise those of [`kernels::run`](crate::kernels::run()).
-pub fn rms_norm(x: &Tensor, weight: &Tensor, eps: f32, rope: Option<RopeAt<'_>>) -> Result<Tensor> {
+pub fn rms_norm(x: &Tensor, weight: &Tensor, eps: f32, rope: Option<&RopeAt>) -> Result<Tensor> {
     let (rows, cols) = rows_of(RmsNorm::STEM, x)?;
     let context = x.context();
     let at = rope.map(|r| r.for_cols(RmsNorm::STEM, cols)).transpose()?;
@@ -218,7 +218,7 @@ pub fn rms_norm(x: &Tensor, weight: &Tensor, eps: f32, rope: Option<RopeAt<'_>>)
         let problem = RmsNorm { rows: piece.rows, cols, eps, rope: at };
         let (x, y) = (x_rows.narrow(piece.row, piece.rows)?, y_rows.narrow(piece.row, piece.rows)?);
         let mut tensors = vec![&x, weight, &y];
-        tensors.extend(rope.map(|r| r.table));
+        tensors.extend(rope.map(|r| &r.table));
         run(context, &problem, &tensors)?;
     }
     Ok(y)

@@ -221,7 +221,7 @@ pub fn rms_norm_backward(
     weight: &Tensor,
     dy: &Tensor,
     eps: f32,
-    rope: Option<RopeAt<'_>>,
+    rope: Option<&RopeAt>,
 ) -> Result<Tensor> {
     let (rows, cols) = rows_of(RmsNormBackward::STEM, x)?;
     let context = x.context();
@@ -235,7 +235,7 @@ pub fn rms_norm_backward(
         let cut = |t: &Tensor| t.narrow(piece.row, piece.rows);
         let (x, dy, dx) = (cut(&x_rows)?, cut(&dy_rows)?, cut(&dx_rows)?);
         let mut tensors = vec![&x, weight, &dy, &dx];
-        tensors.extend(rope.map(|r| r.table));
+        tensors.extend(rope.map(|r| &r.table));
         run(context, &problem, &tensors)?;
     }
     Ok(dx)
