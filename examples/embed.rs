@@ -35,13 +35,12 @@ async fn run() -> Result<(), Box<dyn std::error::Error>> {
     let shape = AttentionShape { batch: 1, heads, kv_heads: heads, seq_q, seq_kv: words, head_dim };
     let problem = AttentionProblem {
         mask: Mask::Temporal { tokens_per_frame: tokens },
-        readout: Readout { columns: 1, ..Readout::default() },
+        readout: Readout::default().with_groups(1),
         ..AttentionProblem::new(shape)
     };
-    let tables = Tables { mask: &bias, columns: &columns, ..Tables::default() }.upload(&context, &problem)?;
-    let map = Var::constant(Tensor::zeros(&context, [1, 1, seq_q], Dtype::F32)?);
-    let call = Attend { problem: &problem, q: &q, k: &k, v: &k, tables: &tables, columns: Some(&map) };
-    let column = tape.attend(call)?.columns.ok_or("no column")?;
+    let tables = Tables::default().with_mask(bias).with_columns(columns).upload(&context, &problem)?;
+    let call = Attend::new(&problem, &q, &k, &k).with_tables(&tables);
+    let column = tape.attend(&call)?.columns.ok_or("no column")?;
     for (frame, seen) in column.tensor().to_vec().await?.chunks(tokens).enumerate() {
         let share = 100.0 * seen.iter().sum::<f32>() / tokens as f32;
         println!("frame {frame}: the word holds {share:.1} % of the attention");

@@ -129,8 +129,7 @@ impl Bench {
         let weights = self.parameters.on(&mut tape, &|_| true);
         let score = self.forward(&mut tape, &weights)?;
         let mse = tape.mean_squared_error(&score, &self.target)?;
-        let one = Tensor::from_f32(self.target.context(), [1], &[1.0])?;
-        let found = tape.backward(&[(&mse, one)])?;
+        let found = tape.backward_from(&mse)?;
         let mut gradients = Accumulated::default();
         gradients.add(weights.gradients(&found)?)?;
         optimiser.step(&self.parameters, &gradients, 1e-5, &keys::decays)?;

@@ -238,7 +238,7 @@ fn wrong_shapes_are_refused_before_anything_is_recorded() {
     let shape = AttentionShape { batch: 1, heads: 2, kv_heads: 1, seq_q: 6, seq_kv: 4, head_dim: 8 };
     let problem =
         AttentionProblem { mask: Mask::Temporal { tokens_per_frame: 3 }, ..AttentionProblem::new(shape) };
-    let tables = Tables { mask: &[0.0; 8], ..Tables::default() }.upload(&context, &problem).unwrap();
+    let tables = Tables::default().with_mask([0.0; 8]).upload(&context, &problem).unwrap();
     let (q, k) = (zeros(&[1, 6, 2, 8]), zeros(&[1, 4, 1, 8]));
     let x = zeros(&[4, 8]);
     block_on(context.finish()).unwrap();
@@ -248,7 +248,7 @@ fn wrong_shapes_are_refused_before_anything_is_recorded() {
         ("`k`", attention(&problem, &q, &q, &k, &tables).map(drop)),
         ("`v`", attention(&problem, &q, &k, &zeros(&[1, 4, 1, 4]), &tables).map(drop)),
         ("`tables`", attention(&problem, &q, &k, &k, &zeros(&[7])).map(drop)),
-        ("tables.mask", Tables { mask: &[0.0; 9], ..Tables::default() }.upload(&context, &problem).map(drop)),
+        ("tables.mask", Tables::default().with_mask([0.0; 9]).upload(&context, &problem).map(drop)),
         ("head_dim 6", {
             let odd = AttentionProblem::new(AttentionShape { head_dim: 6, ..shape });
             attention(&odd, &q, &k, &k, &tables).map(drop)
@@ -264,7 +264,7 @@ fn wrong_shapes_are_refused_before_anything_is_recorded() {
         assert!(matches!(error, Error::Shape { .. } | Error::Problem { .. }), "{error:?}");
         assert!(error.to_string().contains(named), "{named}: {error}");
     }
-    let nan = Tables { mask: &[f32::NAN; 8], ..Tables::default() }.upload(&context, &problem);
+    let nan = Tables::default().with_mask([f32::NAN; 8]).upload(&context, &problem);
     assert!(matches!(&nan, Err(Error::NonFinite { what, index: 0, .. }) if what == "tables.mask"), "{nan:?}");
     assert_eq!((context.memory().live, context.dispatches()), (live, dispatches));
     assert!(attention(&problem, &q, &k, &k, &tables).is_ok());

@@ -427,15 +427,8 @@ fn work_of_more_workgroups_than_a_dispatch_may_have_is_cut() {
         let attended = attention(&problem, &q, &k, &k, &tables).unwrap();
         let mut tape = Tape::record();
         let [lq, lk] = [&q, &k].map(|x| tape.leaf(x.clone()));
-        let call = foveal::autograd::Attend {
-            problem: &problem,
-            q: &lq,
-            k: &lk,
-            v: &lk,
-            tables: &tables,
-            columns: None,
-        };
-        let o = tape.attend(call).unwrap().o;
+        let call = foveal::autograd::Attend::new(&problem, &lq, &lk, &lk).with_tables(&tables);
+        let o = tape.attend(&call).unwrap().o;
         let gradients = tape.backward(&[(&o, q.clone())]).unwrap();
         let wide =
             matmul(&t(&[600, 36]), &t(&[268, 36]), Layout::Rows, Epilogue::Bias, &[&t(&[268])]).unwrap();

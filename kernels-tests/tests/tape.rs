@@ -2,7 +2,7 @@
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test that cannot go on should stop loudly")]
 
-use foveal::autograd::{Attend, Attended, Block, Keep, LinearThen, Tape, Var};
+use foveal::autograd::{Attend, Attended, Keep, LinearThen, Tape, Var};
 use foveal::block_on;
 use foveal::gpu::AdapterClass;
 use foveal::kernels::Verified;
@@ -16,7 +16,6 @@ use foveal::{Context, Dtype, Result, Tensor};
 use kernels_tests::golden::new_context;
 use kernels_tests::numerics::rng;
 use kernels_tests::synthetic;
-use std::rc::Rc;
 
 const TOKENS: usize = 10;
 const KEYS: usize = 7;
@@ -56,40 +55,46 @@ fn problem(seq_kv: usize, readout: Readout) -> AttentionProblem {
 
 /// A transformer block in small: modulated norm, self-attention, cross-attention to a fixed text whose columns are
 /// read, feed-forward with gelu.
-fn block(context: &Context, seed: f64) -> Block {
+fn block(
+    context: &Context,
+    seed: f64,
+) -> impl Fn(&mut Tape, &[Var]) -> Result<Vec<Var>> + Clone + Send + use<> {
     let row = |n: f64| tensor(context, &[1, DIM], seed + n, 0.4);
     let weight = |n: f64| tensor(context, &[DIM, DIM], seed + n, 0.3);
     let bias = || tensor(context, &[DIM], seed + 20.0, 0.1);
     let (scale, shift, gate, gain) = (row(1.0), row(2.0), row(3.0), tensor(context, &[DIM], seed + 4.0, 1.0));
-    let weights: Vec<Tensor> = (5..12).map(|n| weight(f64::from(n))).collect();
+    let weights: Vec<Var> = (5..12).map(|n| Var::constant(weight(f64::from(n)))).collect();
     let text = |n: f64| Var::constant(tensor(context, &[1, KEYS, HEADS, HEAD_DIM], seed + n, 1.0));
-    let (k, v, bias) = (text(13.0), text(14.0), bias());
+    let (k, v, bias) = (text(13.0), text(14.0), Var::constant(bias()));
     let own = problem(TOKENS, Readout::default());
     let own_tables = Tables::default().upload(context, &own).unwrap();
-    let cross = problem(KEYS, Readout { columns: GROUPS, ..Readout::default() });
+    let cross = problem(KEYS, Readout::default().with_groups(GROUPS));
     let columns: Vec<f32> = (0..GROUPS * KEYS).map(|i| if i % 3 == 0 { 0.5 } else { 0.0 }).collect();
-    let cross_tables = Tables { columns: &columns, ..Tables::default() }.upload(context, &cross).unwrap();
-    Rc::new(move |tape: &mut Tape, inputs: &[Var]| -> Result<Vec<Var>> {
+    let cross_tables = Tables::default().with_columns(&columns[..]).upload(context, &cross).unwrap();
+    move |tape: &mut Tape, inputs: &[Var]| -> Result<Vec<Var>> {
         let [x, map] = inputs else { panic!("a stream and a map") };
         let heads = |x: &Var| x.reshape([1, TOKENS, HEADS, HEAD_DIM]);
-        let h = tape.layer_norm(x, &scale, &shift, true, 1e-6)?;
-        let mut project = |n: usize| tape.linear(&h, &weights[n], &bias, LinearThen::Nothing);
+        let h = tape.modulated_layer_norm(x, &scale, &shift, 1e-6)?;
+        let mut project = |n: usize| tape.linear(&h, &weights[n], Some(&bias));
         let (q, key, value) = (project(0)?, project(1)?, project(2)?);
         let (q, key) = (tape.rms_norm(&q, &gain, 1e-6, None)?, tape.rms_norm(&key, &gain, 1e-6, None)?);
         let (q, key, value) = (heads(&q)?, heads(&key)?, heads(&value)?);
-        let attend = Attend { problem: &own, q: &q, k: &key, v: &value, tables: &own_tables, columns: None };
-        let o = tape.attend(attend)?.o.reshape([TOKENS, DIM])?;
-        let x =
-            tape.linear(&o, &weights[3], &bias, LinearThen::GatedResidual { gate: &gate, residual: x })?;
-        let q = heads(&tape.linear(&x, &weights[4], &bias, LinearThen::Nothing)?)?;
-        let attend =
-            Attend { problem: &cross, q: &q, k: &k, v: &v, tables: &cross_tables, columns: Some(map) };
-        let Attended { o, columns, .. } = tape.attend(attend)?;
+        let attend = Attend::new(&own, &q, &key, &value).with_tables(&own_tables);
+        let o = tape.attend(&attend)?.o.reshape([TOKENS, DIM])?;
+        let x = tape.linear_then(
+            &o,
+            &weights[3],
+            Some(&bias),
+            LinearThen::GatedResidual { gate: &gate, residual: x },
+        )?;
+        let q = heads(&tape.linear(&x, &weights[4], Some(&bias))?)?;
+        let attend = Attend::new(&cross, &q, &k, &v).with_tables(&cross_tables).with_columns(map);
+        let Attended { o, columns, .. } = tape.attend(&attend)?;
         let x = tape.add(&x, &o.reshape([TOKENS, DIM])?)?;
-        let h = tape.linear(&x, &weights[5], &bias, LinearThen::Gelu)?;
-        let x = tape.linear(&h, &weights[6], &bias, LinearThen::Residual(&x))?;
+        let h = tape.linear_then(&x, &weights[5], Some(&bias), LinearThen::Gelu)?;
+        let x = tape.linear_then(&h, &weights[6], Some(&bias), LinearThen::Residual(&x))?;
         Ok(std::iter::once(x).chain(columns).collect())
-    })
+    }
 }
 
 /// Two blocks, with gradients of the stream, the map or both: output, map after the backward, gradient by the input.
@@ -105,12 +110,12 @@ fn two_blocks(context: &Context, checkpointed: Option<Keep>, seeds: [bool; 2]) -
                 .unwrap();
     }
     let [x, map] = &state[..] else { panic!("a stream and a map") };
-    let upstream = [
+    let gradients = [
         (x, tensor(context, &[TOKENS, DIM], 1.0, 1.0)),
         (map, tensor(context, &[1, GROUPS, TOKENS], 2.0, 5.0)),
     ];
     let wanted: Vec<_> =
-        upstream.into_iter().zip(seeds).filter_map(|(pair, wanted)| wanted.then_some(pair)).collect();
+        gradients.into_iter().zip(seeds).filter_map(|(pair, wanted)| wanted.then_some(pair)).collect();
     let gradient = tape.backward(&wanted).unwrap().of(&input).unwrap().unwrap();
     [download(x.tensor()), download(map.tensor()), download(&gradient)]
 }
@@ -163,17 +168,15 @@ fn attention_gradients(context: &Context, problem: &AttentionProblem) {
     let mut tape = Tape::record();
     let [q, k, v] = [q, k, v].map(|a| tape.leaf(upload(a)));
     let AttentionShape { batch, heads, seq_q, seq_kv, .. } = problem.shape;
-    let columns = problem.readout.columns;
-    let map = Var::constant(Tensor::zeros(context, [batch, columns.max(1), seq_q], Dtype::F32).unwrap());
+    let columns = problem.readout.groups;
+    // The map begins with this call.
     let tables = upload(tables);
-    let columns_var = (columns > 0).then_some(&map);
-    let attend = Attend { problem, q: &q, k: &k, v: &v, tables: &tables, columns: columns_var };
-    let out = tape.attend(attend).unwrap();
+    let out = tape.attend(&Attend::new(problem, &q, &k, &v).with_tables(&tables)).unwrap();
 
     let [entropy_at, mass_at, _] = problem.map_grads_offsets();
     let all = map_grads.to_f32();
     let mut seeds = Vec::new();
-    if problem.upstream {
+    if problem.output_gradient {
         seeds.push((&out.o, upload(d_o)));
     }
     if let Some(var) = &out.columns {
@@ -199,7 +202,7 @@ fn attention_gradients(context: &Context, problem: &AttentionProblem) {
     // The bound of the attention kernels themselves: exp of scores up to a few tens, summed over the keys.
     assert_near(&format!("dq {problem}"), &found(&q), &dq.data, 2e-5);
     assert_near(&format!("dk {problem}"), &found(&k), dk, 2e-5);
-    if problem.upstream {
+    if problem.output_gradient {
         assert_near(&format!("dv {problem}"), &found(&v), dv, 2e-5);
     } else {
         assert!(found(&v).iter().all(|&g| g == 0.0), "dv {problem}");
@@ -209,16 +212,16 @@ fn attention_gradients(context: &Context, problem: &AttentionProblem) {
 #[test]
 fn gradients_of_reductions_reach_queries_and_keys() {
     let context = new_context().unwrap();
-    let entropy = Readout { entropy: true, ..Readout::default() };
-    let mass = |m| Readout { mass: Some(m), ..Readout::default() };
-    let columns = Readout { columns: 3, ..Readout::default() };
-    let all = Readout { columns: 1, mass: Some(Mass::Mean), entropy: true };
+    let entropy = Readout::default().with_entropy();
+    let mass = |m| Readout::default().with_mass(m);
+    let columns = Readout::default().with_groups(3);
+    let all = Readout::default().with_groups(1).with_mass(Mass::Mean).with_entropy();
     let shape = AttentionShape { batch: 2, heads: 4, kv_heads: 2, seq_q: 9, seq_kv: 13, head_dim: 8 };
     for readout in [entropy, mass(Mass::Mean), mass(Mass::Max), columns, all] {
-        for upstream in [false, true] {
+        for output_gradient in [false, true] {
             attention_gradients(
                 &context,
-                &AttentionProblem { readout, upstream, ..AttentionProblem::new(shape) },
+                &AttentionProblem { readout, output_gradient, ..AttentionProblem::new(shape) },
             );
         }
     }
@@ -229,9 +232,9 @@ fn gradients_of_reductions_reach_queries_and_keys() {
 #[test]
 fn cross_attention_to_a_fixed_text_runs_no_key_and_value_backward() {
     let context = new_context().unwrap();
-    let problem = problem(KEYS, Readout { columns: GROUPS, ..Readout::default() });
+    let problem = problem(KEYS, Readout::default().with_groups(GROUPS));
     let columns = vec![0.25; GROUPS * KEYS];
-    let tables = Tables { columns: &columns, ..Tables::default() }.upload(&context, &problem).unwrap();
+    let tables = Tables::default().with_columns(&columns[..]).upload(&context, &problem).unwrap();
     let timed = context.set_timing(true);
     let backward = |fixed: bool| {
         let mut tape = Tape::record();
@@ -242,8 +245,8 @@ fn cross_attention_to_a_fixed_text_runs_no_key_and_value_backward() {
         };
         let (k, v) = (text(2.0), text(3.0));
         let map = Var::constant(Tensor::zeros(&context, [1, GROUPS, TOKENS], Dtype::F32).unwrap());
-        let attend = Attend { problem: &problem, q: &q, k: &k, v: &v, tables: &tables, columns: Some(&map) };
-        let out = tape.attend(attend).unwrap();
+        let attend = Attend::new(&problem, &q, &k, &v).with_tables(&tables).with_columns(&map);
+        let out = tape.attend(&attend).unwrap();
         let seeds = [(&out.o, tensor(&context, &[1, TOKENS, HEADS, HEAD_DIM], 4.0, 1.0))];
         block_on(context.take_timings()).unwrap();
         let before = context.dispatches();
@@ -287,7 +290,7 @@ fn an_op_of_ones_own_gives_a_gradient_to_each_input() {
 fn keys_are_cut_into_parts_where_a_gpu_would_idle() {
     let context = new_context().unwrap();
     let shape = AttentionShape { batch: 1, heads: 14, kv_heads: 2, seq_q: 1, seq_kv: 1100, head_dim: 16 };
-    let readout = Readout { entropy: true, ..Readout::default() };
+    let readout = Readout::default().with_entropy();
     let one = AttentionProblem { readout, ..AttentionProblem::new(shape) };
     let many = AttentionProblem::new(AttentionShape { seq_q: 16_384, ..shape });
     let q = tensor(&context, &[1, 1, 14, 16], 0.1, 1.0);
@@ -337,7 +340,7 @@ fn inner_sizes_are_cut_into_parts_where_a_gpu_would_idle() {
 #[test]
 fn parts_of_the_keys_merge_to_attention_over_all_of_them() {
     let context = new_context().unwrap();
-    let entropy = Readout { entropy: true, ..Readout::default() };
+    let entropy = Readout::default().with_entropy();
     let whole = problem(KEYS, entropy);
     let q = tensor(&context, &[1, TOKENS, HEADS, HEAD_DIM], 0.1, 1.0);
     let k = tensor(&context, &[1, KEYS, HEADS, HEAD_DIM], 0.2, 1.0);

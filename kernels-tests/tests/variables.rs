@@ -11,7 +11,6 @@ use foveal::kernels::token::RowMap;
 use foveal::nn::{Accumulated, Optimiser, Parameters};
 use foveal::{Context, ContextOptions, Dtype, Error, HostTensor, Result, Tensor};
 use std::collections::BTreeMap;
-use std::rc::Rc;
 
 fn context() -> Context {
     block_on(Context::new(ContextOptions::default())).unwrap()
@@ -51,17 +50,17 @@ fn gradients_flow_to_what_a_checkpoint_captured() {
             let mut tape = Tape::record_keeping(keep);
             let [x, w1, w2] = leaves(&mut tape, &c);
             // A leaf and an intermediate of the tape around are captured; another block is nested in the first.
-            let hidden = tape.affine(&x, &w1, None).unwrap();
+            let hidden = tape.linear(&x, &w1, None).unwrap();
             let (inner_w, inner_h) = (w2.clone(), hidden.clone());
-            let block: foveal::autograd::Block = Rc::new(move |tape, v| {
-                let y = tape.affine(&v[0], &inner_w, None)?;
+            let block = move |tape: &mut Tape, v: &[Var]| {
+                let y = tape.linear(&v[0], &inner_w, None)?;
                 let (w, h) = (inner_w.clone(), inner_h.clone());
-                let inner: foveal::autograd::Block = Rc::new(move |tape, v| {
-                    let z = tape.affine(&v[0], &w, None)?;
+                let inner = move |tape: &mut Tape, v: &[Var]| {
+                    let z = tape.linear(&v[0], &w, None)?;
                     Ok(vec![tape.sum(&[&z, &h])?])
-                });
+                };
                 tape.checkpoint(&[y], inner)
-            });
+            };
             let y = if checkpointed {
                 tape.checkpoint(std::slice::from_ref(&x), block)
             } else {
@@ -83,8 +82,7 @@ fn the_smallest_captured_weight() {
         let x = tape.leaf(t(&c, &[2, 2], &[1.0, 2.0, 3.0, 4.0]));
         let w2 = tape.leaf(t(&c, &[2, 2], &[10.0, 20.0, 30.0, 40.0]));
         let w = w2.clone();
-        let y = tape
-            .checkpoint(std::slice::from_ref(&x), Rc::new(move |t, v| Ok(vec![t.affine(&v[0], &w, None)?])));
+        let y = tape.checkpoint(std::slice::from_ref(&x), move |t, v| Ok(vec![t.linear(&v[0], &w, None)?]));
         let y = y.unwrap().remove(0);
         let g = tape.backward(&[(&y, t(&c, &[2, 2], &[1.0; 4]))]).unwrap();
         assert_eq!(of(&g, &x), [40.0, 60.0, 40.0, 60.0]);
@@ -99,19 +97,16 @@ fn a_block_whose_inputs_want_nothing_still_sends_gradients_to_what_it_captured()
     let [_, w, _] = leaves(&mut tape, &c);
     let x = Var::constant(t(&c, &[2, 2], &[1.0, 2.0, 3.0, 4.0]));
     let inner = w.clone();
-    let y = tape
-        .checkpoint(std::slice::from_ref(&x), Rc::new(move |t, v| Ok(vec![t.affine(&v[0], &inner, None)?])));
+    let y = tape.checkpoint(std::slice::from_ref(&x), move |t, v| Ok(vec![t.linear(&v[0], &inner, None)?]));
     let inner = w.clone();
-    let z = tape.by_rows(&x, 1, Rc::new(move |t, v| t.affine(v, &inner, None))).unwrap();
+    let z = tape.by_rows(&x, 1, move |t, v| t.linear(v, &inner, None)).unwrap();
     let sum = tape.add(&y.unwrap()[0], &z).unwrap();
     let g = tape.backward(&[(&sum, t(&c, &[2, 2], &[1.0; 4]))]).unwrap();
     assert_eq!(of(&g, &w), [8.0, 12.0, 8.0, 12.0]);
     // Nothing at all is wanted: nothing is kept.
     let mut tape = Tape::record();
-    let y = tape.checkpoint(std::slice::from_ref(&x), Rc::new(|t, v| Ok(vec![t.gelu_erf(&v[0])?]))).unwrap();
-    assert!(
-        !y[0].requires_grad() && !tape.by_rows(&x, 1, Rc::new(|t, v| t.gelu_erf(v))).unwrap().requires_grad()
-    );
+    let y = tape.checkpoint(std::slice::from_ref(&x), |t, v| Ok(vec![t.gelu_erf(&v[0])?])).unwrap();
+    assert!(!y[0].requires_grad() && !tape.by_rows(&x, 1, |t, v| t.gelu_erf(v)).unwrap().requires_grad());
 }
 
 #[test]
@@ -123,17 +118,17 @@ fn gradients_flow_to_what_rows_at_a_time_captured() {
             let x = tape.leaf(t(&c, &[4, 2], &[1.0, 2.0, 3.0, 4.0, -1.0, 0.5, 2.0, 1.0]));
             let [_, w, gain] = leaves(&mut tape, &c);
             let (inner_w, inner_gain) = (w.clone(), gain.clone());
-            let block: foveal::autograd::RowBlock = Rc::new(move |tape, v| {
-                let y = tape.affine(v, &inner_w, None)?;
+            let block = move |tape: &mut Tape, v: &Var| {
+                let y = tape.linear(v, &inner_w, None)?;
                 let y = tape.gelu_erf(&y)?;
-                tape.affine(&y, &inner_gain, None)
-            });
+                tape.linear(&y, &inner_gain, None)
+            };
             let step = move |tape: &mut Tape, x: &Var| {
                 if by_rows { tape.by_rows(x, rows, block.clone()) } else { block(tape, x) }
             };
             let y = if inside {
                 // Rows at a time within a checkpoint: what it captures, the checkpoint captures.
-                let step: foveal::autograd::Block = Rc::new(move |tape, v| Ok(vec![step(tape, &v[0])?]));
+                let step = move |tape: &mut Tape, v: &[Var]| Ok(vec![step(tape, &v[0])?]);
                 tape.checkpoint(std::slice::from_ref(&x), step).unwrap().remove(0)
             } else {
                 step(&mut tape, &x).unwrap()
@@ -155,12 +150,14 @@ fn a_variable_of_another_tape_is_refused_everywhere() {
     let mut other = Tape::record();
     let foreign = other.leaf(t(&c, &[4, 4], &[1.0; 16]));
     type Op = fn(&mut Tape, &Var, &Var) -> Result<Var>;
-    let ops: [(&str, Op); 19] = [
+    let ops: [(&str, Op); 20] = [
         ("linear", |tape, x, o| {
-            tape.linear(x, o.tensor(), &o.tensor().narrow(0, 1)?.reshape([4])?, LinearThen::Nothing)
+            let bias = Var::constant(o.tensor().narrow(0, 1)?.reshape([4])?);
+            tape.linear_then(x, &Var::constant(o.tensor().clone()), Some(&bias), LinearThen::Gelu)
         }),
-        ("layer_norm", |tape, x, o| {
-            tape.layer_norm(x, &o.tensor().narrow(0, 1)?, &o.tensor().narrow(1, 1)?, false, 1e-5)
+        ("linear", |tape, x, o| tape.linear_then(o, o, None, LinearThen::Residual(x))),
+        ("modulated_layer_norm", |tape, x, o| {
+            tape.modulated_layer_norm(x, &o.tensor().narrow(0, 1)?, &o.tensor().narrow(1, 1)?, 1e-5)
         }),
         ("rms_norm", |tape, x, o| tape.rms_norm(x, &o.tensor().narrow(0, 1)?.reshape([4])?, 1e-5, None)),
         ("add", |tape, x, o| tape.add(o, x)),
@@ -172,11 +169,11 @@ fn a_variable_of_another_tape_is_refused_everywhere() {
                 foveal::kernels::token::PatchOrder::ChannelFirst,
             )
         }),
-        ("affine", |tape, x, o| tape.affine(o, x, None)),
-        ("affine", |tape, x, o| tape.affine(x, o, None)),
-        ("affine_norm", |tape, x, o| {
+        ("linear", |tape, x, o| tape.linear(o, x, None)),
+        ("linear", |tape, x, o| tape.linear(x, o, None)),
+        ("layer_norm", |tape, x, o| {
             let row = Var::constant(o.tensor().narrow(0, 1)?.reshape([4])?);
-            tape.affine_norm(x, &row, &row, 1e-5)
+            tape.layer_norm(x, &row, &row, 1e-5)
         }),
         ("branch_norm", |tape, x, o| {
             let row = Var::constant(o.tensor().narrow(0, 1)?.reshape([4])?);
@@ -195,9 +192,7 @@ fn a_variable_of_another_tape_is_refused_everywhere() {
             let problem = AttentionProblem::new(shape);
             let tables = Tables::default().upload(o.tensor().context(), &problem)?;
             let [x, o] = [x.reshape([1, 4, 1, 4])?, o.reshape([1, 4, 1, 4])?];
-            Ok(tape
-                .attend(Attend { problem: &problem, q: &o, k: &x, v: &o, tables: &tables, columns: None })?
-                .o)
+            Ok(tape.attend(&Attend::new(&problem, &o, &x, &o).with_tables(&tables))?.o)
         }),
     ];
     for make in [Tape::record, Tape::forward] {
@@ -211,15 +206,12 @@ fn a_variable_of_another_tape_is_refused_everywhere() {
         }
     }
     let mut tape = Tape::record();
-    refused(tape.checkpoint(std::slice::from_ref(&foreign), Rc::new(|_, v| Ok(v.to_vec()))), "checkpoint");
-    refused(tape.by_rows(&foreign, 1, Rc::new(|_, v| Ok(v.clone()))), "by_rows");
+    refused(tape.checkpoint(std::slice::from_ref(&foreign), |_, v| Ok(v.to_vec())), "checkpoint");
+    refused(tape.by_rows(&foreign, 1, |_, v| Ok(v.clone())), "by_rows");
     // A block may use what is around it, and nothing else.
     let own = tape.leaf(t(&c, &[4, 4], &[0.5; 16]));
     let inner = foreign.clone();
-    refused(
-        tape.checkpoint(std::slice::from_ref(&own), Rc::new(move |t, v| Ok(vec![t.add(&v[0], &inner)?]))),
-        "add",
-    );
+    refused(tape.checkpoint(std::slice::from_ref(&own), move |t, v| Ok(vec![t.add(&v[0], &inner)?])), "add");
     let y = tape.gelu_erf(&own).unwrap();
     refused(Tape::record().backward(&[(&y, own.tensor().clone())]).map(|_| ()), "backward");
     let gradients = tape.backward(&[(&y, own.tensor().clone())]).unwrap();
@@ -233,11 +225,30 @@ fn what_a_gradient_needs_must_be_as_it_was() {
     let c = context();
     type Op = fn(&mut Tape, &Var, &Tensor) -> Result<Var>;
     // Each reads the tensor `w` in its backward, or the variable itself.
-    let ops: [(&str, Op, bool); 8] = [
-        ("linear", |tape, x, w| tape.linear(x, w, &w.narrow(0, 1)?.reshape([4])?, LinearThen::Gelu), true),
-        ("layer_norm", |tape, x, w| tape.layer_norm(x, &w.narrow(0, 1)?, &w.narrow(1, 1)?, true, 1e-5), true),
+    let ops: [(&str, Op, bool); 9] = [
+        (
+            "linear",
+            |tape, x, w| {
+                let bias = Var::constant(w.narrow(0, 1)?.reshape([4])?);
+                tape.linear_then(x, &Var::constant(w.clone()), Some(&bias), LinearThen::Gelu)
+            },
+            true,
+        ),
+        ("linear", |tape, x, w| tape.linear(x, &Var::constant(w.clone()), None), true),
+        (
+            "modulated_layer_norm",
+            |tape, x, w| tape.modulated_layer_norm(x, &w.narrow(0, 1)?, &w.narrow(1, 1)?, 1e-5),
+            true,
+        ),
         ("rms_norm", |tape, x, w| tape.rms_norm(x, &w.narrow(0, 1)?.reshape([4])?, 1e-5, None), true),
-        ("affine", |tape, x, w| tape.affine(x, &Var::constant(w.clone()), None), true),
+        (
+            "linear with a trained weight",
+            |tape, x, w| {
+                let w = tape.leaf(w.clone());
+                tape.linear(x, &w, None)
+            },
+            true,
+        ),
         ("gelu_erf", |tape, x, _| tape.gelu_erf(x), false),
         ("gram", |tape, x, _| tape.gram(&x.reshape([1, 4, 4])?), false),
         ("nt_xent", |tape, x, w| Ok(tape.nt_xent(&x.reshape([1, 4, 4])?, w, w, 0.5)?.0), true),
@@ -249,26 +260,17 @@ fn what_a_gradient_needs_must_be_as_it_was() {
                 let problem = AttentionProblem::new(shape);
                 let tables = Tables::default().upload(w.context(), &problem)?;
                 let (x, w) = (x.reshape([1, 4, 1, 4])?, Var::constant(w.reshape([1, 4, 1, 4])?));
-                Ok(tape
-                    .attend(Attend {
-                        problem: &problem,
-                        q: &x,
-                        k: &w,
-                        v: &w,
-                        tables: &tables,
-                        columns: None,
-                    })?
-                    .o)
+                Ok(tape.attend(&Attend::new(&problem, &x, &w, &w).with_tables(&tables))?.o)
             },
             true,
         ),
     ];
-    type Around = fn(&mut Tape, &Var, Rc<dyn Fn(&mut Tape, &Var) -> Result<Var>>) -> Result<Var>;
+    type Block = Box<dyn Fn(&mut Tape, &Var) -> Result<Var> + Send>;
+    type Around = fn(&mut Tape, &Var, Block) -> Result<Var>;
     let arounds: [(&str, Around); 3] = [
         ("plain", |tape, x, op| op(tape, x)),
         ("checkpoint", |tape, x, op| {
-            let block: foveal::autograd::Block = Rc::new(move |tape, v| Ok(vec![op(tape, &v[0])?]));
-            Ok(tape.checkpoint(std::slice::from_ref(x), block)?.remove(0))
+            Ok(tape.checkpoint(std::slice::from_ref(x), move |tape, v| Ok(vec![op(tape, &v[0])?]))?.remove(0))
         }),
         ("by_rows", |tape, x, op| tape.by_rows(x, 4, op)),
     ];
@@ -282,7 +284,7 @@ fn what_a_gradient_needs_must_be_as_it_was() {
                 let mut tape = Tape::record();
                 let x = tape.leaf(t(&c, &[4, 4], &(0..16).map(|i| i as f32 * 0.1).collect::<Vec<_>>()));
                 let inner = w.clone();
-                let y = run(&mut tape, &x, Rc::new(move |tape, x| op(tape, x, &inner)));
+                let y = run(&mut tape, &x, Box::new(move |tape, x| op(tape, x, &inner)));
                 let y = y.unwrap_or_else(|e| panic!("{around} {name}: {e}"));
                 if write_weight { w.write(&[0.5; 16]) } else { x.tensor().write(&[0.5; 16]) }.unwrap();
                 let seed = Tensor::zeros(&c, y.tensor().shape().clone(), Dtype::F32).unwrap();
@@ -306,9 +308,9 @@ fn what_a_gradient_needs_must_be_as_it_was() {
 
 fn columns_problem(c: &Context) -> (AttentionProblem, Tensor) {
     let shape = AttentionShape { batch: 1, heads: 1, kv_heads: 1, seq_q: 4, seq_kv: 4, head_dim: 4 };
-    let readout = Readout { columns: 1, ..Readout::default() };
+    let readout = Readout::default().with_groups(1);
     let problem = AttentionProblem { readout, ..AttentionProblem::new(shape) };
-    let tables = Tables { columns: &[1.0, 0.0, 0.0, 0.0], ..Tables::default() }.upload(c, &problem).unwrap();
+    let tables = Tables::default().with_columns([1.0, 0.0, 0.0, 0.0]).upload(c, &problem).unwrap();
     (problem, tables)
 }
 
@@ -322,13 +324,12 @@ fn a_map_goes_from_call_to_call() {
         let q = tape.leaf(t(&c, &[1, 4, 1, 4], &values));
         let k = Var::constant(q.tensor().clone());
         let map = Var::constant(Tensor::zeros(&c, [1, 1, 4], Dtype::F32).unwrap());
-        let call =
-            |map| Attend { problem: &problem, q: &q, k: &k, v: &k, tables: &tables, columns: Some(map) };
-        let first = tape.attend(call(&map)).unwrap().columns.unwrap();
+        let call = |map| Attend::new(&problem, &q, &k, &k).with_tables(&tables).with_columns(map);
+        let first = tape.attend(&call(&map)).unwrap().columns.unwrap();
         let one = download(first.tensor());
         // The first map is no longer what it was: adding to it again would sum values that no gradient knows of.
-        refused(tape.attend(call(&map)), "hand on the variable that the op returns");
-        let second = tape.attend(call(&first)).unwrap().columns.unwrap();
+        refused(tape.attend(&call(&map)), "hand on the variable that the op returns");
+        let second = tape.attend(&call(&first)).unwrap().columns.unwrap();
         let both = download(second.tensor());
         assert!(both.iter().zip(&one).all(|(b, o)| (b - 2.0 * o).abs() < 1e-6));
         if q.requires_grad() {
@@ -337,8 +338,8 @@ fn a_map_goes_from_call_to_call() {
             let mut tape = Tape::record();
             let leaf = tape.leaf(q.tensor().clone());
             let fresh = Var::constant(Tensor::zeros(&c, [1, 1, 4], Dtype::F32).unwrap());
-            let call = Attend { q: &leaf, columns: Some(&fresh), ..call(&map) };
-            let once = tape.attend(call).unwrap().columns.unwrap();
+            let call = Attend::new(&problem, &leaf, &k, &k).with_tables(&tables).with_columns(&fresh);
+            let once = tape.attend(&call).unwrap().columns.unwrap();
             let half = of(&tape.backward(&[(&once, ones)]).unwrap(), &leaf);
             assert!(
                 whole.iter().zip(&half).all(|(w, h)| (w - 2.0 * h).abs() < 1e-6)
@@ -361,10 +362,7 @@ fn gradients_have_memory_of_their_own() {
     let problem = AttentionProblem::new(shape);
     let tables = Tables::default().upload(&c, &problem).unwrap();
     let [q, k, v] = [(); 3].map(|()| tape.leaf(t(&c, &[1, 1, 1, 4], &values)));
-    let o = tape
-        .attend(Attend { problem: &problem, q: &q, k: &k, v: &v, tables: &tables, columns: None })
-        .unwrap()
-        .o;
+    let o = tape.attend(&Attend::new(&problem, &q, &k, &v).with_tables(&tables)).unwrap().o;
     let seeds = [(&sum, seed.clone()), (&alone, own.clone()), (&o, seed.reshape([1, 1, 1, 4]).unwrap())];
     let g = tape.backward(&seeds).unwrap();
     let all: Vec<Tensor> = [&a, &b, &alone, &q, &k, &v].map(|x| g.of(x).unwrap().unwrap()).into();
@@ -393,9 +391,8 @@ fn gradients_have_memory_of_their_own() {
 fn a_gradient_of_a_reduction_survives_a_checkpoint_with_its_map() {
     let c = context();
     let (mut problem, _) = columns_problem(&c);
-    problem.readout = Readout { columns: 1, entropy: true, mass: Some(Mass::Mean) };
-    let tables =
-        Tables { columns: &[0.0, 1.0, 0.5, 0.0], rows: &[0.25; 4], heads: &[1.0], ..Tables::default() };
+    problem.readout = Readout::default().with_groups(1).with_entropy().with_mass(Mass::Mean);
+    let tables = Tables::default().with_columns([0.0, 1.0, 0.5, 0.0]).with_rows([0.25; 4]).with_heads([1.0]);
     let tables = tables.upload(&c, &problem).unwrap();
     let values: Vec<f32> = (0..16).map(|i| (i as f32 * 0.7).sin()).collect();
     let run = |checkpointed: bool| {
@@ -403,18 +400,11 @@ fn a_gradient_of_a_reduction_survives_a_checkpoint_with_its_map() {
         let q = tape.leaf(t(&c, &[1, 4, 1, 4], &values));
         let map = Var::constant(Tensor::zeros(&c, [1, 1, 4], Dtype::F32).unwrap());
         let (problem, tables) = (problem.clone(), tables.clone());
-        let block: foveal::autograd::Block = Rc::new(move |tape, v| {
-            let call = Attend {
-                problem: &problem,
-                q: &v[0],
-                k: &v[0],
-                v: &v[0],
-                tables: &tables,
-                columns: Some(&v[1]),
-            };
-            let out = tape.attend(call)?;
+        let block = move |tape: &mut Tape, v: &[Var]| {
+            let call = Attend::new(&problem, &v[0], &v[0], &v[0]).with_tables(&tables).with_columns(&v[1]);
+            let out = tape.attend(&call)?;
             Ok(vec![out.o, out.columns.unwrap(), out.entropy.unwrap(), out.mass.unwrap()])
-        });
+        };
         let out = if checkpointed {
             tape.checkpoint(&[q.clone(), map], block)
         } else {

@@ -2,27 +2,47 @@
 
 use super::{Gradients, KeptAttention, Mode, Tape, Var};
 use crate::kernels::attention::{
-    AttentionOutput, AttentionProblem, Mass, attention, attention_backward_delta, attention_backward_dkv,
-    attention_backward_dq, attention_column_mass, attention_columns,
+    AttentionOutput, AttentionProblem, AttentionShape, Mass, Tables, attention, attention_backward_delta,
+    attention_backward_dkv, attention_backward_dq, attention_column_mass, attention_columns,
 };
 use crate::{Dtype, Result, Tensor};
 
-/// One attention call: problem and tensors.
-#[derive(Debug, Clone, Copy)]
-pub struct Attend<'a> {
+/// One attention call: problem and tensors, which may be kept and sent to another thread.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub struct Attend {
     /// Sizes, mask, reductions.
-    pub problem: &'a AttentionProblem,
+    pub problem: AttentionProblem,
     /// `(batch, seq_q, heads, head_dim)`
-    pub q: &'a Var,
+    pub q: Var,
     /// `(batch, seq_kv, kv_heads, head_dim)`
-    pub k: &'a Var,
+    pub k: Var,
     /// `(batch, seq_kv, kv_heads, head_dim)`
-    pub v: &'a Var,
-    /// From [`crate::kernels::attention::Tables::upload`].
-    pub tables: &'a Tensor,
+    pub v: Var,
+    /// From [`Tables::upload`]. Where absent, those of [`Tables::default`] are uploaded with every call: for a problem that reads
+    /// none, or none but natural ones.
+    pub tables: Option<Tensor>,
     /// Map of token columns `(batch, groups, seq_q)` so far, where the problem asks for columns; it is added to in
-    /// place, and the returned variable stands for the sum.
-    pub columns: Option<&'a Var>,
+    /// place, and the returned variable stands for the sum. Where absent, the sum begins with this call.
+    pub columns: Option<Var>,
+}
+
+impl Attend {
+    /// Attention of `q` to `k` and `v` with natural tables.
+    pub fn new(problem: &AttentionProblem, q: &Var, k: &Var, v: &Var) -> Self {
+        let [q, k, v] = [q, k, v].map(Var::clone);
+        Self { problem: problem.clone(), q, k, v, tables: None, columns: None }
+    }
+
+    /// Sets [`Self::tables`].
+    pub fn with_tables(self, tables: &Tensor) -> Self {
+        Self { tables: Some(tables.clone()), ..self }
+    }
+
+    /// Sets [`Self::columns`].
+    pub fn with_columns(self, columns: &Var) -> Self {
+        Self { columns: Some(columns.clone()), ..self }
+    }
 }
 
 /// What an attention call leaves on the tape.
@@ -30,7 +50,7 @@ pub struct Attend<'a> {
 pub struct Attended {
     /// `(batch, seq_q, heads, head_dim)`
     pub o: Var,
-    /// Columns with those of this call added `(batch, groups, seq_q)`.
+    /// Columns with those of this call added `(batch, groups, seq_q)`, where asked.
     pub columns: Option<Var>,
     /// Row entropy `(batch, heads, seq_q)`, where asked.
     pub entropy: Option<Var>,
@@ -44,55 +64,60 @@ impl Tape {
     /// # Errors
     /// Those of the kernels; [`Error::Tape`](crate::Error::Tape) for variables of another tape, and for a map that another call
     /// has added to since: the variable that it returned stands for the sum.
-    pub fn attend(&mut self, call: Attend<'_>) -> Result<Attended> {
+    pub fn attend(&mut self, call: &Attend) -> Result<Attended> {
         let Attend { problem, q, k, v, tables, columns } = call;
         self.admit("attend", &[q, k, v])?;
-        let columns = columns.filter(|_| problem.readout.columns > 0);
-        if let Some(map) = columns {
+        let asked = problem.readout;
+        let given = columns.as_ref().filter(|_| asked.groups > 0);
+        if let Some(map) = given {
             self.admit("attend", &[map])?;
             // Added to in place, so that also without a gradient a sum that went on elsewhere is an error.
             map.unchanged("attend")?;
         }
+        let context = q.tensor().context();
+        let tables = match tables {
+            Some(tables) => tables.clone(),
+            None => Tables::default().upload(context, problem)?,
+        };
         let (fresh, replayed) = match &mut self.mode {
             Mode::Replay(kept) => (false, kept.pop_front()),
             _ => (true, None),
         };
         let out = match replayed {
             Some(KeptAttention { o, stats }) => AttentionOutput { o, stats },
-            None => attention(problem, q.tensor(), k.tensor(), v.tensor(), tables)?,
+            None => attention(problem, q.tensor(), k.tensor(), v.tensor(), &tables)?,
         };
-        let asked = problem.readout;
-        if fresh && let Some(map) = columns {
-            attention_columns(problem, q.tensor(), k.tensor(), &out.stats, tables, map.tensor())?;
+        let map = match given {
+            Some(map) => Some(map.tensor().clone()),
+            None if asked.groups > 0 => {
+                let AttentionShape { batch, seq_q, .. } = problem.shape;
+                Some(Tensor::zeros(context, [batch, asked.groups, seq_q], Dtype::F32)?)
+            }
+            None => None,
+        };
+        // A replay finds the map of a caller as the first run left it; one that begins here begins again.
+        if let Some(map) = map.as_ref().filter(|_| fresh || given.is_none()) {
+            attention_columns(problem, q.tensor(), k.tensor(), &out.stats, &tables, map)?;
         }
         if let Mode::Keep(kept) = &mut self.mode {
             kept.push_back(KeptAttention { o: out.o.clone(), stats: out.stats.clone() });
         }
-        let saved = [q.tensor(), k.tensor(), v.tensor(), tables, &out.o, &out.stats];
-        self.note(&saved);
+        let saved = [q.tensor(), k.tensor(), v.tensor(), &tables, &out.o, &out.stats].map(Tensor::clone);
+        self.note(&saved.each_ref());
         let wants = self.recording() && [q, k, v].iter().any(|x| x.requires_grad());
         let o = self.var(out.o.clone(), wants);
-        let columns_out = columns
-            .map(|map| self.var(map.tensor().clone(), wants || (self.recording() && map.requires_grad())));
+        let summed = self.recording() && given.is_some_and(Var::requires_grad);
+        let columns = map.map(|map| self.var(map, wants || summed));
         let entropy = if asked.entropy { Some(self.var(out.entropy()?, wants)) } else { None };
         let mass = match asked.mass {
-            Some(_) => Some(attention_column_mass(problem, q.tensor(), k.tensor(), &out.stats, tables)?),
+            Some(_) => Some(attention_column_mass(problem, q.tensor(), k.tensor(), &out.stats, &tables)?),
             None => None,
         };
         let mass = mass.map(|m| self.var(m, wants));
-        let attended = Attended { o, columns: columns_out, entropy, mass };
-        if wants || attended.columns.as_ref().is_some_and(Var::requires_grad) {
-            let saved = [q.tensor(), k.tensor(), v.tensor(), tables, &out.o, &out.stats].map(Tensor::clone);
-            let node = Node {
-                problem: problem.clone(),
-                q: q.clone(),
-                k: k.clone(),
-                v: v.clone(),
-                tables: tables.clone(),
-                out,
-                columns_in: columns.cloned(),
-                attended: attended.clone(),
-            };
+        let attended = Attended { o, columns, entropy, mass };
+        if wants || summed {
+            let call = Attend { tables: None, columns: given.cloned(), ..call.clone() };
+            let node = Node { call, tables, out, attended: attended.clone() };
             self.node("attend", &saved.each_ref(), move |gradients| node.backward(gradients));
         }
         Ok(attended)
@@ -100,13 +125,9 @@ impl Tape {
 }
 
 struct Node {
-    problem: AttentionProblem,
-    q: Var,
-    k: Var,
-    v: Var,
+    call: Attend,
     tables: Tensor,
     out: AttentionOutput,
-    columns_in: Option<Var>,
     attended: Attended,
 }
 
@@ -121,30 +142,30 @@ impl Node {
         let d_entropy = reduction(&self.attended.entropy)?;
         let d_mass = reduction(&self.attended.mass)?;
         // Columns accumulate over calls, so their gradient reaches every call alike.
-        if let (Some(before), Some(d)) = (&self.columns_in, &d_columns) {
+        if let (Some(before), Some(d)) = (&self.call.columns, &d_columns) {
             gradients.add(before, d.clone())?;
         }
         let nothing = d_o.is_none() && d_columns.is_none() && d_entropy.is_none() && d_mass.is_none();
-        if nothing || ![&self.q, &self.k, &self.v].iter().any(|x| x.requires_grad()) {
+        if nothing || ![&self.call.q, &self.call.k, &self.call.v].iter().any(|x| x.requires_grad()) {
             return Ok(());
         }
-        let problem = AttentionProblem { upstream: d_o.is_some(), ..self.problem.clone() };
+        let problem = AttentionProblem { output_gradient: d_o.is_some(), ..self.call.problem.clone() };
         let map_grads = self.map_grads(&problem, d_columns, d_entropy, d_mass)?;
-        let (q, k, v) = (self.q.tensor(), self.k.tensor(), self.v.tensor());
+        let (q, k, v) = (self.call.q.tensor(), self.call.k.tensor(), self.call.v.tensor());
         // Where no gradient of the output flows in, any tensor of its shape may stand in its slot unread.
         let d_o = d_o.unwrap_or_else(|| q.clone());
         let (o, stats) = (&self.out.o, &self.out.stats);
         let stats = attention_backward_delta(&problem, q, k, o, &d_o, stats, &self.tables, &map_grads)?;
-        if self.q.requires_grad() {
+        if self.call.q.requires_grad() {
             gradients.add(
-                &self.q,
+                &self.call.q,
                 attention_backward_dq(&problem, q, k, v, &d_o, &stats, &self.tables, &map_grads)?,
             )?;
         }
-        if self.k.requires_grad() || self.v.requires_grad() {
+        if self.call.k.requires_grad() || self.call.v.requires_grad() {
             let (dk, dv) = attention_backward_dkv(&problem, q, k, v, &d_o, &stats, &self.tables, &map_grads)?;
-            gradients.add(&self.k, dk)?;
-            gradients.add(&self.v, dv)?;
+            gradients.add(&self.call.k, dk)?;
+            gradients.add(&self.call.v, dv)?;
         }
         Ok(())
     }
@@ -157,9 +178,9 @@ impl Node {
         entropy: Option<Tensor>,
         mass: Option<Tensor>,
     ) -> Result<Tensor> {
-        let context = self.q.tensor().context();
+        let context = self.call.q.tensor().context();
         let len = problem.map_grads_len();
-        let all_given = (problem.readout.columns == 0 || columns.is_some())
+        let all_given = (problem.readout.groups == 0 || columns.is_some())
             && (!problem.readout.entropy || entropy.is_some())
             && (problem.readout.mass.is_none() || mass.is_some());
         let packed = if all_given && len > 1 {

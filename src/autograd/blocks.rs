@@ -1,16 +1,9 @@
 //! Blocks that run twice: once for their results, and again when their gradient is due.
 
 use super::var::Saved;
-use super::{Gradients, Mode, Tape, Var};
+use super::{Gradients, MaybeSend, Mode, Tape, Var};
 use crate::{Error, Result, Tensor};
 use std::collections::VecDeque;
-use std::rc::Rc;
-
-/// A block that [`Tape::checkpoint`] can run twice. It may use variables of the tape around it.
-pub type Block = Rc<dyn Fn(&mut Tape, &[Var]) -> Result<Vec<Var>>>;
-
-/// Something done to each row alone; see [`Tape::by_rows`]. It may use variables of the tape around it.
-pub type RowBlock = Rc<dyn Fn(&mut Tape, &Var) -> Result<Var>>;
 
 /// What a checkpoint keeps besides its block's inputs until the gradient is due.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
@@ -52,13 +45,17 @@ impl Tape {
     }
 
     /// Runs a block and, where a gradient is wanted, keeps only its inputs and attention results; the rest is computed
-    /// again when the gradient is due.
+    /// again when the gradient is due, by running the block a second time. It may use variables of the tape around it.
     ///
     /// # Errors
     /// Those of the block; [`Error::Tape`] for inputs of another tape. When the gradient is due, [`Error::Tape`] where an
     /// input or another tensor that the block reads was written since: what the block itself adds to in place is no such
     /// tensor.
-    pub fn checkpoint(&mut self, inputs: &[Var], block: Block) -> Result<Vec<Var>> {
+    pub fn checkpoint(
+        &mut self,
+        inputs: &[Var],
+        block: impl Fn(&mut Tape, &[Var]) -> Result<Vec<Var>> + MaybeSend + 'static,
+    ) -> Result<Vec<Var>> {
         // A block within a block is a part of it: the outer one's checkpoint serves both.
         if !matches!(self.mode, Mode::Record) {
             return block(self, inputs);
@@ -87,24 +84,29 @@ impl Tape {
         let (inputs, ours) = (inputs.to_vec(), outputs.clone());
         let again = self.within(Mode::Replay(kept));
         self.nodes.push(Box::new(move |gradients| {
-            let upstream: Vec<_> = ours.iter().map(|out| gradients.take(out)).collect::<Result<_>>()?;
-            if upstream.iter().all(Option::is_none) {
+            let dy: Vec<_> = ours.iter().map(|out| gradients.take(out)).collect::<Result<_>>()?;
+            if dy.iter().all(Option::is_none) {
                 return Ok(());
             }
             noted.iter().try_for_each(|saved| saved.unchanged("checkpoint"))?;
-            replay(again, &inputs, &block, upstream, gradients)
+            replay(again, &inputs, &block, dy, gradients)
         }));
         Ok(outputs)
     }
 
     /// Runs `block` on `rows` rows of `x` at a time, and again on each part when its gradient is due, so that only one
     /// part of what the block makes is in memory. `block` works on each row alone and returns as many rows, of any
-    /// width; `x` is `(rows, cols)`.
+    /// width; `x` is `(rows, cols)`. The block may use variables of the tape around it.
     ///
     /// # Errors
     /// [`Error::Input`] for an `x` that is no matrix and for a block that returns another number of rows; otherwise as
     /// [`Tape::checkpoint`].
-    pub fn by_rows(&mut self, x: &Var, rows: usize, block: RowBlock) -> Result<Var> {
+    pub fn by_rows(
+        &mut self,
+        x: &Var,
+        rows: usize,
+        block: impl Fn(&mut Tape, &Var) -> Result<Var> + MaybeSend + 'static,
+    ) -> Result<Var> {
         let &[total, _] = x.tensor().dims() else {
             return Err(Error::input("by_rows", format!("{} is not (rows, cols)", x.tensor().shape())));
         };
@@ -170,8 +172,8 @@ impl Tape {
 fn replay(
     mut again: Tape,
     inputs: &[Var],
-    block: &Block,
-    upstream: Vec<Option<Tensor>>,
+    block: &dyn Fn(&mut Tape, &[Var]) -> Result<Vec<Var>>,
+    dy: Vec<Option<Tensor>>,
     gradients: &mut Gradients,
 ) -> Result<()> {
     let leaves: Vec<Var> = inputs
@@ -182,7 +184,7 @@ fn replay(
         })
         .collect();
     let results = block(&mut again, &leaves)?;
-    let pairs = results.iter().zip(upstream);
+    let pairs = results.iter().zip(dy);
     let seeds: Vec<(&Var, Tensor)> = pairs.filter_map(|(v, g)| g.map(|g| (v, g))).collect();
     let inner = again.run_backward(&seeds)?;
     for (leaf, input) in leaves.iter().zip(inputs) {

@@ -3,7 +3,7 @@
 use super::Var;
 use crate::kernels::elementwise::weighted_sum;
 use crate::{Error, Result, Tensor};
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 /// Gradients of one backward pass, by variable.
 #[derive(Debug)]
@@ -11,27 +11,49 @@ pub struct Gradients {
     tape: u64,
     /// By variable, with the variable's tape: blocks leave gradients of variables around them.
     found: HashMap<u64, (u64, Tensor)>,
+    /// Variables whose gradients stay after they were used.
+    kept: HashSet<u64>,
+    /// Variables whose gradients were used and dropped.
+    dropped: HashSet<u64>,
 }
 
 impl Gradients {
-    pub(super) fn new(tape: u64) -> Self {
-        Self { tape, found: HashMap::new() }
+    pub(super) fn new(tape: u64, kept: HashSet<u64>) -> Self {
+        Self { tape, found: HashMap::new(), kept, dropped: HashSet::new() }
     }
 
-    /// The gradient of a variable, in its shape, if one reached it.
+    /// The gradient of a variable, in its shape; none where none reached it.
     ///
     /// # Errors
-    /// [`Error::Tape`] for a variable of another tape than the one that ran backwards.
+    /// [`Error::Tape`] for a variable of another tape than the one that ran backwards, and for one that ops computed, whose
+    /// gradient was used on the way and not kept: [`Tape::keep_gradient`](super::Tape::keep_gradient) asks for it beforehand.
     pub fn of(&self, var: &Var) -> Result<Option<Tensor>> {
         if var.tape().is_some_and(|tape| tape != self.tape) {
             return Err(Error::Tape("gradients: a variable of another tape was asked for".into()));
+        }
+        if self.dropped.contains(&var.number()) {
+            let shape = var.tensor().shape();
+            return Err(Error::Tape(format!(
+                "gradients: that of a variable {shape} was used on the way back and not kept; `Tape::keep_gradient` \
+                 before the backward keeps it"
+            )));
         }
         let found = self.found.get(&var.number());
         found.map(|(_, g)| g.reshape(var.tensor().shape().clone())).transpose()
     }
 
+    /// The gradient of what an op returned, for the op's own use.
     pub(super) fn take(&mut self, var: &Var) -> Result<Option<Tensor>> {
-        let found = self.found.remove(&var.number());
+        let number = var.number();
+        let found = if self.kept.contains(&number) {
+            self.found.get(&number).cloned()
+        } else {
+            let found = self.found.remove(&number);
+            if found.is_some() {
+                self.dropped.insert(number);
+            }
+            found
+        };
         found.map(|(_, g)| g.reshape(var.tensor().shape().clone())).transpose()
     }
 

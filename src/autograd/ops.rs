@@ -1,127 +1,52 @@
-//! Ops other than attention. Weights are constants: gradients by inputs only.
+//! Ops on single elements and on whole rows.
 
 use super::{Tape, Var};
-use crate::kernels::elementwise::{channel_scale, convert, gelu_backward, weighted_sum};
-use crate::kernels::matmul::{Epilogue, Layout, matmul};
-use crate::kernels::rowwise::{RopeAt, layer_norm, layer_norm_backward, rms_norm, rms_norm_backward};
-use crate::kernels::token::{PatchOrder, Patches, patchify, unpatchify};
-use crate::{Dtype, Error, Result, Tensor};
-
-/// What follows a linear layer in the same kernel.
-#[derive(Debug, Clone, Copy)]
-pub enum LinearThen<'a> {
-    /// Nothing.
-    Nothing,
-    /// gelu, tanh form.
-    Gelu,
-    /// Added to a residual.
-    Residual(&'a Var),
-    /// Scaled by gates `(groups, n)` of equal runs of rows, then added to a residual.
-    GatedResidual {
-        /// Gates; no gradient reaches them.
-        gate: &'a Tensor,
-        /// Residual.
-        residual: &'a Var,
-    },
-}
-
-fn matrix(t: &Tensor) -> Result<Tensor> {
-    let &[.., cols] = t.dims() else { return Err(Error::input("linear", "a scalar has no columns")) };
-    t.reshape([t.len() / cols.max(1), cols])
-}
+use crate::kernels::elementwise::{Stream, convert, dropout, gelu_erf, gelu_erf_backward, weighted_sum};
+use crate::kernels::token::{PatchOrder, Patches, RowMap, patchify, sum_rows, unpatchify};
+use crate::{Dtype, Error, Result, Shape, Tensor};
 
 impl Tape {
-    /// `x wᵀ + bias`, then what `then` says. `x (…, k)`, `w (n, k)`, `bias (n)`; the result is `(rows, n)`. A gradient
-    /// reaches `x` and a residual; `w` must be as it was when it is due.
-    pub fn linear(&mut self, x: &Var, w: &Tensor, bias: &Tensor, then: LinearThen<'_>) -> Result<Var> {
-        let x2 = matrix(x.tensor())?;
-        let rows = Layout::Rows;
-        let first = |mut all: Vec<Tensor>| {
-            if all.is_empty() { Err(Error::input("linear", "no result")) } else { Ok(all.swap_remove(0)) }
-        };
-        let weight = w.clone();
-        // dx = dy · w, in the shape of x.
-        let back = move |dy: &Tensor| first(matmul(dy, &weight, Layout::Columns, Epilogue::None, &[])?);
+    /// gelu, erf form, in the shape of `x`.
+    pub fn gelu_erf(&mut self, x: &Var) -> Result<Var> {
+        let y = gelu_erf(x.tensor())?;
         let input = x.clone();
-        match then {
-            LinearThen::Nothing => {
-                let y = first(matmul(&x2, w, rows, Epilogue::Bias, &[bias])?)?;
-                self.output("linear", &[x], &[w], y, move |dy, g| g.add(&input, back(&dy)?))
-            }
-            LinearThen::Gelu => {
-                let mut both = matmul(&x2, w, rows, Epilogue::BiasGelu, &[bias])?;
-                let pre = both.pop().ok_or_else(|| Error::input("linear", "no value before the gelu"))?;
-                let y = first(both)?;
-                let saved = pre.clone();
-                self.output("linear", &[x], &[w, &saved], y, move |dy, g| {
-                    g.add(&input, back(&gelu_backward(&pre, &dy)?)?)
-                })
-            }
-            LinearThen::Residual(residual) => {
-                let r = matrix(residual.tensor())?;
-                let y = first(matmul(&x2, w, rows, Epilogue::BiasResidual, &[bias, &r])?)?;
-                let through = residual.clone();
-                self.output("linear", &[x, residual], &[w], y, move |dy, g| {
-                    if input.requires_grad() {
-                        g.add(&input, back(&dy)?)?;
-                    }
-                    g.add(&through, dy)
-                })
-            }
-            LinearThen::GatedResidual { gate, residual } => {
-                let r = matrix(residual.tensor())?;
-                let gate = matrix(gate)?;
-                let groups = gate.dims().first().copied().unwrap_or(1);
-                let y =
-                    first(matmul(&x2, w, rows, Epilogue::BiasGateResidual { groups }, &[bias, &r, &gate])?)?;
-                let through = residual.clone();
-                let saved = gate.clone();
-                self.output("linear", &[x, residual], &[w, &saved], y, move |dy, g| {
-                    if input.requires_grad() {
-                        g.add(&input, back(&channel_scale(&dy, &gate)?)?)?;
-                    }
-                    g.add(&through, dy)
-                })
-            }
+        let saved = [x.tensor()];
+        self.output("gelu_erf", &[x], &saved, y, move |dy, g| {
+            g.add(&input, gelu_erf_backward(input.tensor(), &dy)?)
+        })
+    }
+
+    /// Rows of `x (…, cols)` summed as `map` says: `(map.rows_out(), cols)`.
+    pub fn sum_rows(&mut self, x: &Var, map: &RowMap) -> Result<Var> {
+        let y = sum_rows(x.tensor(), map)?;
+        let wants = self.recording() && x.requires_grad();
+        let (input, back) = (x.clone(), wants.then(|| map.transposed()));
+        self.output("sum_rows", &[x], &[], y, move |dy, g| match back {
+            Some(back) => g.add(&input, sum_rows(&dy, &back)?),
+            None => Ok(()),
+        })
+    }
+
+    /// Sum of one to four variables of as many elements each, in the first one's shape.
+    pub fn sum(&mut self, terms: &[&Var]) -> Result<Var> {
+        let shape = terms.first().map(|t| t.tensor().shape().clone()).unwrap_or_else(|| Shape::from([0]));
+        let same: Vec<Tensor> =
+            terms.iter().map(|t| t.tensor().reshape(shape.clone())).collect::<Result<_>>()?;
+        let y = weighted_sum(&same.iter().map(|t| (t, 1.0)).collect::<Vec<_>>())?;
+        let inputs: Vec<Var> = terms.iter().map(|&t| t.clone()).collect();
+        self.output("sum", terms, &[], y, move |dy, g| {
+            inputs.iter().try_for_each(|input| g.add(input, dy.clone()))
+        })
+    }
+
+    /// Dropout with probability `p`, below 1, in the shape of `x`; nothing happens at 0.
+    pub fn dropout(&mut self, x: &Var, p: f32, stream: Stream) -> Result<Var> {
+        if p == 0.0 {
+            return Ok(x.clone());
         }
-    }
-
-    /// Layer norm over the last axis with `scale`, `shift` `(groups, cols)`; `modulated` scales by `1 + scale`.
-    pub fn layer_norm(
-        &mut self,
-        x: &Var,
-        scale: &Tensor,
-        shift: &Tensor,
-        modulated: bool,
-        eps: f32,
-    ) -> Result<Var> {
-        let y = layer_norm(x.tensor(), scale, shift, modulated, eps)?;
-        let (input, kept) = (x.clone(), scale.clone());
-        self.output("layer_norm", &[x], &[x.tensor(), scale], y, move |dy, g| {
-            let dx = layer_norm_backward(input.tensor(), &kept, &dy, modulated, eps)?;
-            g.add(&input, dx)
-        })
-    }
-
-    /// RMS norm over the last axis, then the rotation of `rope` = (table, grid), where given.
-    pub fn rms_norm(
-        &mut self,
-        x: &Var,
-        weight: &Tensor,
-        eps: f32,
-        rope: Option<(&Tensor, [usize; 3])>,
-    ) -> Result<Var> {
-        let at = |(table, grid)| RopeAt { table, grid, first_token: 0 };
-        let y = rms_norm(x.tensor(), weight, eps, rope.map(at))?;
-        let saved: Vec<&Tensor> =
-            [x.tensor(), weight].into_iter().chain(rope.map(|(table, _)| table)).collect();
-        let (input, weight) = (x.clone(), weight.clone());
-        let rope = rope.map(|(table, grid)| (table.clone(), grid));
-        self.output("rms_norm", &[x], &saved, y, move |dy, g| {
-            let rope = rope.as_ref().map(|(table, grid)| RopeAt { table, grid: *grid, first_token: 0 });
-            let dx = rms_norm_backward(input.tensor(), &weight, &dy, eps, rope)?;
-            g.add(&input, dx)
-        })
+        let y = dropout(x.tensor(), p, stream)?;
+        let input = x.clone();
+        self.output("dropout", &[x], &[], y, move |dy, g| g.add(&input, dropout(&dy, p, stream)?))
     }
 
     /// Sum of two variables of one shape and storage type.

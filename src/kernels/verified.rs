@@ -42,7 +42,7 @@ impl Tolerance {
 pub struct Gradient {
     /// Stem of the forward kernel.
     pub forward: &'static str,
-    /// The scalar whose derivative is taken: upstream gradients times forward outputs, in f64.
+    /// The scalar whose derivative is taken: gradients of the outputs times the outputs, in f64.
     pub loss: GradientLoss,
 }
 

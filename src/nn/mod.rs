@@ -8,6 +8,7 @@ pub use parameters::{Parameters, Weights};
 
 use crate::autograd::{LinearThen, Tape, Var};
 use crate::gpu::Context;
+use crate::kernels::rowwise::RopeAt;
 use crate::{Dtype, Error, HostTensor, Result, Tensor};
 
 /// How a model's numbers lie in device memory. Arithmetic is f32 whatever they are; statistics, biases, scales and
@@ -93,8 +94,9 @@ impl std::str::FromStr for Precision {
 /// `y = x wᵀ + b`; `w (out, in)`.
 #[derive(Debug, Clone)]
 pub struct Linear {
-    weight: Tensor,
-    bias: Tensor,
+    /// Both constants.
+    weight: Var,
+    bias: Var,
 }
 
 impl Linear {
@@ -130,12 +132,12 @@ impl Linear {
             Some(bias) => Tensor::from_f32(context, [out], bias.data())?,
             None => Tensor::zeros(context, [out], Dtype::F32)?,
         };
-        Ok(Self { weight, bias })
+        Ok(Self { weight: Var::constant(weight), bias: Var::constant(bias) })
     }
 
     /// Applies the layer with what follows it.
     pub fn then(&self, tape: &mut Tape, x: &Var, then: LinearThen<'_>) -> Result<Var> {
-        tape.linear(x, &self.weight, &self.bias, then)
+        tape.linear_then(x, &self.weight, Some(&self.bias), then)
     }
 
     /// Applies the layer.
@@ -145,28 +147,30 @@ impl Linear {
 
     /// Number of outputs.
     pub fn out(&self) -> usize {
-        self.bias.len()
+        self.bias.tensor().len()
     }
 }
 
 /// Layer norm with a learnt scale and shift.
 #[derive(Debug, Clone)]
 pub struct LayerNorm {
-    scale: Tensor,
-    shift: Tensor,
+    /// Both constants.
+    scale: Var,
+    shift: Var,
     eps: f32,
 }
 
 impl LayerNorm {
     /// Uploads scale and shift `(cols)`.
     pub fn new(context: &Context, scale: &HostTensor, shift: &HostTensor, eps: f64) -> Result<Self> {
-        let row = |t: &HostTensor| Tensor::from_f32(context, [1, t.data().len()], t.data());
+        let row =
+            |t: &HostTensor| Tensor::from_f32(context, [1, t.data().len()], t.data()).map(Var::constant);
         Ok(Self { scale: row(scale)?, shift: row(shift)?, eps: eps as f32 })
     }
 
     /// Applies the norm over the last axis.
     pub fn apply(&self, tape: &mut Tape, x: &Var) -> Result<Var> {
-        tape.layer_norm(x, &self.scale, &self.shift, false, self.eps)
+        tape.layer_norm(x, &self.scale, &self.shift, self.eps)
     }
 }
 
@@ -183,8 +187,8 @@ impl RmsNorm {
         Ok(Self { weight: Tensor::from_f32(context, [weight.data().len()], weight.data())?, eps: eps as f32 })
     }
 
-    /// Applies the norm over the last axis, then a rotation of `rope` = (table, grid) where given.
-    pub fn apply(&self, tape: &mut Tape, x: &Var, rope: Option<(&Tensor, [usize; 3])>) -> Result<Var> {
+    /// Applies the norm over the last axis, then the rotation of `rope` where given.
+    pub fn apply(&self, tape: &mut Tape, x: &Var, rope: Option<&RopeAt>) -> Result<Var> {
         tape.rms_norm(x, &self.weight, self.eps, rope)
     }
 }

@@ -1,6 +1,6 @@
 //! Named tensors that can be trained, and layers by their names.
 
-use crate::autograd::{AffineThen, Gradients, Tape, Var};
+use crate::autograd::{Gradients, LinearThen, Tape, Var};
 use crate::gpu::Context;
 use crate::{Error, HostTensor, Result, Tensor};
 use std::collections::{BTreeMap, HashMap};
@@ -80,25 +80,18 @@ impl Weights {
 
     /// `x wᵀ + b` with `name.weight` and, where there is one, `name.bias`.
     pub fn linear(&self, tape: &mut Tape, x: &Var, name: &str) -> Result<Var> {
-        let bias = self.vars.get(&format!("{name}.bias"));
-        tape.affine(x, self.var(&format!("{name}.weight"))?, bias)
+        self.linear_then(tape, x, name, LinearThen::Nothing)
     }
 
     /// [`Self::linear`], then what `then` says; in the same kernel where there is a bias.
-    pub fn linear_then(&self, tape: &mut Tape, x: &Var, name: &str, then: AffineThen<'_>) -> Result<Var> {
-        if let Some(bias) = self.vars.get(&format!("{name}.bias")) {
-            return tape.affine_then(x, self.var(&format!("{name}.weight"))?, bias, then);
-        }
-        let y = self.linear(tape, x, name)?;
-        match then {
-            AffineThen::GeluErf => tape.gelu_erf(&y),
-            AffineThen::Residual(residual) => tape.sum(&[residual, &y]),
-        }
+    pub fn linear_then(&self, tape: &mut Tape, x: &Var, name: &str, then: LinearThen<'_>) -> Result<Var> {
+        let bias = self.vars.get(&format!("{name}.bias"));
+        tape.linear_then(x, self.var(&format!("{name}.weight"))?, bias, then)
     }
 
     /// Layer norm with `name.weight` and `name.bias`.
     pub fn norm(&self, tape: &mut Tape, x: &Var, name: &str, eps: f32) -> Result<Var> {
-        tape.affine_norm(x, self.var(&format!("{name}.weight"))?, self.var(&format!("{name}.bias"))?, eps)
+        tape.layer_norm(x, self.var(&format!("{name}.weight"))?, self.var(&format!("{name}.bias"))?, eps)
     }
 
     /// `residual` plus the layer norm of `x` with `name.weight` and `name.bias`.

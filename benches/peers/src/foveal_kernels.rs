@@ -7,7 +7,7 @@ use foveal::kernels::attention::{AttentionProblem, AttentionShape, Mask, Tables,
 use foveal::kernels::matmul::{Epilogue, Layout, matmul};
 use foveal::kernels::rowwise::{layer_norm, softmax};
 use foveal::{AdapterChoice, Context, ContextOptions, Tensor};
-use pollster::block_on;
+use foveal::block_on;
 
 pub struct Foveal {
     pub context: Context,
@@ -70,8 +70,7 @@ impl Library for Foveal {
                 let problem = AttentionProblem { mask, ..AttentionProblem::new(shape) };
                 let biases: Vec<f32> =
                     inputs.hidden.iter().map(|&hidden| if hidden { f32::MIN } else { 0.0 }).collect();
-                let tables = Tables { key_lengths: &[], mask: &biases, columns: &[], rows: &[], heads: &[] };
-                let tables = tables.upload(&self.context, &problem)?;
+                let tables = Tables::default().with_mask(biases).upload(&self.context, &problem)?;
                 let (q_dims, kv_dims) = ([batch, seq_q, heads, dim], [batch, seq_kv, heads, dim]);
                 let (q, k, v) = (upload(0, &q_dims)?, upload(1, &kv_dims)?, upload(2, &kv_dims)?);
                 let d_o = upload(3, &q_dims)?;
@@ -82,8 +81,8 @@ impl Library for Foveal {
                     let mut tape = Tape::record();
                     let [q, k, v] = [&q, &k, &v].map(|x| tape.leaf(x.clone()));
                     let call =
-                        Attend { problem: &problem, q: &q, k: &k, v: &v, tables: &tables, columns: None };
-                    let o = tape.attend(call)?.o;
+                        Attend::new(&problem, &q, &k, &v).with_tables(&tables);
+                    let o = tape.attend(&call)?.o;
                     let gradients = tape.backward(&[(&o, d_o.clone())])?;
                     let mut results = vec![o.tensor().clone()];
                     for x in [&q, &k, &v] {

@@ -41,7 +41,7 @@ fn problem(a: &Arranged, [batch, heads, kv_heads, seq_kv]: [usize; 4], mask: Mas
     AttentionProblem { scale: a.scale, mask, ..AttentionProblem::new(shape) }
 }
 
-fn packed(tables: Tables<'_>, problem: &AttentionProblem) -> Result<Vec<f32>, String> {
+fn packed(tables: Tables, problem: &AttentionProblem) -> Result<Vec<f32>, String> {
     tables.packed(problem).map_err(|e| e.to_string())
 }
 
@@ -49,7 +49,7 @@ fn output(
     run: &Runner<'_>,
     problem: AttentionProblem,
     [q, k, v, y]: [Vec<f32>; 4],
-    tables: Tables<'_>,
+    tables: Tables,
 ) -> Result<(), String> {
     let inputs = [q, k, v, packed(tables, &problem)?];
     run.each(&Attention::from(problem), &inputs, |judge, out| judge.near("Y", &out[0], &y))
@@ -65,7 +65,7 @@ fn by_module(a: &Arranged, run: &Runner<'_>) -> Result<(), String> {
             None => output(run, plain, whole(), Tables::default()),
             Some(n) => {
                 let lengths: Vec<u32> = n.iter().map(|&n| n as u32).collect();
-                let tables = Tables { key_lengths: &lengths, ..Tables::default() };
+                let tables = Tables::default().with_key_lengths(&lengths[..]);
                 output(run, AttentionProblem { key_lengths: true, ..plain }, whole(), tables)
             }
         };
@@ -99,7 +99,7 @@ fn by_module(a: &Arranged, run: &Runner<'_>) -> Result<(), String> {
         let biases: Vec<f32> = biases.collect();
         let relative = AttentionProblem { mask: Mask::Relative, ..window };
         let biases = biases.repeat(a.heads);
-        output(run, relative, part(), Tables { mask: &biases, ..Tables::default() })?;
+        output(run, relative, part(), Tables::default().with_mask(&biases[..]))?;
     }
     Ok(())
 }
@@ -110,11 +110,11 @@ fn by_table(a: &Arranged, run: &Runner<'_>) -> Result<(), String> {
     if a.uniform() {
         let problem = problem(a, [a.batch, a.heads, a.kv_heads, a.seq_kv], mask);
         let whole = [a.q.clone(), a.k.clone(), a.v.clone(), a.y.clone()];
-        let tables = Tables { mask: a.bias_of(0, 0), ..Tables::default() };
+        let tables = Tables::default().with_mask(a.bias_of(0, 0));
         return output(run, problem, whole, tables);
     }
     each_head(a, |b, h| {
-        let tables = Tables { mask: a.bias_of(b, h), ..Tables::default() };
+        let tables = Tables::default().with_mask(a.bias_of(b, h));
         output(run, problem(a, [1, 1, 1, a.seq_kv], mask), a.head(b, h), tables)
     })
 }
@@ -141,7 +141,7 @@ fn scores(a: &Arranged, run: &Runner<'_>, shown: &[f32]) -> Result<(), String> {
             [0, 1].into_iter().flat_map(|part| of_rows.iter().map(move |r| r[part])).collect();
         let [q, k, v, _] = a.head(b, h);
         let problem = problem(a, [1, 1, 1, a.seq_kv], mask);
-        let tables = Tables { mask: a.bias_of(b, h), ..Tables::default() };
+        let tables = Tables::default().with_mask(a.bias_of(b, h));
         let inputs = [q, k, v, packed(tables, &problem)?];
         let kernel = Attention::from(problem);
         run.each(&kernel, &inputs, |judge, out| judge.near("statistics", &out[1], &expected))
@@ -155,16 +155,16 @@ fn map(a: &Arranged, run: &Runner<'_>, shown: &[f32]) -> Result<(), String> {
         let p = &shown[(b * a.heads + h) * seq_q * seq_kv..][..seq_q * seq_kv];
         let [q, k, v, _] = a.head(b, h);
         let plain = problem(a, [1, 1, 1, seq_kv], Mask::Temporal { tokens_per_frame: 1 });
-        let tables = || Tables { mask: a.bias_of(b, h), ..Tables::default() };
+        let tables = || Tables::default().with_mask(a.bias_of(b, h));
         let inputs = [q.clone(), k.clone(), v, packed(tables(), &plain)?];
         // The statistics are those of each of the forward's variants, as exact as that one.
         run.each(&Attention::from(plain.clone()), &inputs, |made, forward| {
             let lse = &forward[1];
             let identity: Vec<f32> =
                 (0..seq_kv * seq_kv).map(|i| f32::from(u8::from(i / seq_kv == i % seq_kv))).collect();
-            let readout = Readout { columns: seq_kv, ..Readout::default() };
+            let readout = Readout::default().with_groups(seq_kv);
             let problem = AttentionProblem { readout, column_factor: 1.0, ..plain.clone() };
-            let weights = packed(Tables { columns: &identity, ..tables() }, &problem)?;
+            let weights = packed(tables().with_columns(&identity[..]), &problem)?;
             let columns = AttentionColumns(problem);
             let expected: Vec<f32> = (0..p.len()).map(|i| p[i % seq_q * seq_kv + i / seq_q]).collect();
             let inputs = [q.clone(), k.clone(), lse.clone(), weights, vec![0.0; p.len()]];
@@ -179,9 +179,9 @@ fn map(a: &Arranged, run: &Runner<'_>, shown: &[f32]) -> Result<(), String> {
                         Mass::Max => of_key(j).fold(0.0, f32::max),
                     })
                     .collect();
-                let readout = Readout { mass: Some(mass), ..Readout::default() };
+                let readout = Readout::default().with_mass(mass);
                 let problem = AttentionProblem { readout, ..plain.clone() };
-                let weights = packed(Tables { rows: &rows, heads: &[1.0], ..tables() }, &problem)?;
+                let weights = packed(tables().with_rows(&rows[..]).with_heads([1.0]), &problem)?;
                 let inputs = [q.clone(), k.clone(), lse.clone(), weights];
                 let kernel = AttentionColumnMass(problem);
                 run.each(&kernel, &inputs, |judge, out| {

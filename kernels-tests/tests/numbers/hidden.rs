@@ -10,7 +10,7 @@ const STRAYS: [f32; 3] = [f32::NAN, f32::INFINITY, f32::NEG_INFINITY];
 fn same_as_zeros(
     c: &Context,
     problem: &AttentionProblem,
-    tables: &Tables<'_>,
+    tables: &Tables,
     hidden_keys: &[usize],
     hidden_rows: &[usize],
 ) {
@@ -59,7 +59,7 @@ fn a_causal_mask_hides_a_value_that_is_nan() {
 #[test]
 fn masks_hide_whatever_lies_there() {
     let c = context();
-    let readout = Readout { entropy: true, ..Readout::default() };
+    let readout = Readout::default().with_entropy();
     // Ways for few keys and few queries, and those for many.
     for (seq_q, seq_kv, kv_heads, head_dim) in [(3, 9, 1, 4), (9, 6, 2, 4), (40, 70, 1, 16), (70, 90, 2, 16)]
     {
@@ -84,9 +84,9 @@ fn masks_hide_whatever_lies_there() {
         let rows: Vec<usize> = (seq_kv + 1..seq_q).collect();
         same_as_zeros(&c, &AttentionProblem { mask, positions, ..new.clone() }, &none, &unseen, &rows);
         // Lengths.
-        let tables = Tables { key_lengths: &[last as u32], ..none.clone() };
+        let tables = none.clone().with_key_lengths([last as u32]);
         same_as_zeros(&c, &AttentionProblem { key_lengths: true, ..new.clone() }, &tables, &[last], &[]);
-        let tables = Tables { key_lengths: &[0], ..none.clone() };
+        let tables = none.clone().with_key_lengths([0]);
         let (keys, rows): (Vec<_>, Vec<_>) = ((0..seq_kv).collect(), (0..seq_q).collect());
         same_as_zeros(&c, &AttentionProblem { key_lengths: true, ..new.clone() }, &tables, &keys, &rows);
         // Two frames, of which the second sees nothing, and a key in the midst that neither sees.
@@ -94,7 +94,7 @@ fn masks_hide_whatever_lies_there() {
         let mask: Vec<f32> = (0..2 * seq_kv)
             .map(|i| if i >= seq_kv || i == seq_kv / 2 { f32::NEG_INFINITY } else { 0.25 })
             .collect();
-        let tables = Tables { mask: &mask, ..none.clone() };
+        let tables = none.clone().with_mask(&mask[..]);
         let rows: Vec<usize> = (tokens_per_frame..seq_q).collect();
         let problem = AttentionProblem { mask: Mask::Temporal { tokens_per_frame }, ..new.clone() };
         same_as_zeros(&c, &problem, &tables, &[seq_kv / 2], &rows);
@@ -103,7 +103,7 @@ fn masks_hide_whatever_lies_there() {
         let mask: Vec<f32> = (0..heads * distances)
             .map(|i| if i % distances < seq_q { 0.5 } else { f32::NEG_INFINITY })
             .collect();
-        let tables = Tables { mask: &mask, ..none.clone() };
+        let tables = none.clone().with_mask(&mask[..]);
         let unseen: Vec<usize> = (seq_q.min(seq_kv)..seq_kv).collect();
         same_as_zeros(&c, &AttentionProblem { mask: Mask::Relative, ..new }, &tables, &unseen, &[]);
     }
@@ -139,9 +139,8 @@ fn pairs_that_do_not_count_do_not_matter() {
         let expected = |own: f32, other: f32| ((other - own) / 0.5).exp().ln_1p();
         let (a, b) = (expected(0.5, 0.25), expected(0.5, 0.75));
         close(&super::download(&loss), &[0.0, a, 0.0, b, 0.0, 0.0, 0.0, 0.0, 0.0], 1e-5);
-        let upstream = t(&c, &[1], &[1.0]);
-        let d =
-            foveal::kernels::contrast::nt_xent_backward(&similarity, &positives, &negatives, &upstream, 0.5);
+        let dy = t(&c, &[1], &[1.0]);
+        let d = foveal::kernels::contrast::nt_xent_backward(&similarity, &positives, &negatives, &dy, 0.5);
         let d = super::download(&d.unwrap());
         assert!(d.iter().all(|v| v.is_finite()), "{d:?}");
         assert!(d[1] < 0.0 && d[2] > 0.0 && d[0] == 0.0 && d[4] == 0.0 && d[6..] == [0.0; 3], "{d:?}");

@@ -66,7 +66,7 @@ struct Attended {
 fn attended(
     context: &Context,
     problem: &AttentionProblem,
-    tables: &Tables<'_>,
+    tables: &Tables,
     [q, k, v, d_o]: [&[f32]; 4],
 ) -> Attended {
     let AttentionShape { batch, heads, kv_heads, seq_q, seq_kv, head_dim } = problem.shape;
@@ -77,8 +77,7 @@ fn attended(
         .unwrap();
     let mut tape = Tape::record();
     let [q, k, v] = tensors.map(|tensor| tape.leaf(tensor));
-    let recorded =
-        tape.attend(Attend { problem, q: &q, k: &k, v: &v, tables: &tables, columns: None }).unwrap();
+    let recorded = tape.attend(&Attend::new(problem, &q, &k, &v).with_tables(&tables)).unwrap();
     let gradients = tape.backward(&[(&recorded.o, t(context, &of_q, d_o))]).unwrap();
     let of = |var: &Var| download(&gradients.of(var).unwrap().unwrap());
     Attended {

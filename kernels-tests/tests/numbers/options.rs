@@ -62,17 +62,11 @@ fn tables_of_attention_hold_numbers() {
             mask: Mask::Temporal { tokens_per_frame: 1 },
             ..AttentionProblem::new(shape(1, 2, 4))
         };
-        refused(Tables { mask: &[0.0, stray], ..Tables::default() }.upload(&c, &temporal), "a bias");
+        refused(Tables::default().with_mask([0.0, stray]).upload(&c, &temporal), "a bias");
     }
     let lengths = AttentionProblem { key_lengths: true, ..AttentionProblem::new(shape(1, 4, 4)) };
-    refused(
-        Tables { key_lengths: &[5], ..Tables::default() }.upload(&c, &lengths),
-        "a length above the keys",
-    );
-    refused(
-        Tables { key_lengths: &[u32::MAX], ..Tables::default() }.upload(&c, &lengths),
-        "a length above the keys",
-    );
+    refused(Tables::default().with_key_lengths([5]).upload(&c, &lengths), "a length above the keys");
+    refused(Tables::default().with_key_lengths([u32::MAX]).upload(&c, &lengths), "a length above the keys");
 }
 
 #[test]
@@ -81,12 +75,12 @@ fn a_length_of_any_size_arrives_whole() {
     // Above 2^24 an f32 holds only even numbers.
     let seq_kv = (1 << 24) + 1;
     let problem = AttentionProblem { key_lengths: true, ..AttentionProblem::new(shape(1, seq_kv, 4)) };
-    let packed = Tables { key_lengths: &[seq_kv as u32], ..Tables::default() }.packed(&problem).unwrap();
+    let packed = Tables::default().with_key_lengths([seq_kv as u32]).packed(&problem).unwrap();
     assert_eq!(packed[..2], [256.0, 1.0]);
     // As many keys would be 512 MiB; the last of fewer has to count.
     let seq_kv = 70_001;
     let problem = AttentionProblem { key_lengths: true, ..AttentionProblem::new(shape(1, seq_kv, 4)) };
-    let tables = Tables { key_lengths: &[seq_kv as u32], ..Tables::default() }.upload(&c, &problem).unwrap();
+    let tables = Tables::default().with_key_lengths([seq_kv as u32]).upload(&c, &problem).unwrap();
     let mut k = vec![0.0; seq_kv * 4];
     let mut v = vec![0.0; seq_kv * 4];
     k[(seq_kv - 1) * 4] = 100.0;
@@ -104,8 +98,7 @@ fn a_frame_of_more_tokens_than_there_are_is_the_only_one() {
             mask: Mask::Temporal { tokens_per_frame },
             ..AttentionProblem::new(shape(2, 2, 4))
         };
-        let tables =
-            Tables { mask: &[0.0, f32::NEG_INFINITY], ..Tables::default() }.upload(&c, &problem).unwrap();
+        let tables = Tables::default().with_mask([0.0, f32::NEG_INFINITY]).upload(&c, &problem).unwrap();
         let k = t(&c, &[1, 2, 1, 4], &[1.0, 1.0, 1.0, 1.0, 9.0, 9.0, 9.0, 9.0]);
         let out = attention(&problem, &k, &k, &k, &tables).unwrap();
         assert_eq!(download(&out.o), [1.0; 8]);

@@ -7,7 +7,7 @@ use foveal::kernels::attention::{AttentionProblem, AttentionShape, Mask, Positio
 fn means(problem: &AttentionProblem, key_lengths: &[u32]) -> Vec<f32> {
     let c = context();
     let AttentionShape { batch, seq_q, seq_kv, .. } = problem.shape;
-    let tables = Tables { key_lengths, ..Tables::default() }.upload(&c, problem).unwrap();
+    let tables = Tables::default().with_key_lengths(key_lengths).upload(&c, problem).unwrap();
     let q = full(&c, &[batch, seq_q, 1, 4], 0.0);
     let k = full(&c, &[batch, seq_kv, 1, 4], 0.0);
     let v: Vec<f32> = (0..batch * seq_kv * 4).map(|i| (i / 4 % seq_kv) as f32).collect();

@@ -106,7 +106,7 @@ fn sizes_of_kernels_cannot_overflow() {
     };
     let with = |sizes, mask, readout| AttentionProblem { mask, readout, ..AttentionProblem::new(of(sizes)) };
     let (none, temporal) = (Readout::default(), Mask::Temporal { tokens_per_frame: 1 });
-    let columns = Readout { columns: 64, ..none };
+    let columns = none.with_groups(64);
     for (what, problem) in [
         ("a temporal table", with([1, 1 << 20, 1 << 20], temporal, none)),
         ("a relative table", with([1 << 16, 1 << 13, 1 << 29], Mask::Relative, none)),
@@ -115,7 +115,7 @@ fn sizes_of_kernels_cannot_overflow() {
     ] {
         refused(Tables::default().upload(&c, &problem), what);
     }
-    let all = Readout { columns: 64, mass: Some(Mass::Max), entropy: true };
+    let all = Readout::default().with_groups(64).with_mass(Mass::Max).with_entropy();
     for mask in [temporal, Mask::Relative] {
         let endless = with([HUGE; 3], mask, all);
         assert_eq!((endless.tables_len(), endless.map_grads_len()), (HUGE, HUGE));

@@ -28,11 +28,11 @@ fn equal_scores_of_any_size_share_alike() {
     for size in [1.0, 1e2, 1e7, 1e12, 3e37, -1e7, -3e37] {
         for (seq_q, seq_kv) in [(1, 4), (20, 4), (20, 40)] {
             let shape = shape(seq_q, seq_kv, 4);
-            let readout = Readout { columns: 1, mass: Some(Mass::Mean), entropy: true };
+            let readout = Readout::default().with_groups(1).with_mass(Mass::Mean).with_entropy();
             let problem = AttentionProblem { scale: 1.0, readout, ..AttentionProblem::new(shape) };
             let columns: Vec<f32> = (0..seq_kv).map(|j| if j == 1 { 1.0 } else { 0.0 }).collect();
             let rows = vec![1.0 / seq_q as f32; seq_q];
-            let tables = Tables { columns: &columns, rows: &rows, heads: &[1.0], ..Tables::default() };
+            let tables = Tables::default().with_columns(&columns[..]).with_rows(&rows[..]).with_heads([1.0]);
             let tables = tables.upload(&c, &problem).unwrap();
             let q: Vec<f32> = (0..seq_q * 4).map(|i| if i % 4 == 0 { size } else { 0.0 }).collect();
             let q = t(&c, &[1, seq_q, 1, 4], &q);
@@ -84,13 +84,13 @@ fn no_probability_is_above_one() {
     // Scores of which a second way to sum them differs in the last digits of a large number.
     let (seq_q, seq_kv, width) = (33, 65, 16);
     let shape = AttentionShape { batch: 1, heads: 1, kv_heads: 1, seq_q, seq_kv, head_dim: width };
-    let readout = Readout { mass: Some(Mass::Max), ..Readout::default() };
+    let readout = Readout::default().with_mass(Mass::Max);
     let problem = AttentionProblem { scale: 1.0, readout, ..AttentionProblem::new(shape) };
     let q: Vec<f32> = (0..seq_q * width).map(|i| 3e3 * (i as f32 * 0.37).sin()).collect();
     let k: Vec<f32> = (0..seq_kv * width).map(|i| 3e3 * (i as f32 * 0.91).cos()).collect();
     let (q, k) = (t(&c, &[1, seq_q, 1, width], &q), t(&c, &[1, seq_kv, 1, width], &k));
     let rows = vec![1.0; seq_q];
-    let tables = Tables { rows: &rows, heads: &[1.0], ..Tables::default() }.upload(&c, &problem).unwrap();
+    let tables = Tables::default().with_rows(&rows[..]).with_heads([1.0]).upload(&c, &problem).unwrap();
     let out = attention(&problem, &q, &k, &k, &tables).unwrap();
     let mass = download(&attention_column_mass(&problem, &q, &k, &out.stats, &tables).unwrap());
     assert!(mass[..seq_kv].iter().all(|p| (0.0..=1.0).contains(p)), "{mass:?}");

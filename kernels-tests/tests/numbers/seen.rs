@@ -50,7 +50,7 @@ fn functions_of_one_number_keep_nan_and_reach_their_limits() {
 #[test]
 fn a_nan_query_shows_in_its_row() {
     let c = context();
-    let readout = Readout { entropy: true, ..Readout::default() };
+    let readout = Readout::default().with_entropy();
     for (seq_q, seq_kv) in [(2, 3), (40, 50), (12, 300)] {
         let problem = AttentionProblem { readout, ..AttentionProblem::new(shape(seq_q, seq_kv, 16)) };
         let mut q = vec![0.5; seq_q * 16];
@@ -82,14 +82,12 @@ fn a_nan_key_shows_in_the_reductions_of_the_map() {
     let c = context();
     let shape = AttentionShape { batch: 1, heads: 2, kv_heads: 2, seq_q: 6, seq_kv: 5, head_dim: 8 };
     for mass in [Mass::Mean, Mass::Max] {
-        let readout = Readout { columns: 1, mass: Some(mass), entropy: true };
+        let readout = Readout::default().with_groups(1).with_mass(mass).with_entropy();
         let problem = AttentionProblem { readout, ..AttentionProblem::new(shape) };
-        let tables = Tables {
-            columns: &[1.0, 0.0, 0.0, 0.0, 0.0],
-            rows: &[1.0 / 6.0; 6],
-            heads: &[0.5; 2],
-            ..Tables::default()
-        };
+        let tables = Tables::default()
+            .with_columns([1.0, 0.0, 0.0, 0.0, 0.0])
+            .with_rows([1.0 / 6.0; 6])
+            .with_heads([0.5; 2]);
         let tables = tables.upload(&c, &problem).unwrap();
         let q = super::full(&c, &[1, 6, 2, 8], 0.5);
         let mut k = vec![0.25; 5 * 2 * 8];
@@ -115,8 +113,8 @@ fn nt_xent_and_its_gradient_are_nan_together() {
         s[at] = f32::NAN;
         let s = t(&c, &[1, 3, 3], &s);
         let loss = download(&contrast::nt_xent(&s, &positives, &negatives, 0.5).unwrap());
-        let upstream = t(&c, &[1], &[1.0]);
-        let d = contrast::nt_xent_backward(&s, &positives, &negatives, &upstream, 0.5).unwrap();
+        let dy = t(&c, &[1], &[1.0]);
+        let d = contrast::nt_xent_backward(&s, &positives, &negatives, &dy, 0.5).unwrap();
         let d = download(&d);
         assert!(loss[1].is_nan() && d[1].is_nan() && d[2].is_nan(), "{loss:?} {d:?}");
         assert!(loss[7].is_finite() && d[6].is_finite() && d[7].is_finite(), "{loss:?} {d:?}");

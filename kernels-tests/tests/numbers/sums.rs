@@ -16,10 +16,11 @@ fn column_mass_of_many_rows_and_heads() {
     let c = context();
     let (heads, seq_q) = (12, 32_760);
     let shape = AttentionShape { batch: 1, heads, kv_heads: heads, seq_q, seq_kv: 3, head_dim: 4 };
-    let readout = Readout { mass: Some(Mass::Mean), ..Readout::default() };
+    let readout = Readout::default().with_mass(Mass::Mean);
     let problem = AttentionProblem { readout, ..AttentionProblem::new(shape) };
     let (rows, of_heads) = (vec![1.0 / seq_q as f32; seq_q], vec![1.0 / heads as f32; heads]);
-    let tables = Tables { rows: &rows, heads: &of_heads, ..Tables::default() }.upload(&c, &problem).unwrap();
+    let tables =
+        Tables::default().with_rows(&rows[..]).with_heads(&of_heads[..]).upload(&c, &problem).unwrap();
     let (q, k) = (full(&c, &[1, seq_q, heads, 4], 0.5), full(&c, &[1, 3, heads, 4], 0.5));
     let out = attention(&problem, &q, &k, &k, &tables).unwrap();
     let mass = download(&attention_column_mass(&problem, &q, &k, &out.stats, &tables).unwrap());

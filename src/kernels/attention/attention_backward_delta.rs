@@ -73,13 +73,13 @@ impl Verified for AttentionBackwardDelta {
         let [q, k, o, d_o, _stats, tables, map_grads] = inputs else { return Vec::new() };
         let p = &self.0;
         // The product of do and o is taken from o itself, so v is not needed: the rest of delta is that of a problem
-        // without an upstream gradient of the output.
-        let rest = AttentionProblem { upstream: false, ..p.clone() };
+        // without a gradient of the output.
+        let rest = AttentionProblem { output_gradient: false, ..p.clone() };
         let up = Upstream { d_o, map_grads };
         let mut stats = reference::backward(&rest, q, k, k, tables, &up).stats;
         let s = &p.shape;
         let plane = s.batch * s.heads * s.seq_q;
-        if p.upstream {
+        if p.output_gradient {
             for at in 0..plane {
                 let (b, h, i) = (at / (s.heads * s.seq_q), at / s.seq_q % s.heads, at % s.seq_q);
                 let from = ((b * s.seq_q + i) * s.heads + h) * s.head_dim;
@@ -133,7 +133,7 @@ impl Verified for AttentionBackwardDelta {
 
 /// Largest score, log total and delta of each row, `(3, batch, heads, seq_q)` f32, for the two kernels after. `o` and
 /// `stats` are what the forward returned; `map_grads` has [`AttentionProblem::map_grads_len`] f32. Where the problem
-/// has no upstream gradient of the output, `d_o` and `o` may be any tensors of their shape. The delta of a row that
+/// has no gradient of the output, `d_o` and `o` may be any tensors of their shape. The delta of a row that
 /// sees nothing is 0.
 ///
 /// # Errors

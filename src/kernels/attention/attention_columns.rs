@@ -32,7 +32,7 @@ impl Kernel for AttentionColumns {
 
     fn check(&self) -> Result<()> {
         self.0.check(Self::STEM)?;
-        if self.0.readout.columns == 0 {
+        if self.0.readout.groups == 0 {
             return Err(crate::Error::problem(Self::STEM, "no token group was asked for"));
         }
         Ok(())
@@ -46,7 +46,7 @@ impl Kernel for AttentionColumns {
             p.slot_kv("k"),
             p.slot_stats("stats", 2),
             p.slot_tables(),
-            Slot::update("map", [s.batch, p.readout.columns, s.seq_q]).f32(),
+            Slot::update("map", [s.batch, p.readout.groups, s.seq_q]).f32(),
         ]
     }
 
@@ -79,8 +79,8 @@ impl Verified for AttentionColumns {
         let mut map = before.clone();
         let columns_at = p.layout().columns;
         reference::rows(p, q, k, tables, |(b, _, i), row| {
-            for g in 0..p.readout.columns {
-                let at = (b * p.readout.columns + g) * s.seq_q + i;
+            for g in 0..p.readout.groups {
+                let at = (b * p.readout.groups + g) * s.seq_q + i;
                 let weight = |j: usize| tables.data[columns_at + g * s.seq_kv + j];
                 let chosen = row.p.iter().enumerate().filter(|(j, _)| weight(*j) != 0.0);
                 let sum: f64 = chosen.map(|(j, p)| p * weight(j)).sum();
@@ -93,7 +93,7 @@ impl Verified for AttentionColumns {
     fn inputs(&self, rng: &mut Pcg64) -> Vec<Array> {
         let i = cases::inputs_for(&self.0, rng);
         let s = &self.0.shape;
-        let map = inputs::tame(rng, [s.batch, self.0.readout.columns, s.seq_q], 0.1);
+        let map = inputs::tame(rng, [s.batch, self.0.readout.groups, s.seq_q], 0.1);
         let mut all = vec![i.q, i.k, Array::zeros([0]), i.tables, map];
         self.follow(&mut all);
         all
@@ -117,7 +117,7 @@ impl Verified for AttentionColumns {
     fn cases() -> Vec<Self> {
         let with = |columns| {
             move |p: AttentionProblem| {
-                Self(AttentionProblem { readout: Readout { columns, ..Readout::default() }, ..p })
+                Self(AttentionProblem { readout: Readout { groups: columns, ..Readout::default() }, ..p })
             }
         };
         let few = cases::forward().into_iter().map(with(1));
@@ -126,8 +126,8 @@ impl Verified for AttentionColumns {
     }
 
     fn bench_cases() -> Vec<(&'static str, Self)> {
-        let cases = cases::bench(Readout { columns: 2, ..Readout::default() });
-        cases.into_iter().filter(|(_, p)| p.readout.columns > 0).map(|(n, p)| (n, Self(p))).collect()
+        let cases = cases::bench(Readout { groups: 2, ..Readout::default() });
+        cases.into_iter().filter(|(_, p)| p.readout.groups > 0).map(|(n, p)| (n, Self(p))).collect()
     }
 }
 

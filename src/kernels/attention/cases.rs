@@ -117,14 +117,14 @@ pub(super) fn long() -> Vec<AttentionProblem> {
 /// Every reduction alone and together, with and without a gradient of the output.
 pub(super) fn backward() -> Vec<AttentionProblem> {
     let new = AttentionProblem::new;
-    let columns = Readout { columns: 2, ..Readout::default() };
+    let columns = Readout { groups: 2, ..Readout::default() };
     let mass = |m| Readout { mass: Some(m), ..Readout::default() };
-    let all = Readout { columns: 1, mass: Some(Mass::Mean), entropy: true };
+    let all = Readout { groups: 1, mass: Some(Mass::Mean), entropy: true };
     vec![
         AttentionProblem { key_lengths: true, ..new(shape(3, 2, 1, 5, 21, 16)) },
         new(shape(1, 1, 1, 1, 1, 16)),
         AttentionProblem { readout: columns, ..new(shape(1, 3, 3, 24, 19, 20)) },
-        AttentionProblem { readout: columns, upstream: false, ..new(shape(2, 2, 2, 11, 14, 32)) },
+        AttentionProblem { readout: columns, output_gradient: false, ..new(shape(2, 2, 2, 11, 14, 32)) },
         AttentionProblem { mask: Mask::Causal, readout: mass(Mass::Mean), ..new(shape(1, 4, 2, 19, 23, 24)) },
         AttentionProblem { mask: Mask::Window { left: 3, right: 2 }, ..new(shape(1, 2, 2, 41, 41, 32)) },
         AttentionProblem {
@@ -294,5 +294,5 @@ pub(super) fn backward_inputs(p: &AttentionProblem, rng: &mut Pcg64) -> Vec<Arra
 
 /// Sizes of real models, two token groups read.
 pub(super) fn bench_backward() -> Vec<(&'static str, AttentionProblem)> {
-    bench(Readout { columns: 2, ..Default::default() })
+    bench(Readout { groups: 2, ..Default::default() })
 }

@@ -15,18 +15,37 @@ pub enum Mass {
     Max,
 }
 
-/// Reductions of the map that a caller reads, and into which gradients may flow.
+/// Reductions of the map that a caller reads, and into which gradients may flow; none by default.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+#[non_exhaustive]
 pub struct Readout {
-    /// Token groups whose columns are averaged over heads; 0 for none.
-    pub columns: usize,
+    /// Token groups whose columns are averaged over heads; 0 for none, and up to 64.
+    pub groups: usize,
     /// Mass that each key receives.
     pub mass: Option<Mass>,
     /// Entropy of each row.
     pub entropy: bool,
 }
 
-/// Everything the attention kernels must know.
+impl Readout {
+    /// Reads the columns of so many token groups too.
+    pub fn with_groups(self, groups: usize) -> Self {
+        Self { groups, ..self }
+    }
+
+    /// Reads the mass that each key receives too.
+    pub fn with_mass(self, mass: Mass) -> Self {
+        Self { mass: Some(mass), ..self }
+    }
+
+    /// Reads the entropy of each row too.
+    pub fn with_entropy(self) -> Self {
+        Self { entropy: true, ..self }
+    }
+}
+
+/// Everything the attention kernels must know. [`AttentionProblem::new`] is plain attention; what is asked beyond it is set by
+/// name: `AttentionProblem { mask: Mask::Causal, ..AttentionProblem::new(shape) }`, so all fields are open.
 #[derive(Debug, Clone, PartialEq)]
 pub struct AttentionProblem {
     /// Sizes.
@@ -45,8 +64,8 @@ pub struct AttentionProblem {
     pub readout: Readout,
     /// Factor on accumulated columns: `1 / (heads · layers)` for a mean over both; finite.
     pub column_factor: f32,
-    /// Backward only: a gradient of the output flows in, not just gradients of reductions.
-    pub upstream: bool,
+    /// Backward only: there is a gradient of the output `o`, not just gradients of reductions.
+    pub output_gradient: bool,
 }
 
 impl fmt::Display for AttentionProblem {
@@ -59,8 +78,9 @@ impl fmt::Display for AttentionProblem {
         if let Some(Positions { first_query, first_key }) = self.positions {
             write!(f, ",from={first_query}/{first_key}")?;
         }
-        if self.readout.columns > 0 {
-            write!(f, ",columns={}", self.readout.columns)?;
+        // These words are part of the names by which measured errors are recorded.
+        if self.readout.groups > 0 {
+            write!(f, ",columns={}", self.readout.groups)?;
         }
         if let Some(mass) = self.readout.mass {
             write!(f, ",mass={mass:?}")?;
@@ -68,7 +88,7 @@ impl fmt::Display for AttentionProblem {
         if self.readout.entropy {
             write!(f, ",entropy")?;
         }
-        if !self.upstream {
+        if !self.output_gradient {
             write!(f, ",no-upstream")?;
         }
         Ok(())
@@ -88,7 +108,7 @@ impl AttentionProblem {
             positions: None,
             readout: Readout::default(),
             column_factor,
-            upstream: true,
+            output_gradient: true,
         }
     }
 
@@ -130,8 +150,8 @@ impl AttentionProblem {
                 return refuse(format!("{name} is {factor}; it is finite"));
             }
         }
-        if self.readout.columns > 64 {
-            return refuse(format!("{} token groups: at most 64", self.readout.columns));
+        if self.readout.groups > 64 {
+            return refuse(format!("{} token groups: at most 64", self.readout.groups));
         }
         // The index of the largest entry travels in an f32.
         if self.readout.mass == Some(Mass::Max) && heads * seq_q > 1 << 24 {
@@ -156,7 +176,7 @@ impl AttentionProblem {
     pub fn map_grads_offsets(&self) -> [usize; 3] {
         let AttentionShape { batch, heads, seq_q, seq_kv, .. } = self.shape;
         let of = |sizes: [usize; 3]| sizes.into_iter().fold(1usize, usize::saturating_mul);
-        let entropy_at = of([batch, self.readout.columns, seq_q]);
+        let entropy_at = of([batch, self.readout.groups, seq_q]);
         let entropy = if self.readout.entropy { of([batch, heads, seq_q]) } else { 0 };
         let mass_at = entropy_at.saturating_add(entropy);
         let mass = match self.readout.mass {

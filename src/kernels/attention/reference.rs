@@ -144,7 +144,7 @@ pub(super) fn forward_of(
 ) -> Forward {
     let AttentionShape { batch, heads, kv_heads, seq_q, seq_kv, head_dim } = p.shape;
     let Layout { columns: columns_at, rows: rows_at, heads: heads_at, .. } = p.layout();
-    let groups = p.readout.columns;
+    let groups = p.readout.groups;
     let mut o = Array::zeros([batch, seq_q, heads, head_dim]);
     let mut stats = Array::zeros([p.planes(), batch, heads, seq_q]);
     let mut columns = Array::zeros([batch, groups.max(1), seq_q]);
@@ -209,10 +209,10 @@ impl Upstream<'_> {
         let g = &self.map_grads.data;
         let product = |a: &[f64], b: &[f64]| a.iter().zip(b).map(|(a, b)| a * b).sum::<f64>();
         let mut loss = 0.0;
-        if p.upstream {
+        if p.output_gradient {
             loss += product(&self.d_o.data, &f.o.data);
         }
-        if p.readout.columns > 0 {
+        if p.readout.groups > 0 {
             loss += product(g, &f.columns.data);
         }
         if p.readout.entropy {
@@ -237,7 +237,7 @@ impl Upstream<'_> {
         let Layout { columns: columns_at, rows: rows_at, heads: heads_at, .. } = p.layout();
         let [entropy_at, mass_at, _] = p.map_grads_offsets();
         let g = &self.map_grads.data;
-        let groups = p.readout.columns;
+        let groups = p.readout.groups;
         let mut sum: f64 = (0..groups)
             .map(|gr| {
                 g[(b * groups + gr) * seq_q + i]
@@ -286,7 +286,7 @@ pub(super) fn backward(
         let dp: Vec<f64> = (0..seq_kv)
             .map(|j| {
                 let dot: f64 = (0..head_dim).map(|d| up.d_o.data[q0 + d] * v.data[at_kv(j) + d]).sum();
-                let dot = if p.upstream { dot } else { 0.0 };
+                let dot = if p.output_gradient { dot } else { 0.0 };
                 dot + up.map_grad(p, tables, (b, h, i), j, row.log_p[j])
             })
             .collect();
@@ -302,7 +302,7 @@ pub(super) fn backward(
             for d in 0..head_dim {
                 dq.data[q0 + d] += ds * k.data[at_kv(j) + d];
                 dkv.data[at_kv(j) + d] += ds * q.data[q0 + d];
-                if p.upstream {
+                if p.output_gradient {
                     dkv.data[plane + at_kv(j) + d] += row.p[j] * up.d_o.data[q0 + d];
                 }
             }

@@ -2,9 +2,11 @@
 //! of `shaders/attention/problem.wgsl`.
 
 use super::mask::blocks;
-use super::problem::AttentionProblem;
+use super::problem::{AttentionProblem, Mass};
+use super::shape::AttentionShape;
 use crate::gpu::Context;
 use crate::{Error, Result, Tensor};
+use std::borrow::Cow;
 
 /// Where each part of the `tables` tensor begins, in elements, and where the last ends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -39,7 +41,7 @@ impl AttentionProblem {
             lengths: next(if self.key_lengths { shape.batch.saturating_mul(2) } else { 0 }),
             mask: next(self.mask.table_len(shape)),
             blocks: next(self.mask.blocks_len(shape)),
-            columns: next(self.readout.columns.saturating_mul(shape.seq_kv)),
+            columns: next(self.readout.groups.saturating_mul(shape.seq_kv)),
             rows: next(rows),
             heads: next(heads),
             end,
@@ -52,22 +54,51 @@ impl AttentionProblem {
     }
 }
 
-/// The parts of the `tables` tensor, in host memory.
+/// The parts of the `tables` tensor, in host memory. A part that a problem reads and that is empty here is the natural one,
+/// where there is one: each field says which.
 #[derive(Debug, Clone, Default, PartialEq)]
-pub struct Tables<'a> {
+#[non_exhaustive]
+pub struct Tables {
     /// Keys of each sequence `(batch)`.
-    pub key_lengths: &'a [u32],
+    pub key_lengths: Vec<u32>,
     /// Biases of a temporal or relative mask; anything not above −1e38 hides the key.
-    pub mask: &'a [f32],
-    /// Weight of each key in each token group `(groups, seq_kv)`.
-    pub columns: &'a [f32],
-    /// Weight of each row in the column mass `(seq_q)`: a mean's weights sum to 1.
-    pub rows: &'a [f32],
-    /// Weight of each head likewise `(heads)`.
-    pub heads: &'a [f32],
+    pub mask: Vec<f32>,
+    /// Weight of each key in each token group `(groups, seq_kv)`. Empty, with as many groups as keys: each key is a group of
+    /// its own.
+    pub columns: Vec<f32>,
+    /// Weight of each row in the column mass `(seq_q)`: a mean's weights sum to 1; of a maximum, those of weight 0 are left
+    /// out. Empty: all rows alike.
+    pub rows: Vec<f32>,
+    /// Weight of each head likewise `(heads)`. Empty: all heads alike.
+    pub heads: Vec<f32>,
 }
 
-impl Tables<'_> {
+impl Tables {
+    /// Sets [`Self::key_lengths`].
+    pub fn with_key_lengths(self, key_lengths: impl Into<Vec<u32>>) -> Self {
+        Self { key_lengths: key_lengths.into(), ..self }
+    }
+
+    /// Sets [`Self::mask`].
+    pub fn with_mask(self, mask: impl Into<Vec<f32>>) -> Self {
+        Self { mask: mask.into(), ..self }
+    }
+
+    /// Sets [`Self::columns`].
+    pub fn with_columns(self, columns: impl Into<Vec<f32>>) -> Self {
+        Self { columns: columns.into(), ..self }
+    }
+
+    /// Sets [`Self::rows`].
+    pub fn with_rows(self, rows: impl Into<Vec<f32>>) -> Self {
+        Self { rows: rows.into(), ..self }
+    }
+
+    /// Sets [`Self::heads`].
+    pub fn with_heads(self, heads: impl Into<Vec<f32>>) -> Self {
+        Self { heads: heads.into(), ..self }
+    }
+
     /// Uploads the tables of a problem, checking every length and value.
     ///
     /// # Errors
@@ -99,13 +130,14 @@ impl Tables<'_> {
         let mask: Vec<f64> = self.mask.iter().map(|&b| b.into()).collect();
         let frames = if problem.frames() > 0 { &mask[..] } else { &[] };
         let blocks: Vec<f32> = blocks(frames, seq_kv).into_iter().map(|b| b as f32).collect();
+        let [columns, rows, heads] = self.weights(problem);
         let parts = [
             ("key_lengths", &lengths[..], 2, at.lengths..at.mask),
-            ("mask", self.mask, 1, at.mask..at.blocks),
+            ("mask", &self.mask[..], 1, at.mask..at.blocks),
             ("blocks", &blocks, 1, at.blocks..at.columns),
-            ("columns", self.columns, 1, at.columns..at.rows),
-            ("rows", self.rows, 1, at.rows..at.heads),
-            ("heads", self.heads, 1, at.heads..at.end),
+            ("columns", &columns, 1, at.columns..at.rows),
+            ("rows", &rows, 1, at.rows..at.heads),
+            ("heads", &heads, 1, at.heads..at.end),
         ];
         let mut all = Vec::with_capacity(problem.tables_len());
         for (name, part, each, place) in parts {
@@ -129,5 +161,31 @@ impl Tables<'_> {
         }
         all.resize(problem.tables_len(), 0.0);
         Ok(all)
+    }
+
+    /// Weights of keys, rows and heads, the natural ones where none are given.
+    fn weights(&self, problem: &AttentionProblem) -> [Cow<'_, [f32]>; 3] {
+        let AttentionShape { heads, seq_q, seq_kv, .. } = problem.shape;
+        fn own(given: &[f32], natural: impl FnOnce() -> Option<Vec<f32>>) -> Cow<'_, [f32]> {
+            let natural = if given.is_empty() { natural() } else { None };
+            natural.map_or(Cow::Borrowed(given), Cow::Owned)
+        }
+        let identity = || {
+            let mut weights = vec![0.0; seq_kv * seq_kv];
+            weights.iter_mut().step_by(seq_kv + 1).for_each(|w| *w = 1.0);
+            weights
+        };
+        let alike = |n: usize| {
+            problem.readout.mass.map(|mass| match mass {
+                Mass::Mean => vec![1.0 / n as f32; n],
+                Mass::Max => vec![1.0; n],
+            })
+        };
+        let each_key = problem.readout.groups == seq_kv;
+        [
+            own(&self.columns, || each_key.then(identity)),
+            own(&self.rows, || alike(seq_q)),
+            own(&self.heads, || alike(heads)),
+        ]
     }
 }

@@ -96,11 +96,11 @@ impl AttentionProblem {
         let variant = |elem| {
             let mut variant = Variant::new(elem, lanes(caps))
                 .with("HEAD_DIM", self.shape.head_dim)
-                .with("GROUPS", self.readout.columns)
+                .with("GROUPS", self.readout.groups)
                 .flag("ENTROPY", self.readout.entropy)
                 .flag("MASS_MEAN", self.readout.mass == Some(Mass::Mean))
                 .flag("MASS_MAX", self.readout.mass == Some(Mass::Max))
-                .flag("UPSTREAM", self.upstream)
+                .flag("UPSTREAM", self.output_gradient)
                 .module(SHARED)
                 .module(NAN)
                 .module(SOFTMAX_ROW)

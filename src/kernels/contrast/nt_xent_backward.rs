@@ -1,8 +1,8 @@
-//! The gradient of [`nt_xent`](super::nt_xent())'s losses, summed over the pairs of each group and times `upstream`, by
-//! the similarities: `d[b, a, c] = upstream[b] / τ · (m_c e^{s_c/τ} Σ_p w_p / Z_p − w_c (1 − e^{s_c/τ} / Z_c))`, where
+//! The gradient of [`nt_xent`](super::nt_xent())'s losses, summed over the pairs of each group and times `dy`, by
+//! the similarities: `d[b, a, c] = dy[b] / τ · (m_c e^{s_c/τ} Σ_p w_p / Z_p − w_c (1 − e^{s_c/τ} / Z_c))`, where
 //! `Z_p = e^{s_p/τ} + Σ_n m_n e^{s_n/τ}`.
 //!
-//! Shapes: `similarity, d_similarity (batch, rows, rows)`; `positives, negatives (rows, rows)`; `upstream (batch)`; all
+//! Shapes: `similarity, d_similarity (batch, rows, rows)`; `positives, negatives (rows, rows)`; `dy (batch)`; all
 //! f32. Memory written: `d_similarity`.
 //!
 //! Errors: sizes of zero, 2³¹ elements or more, a temperature that is not above zero.
@@ -36,7 +36,7 @@ impl Kernel for NtXentBackward {
 
     fn slots(&self) -> Vec<Slot> {
         let mut slots = self.0.inputs();
-        slots.push(Slot::read("upstream", [self.0.batch]).f32());
+        slots.push(Slot::read("dy", [self.0.batch]).f32());
         slots.push(Slot::write("d_similarity", self.0.pairs_shape()).f32());
         slots
     }
@@ -61,7 +61,7 @@ impl Verified for NtXentBackward {
     const SUMMARY: &'static str = "gradient of nt_xent by the similarities";
 
     fn reference(&self, inputs: &[Array]) -> Vec<Array> {
-        let [s, positives, negatives, upstream] = inputs else { return Vec::new() };
+        let [s, positives, negatives, dy] = inputs else { return Vec::new() };
         let NtXentProblem { batch, rows, temperature } = self.0;
         let t = f64::from(temperature);
         let d = |at: usize| {
@@ -76,7 +76,7 @@ impl Verified for NtXentBackward {
             let others: f64 = (0..rows).filter_map(|n| Some(negative(n)? * e(n))).sum();
             let share: f64 = (0..rows).filter_map(|p| Some(positive(p)? / (e(p) + others))).sum();
             let c = at % rows;
-            let scale = upstream.data[at / (rows * rows)] / t;
+            let scale = dy.data[at / (rows * rows)] / t;
             if others == 0.0 || !counts(&c) {
                 return 0.0 * scale;
             }
@@ -102,9 +102,9 @@ impl Verified for NtXentBackward {
     fn gradient_of(&self) -> Option<Gradient> {
         let NtXentProblem { rows, temperature, .. } = self.0;
         Some(Gradient::of("nt_xent", vec![(0, 0)], move |inputs| {
-            let [s, positives, negatives, upstream] = inputs else { return f64::NAN };
+            let [s, positives, negatives, dy] = inputs else { return f64::NAN };
             let losses = pair_losses(rows, temperature, &s.data, &positives.data, &negatives.data);
-            let term = |(at, loss): (usize, &f64)| upstream.data[at / (rows * rows)] * loss;
+            let term = |(at, loss): (usize, &f64)| dy.data[at / (rows * rows)] * loss;
             losses.iter().enumerate().map(term).sum()
         }))
     }
@@ -118,7 +118,7 @@ impl Verified for NtXentBackward {
     }
 }
 
-/// Gradient of the weighted losses' sum over each group, times `upstream (batch)`, by `similarity (batch, rows, rows)`.
+/// Gradient of the weighted losses' sum over each group, times `dy (batch)`, by `similarity (batch, rows, rows)`.
 /// It is NaN where the loss is; an anchor without negatives has none.
 ///
 /// # Errors
@@ -127,12 +127,12 @@ pub fn nt_xent_backward(
     similarity: &Tensor,
     positives: &Tensor,
     negatives: &Tensor,
-    upstream: &Tensor,
+    dy: &Tensor,
     temperature: f32,
 ) -> Result<Tensor> {
     let [batch, rows, _] = sizes(NtXentBackward::STEM, similarity)?;
     let d = Tensor::empty(similarity.context(), [batch, rows, rows], Dtype::F32)?;
     let problem = NtXentBackward(NtXentProblem { batch, rows, temperature });
-    run(similarity.context(), &problem, &[similarity, positives, negatives, upstream, &d])?;
+    run(similarity.context(), &problem, &[similarity, positives, negatives, dy, &d])?;
     Ok(d)
 }

@@ -111,11 +111,11 @@ impl Verified for RmsNorm {
 /// # Errors
 /// [`Error::Problem`](crate::Error::Problem) for no column, an `eps` that is not finite and above zero, and a rotary
 /// position that does not fit the columns; otherwise those of [`kernels::run`](crate::kernels::run()).
-pub fn rms_norm(x: &Tensor, weight: &Tensor, eps: f32, rope: Option<RopeAt<'_>>) -> Result<Tensor> {
+pub fn rms_norm(x: &Tensor, weight: &Tensor, eps: f32, rope: Option<&RopeAt>) -> Result<Tensor> {
     let (_, cols) = rows_of(RmsNorm::STEM, x)?;
     let at = rope.map(|r| r.for_cols(RmsNorm::STEM, cols)).transpose()?;
     let mut operands = vec![Operand::Rows(x), Operand::Whole(weight), Operand::Result];
-    operands.extend(rope.map(|r| Operand::Whole(r.table)));
+    operands.extend(rope.map(|r| Operand::Whole(&r.table)));
     by_rows(x, 1, &operands, |piece| {
         RmsNorm(RmsNormProblem { rows: piece.rows, cols, eps, rope: at.map(|r| r.from_row(piece.row)) })
     })

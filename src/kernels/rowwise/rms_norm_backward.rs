@@ -122,12 +122,12 @@ pub fn rms_norm_backward(
     weight: &Tensor,
     dy: &Tensor,
     eps: f32,
-    rope: Option<RopeAt<'_>>,
+    rope: Option<&RopeAt>,
 ) -> Result<Tensor> {
     let (_, cols) = rows_of(RmsNormBackward::STEM, x)?;
     let at = rope.map(|r| r.for_cols(RmsNormBackward::STEM, cols)).transpose()?;
     let mut operands = vec![Operand::Rows(x), Operand::Whole(weight), Operand::Rows(dy), Operand::Result];
-    operands.extend(rope.map(|r| Operand::Whole(r.table)));
+    operands.extend(rope.map(|r| Operand::Whole(&r.table)));
     by_rows(x, 1, &operands, |piece| {
         let rope = at.map(|r| r.from_row(piece.row));
         RmsNormBackward(RmsNormProblem { rows: piece.rows, cols, eps, rope })

@@ -32,17 +32,22 @@ impl fmt::Display for Rope {
 }
 
 /// How a wrapper is told about a rotary position: table, grid, and token of row 0.
-#[derive(Debug, Clone, Copy)]
-pub struct RopeAt<'a> {
+#[derive(Debug, Clone)]
+pub struct RopeAt {
     /// `(positions, head_dim / 2, 2)` in f32, from [`rope_table`].
-    pub table: &'a Tensor,
+    pub table: Tensor,
     /// Frames, height and width in tokens.
     pub grid: [usize; 3],
     /// Token of row 0.
     pub first_token: usize,
 }
 
-impl RopeAt<'_> {
+impl RopeAt {
+    /// A whole sequence of `grid` = frames, height and width in tokens.
+    pub fn new(table: Tensor, grid: [usize; 3]) -> Self {
+        Self { table, grid, first_token: 0 }
+    }
+
     pub(super) fn for_cols(&self, stem: &'static str, cols: usize) -> Result<Rope> {
         match *self.table.dims() {
             [positions, pairs, 2] if pairs > 0 && cols.is_multiple_of(2 * pairs) => Ok(Rope {

@@ -206,8 +206,8 @@ mod tests {
         let loss = TemporalLoss { groups, frames, tokens, objective };
         let mut out = loss.reference(&[sums.clone(), entropies.clone(), masks.clone()]).into_iter();
         let (terms, _signal) = (out.next().unwrap_or_default(), out.next());
-        let upstream = [map.clone(), sums.clone(), slopes.clone()].into_iter().chain(out).collect::<Vec<_>>();
-        let mut grad = TemporalSignalBackward { groups, frames, tokens }.reference(&upstream);
+        let inputs = [map.clone(), sums.clone(), slopes.clone()].into_iter().chain(out).collect::<Vec<_>>();
+        let mut grad = TemporalSignalBackward { groups, frames, tokens }.reference(&inputs);
         (terms.data, grad.remove(0))
     }
 

@@ -126,8 +126,8 @@ impl Verified for TemporalSignalBackward {
         Some(Gradient::of("temporal_signal", vec![(0, 0)], move |inputs| {
             let [map, _, _, dsums, dentropies] = inputs else { return f64::NAN };
             let frames = map.data.chunks(tokens).map(frame_stats);
-            let upstream = dsums.data.iter().zip(&dentropies.data);
-            frames.zip(upstream).map(|([sum, entropy, _], (ds, dh))| ds * sum + dh * entropy).sum()
+            let gradients = dsums.data.iter().zip(&dentropies.data);
+            frames.zip(gradients).map(|([sum, entropy, _], (ds, dh))| ds * sum + dh * entropy).sum()
         }))
     }
 

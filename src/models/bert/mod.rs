@@ -9,7 +9,7 @@ mod config;
 
 pub use config::BertConfig;
 
-use crate::autograd::{AffineThen, Attend, Tape, Var};
+use crate::autograd::{Attend, LinearThen, Tape, Var};
 use crate::kernels::attention::{AttentionProblem, AttentionShape, Tables};
 use crate::kernels::token::RowMap;
 use crate::nn::{Parameters, Weights};
@@ -143,21 +143,20 @@ pub fn encode(
     let shape = AttentionShape { batch, heads, kv_heads: heads, seq_q: length, seq_kv: length, head_dim };
     let problem = AttentionProblem { key_lengths: true, ..AttentionProblem::new(shape) };
     let lengths: Vec<u32> = texts.lengths.iter().map(|&n| n as u32).collect();
-    let tables =
-        Tables { key_lengths: &lengths, ..Tables::default() }.upload(x.tensor().context(), &problem)?;
+    let tables = Tables::default().with_key_lengths(lengths).upload(x.tensor().context(), &problem)?;
     for i in 0..config.layers {
         let of = |name: &str| format!("{prefix}encoder.layer.{i}.{name}");
         let mut split =
             |name: &str| weights.linear(tape, &x, &of(name))?.reshape([batch, length, heads, head_dim]);
         let (q, k, v) =
             (split("attention.self.query")?, split("attention.self.key")?, split("attention.self.value")?);
-        let call = Attend { problem: &problem, q: &q, k: &k, v: &v, tables: &tables, columns: None };
-        let o = tape.attend(call)?.o.reshape([rows, width])?;
-        let residual = AffineThen::Residual(&x);
+        let o =
+            tape.attend(&Attend::new(&problem, &q, &k, &v).with_tables(&tables))?.o.reshape([rows, width])?;
+        let residual = LinearThen::Residual(&x);
         let sum = weights.linear_then(tape, &o, &of("attention.output.dense"), residual)?;
         x = weights.norm(tape, &sum, &of("attention.output.LayerNorm"), eps)?;
-        let hidden = weights.linear_then(tape, &x, &of("intermediate.dense"), AffineThen::GeluErf)?;
-        let residual = AffineThen::Residual(&x);
+        let hidden = weights.linear_then(tape, &x, &of("intermediate.dense"), LinearThen::GeluErf)?;
+        let residual = LinearThen::Residual(&x);
         let sum = weights.linear_then(tape, &hidden, &of("output.dense"), residual)?;
         x = weights.norm(tape, &sum, &of("output.LayerNorm"), eps)?;
     }

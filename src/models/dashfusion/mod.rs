@@ -17,7 +17,7 @@ pub use config::{DashFusionConfig, Fusion};
 pub use input::{Frames, Padding};
 pub use keys::Modality;
 
-use crate::autograd::{AffineThen, Attend, Tape, Var};
+use crate::autograd::{Attend, LinearThen, Tape, Var};
 use crate::kernels::attention::{AttentionProblem, AttentionShape, Tables};
 use crate::kernels::elementwise::Stream as RandomStream;
 use crate::kernels::token::RowMap;
@@ -238,8 +238,8 @@ impl Pass<'_> {
             return Err(Error::input("text", reason));
         }
         let x = batch.text.reshape([rows, self.config.text_width])?;
-        let x = self.w.linear_then(self.tape, &x, "text_encoder.projector.proj.0", AffineThen::GeluErf)?;
-        let x = self.w.linear_then(self.tape, &x, "text_encoder.projector.proj.2", AffineThen::GeluErf)?;
+        let x = self.w.linear_then(self.tape, &x, "text_encoder.projector.proj.0", LinearThen::GeluErf)?;
+        let x = self.w.linear_then(self.tape, &x, "text_encoder.projector.proj.2", LinearThen::GeluErf)?;
         let x = self.w.norm(self.tape, &x, "text_encoder.projector.layernorm", EPS)?;
         let kept = (0..rows).map(|r| (r % tokens < lengths[r / tokens]).then_some(r));
         let x = self.tape.sum_rows(&x, &RowMap::pick(rows, kept)?)?;
@@ -285,7 +285,7 @@ impl Pass<'_> {
             let o = self.attend(&q, &k, &v, &keys, tokens, (d / c.heads) as f64)?;
             let sum = self.added(&o, &x, &format!("{at}.self_attn.out_proj"))?;
             x = self.w.norm(self.tape, &sum, &format!("{at}.norm1"), EPS)?;
-            let hidden = self.w.linear_then(self.tape, &x, &format!("{at}.linear1"), AffineThen::GeluErf)?;
+            let hidden = self.w.linear_then(self.tape, &x, &format!("{at}.linear1"), LinearThen::GeluErf)?;
             let hidden = Dropping::apply(&mut self.dropping, self.tape, &hidden, c.encoder_dropout)?;
             let sum = self.added(&hidden, &x, &format!("{at}.linear2"))?;
             x = self.w.norm(self.tape, &sum, &format!("{at}.norm2"), EPS)?;
@@ -324,7 +324,7 @@ impl Pass<'_> {
             let rows = RowMap::pick(3 * d, (i * d..(i + 1) * d).map(Some))?;
             let (weight, row) = (self.tape.sum_rows(weight, &rows)?, RowMap::pick(3, [Some(i)])?);
             let bias = self.tape.sum_rows(&bias, &row)?.reshape([d])?;
-            self.tape.affine(x, &weight, Some(&bias))
+            self.tape.linear(x, &weight, Some(&bias))
         };
         Ok([part(0)?, part(1)?, part(2)?])
     }
@@ -349,12 +349,13 @@ impl Pass<'_> {
             ..AttentionProblem::new(shape)
         };
         let key_lengths = keys.lengths.as_deref().unwrap_or_default();
-        let tables = Tables { key_lengths, ..Tables::default() }.upload(q.tensor().context(), &problem)?;
+        let tables =
+            Tables::default().with_key_lengths(key_lengths).upload(q.tensor().context(), &problem)?;
         let q = q.reshape([batch, seq_q, heads, head_dim])?;
         let k = k.reshape([batch, seq_kv, heads, head_dim])?;
         let v = v.reshape([batch, seq_kv, heads, head_dim])?;
-        let call = Attend { problem: &problem, q: &q, k: &k, v: &v, tables: &tables, columns: None };
-        self.tape.attend(call)?.o.reshape([batch * seq_q, inner])
+        let call = Attend::new(&problem, &q, &k, &v).with_tables(&tables);
+        self.tape.attend(&call)?.o.reshape([batch * seq_q, inner])
     }
 
     /// Text looks at audio and at vision, with one query and one output projection for both.
@@ -369,7 +370,7 @@ impl Pass<'_> {
             looks.push(self.attend(&q, &k, &v, stream, text.tokens, dim)?);
         }
         let both = self.tape.sum(&looks.iter().collect::<Vec<_>>())?;
-        let residual = AffineThen::Residual(&text.x);
+        let residual = LinearThen::Residual(&text.x);
         let x = self.w.linear_then(self.tape, &both, "temporal_alignment.to_out.0", residual)?;
         Ok(Tokens { x, ..text.clone() })
     }
@@ -416,7 +417,7 @@ impl Pass<'_> {
         let sum = self.tape.sum(&terms.iter().collect::<Vec<_>>())?;
         let x = self.w.norm(self.tape, &sum, &format!("{name}.norm1"), EPS)?;
         let hidden = self.hidden(&x, &format!("{name}.ffn"))?;
-        let residual = AffineThen::Residual(&x);
+        let residual = LinearThen::Residual(&x);
         let sum = self.w.linear_then(self.tape, &hidden, &format!("{name}.ffn.net.3"), residual)?;
         let x = self.w.norm(self.tape, &sum, &format!("{name}.norm2"), EPS)?;
         Ok(Tokens { x, ..query.clone() })
@@ -425,7 +426,7 @@ impl Pass<'_> {
     /// The residual plus the dropped-out linear map of `x`, in one kernel where nothing is dropped.
     fn added(&mut self, x: &Var, residual: &Var, name: &str) -> Result<Var> {
         if self.dropping.is_none() {
-            return self.w.linear_then(self.tape, x, name, AffineThen::Residual(residual));
+            return self.w.linear_then(self.tape, x, name, LinearThen::Residual(residual));
         }
         let y = self.w.linear(self.tape, x, name)?;
         let y = Dropping::apply(&mut self.dropping, self.tape, &y, self.config.encoder_dropout)?;
@@ -434,7 +435,7 @@ impl Pass<'_> {
 
     /// The wide layer of a feed-forward block, after its gelu.
     fn hidden(&mut self, x: &Var, name: &str) -> Result<Var> {
-        self.w.linear_then(self.tape, x, &format!("{name}.net.0"), AffineThen::GeluErf)
+        self.w.linear_then(self.tape, x, &format!("{name}.net.0"), LinearThen::GeluErf)
     }
 
     /// The first `most` tokens of every clip.
@@ -467,8 +468,8 @@ impl Pass<'_> {
     }
 
     fn head(&mut self, z: &Var) -> Result<Var> {
-        let x = self.w.linear_then(self.tape, z, "classifier.MLP.0", AffineThen::GeluErf)?;
-        let x = self.w.linear_then(self.tape, &x, "classifier.MLP.2", AffineThen::GeluErf)?;
+        let x = self.w.linear_then(self.tape, z, "classifier.MLP.0", LinearThen::GeluErf)?;
+        let x = self.w.linear_then(self.tape, &x, "classifier.MLP.2", LinearThen::GeluErf)?;
         self.w.linear(self.tape, &x, "classifier.MLP.4")?.reshape([self.clips])
     }
 }

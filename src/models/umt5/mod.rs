@@ -131,14 +131,14 @@ impl Umt5 {
                 length,
                 length,
             )?;
-            let tables = Tables { key_lengths: &key_lengths, mask: &bias, ..Tables::default() }
+            let tables = Tables::default()
+                .with_key_lengths(&key_lengths[..])
+                .with_mask(bias)
                 .upload(&self.context, &problem)?;
             let h = block.attention_norm.apply(&mut tape, &x, None)?;
             let mut split = |layer: &Linear| layer.apply(&mut tape, &h)?.reshape(heads);
             let (q, k, v) = (split(&block.q)?, split(&block.k)?, split(&block.v)?);
-            let o = tape
-                .attend(Attend { problem: &problem, q: &q, k: &k, v: &v, tables: &tables, columns: None })?
-                .o;
+            let o = tape.attend(&Attend::new(&problem, &q, &k, &v).with_tables(&tables))?.o;
             x = block.o.then(&mut tape, &o.reshape([batch * length, c.d_attn])?, LinearThen::Residual(&x))?;
             let h = block.ffn_norm.apply(&mut tape, &x, None)?;
             let (gate, up) = (block.gate.apply(&mut tape, &h)?, block.up.apply(&mut tape, &h)?);

@@ -6,9 +6,9 @@ use crate::autograd::{Attend, LinearThen, Tape, Var};
 use crate::gpu::Context;
 use crate::kernels::attention::{AttentionProblem, AttentionShape, Mask, Readout, Tables};
 use crate::kernels::elementwise::{convert, weighted_sum};
+use crate::kernels::rowwise::RopeAt;
 use crate::nn::{LayerNorm, Linear, Precision, RmsNorm};
 use crate::{Dtype, Error, Result, Tensor};
-use std::rc::Rc;
 
 /// Which columns of the cross-attention map are read.
 #[derive(Debug, Clone, PartialEq)]
@@ -34,8 +34,7 @@ pub struct CrossMask {
 /// What all blocks of one forward pass share.
 #[derive(Debug)]
 pub(super) struct BlockCall {
-    grid: [usize; 3],
-    rope: Tensor,
+    rope: RopeAt,
     rows_at_a_time: Option<usize>,
     self_problem: AttentionProblem,
     self_tables: Tensor,
@@ -74,7 +73,7 @@ impl BlockCall {
                 ));
             }
             cross_problem.mask = Mask::Temporal { tokens_per_frame: height * width };
-            tables.mask = &mask.bias;
+            tables.mask.clone_from(&mask.bias);
         }
         if let Some(capture) = capture {
             if capture.groups == 0 || !(capture.layer_divisor > 0.0) {
@@ -83,13 +82,12 @@ impl BlockCall {
                     "at least one token group and a positive layer divisor are needed",
                 ));
             }
-            cross_problem.readout = Readout { columns: capture.groups, ..Readout::default() };
+            cross_problem.readout = Readout { groups: capture.groups, ..Readout::default() };
             cross_problem.column_factor = 1.0 / (c.num_heads as f32 * capture.layer_divisor);
-            tables.columns = &capture.weights;
+            tables.columns.clone_from(&capture.weights);
         }
         Ok(Self {
-            grid,
-            rope,
+            rope: RopeAt::new(rope, grid),
             rows_at_a_time,
             self_tables: Tables::default().upload(context, &self_problem)?,
             self_problem,
@@ -194,27 +192,20 @@ impl Block {
         stop: bool,
     ) -> Result<Vec<Var>> {
         let [x, rest @ ..] = inputs else { return Err(Error::input("block", "no residual stream")) };
-        let tokens: usize = call.grid.iter().product();
+        let tokens: usize = call.rope.grid.iter().product();
         let split = |t: &Var, rows: usize| t.reshape([1, rows, self.heads, self.head_dim]);
         let e = weighted_sum(&[(&self.modulation, 1.0), (e0, 1.0)])?;
         let row = |n| e.narrow(n, 1);
 
         let p = &self.self_attention;
-        let h = tape.layer_norm(x, &row(1)?, &row(0)?, true, self.eps)?;
-        let rope = Some((&call.rope, call.grid));
+        let h = tape.modulated_layer_norm(x, &row(1)?, &row(0)?, self.eps)?;
+        let rope = Some(&call.rope);
         let (q, key) = (p.q.apply(tape, &h)?, p.k.apply(tape, &h)?);
         let (q, key) = (p.norm_q.apply(tape, &q, rope)?, p.norm_k.apply(tape, &key, rope)?);
         let value = p.v.apply(tape, &h)?;
         let (q, key, value) = (split(&q, tokens)?, split(&key, tokens)?, split(&value, tokens)?);
-        let attend = Attend {
-            problem: &call.self_problem,
-            q: &q,
-            k: &key,
-            v: &value,
-            tables: &call.self_tables,
-            columns: None,
-        };
-        let o = tape.attend(attend)?.o.reshape([tokens, self.heads * self.head_dim])?;
+        let attend = Attend::new(&call.self_problem, &q, &key, &value).with_tables(&call.self_tables);
+        let o = tape.attend(&attend)?.o.reshape([tokens, self.heads * self.head_dim])?;
         let x = p.o.then(tape, &o, LinearThen::GatedResidual { gate: &row(2)?, residual: x })?;
 
         let p = &self.cross_attention;
@@ -224,14 +215,8 @@ impl Block {
         let text_len = call.cross_problem.shape.seq_kv;
         let (k, v) =
             (split(&Var::constant(k.clone()), text_len)?, split(&Var::constant(v.clone()), text_len)?);
-        let attended = tape.attend(Attend {
-            problem: &call.cross_problem,
-            q: &q,
-            k: &k,
-            v: &v,
-            tables: &call.cross_tables,
-            columns: rest.first(),
-        })?;
+        let attend = Attend::new(&call.cross_problem, &q, &k, &v).with_tables(&call.cross_tables);
+        let attended = tape.attend(&Attend { columns: rest.first().cloned(), ..attend })?;
         if stop {
             return Ok(std::iter::once(x).chain(attended.columns).collect());
         }
@@ -241,12 +226,12 @@ impl Block {
         let (shift, scale, gate) = (row(3)?, row(4)?, row(5)?);
         let (up, down, eps) = (self.up.clone(), self.down.clone(), self.eps);
         let feed_forward = move |tape: &mut Tape, x: &Var| {
-            let h = tape.layer_norm(x, &scale, &shift, true, eps)?;
+            let h = tape.modulated_layer_norm(x, &scale, &shift, eps)?;
             let h = up.then(tape, &h, LinearThen::Gelu)?;
             down.then(tape, &h, LinearThen::GatedResidual { gate: &gate, residual: x })
         };
         let x = match call.rows_at_a_time {
-            Some(rows) if rows < tokens => tape.by_rows(&x, rows, Rc::new(feed_forward))?,
+            Some(rows) if rows < tokens => tape.by_rows(&x, rows, feed_forward)?,
             _ => feed_forward(tape, &x)?,
         };
         Ok(std::iter::once(x).chain(attended.columns).collect())

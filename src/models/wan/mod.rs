@@ -24,7 +24,7 @@ use crate::nn::{Linear, Precision};
 use crate::{Dtype, Error, HostTensor, Result, Tensor};
 use block::{Block, BlockCall};
 use keys::{Part, WanParam};
-use std::rc::Rc;
+use std::sync::Arc;
 
 /// The text of one prompt, as the blocks see it: keys and values of every cross-attention, `(text_len, dim)` each.
 #[derive(Debug, Clone)]
@@ -91,7 +91,7 @@ pub struct Wan {
     time_in: Linear,
     time_out: Linear,
     time_projection: Linear,
-    blocks: Vec<Rc<Block>>,
+    blocks: Vec<Arc<Block>>,
     head: Linear,
     /// `(2, dim)`
     head_modulation: Tensor,
@@ -117,7 +117,7 @@ impl Wan {
         let pair = |p: fn(Part) -> WanParam| linear(p(Part::Weight), p(Part::Bias));
         let mut blocks = Vec::with_capacity(config.num_layers);
         for i in 0..config.num_layers {
-            blocks.push(Rc::new(Block::new(context, weights, i, precision)?));
+            blocks.push(Arc::new(Block::new(context, weights, i, precision)?));
         }
         let head_modulation = weights.load(WanParam::HeadModulation)?;
         Ok(Self {
@@ -251,7 +251,7 @@ impl Wan {
         let WanOptions { capture, mask, rows_at_a_time, mut on_block } = options;
         let positions = grid.iter().copied().max().unwrap_or(1);
         let rope = Tensor::from_host(&self.context, &rope_table(positions, c.head_dim(), 10_000.0)?)?;
-        let call = Rc::new(BlockCall::new(&self.context, c, grid, rope, rows_at_a_time, capture, mask)?);
+        let call = Arc::new(BlockCall::new(&self.context, c, grid, rope, rows_at_a_time, capture, mask)?);
         let patches = tape.patchify(latent, c.patch_size, PatchOrder::ChannelFirst)?;
         let x = self.patch.apply(tape, &patches)?;
         let mut x = tape.convert(&x, self.precision.activations)?;
@@ -269,10 +269,9 @@ impl Wan {
             let stop = map_only && i == last;
             let inputs: Vec<Var> = std::iter::once(x.clone()).chain(map.clone()).collect();
             let mut out = tape
-                .checkpoint(
-                    &inputs,
-                    Rc::new(move |tape, inputs| run.forward(tape, inputs, &call, &time, (&k, &v), stop)),
-                )?
+                .checkpoint(&inputs, move |tape, inputs| {
+                    run.forward(tape, inputs, &call, &time, (&k, &v), stop)
+                })?
                 .into_iter();
             x = out.next().ok_or_else(|| Error::input("block", "no result"))?;
             map = out.next();
@@ -292,7 +291,7 @@ impl Wan {
         }
         let e = &time.e;
         let row = |n| weighted_sum(&[(&self.head_modulation.narrow(n, 1)?.to_owned_copy()?, 1.0), (e, 1.0)]);
-        let h = tape.layer_norm(&x, &row(1)?, &row(0)?, true, c.eps as f32)?;
+        let h = tape.modulated_layer_norm(&x, &row(1)?, &row(0)?, c.eps as f32)?;
         // The velocity is f32 in every precision.
         let h = tape.convert(&h, Dtype::F32)?;
         let y = self.head.apply(tape, &h)?;
