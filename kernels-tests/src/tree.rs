@@ -202,6 +202,28 @@ pub fn kernel_faults(files: &[File]) -> Vec<String> {
     faults
 }
 
+/// Files of a family of kernels that use another family.
+pub fn family_faults(files: &[File]) -> Vec<String> {
+    let family = |file: &File| match file.module().as_slice() {
+        ["kernels", family, ..] if file.path.matches('/').count() > 2 => Some((*family).to_owned()),
+        _ => None,
+    };
+    let families: BTreeSet<String> = files.iter().filter_map(family).collect();
+    let of = |file: &File| {
+        let own = family(file)?;
+        let others = paths(file).into_iter().filter(|path| {
+            let other = path.get(1).filter(|name| **name != own && families.contains(*name));
+            path.first().is_some_and(|first| first == "kernels") && other.is_some()
+        });
+        Some(
+            others
+                .map(|path| format!("{}: {own} uses `crate::{}`", file.path, path.join("::")))
+                .collect::<Vec<_>>(),
+        )
+    };
+    files.iter().filter_map(of).flatten().collect()
+}
+
 /// Lines that hold one of these texts outside comments.
 pub fn lines_with(file: &File, texts: &[&str]) -> Vec<String> {
     let lines = (1..).zip(file.text.lines()).filter(|(_, line)| {

@@ -6,7 +6,7 @@
 use foveal::autograd::{Attend, Attended, Gradients, Keep, LinearThen, Tape, Var};
 use foveal::block_on;
 use foveal::kernels::attention::{AttentionProblem, AttentionShape, Mass, Readout, Tables};
-use foveal::{Context, Error, Result, Tensor};
+use foveal::{Context, Dtype, Error, Result, Tensor};
 use kernels_tests::golden::new_context;
 
 fn t(context: &Context, shape: &[usize], seed: f64) -> Tensor {

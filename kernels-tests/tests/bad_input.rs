@@ -6,7 +6,8 @@
 use foveal::block_on;
 use foveal::kernels::attention::{AttentionProblem, AttentionShape, Mask, Tables, attention};
 use foveal::kernels::elementwise::gelu;
-use foveal::kernels::matmul::{Epilogue, Layout, matmul};
+use foveal::kernels::matmul::Layout;
+use foveal::kernels::{Then, matmul};
 use foveal::models::wan::{Wan, WanConfig, WanText};
 use foveal::nn::Precision;
 use foveal::pipelines::schedules::noise;
@@ -257,7 +258,7 @@ fn wrong_shapes_are_refused_before_anything_is_recorded() {
             let uneven = AttentionProblem::new(AttentionShape { heads: 3, kv_heads: 2, ..shape });
             attention(&uneven, &q, &k, &k, &tables).map(drop)
         }),
-        ("matmul", matmul(&x, &zeros(&[5, 7]), Layout::Rows, Epilogue::None, &[]).map(drop)),
+        ("matmul", matmul(&x, &zeros(&[5, 7]), Layout::Rows, Then::Nothing).map(drop)),
     ];
     for (named, outcome) in refusals {
         let error = outcome.unwrap_err();

@@ -7,8 +7,9 @@ use foveal::block_on;
 use foveal::gpu::Binding;
 use foveal::kernels::attention::{AttentionProblem, AttentionShape, Tables, attention};
 use foveal::kernels::elementwise::{convert, gelu, product, transposed, weighted_sum};
-use foveal::kernels::matmul::{Epilogue, Layout, matmul};
+use foveal::kernels::matmul::Layout;
 use foveal::kernels::rowwise::{column_sum, layer_norm, softmax};
+use foveal::kernels::{Then, matmul};
 use foveal::{Context, ContextOptions, Dtype, Error, Tensor};
 use kernels_tests::devices::compile_unoptimised;
 
@@ -242,10 +243,8 @@ fn tensors_of_two_contexts_do_not_meet() {
     let calls: [(&str, Call); 8] = [
         ("weighted_sum", |x, w| weighted_sum(&[(x, 1.0), (w, 1.0)]).map(drop)),
         ("product", |x, w| product(x, w).map(drop)),
-        ("matmul", |x, w| matmul(x, w, Layout::Rows, Epilogue::None, &[]).map(drop)),
-        ("matmul", |x, w| {
-            matmul(x, x, Layout::Rows, Epilogue::Bias, &[&w.narrow(0, 1)?.reshape([4])?]).map(drop)
-        }),
+        ("matmul", |x, w| matmul(x, w, Layout::Rows, Then::Nothing).map(drop)),
+        ("matmul", |x, w| matmul(x, x, Layout::Rows, Then::Bias(&w.narrow(0, 1)?.reshape([4])?)).map(drop)),
         ("layer_norm", |x, w| layer_norm(x, &w.narrow(0, 1)?, &w.narrow(1, 1)?, false, 1e-5).map(drop)),
         ("copy", |x, w| x.copy_to(w)),
         ("attention", |x, w| {
@@ -430,9 +429,8 @@ fn work_of_more_workgroups_than_a_dispatch_may_have_is_cut() {
         let call = foveal::autograd::Attend::new(&problem, &lq, &lk, &lk).with_tables(&tables);
         let o = tape.attend(&call).unwrap().o;
         let gradients = tape.backward(&[(&o, q.clone())]).unwrap();
-        let wide =
-            matmul(&t(&[600, 36]), &t(&[268, 36]), Layout::Rows, Epilogue::Bias, &[&t(&[268])]).unwrap();
-        let odd = matmul(&t(&[3, 35]), &t(&[35, 267]), Layout::Columns, Epilogue::None, &[]).unwrap();
+        let wide = matmul(&t(&[600, 36]), &t(&[268, 36]), Layout::Rows, Then::Bias(&t(&[268]))).unwrap();
+        let odd = matmul(&t(&[3, 35]), &t(&[35, 267]), Layout::Columns, Then::Nothing).unwrap();
         let merged =
             foveal::kernels::attention::attention_merge(&[attended.clone(), attended.clone()]).unwrap();
         let all = [
@@ -440,8 +438,8 @@ fn work_of_more_workgroups_than_a_dispatch_may_have_is_cut() {
             attended.lse().unwrap(),
             gradients.of(&lq).unwrap().unwrap(),
             gradients.of(&lk).unwrap().unwrap(),
-            wide[0].clone(),
-            odd[0].clone(),
+            wide.clone(),
+            odd.clone(),
             merged.o,
             softmax(&t(&[99, 20]), 1.0).unwrap(),
             column_sum(&t(&[300, 20])).unwrap(),
@@ -477,8 +475,8 @@ fn valid_work_above_65_535_workgroups_runs() {
     let rows = 3_000_000;
     let x = Tensor::from_f32(&context, [rows, 4], &vec![1.0; rows * 4]).unwrap();
     let w = Tensor::from_f32(&context, [4, 4], &[0.5; 16]).unwrap();
-    let y = matmul(&x, &w, Layout::Rows, Epilogue::None, &[]).unwrap();
-    assert!(download(&y[0]).iter().all(|&v| v == 2.0));
+    let y = matmul(&x, &w, Layout::Rows, Then::Nothing).unwrap();
+    assert!(download(&y).iter().all(|&v| v == 2.0));
     let shape = AttentionShape { batch: 1, heads: 1, kv_heads: 1, seq_q: rows, seq_kv: 3, head_dim: 4 };
     let problem = AttentionProblem::new(shape);
     let tables = Tables::default().upload(&context, &problem).unwrap();

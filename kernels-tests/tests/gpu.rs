@@ -5,9 +5,9 @@
 use foveal::block_on;
 use foveal::gpu::{MemoryStats, list_adapters};
 use foveal::kernels::elementwise::{Each, Gelu, convert, gelu, weighted_sum};
-use foveal::kernels::matmul::{Epilogue, Layout, matmul};
+use foveal::kernels::matmul::Layout;
 use foveal::kernels::trial::compare;
-use foveal::kernels::{Verified, run};
+use foveal::kernels::{GeluForm, Then, Verified, matmul, run};
 use foveal::tensor::Array;
 use foveal::{AdapterChoice, Context, ContextOptions, Dtype, Error, Tensor};
 use kernels_tests::{limited_context, plain_context};
@@ -445,17 +445,14 @@ fn a_product_larger_than_a_binding_goes_in_parts() {
     };
     let x = |row: usize, i: usize| (row + i) % 5;
     let w = |column: usize, i: usize| (column + i) % 3;
-    let extra = [
-        tensor(vec![n], &|column| column),
-        tensor(vec![m, n], &|at| at % 11),
-        tensor(vec![groups, n], &|at| 1 + at),
-    ];
+    let bias = tensor(vec![n], &|column| column);
+    let residual = tensor(vec![m, n], &|at| at % 11);
+    let gate = tensor(vec![groups, n], &|at| 1 + at);
     let y = matmul(
         &tensor(vec![m, k], &|at| x(at / k, at % k)),
         &tensor(vec![n, k], &|at| w(at / k, at % k)),
         Layout::Rows,
-        Epilogue::BiasGateResidual { groups },
-        &extra.each_ref(),
+        Then::GatedResidual { bias: &bias, residual: &residual, gate: &gate },
     )
     .unwrap();
     let products: Vec<usize> =
@@ -465,7 +462,7 @@ fn a_product_larger_than_a_binding_goes_in_parts() {
         let gate = 1 + row / (m / groups) * n + column;
         (at % 11 + gate * (products[row % 5 * n + column] + column)) as f32
     });
-    assert_eq!(download(&y[0]), expected.collect::<Vec<_>>());
+    assert_eq!(download(&y), expected.collect::<Vec<_>>());
 }
 
 #[test]
@@ -482,7 +479,7 @@ fn a_weight_larger_than_a_binding_goes_in_pieces() {
         (0..count).map(|i| (i as f32 * 0.37 + phase).sin() * scale).collect()
     };
     let (x, w, dy) = (values(m * k, 0.1, 1.0), values(n * k, 0.2, 0.05), values(m * n, 0.3, 1.0));
-    let product = |context: &Context, stored: [Dtype; 2], layout, epilogue| {
+    let product = |context: &Context, stored: [Dtype; 2], layout, then: &str| {
         let tensor = |dims: &[usize], values: &[f32], dtype| {
             convert(&Tensor::from_f32(context, dims, values).unwrap(), dtype).unwrap()
         };
@@ -491,41 +488,41 @@ fn a_weight_larger_than_a_binding_goes_in_pieces() {
             Layout::Rows => tensor(&[m, k], &x, stored[0]),
             Layout::Columns => tensor(&[m, n], &dy, stored[0]),
         };
-        let all = [
-            tensor(&[n], &values(n, 0.4, 1.0), Dtype::F32),
-            tensor(&[m, n], &values(m * n, 0.5, 1.0), stored[0]),
-            tensor(&[groups, n], &values(groups * n, 0.6, 1.0), Dtype::F32),
-        ];
-        let extra = match epilogue {
-            Epilogue::None | Epilogue::Add => 0,
-            Epilogue::Bias | Epilogue::BiasGelu | Epilogue::BiasGeluErf => 1,
-            Epilogue::BiasResidual => 2,
-            Epilogue::BiasGateResidual { .. } => 3,
+        let bias = &tensor(&[n], &values(n, 0.4, 1.0), Dtype::F32);
+        let residual = &tensor(&[m, n], &values(m * n, 0.5, 1.0), stored[0]);
+        let gate = &tensor(&[groups, n], &values(groups * n, 0.6, 1.0), Dtype::F32);
+        let before = &Tensor::empty(context, [m, n], stored[0]).unwrap();
+        let (then, written) = match then {
+            "gelu" => (Then::Gelu { bias, form: GeluForm::Tanh, before }, Some(before)),
+            "gated residual" => (Then::GatedResidual { bias, residual, gate }, None),
+            _ => (Then::Nothing, None),
         };
-        let extra: Vec<_> = all.iter().take(extra).collect();
-        let y = matmul(&x, &w, layout, epilogue, &extra).unwrap();
-        y.iter().map(|y| download(&convert(y, Dtype::F32).unwrap())).collect::<Vec<_>>()
+        let y = matmul(&x, &w, layout, then).unwrap();
+        [&y].into_iter()
+            .chain(written)
+            .map(|y| download(&convert(y, Dtype::F32).unwrap()))
+            .collect::<Vec<_>>()
     };
     let f16 = whole.caps().f16;
     for stored in [[Dtype::F32; 2], [Dtype::F32, Dtype::Bf16], [Dtype::F16; 2]] {
         if stored[0] == Dtype::F16 && !f16 {
             continue;
         }
-        for (layout, epilogue) in [
-            (Layout::Rows, Epilogue::None),
-            (Layout::Rows, Epilogue::BiasGelu),
-            (Layout::Rows, Epilogue::BiasGateResidual { groups }),
-            (Layout::Columns, Epilogue::None),
+        for (layout, then) in [
+            (Layout::Rows, "nothing"),
+            (Layout::Rows, "gelu"),
+            (Layout::Rows, "gated residual"),
+            (Layout::Columns, "nothing"),
         ] {
-            let wanted = product(&whole, stored, layout, epilogue);
-            let found = product(&small, stored, layout, epilogue);
+            let wanted = product(&whole, stored, layout, then);
+            let found = product(&small, stored, layout, then);
             // A few roundings of results of order one; f16 rounds these itself.
             let bound = if stored[0] == Dtype::F16 { 2e-3 } else { 5e-6 };
             for (found, wanted) in found.iter().zip(&wanted) {
                 assert_eq!(found.len(), wanted.len());
                 let off = |(a, b): (&f32, &f32)| (a - b).abs() / b.abs().max(1.0);
                 let worst = found.iter().zip(wanted).map(off).fold(0.0, f32::max);
-                assert!(worst <= bound, "{stored:?} {layout:?} {epilogue:?}: off by {worst}");
+                assert!(worst <= bound, "{stored:?} {layout:?} {then}: off by {worst}");
             }
         }
     }

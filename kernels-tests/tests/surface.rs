@@ -4,9 +4,10 @@
 
 use foveal::kernels::attention::{AttentionProblem, AttentionShape, Tables, attention};
 use foveal::kernels::elementwise::{Each, Gelu, gelu, weighted_sum};
-use foveal::kernels::matmul::{Epilogue, Layout, matmul};
+use foveal::kernels::matmul::Layout;
 use foveal::kernels::registry::AnyKernel;
 use foveal::kernels::rowwise::softmax;
+use foveal::kernels::{Then, matmul};
 use foveal::{Context, ContextOptions, Dtype, Error, Result, SelfTest, Tensor, block_on};
 use kernels_tests::devices::compile_unoptimised;
 use std::future::Future;
@@ -171,7 +172,7 @@ fn work(context: &Context) -> Result<Vec<Tensor>> {
         let (x, w) = (t(&[12, 8], dtype)?, t(&[16, 8], dtype)?);
         found.push(gelu(&x)?);
         found.push(softmax(&x, 1.0)?);
-        found.extend(matmul(&x, &w, Layout::Rows, Epilogue::None, &[])?);
+        found.push(matmul(&x, &w, Layout::Rows, Then::Nothing)?);
         let shape = AttentionShape { batch: 1, heads: 2, kv_heads: 1, seq_q: 6, seq_kv: 5, head_dim: 8 };
         let problem = AttentionProblem::new(shape);
         let tables = Tables::default().upload(context, &problem)?;

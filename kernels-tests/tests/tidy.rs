@@ -148,6 +148,11 @@ fn files_import_in_one_direction() {
 }
 
 #[test]
+fn families_of_kernels_do_not_use_each_other() {
+    none(&tree::family_faults(&rust()));
+}
+
+#[test]
 fn kernels_do_not_use_each_other() {
     none(&tree::kernel_faults(&rust()));
 }
@@ -247,6 +252,21 @@ mod broken {
         assert!(cycles(&[(a, "use super::b::B;\n"), (b, test)]).is_empty());
         let child = ("src/x/mod.rs", "mod a;\nuse a::A;\npub struct X;\n");
         assert_eq!(cycles(&[child, (a, "use super::X;\n")]), ["x, x::a"]);
+    }
+
+    #[test]
+    fn a_family_that_uses_another_is_refused() {
+        let files = |text: &str| {
+            [
+                File::new("src/kernels/a/mod.rs", "pub fn f() {}"),
+                File::new("src/kernels/b/helper.rs", text),
+                File::new("src/kernels/compound.rs", "use super::a::f;\nuse crate::kernels::b;"),
+            ]
+        };
+        let faults = |text| tree::family_faults(&files(text)).len();
+        assert_eq!(faults("use crate::kernels::a::f;"), 1);
+        assert_eq!(faults("use super::super::a::f;"), 1);
+        assert_eq!(faults("use crate::kernels::compound;\nuse super::other;\nuse crate::a::f;"), 0);
     }
 
     #[test]

@@ -4,9 +4,10 @@ use super::{Gradients, Tape, Var, matrix};
 use crate::kernels::elementwise::{
     channel_scale, gelu, gelu_backward, gelu_erf_backward, transposed, weighted_sum,
 };
-use crate::kernels::matmul::{Epilogue, Layout, matmul};
+use crate::kernels::matmul::Layout;
 use crate::kernels::rowwise::column_sum;
-use crate::{Error, Result, Tensor};
+use crate::kernels::{GeluForm, Then, matmul};
+use crate::{Result, Tensor};
 
 /// What follows a linear layer; in the same kernel where the layer has a bias.
 #[derive(Debug, Clone, Copy)]
@@ -28,11 +29,6 @@ pub enum LinearThen<'a> {
     },
 }
 
-/// The only result of a product, or the first of two.
-pub(super) fn first(mut all: Vec<Tensor>) -> Result<Tensor> {
-    if all.is_empty() { Err(Error::input("matmul", "no result")) } else { Ok(all.swap_remove(0)) }
-}
-
 /// What the gradient of `x wᵀ + bias` needs.
 struct Linear {
     x: Var,
@@ -45,11 +41,11 @@ impl Linear {
         let Self { x, w, bias } = self;
         let dy = matrix(dy)?;
         if x.requires_grad() {
-            g.add(x, first(matmul(&dy, w.tensor(), Layout::Columns, Epilogue::None, &[])?)?)?;
+            g.add(x, matmul(&dy, w.tensor(), Layout::Columns, Then::Nothing)?)?;
         }
         if w.requires_grad() {
             let (across, x2) = (transposed(&dy)?, matrix(x.tensor())?);
-            g.add(w, first(matmul(&across, &x2, Layout::Columns, Epilogue::None, &[])?)?)?;
+            g.add(w, matmul(&across, &x2, Layout::Columns, Then::Nothing)?)?;
         }
         match bias {
             Some(bias) if bias.requires_grad() => g.add(bias, column_sum(&dy)?),
@@ -69,7 +65,7 @@ impl Tape {
     pub fn linear_then(&mut self, x: &Var, w: &Var, bias: Option<&Var>, then: LinearThen<'_>) -> Result<Var> {
         let node = Linear { x: x.clone(), w: w.clone(), bias: bias.cloned() };
         let rows = matrix(x.tensor())?;
-        let product = |epilogue, extra: &[&Tensor]| matmul(&rows, w.tensor(), Layout::Rows, epilogue, extra);
+        let product = |then: Then<'_>| matmul(&rows, w.tensor(), Layout::Rows, then);
         let mut inputs = vec![x, w];
         // The gradient by `x` reads the weights, that by the weights reads `x`.
         let mut saved = vec![w.tensor()];
@@ -77,7 +73,7 @@ impl Tape {
             saved.push(x.tensor());
         }
         let Some(bias) = bias else {
-            let y = first(product(Epilogue::None, &[])?)?;
+            let y = product(Then::Nothing)?;
             let y = self.output("linear", &inputs, &saved, y, move |dy, g| node.backward(&dy, g))?;
             return self.after(y, then);
         };
@@ -85,23 +81,24 @@ impl Tape {
         let b = bias.tensor();
         match then {
             LinearThen::Nothing => {
-                let y = first(product(Epilogue::Bias, &[b])?)?;
+                let y = product(Then::Bias(b))?;
                 self.output("linear", &inputs, &saved, y, move |dy, g| node.backward(&dy, g))
             }
             LinearThen::Gelu | LinearThen::GeluErf => {
                 let erf = matches!(then, LinearThen::GeluErf);
-                let epilogue = if erf { Epilogue::BiasGeluErf } else { Epilogue::BiasGelu };
-                let mut both = product(epilogue, &[b])?;
-                let before = both.pop().ok_or_else(|| Error::input("linear", "no value before the gelu"))?;
+                let form = if erf { GeluForm::Erf } else { GeluForm::Tanh };
+                let shape = [rows.dims()[0], w.tensor().dims().first().copied().unwrap_or(0)];
+                let before = Tensor::empty(rows.context(), shape, rows.dtype())?;
+                let y = product(Then::Gelu { bias: b, form, before: &before })?;
                 let kept = before.clone();
                 saved.push(&kept);
-                self.output("linear", &inputs, &saved, first(both)?, move |dy, g| {
+                self.output("linear", &inputs, &saved, y, move |dy, g| {
                     let dy = if erf { gelu_erf_backward(&before, &dy) } else { gelu_backward(&before, &dy) };
                     node.backward(&dy?, g)
                 })
             }
             LinearThen::Residual(residual) => {
-                let y = first(product(Epilogue::BiasResidual, &[b, &matrix(residual.tensor())?])?)?;
+                let y = product(Then::Residual { bias: b, residual: &matrix(residual.tensor())? })?;
                 inputs.push(residual);
                 let through = residual.clone();
                 self.output("linear", &inputs, &saved, y, move |dy, g| {
@@ -111,9 +108,8 @@ impl Tape {
             }
             LinearThen::GatedResidual { gate, residual } => {
                 let gate = matrix(gate)?;
-                let groups = gate.dims().first().copied().unwrap_or(1);
-                let extra = [b, &matrix(residual.tensor())?, &gate];
-                let y = first(product(Epilogue::BiasGateResidual { groups }, &extra)?)?;
+                let through_rows = matrix(residual.tensor())?;
+                let y = product(Then::GatedResidual { bias: b, residual: &through_rows, gate: &gate })?;
                 inputs.push(residual);
                 let (through, kept) = (residual.clone(), gate.clone());
                 saved.push(&kept);

@@ -1,11 +1,11 @@
 //! Losses, and the similarities that they compare.
 
-use super::linear::first;
 use super::{Tape, Var};
 use crate::kernels::contrast::{gram, gram_backward, nt_xent, nt_xent_backward};
 use crate::kernels::elementwise::{channel_scale, product, weighted_sum};
-use crate::kernels::matmul::{Epilogue, Layout, matmul};
+use crate::kernels::matmul::Layout;
 use crate::kernels::rowwise::column_sum;
+use crate::kernels::{Then, matmul};
 use crate::{Error, Result, Tensor};
 
 impl Tape {
@@ -32,7 +32,7 @@ impl Tape {
         };
         let ones = Tensor::from_f32(losses.context(), [1, rows * rows], &vec![1.0; rows * rows])?;
         let flat = losses.reshape([batch, rows * rows])?;
-        let sums = first(matmul(&flat, &ones, Layout::Rows, Epilogue::None, &[])?)?.reshape([batch])?;
+        let sums = matmul(&flat, &ones, Layout::Rows, Then::Nothing)?.reshape([batch])?;
         let saved = [similarity.tensor(), positives, negatives];
         let (input, positives, negatives) = (similarity.clone(), positives.clone(), negatives.clone());
         let total = self.output("nt_xent", &[similarity], &saved, sums, move |dy, g| {

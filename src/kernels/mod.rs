@@ -3,6 +3,7 @@
 
 mod any_kernel;
 pub mod attention;
+mod compound;
 mod contract;
 pub mod contrast;
 pub mod elementwise;
@@ -28,6 +29,7 @@ pub mod trial;
 pub mod verified;
 
 pub use any_kernel::AnyKernel;
+pub use compound::{GeluForm, Then, matmul};
 pub use contract::{Cut, Element, Kernel, Launch, Slot, Variant, Why, Work, elems};
 pub use packs::{pack, pack_module};
 pub use verified::Verified;

@@ -4,7 +4,8 @@ use crate::library::{Call, Library, Result, Results};
 use crate::rows::{FRAMES, Inputs, Op};
 use foveal::autograd::{Attend, Tape};
 use foveal::kernels::attention::{AttentionProblem, AttentionShape, Mask, Tables, attention};
-use foveal::kernels::matmul::{Epilogue, Layout, matmul};
+use foveal::kernels::matmul::Layout;
+use foveal::kernels::{Then, matmul};
 use foveal::kernels::rowwise::{layer_norm, softmax};
 use foveal::{AdapterChoice, Context, ContextOptions, Tensor};
 use foveal::block_on;
@@ -61,7 +62,7 @@ impl Library for Foveal {
                 } else {
                     (upload(1, &[k, n])?, Layout::Columns)
                 };
-                Ok(self.call(move || matmul(&x, &w, layout, Epilogue::None, &[])))
+                Ok(self.call(move || matmul(&x, &w, layout, Then::Nothing)))
             }
             Op::Attention { batch, heads, seq_q, seq_kv, dim, masked, backward } => {
                 let shape = AttentionShape { batch, heads, kv_heads: heads, seq_q, seq_kv, head_dim: dim };

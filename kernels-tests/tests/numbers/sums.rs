@@ -5,8 +5,9 @@ use foveal::block_on;
 use foveal::kernels::attention::{
     AttentionProblem, AttentionShape, Mass, Readout, Tables, attention, attention_column_mass,
 };
-use foveal::kernels::matmul::{Epilogue, Layout, matmul};
+use foveal::kernels::matmul::Layout;
 use foveal::kernels::token::{RowMap, sum_rows};
+use foveal::kernels::{Then, matmul};
 use foveal::kernels::{contrast, elementwise, optim, rowwise};
 
 const MANY: usize = 1_000_000;
@@ -57,7 +58,7 @@ fn products_of_many_terms() {
                 Layout::Columns => full(&c, &[k, n], 1.0),
                 Layout::Rows => full(&c, &[n, k], 1.0),
             };
-            let y = matmul(&x, &w, layout, Epilogue::None, &[]);
+            let y = matmul(&x, &w, layout, Then::Nothing);
             close(&download(&y.unwrap()[0]), &vec![0.1 * k as f32; m * n], 2e-6);
         }
     }

@@ -2,7 +2,6 @@
 
 use super::tiling::{CUT, SOFTMAX_ROW};
 use crate::gpu::Caps;
-use crate::kernels::elementwise::weighted_sum;
 use crate::kernels::{NAN, Variant, elems, lanes};
 use crate::shader::Source;
 use crate::{Error, Result, Tensor, wgsl};
@@ -21,15 +20,10 @@ pub struct AttentionOutput {
 }
 
 impl AttentionOutput {
-    fn plane(&self, n: usize) -> Result<Tensor> {
+    /// One of the statistics.
+    pub(in crate::kernels) fn plane(&self, n: usize) -> Result<Tensor> {
         let dims = self.stats.dims().get(1..).unwrap_or_default().to_vec();
         self.stats.narrow(n, 1)?.reshape(dims)
-    }
-
-    /// Log-sum-exp of each row `(batch, heads, seq_q)`, nats, in memory of its own; the lowest finite number where
-    /// nothing is seen. Beside large scores it has fewer digits than `stats`, which the other kernels take.
-    pub fn lse(&self) -> Result<Tensor> {
-        weighted_sum(&[(&self.plane(0)?, 1.0), (&self.plane(1)?, 1.0)])
     }
 
     /// Entropy of each row `(batch, heads, seq_q)`, nats; an error when it was not asked for.

@@ -2,9 +2,7 @@
 
 #[expect(clippy::module_inception, reason = "a kernel's file is named like its stem")]
 mod matmul;
-mod parts;
 mod problem;
 mod tile;
 
-pub use parts::matmul;
 pub use problem::{Epilogue, Layout, Matmul, Piece};

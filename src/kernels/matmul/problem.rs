@@ -99,7 +99,7 @@ impl Matmul {
         }
     }
 
-    pub(super) fn groups(&self) -> usize {
+    pub(in crate::kernels) fn groups(&self) -> usize {
         match self.epilogue {
             Epilogue::BiasGateResidual { groups } => groups,
             _ => 1,

@@ -57,7 +57,7 @@ impl Tile {
 
 impl Matmul {
     /// Workgroups of the variant that would run for tensors of this type.
-    pub(super) fn workgroups(&self, caps: &Caps, elem: Dtype) -> usize {
+    pub(in crate::kernels) fn workgroups(&self, caps: &Caps, elem: Dtype) -> usize {
         let runs = |tile: &Tile| elem == Dtype::F16 || !matches!(tile.sharing, Sharing::Matrices(_));
         let size = self.tiles(caps).iter().find(|tile| runs(tile)).map_or([1, 1], Tile::size);
         self.m.div_ceil(size[0].max(1)) * self.n.div_ceil(size[1].max(1))

@@ -1,10 +1,13 @@
-//! Products in parts: of the inner size where a GPU would idle, of the rows or of the weight where they pass a binding.
+//! Calls that kernels of several families make together; no family knows another. Products in parts of the inner size where a
+//! GPU would idle, in pieces of the rows or of the weight where they pass a binding; the log-sum-exp of attention.
 
-use super::problem::{Epilogue, Layout, Matmul, Piece};
+use super::attention::AttentionOutput;
+use super::contract::Kernel;
+use super::elementwise::{Convert, Direction, convert, weighted_sum};
+use super::matmul::{Epilogue, Layout, Matmul, Piece};
+use super::rowwise::column_sum;
+use super::run::run;
 use crate::gpu::{AdapterClass, Caps};
-use crate::kernels::elementwise::{Convert, Direction, convert};
-use crate::kernels::rowwise::column_sum;
-use crate::kernels::{Kernel, run};
 use crate::{Dtype, Error, Result, Tensor};
 
 /// Rows of any width after which a binding may begin: 256 bytes of the smallest element, at the least.
@@ -61,23 +64,95 @@ impl Matmul {
     }
 }
 
-/// `epilogue(x · op(w))` of `x (m, k)` and `w`, `(n, k)` or `(k, n)` as `layout` says; `extra` holds bias `(n)` f32,
-/// residual `(m, n)` and gate `(groups, n)` f32, as the epilogue asks. Returns the written tensors: `y (m, n)`, and
-/// where the epilogue is a gelu also the value before it.
+/// Which gelu.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum GeluForm {
+    /// By tanh, as in Wan and UMT5.
+    Tanh,
+    /// By erf, as in BERT.
+    Erf,
+}
+
+/// What is done with a product in the same kernel. Vectors are f32.
+#[derive(Debug, Clone, Copy)]
+pub enum Then<'a> {
+    /// Nothing.
+    Nothing,
+    /// `· + bias`
+    Bias(&'a Tensor),
+    /// `gelu(· + bias)`
+    Gelu {
+        /// `(n)`
+        bias: &'a Tensor,
+        /// Which gelu.
+        form: GeluForm,
+        /// `(m, n)` of the type of `x`: receives the value before the gelu, which its gradient needs.
+        before: &'a Tensor,
+    },
+    /// `residual + · + bias`
+    Residual {
+        /// `(n)`
+        bias: &'a Tensor,
+        /// `(m, n)` of the type of `x`.
+        residual: &'a Tensor,
+    },
+    /// `residual + gate ⊙ (· + bias)`
+    GatedResidual {
+        /// `(n)`
+        bias: &'a Tensor,
+        /// `(m, n)` of the type of `x`.
+        residual: &'a Tensor,
+        /// `(groups, n)`: a vector for each of equal runs of rows.
+        gate: &'a Tensor,
+    },
+}
+
+impl<'a> Then<'a> {
+    fn epilogue(self) -> Epilogue {
+        match self {
+            Self::Nothing => Epilogue::None,
+            Self::Bias(_) => Epilogue::Bias,
+            Self::Gelu { form: GeluForm::Tanh, .. } => Epilogue::BiasGelu,
+            Self::Gelu { form: GeluForm::Erf, .. } => Epilogue::BiasGeluErf,
+            Self::Residual { .. } => Epilogue::BiasResidual,
+            Self::GatedResidual { gate, .. } => {
+                Epilogue::BiasGateResidual { groups: gate.dims().first().copied().unwrap_or(0) }
+            }
+        }
+    }
+
+    /// In binding order.
+    fn tensors(self) -> Vec<&'a Tensor> {
+        match self {
+            Self::Nothing => Vec::new(),
+            Self::Bias(bias) => vec![bias],
+            Self::Gelu { bias, before, .. } => vec![bias, before],
+            Self::Residual { bias, residual } => vec![bias, residual],
+            Self::GatedResidual { bias, residual, gate } => vec![bias, residual, gate],
+        }
+    }
+}
+
+/// `x · op(w)` of `x (m, k)` and `w`, `(n, k)` or `(k, n)` as `layout` says, then what `then` says: `(m, n)` of the type of
+/// `x`. `w` may be narrower than `x`.
 ///
 /// Sums are f32. Those of more than about 1,000 inputs on a CPU and 9,000 on a GPU are taken by blocks, so that errors
 /// grow with the logarithm of `k`; where cooperative matrices multiply f16, the device sums.
 ///
+/// ```no_run
+/// # fn f(x: &foveal::Tensor, w: &foveal::Tensor, b: &foveal::Tensor) -> foveal::Result<()> {
+/// use foveal::kernels::matmul::Layout;
+/// use foveal::kernels::{Then, matmul};
+///
+/// let y = matmul(x, w, Layout::Rows, Then::Residual { bias: b, residual: x })?;
+/// # Ok(())
+/// # }
+/// ```
+///
 /// # Errors
-/// [`Error::Problem`] for what is no matrix, sizes of zero or above 2³², groups that do not divide the rows, and
-/// [`Epilogue::Add`]; otherwise those of [`kernels::run`](crate::kernels::run()).
-pub fn matmul(
-    x: &Tensor,
-    w: &Tensor,
-    layout: Layout,
-    epilogue: Epilogue,
-    extra: &[&Tensor],
-) -> Result<Vec<Tensor>> {
+/// [`Error::Problem`] for what is no matrix, sizes of zero or above 2³², and groups that do not divide the rows; otherwise
+/// those of [`kernels::run`](crate::kernels::run()).
+pub fn matmul(x: &Tensor, w: &Tensor, layout: Layout, then: Then<'_>) -> Result<Tensor> {
     let (&[m, k], &[w0, w1]) = (x.dims(), w.dims()) else {
         return Err(Error::problem(
             Matmul::STEM,
@@ -86,26 +161,15 @@ pub fn matmul(
     };
     let n = if layout == Layout::Rows { w0 } else { w1 };
     let context = x.context();
-    if epilogue == Epilogue::Add {
-        return Err(Error::problem(Matmul::STEM, "Epilogue::Add needs a result to add to: `kernels::run`"));
-    }
-    let plain = Matmul { m, n, k, layout, epilogue, parts: 1, piece: None };
+    let plain = Matmul { m, n, k, layout, epilogue: then.epilogue(), parts: 1, piece: None };
     let problem = plain.clone().for_device(context.caps(), x.dtype())?;
     // Weights that no binding takes have enough to do in each piece.
     if problem.parts > 1 && w.bytes() <= context.caps().max_binding {
-        return Ok(vec![problem.multiply(x, w)?]);
+        return problem.multiply(x, w);
     }
     let y = Tensor::empty(context, [m, n], x.dtype())?;
-    if matches!(epilogue, Epilogue::BiasGelu | Epilogue::BiasGeluErf) {
-        let pre = Tensor::empty(context, [m, n], x.dtype())?;
-        let bias = extra.first().ok_or_else(|| Error::problem(Matmul::STEM, "bias is missing"))?;
-        in_bindings(&plain, &[x, w, &y, bias, &pre])?;
-        return Ok(vec![y, pre]);
-    }
-    let mut tensors = vec![x, w, &y];
-    tensors.extend(extra);
-    in_bindings(&plain, &tensors)?;
-    Ok(vec![y])
+    in_bindings(&plain, &[&[x, w, &y], &then.tensors()[..]].concat())?;
+    Ok(y)
 }
 
 /// Runs a product whose rows may not fit the device's largest binding: then some of them at a time.
@@ -178,4 +242,15 @@ fn in_pieces(problem: &Matmul, tensors: &[&Tensor]) -> Result<()> {
 /// As many rows, at most this many, as end where a binding may begin, if there are so many.
 fn whole_steps(most: usize) -> usize {
     if most >= ROWS_APART { most - most % ROWS_APART } else { most }
+}
+
+impl AttentionOutput {
+    /// Log-sum-exp of each row `(batch, heads, seq_q)`, nats, in memory of its own; the lowest finite number where
+    /// nothing is seen. Beside large scores it has fewer digits than `stats`, which the other kernels take.
+    ///
+    /// # Errors
+    /// Those of [`weighted_sum`].
+    pub fn lse(&self) -> Result<Tensor> {
+        weighted_sum(&[(&self.plane(0)?, 1.0), (&self.plane(1)?, 1.0)])
+    }
 }
