@@ -1,136 +1,146 @@
-//! A kernel of your own, outside the crate: its WGSL beside this file, what a dispatch needs to know of it (`Kernel`), and its
-//! place on the tape, where it makes SwiGLU, `silu(gate) ⊙ up`, of the library's silu. An app may stop there. What proves it
-//! right (`Verified`) is a reference, inputs and tolerances, and lets every variant be compared.
+//! A kernel of your own, outside the crate, with its gradient: rows of length one, as embeddings are compared. Its WGSL beside
+//! this file takes packs, so that one text serves f32, f16 and bf16, and reduces over a workgroup. Here is what an app needs of
+//! it: `Kernel`, a wrapper, an op on the tape. `proof` is what shows it right.
+
+mod proof;
 
 use foveal::autograd::{Tape, Var};
-use foveal::kernels::elementwise::{silu, silu_backward};
-use foveal::kernels::verified::{Array, Gradient, Pcg64, Tolerance, Verified, inputs};
-use foveal::kernels::{Kernel, Launch, Slot, Variant, Work, elems, grid, lanes, run, trial::trial};
-use foveal::{Caps, Context, ContextOptions, Dtype, Error, Tensor, shader::Source};
+use foveal::kernels::verified::Verified;
+use foveal::kernels::{Kernel, Launch, REDUCE, Slot, Variant, Work, elems, grid, pack, pack_module, run};
+use foveal::{Caps, Context, ContextOptions, Error, Tensor, shader::Source};
+use std::fmt::{Display, Formatter};
 
-/// `y = a b`, element by element: sizes and options of one call.
+/// `y = x / sqrt(Σ x² + EPS)` over each row: sizes and options of one call.
 #[derive(Debug, Clone)]
-struct Product {
-    n: usize,
+struct UnitRows {
+    rows: usize,
+    cols: usize,
+}
+
+/// Its gradient by `x`, from `x` and the gradient by `y`.
+#[derive(Debug, Clone)]
+struct UnitRowsBackward(UnitRows);
+
+/// `Params` of both shaders: 32-bit members in the same order.
+#[repr(C)]
+#[derive(Clone, Copy, bytemuck::Pod, bytemuck::Zeroable)]
+struct Params {
+    rows: u32,
+    packs: u32,
 }
 
 /// The name of a case.
-impl std::fmt::Display for Product {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "product(n={})", self.n)
+impl Display for UnitRows {
+    fn fmt(&self, f: &mut Formatter<'_>) -> std::fmt::Result {
+        write!(f, "unit_rows(rows={},cols={})", self.rows, self.cols)
     }
 }
 
-impl Kernel for Product {
-    const STEM: &'static str = "product";
+impl Display for UnitRowsBackward {
+    fn fmt(&self, f: &mut Formatter<'_>) -> std::fmt::Result {
+        write!(f, "unit_rows_backward(rows={},cols={})", self.0.rows, self.0.cols)
+    }
+}
+
+impl Kernel for UnitRows {
+    const STEM: &'static str = "unit_rows";
     const SHADER: Source =
-        Source { path: "examples/add_a_kernel/product.wgsl", text: include_str!("product.wgsl") };
+        Source { path: "examples/add_a_kernel/unit_rows.wgsl", text: include_str!("unit_rows.wgsl") };
 
     fn check(&self) -> foveal::Result<()> {
-        let fits = self.n <= 1 << 31;
-        if fits {
-            Ok(())
-        } else {
-            Err(Error::problem(Self::STEM, format!("{} elements: at most 2^31", self.n)))
-        }
+        let fits = self.cols > 0 && self.rows.checked_mul(self.cols).is_some_and(|n| n < 1 << 32);
+        let reason = || format!("{self}: at least one column and fewer than 2^32 elements");
+        if fits { Ok(()) } else { Err(Error::problem(Self::STEM, reason())) }
     }
     fn slots(&self) -> Vec<Slot> {
-        vec![Slot::read("a", [self.n]), Slot::read("b", [self.n]), Slot::write("y", [self.n])]
+        let shape = [self.rows, self.cols];
+        vec![Slot::read("x", shape), Slot::write("y", shape)]
     }
     fn variants(&self, caps: &Caps) -> Vec<Variant> {
-        elems(caps, 1).into_iter().map(|elem| Variant::new(elem, lanes(caps))).collect()
+        // f32 everywhere, f16 where the device has it, bf16 where packs are of four.
+        let of = |elem| Variant::new(elem, 64).module(REDUCE).module(pack_module(pack(self.cols)));
+        elems(caps, pack(self.cols)).into_iter().map(of).collect()
     }
-    fn launch(&self, caps: &Caps, variant: &Variant) -> Launch {
-        Launch::new(&(self.n as u32), grid(self.n.div_ceil(variant.number("WG_SIZE") as usize), caps))
+    fn launch(&self, caps: &Caps, _variant: &Variant) -> Launch {
+        let packs = (self.cols / pack(self.cols)) as u32;
+        Launch::new(&Params { rows: self.rows as u32, packs }, grid(self.rows, caps))
     }
     fn work(&self) -> Work {
-        Work { flops: self.n as f64, bytes: 12.0 * self.n as f64 }
+        let n = (self.rows * self.cols) as f64;
+        Work { flops: 3.0 * n, bytes: 8.0 * n }
     }
 }
 
-impl Verified for Product {
-    const FAMILY: &'static str = "examples";
-    const SUMMARY: &'static str = "product of two tensors, element by element";
+impl Kernel for UnitRowsBackward {
+    const STEM: &'static str = "unit_rows_backward";
+    const SHADER: Source = Source {
+        path: "examples/add_a_kernel/unit_rows_backward.wgsl",
+        text: include_str!("unit_rows_backward.wgsl"),
+    };
 
-    fn reference(&self, inputs: &[Array]) -> Vec<Array> {
-        let [a, b] = inputs else { return Vec::new() };
-        vec![Array::from_fn([self.n], |i| a.data[i] * b.data[i])]
+    fn check(&self) -> foveal::Result<()> {
+        self.0.check()
     }
-    fn inputs(&self, rng: &mut Pcg64) -> Vec<Array> {
-        // Outliers in one factor only: the product of two would leave the range of f16.
-        vec![inputs::normal(rng, [self.n], 1.0), inputs::tame(rng, [self.n], 1.0)]
+    fn slots(&self) -> Vec<Slot> {
+        let shape = [self.0.rows, self.0.cols];
+        vec![Slot::read("x", shape), Slot::read("dy", shape), Slot::write("dx", shape)]
     }
-    fn tolerance(&self, elem: Dtype) -> Vec<Tolerance> {
-        vec![Tolerance::for_elem(elem, 1e-6, 0.1, "one rounding of the product, one of the store")]
+    fn variants(&self, caps: &Caps) -> Vec<Variant> {
+        self.0.variants(caps)
     }
-    fn gradient_of(&self) -> Option<Gradient> {
-        None
+    fn launch(&self, caps: &Caps, variant: &Variant) -> Launch {
+        self.0.launch(caps, variant)
     }
-    fn cases() -> Vec<Self> {
-        [1, 0, 37, 4096].map(|n| Self { n }).into()
-    }
-    fn bench_cases() -> Vec<(&'static str, Self)> {
-        vec![("a layer of 8960, 1560 tokens", Self { n: 1560 * 8960 })]
+    fn work(&self) -> Work {
+        let n = (self.0.rows * self.0.cols) as f64;
+        Work { flops: 7.0 * n, bytes: 12.0 * n }
     }
 }
 
-/// The call that a program uses.
-fn product(a: &Tensor, b: &Tensor) -> foveal::Result<Tensor> {
-    let y = Tensor::empty(a.context(), a.shape().clone(), a.dtype())?;
-    let flat = |t: &Tensor| t.reshape([t.len()]);
-    run(a.context(), &Product { n: a.len() }, &[&flat(a)?, &flat(b)?, &flat(&y)?])?;
+/// The calls that a program uses.
+fn unit_rows(x: &Tensor) -> foveal::Result<Tensor> {
+    let (y, kernel) = like(x)?;
+    run(x.context(), &kernel, &[x, &y])?;
     Ok(y)
 }
 
-/// `silu(gate) ⊙ up` on the tape. The gradient of a product is a product with the other factor.
-fn swiglu(tape: &mut Tape, gate: &Var, up: &Var) -> foveal::Result<Var> {
-    let x = gate.tensor().clone();
-    let open = tape.apply(&[gate], silu(&x)?, move |dy| Ok(vec![Some(silu_backward(&x, dy)?)]))?;
-    let (a, b) = (open.tensor().clone(), up.tensor().clone());
-    let y = product(&a, &b)?;
-    tape.apply(&[&open, up], y, move |dy| Ok(vec![Some(product(dy, &b)?), Some(product(dy, &a)?)]))
+fn unit_rows_backward(x: &Tensor, dy: &Tensor) -> foveal::Result<Tensor> {
+    let (dx, kernel) = like(x)?;
+    run(x.context(), &UnitRowsBackward(kernel), &[x, dy, &dx])?;
+    Ok(dx)
 }
 
-/// Every case and variant against the reference.
-async fn check(context: &Context) -> Result<(), Box<dyn std::error::Error>> {
-    for case in Product::cases() {
-        for variant in case.variants(context.caps()) {
-            let outcome = trial(context, &case, &variant, None).await?;
-            if !outcome.faults.is_empty() {
-                return Err(format!("{case} {}: {}", variant.name(), outcome.faults.join("; ")).into());
-            }
-            println!("{case} {}: ok", variant.name());
-        }
-    }
-    Ok(())
+fn like(x: &Tensor) -> foveal::Result<(Tensor, UnitRows)> {
+    let &[rows, cols] = x.dims() else { return Err(Error::problem(UnitRows::STEM, "x is (rows, cols)")) };
+    Ok((Tensor::empty(x.context(), x.shape().clone(), x.dtype())?, UnitRows { rows, cols }))
+}
+
+/// The op on the tape.
+fn unit_rows_op(tape: &mut Tape, x: &Var) -> foveal::Result<Var> {
+    let x_value = x.tensor().clone();
+    let y = unit_rows(&x_value)?;
+    tape.apply(&[x], y, move |dy| Ok(vec![Some(unit_rows_backward(&x_value, dy)?)]))
 }
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     foveal::block_on(async {
         let context = Context::new(ContextOptions::default()).await?;
-        check(&context).await?;
-        let mut tape = Tape::record();
-        let gate = tape.leaf(Tensor::from_f32(&context, [3], &[-1.0, 0.5, 2.0])?);
-        let up = tape.leaf(Tensor::from_f32(&context, [3], &[0.5, -2.0, 1.5])?);
-        let y = swiglu(&mut tape, &gate, &up)?;
-        let gradients = tape.backward(&[(&y, Tensor::from_f32(&context, [3], &[1.0; 3])?)])?;
-        for (name, var, other) in [("gate", &gate, &up), ("up", &up, &gate)] {
-            let gradient = gradients.of(var)?.ok_or("no gradient")?.to_vec().await?;
-            let (x, other) = (var.tensor().to_vec().await?, other.tensor().to_vec().await?);
-            for ((found, x), other) in gradient.iter().zip(x).zip(other) {
-                // Central difference of the formula.
-                let y = |x: f32| {
-                    let (gate, up) = if name == "gate" { (x, other) } else { (other, x) };
-                    f64::from(gate) / (1.0 + f64::from(-gate).exp()) * f64::from(up)
-                };
-                let wanted = (y(x + 1e-3) - y(x - 1e-3)) / 2e-3;
-                println!("swiglu by {name} at {x}: {found:.5}, by differences {wanted:.5}");
-                if !((f64::from(*found) - wanted).abs() <= 1e-4) {
-                    return Err(format!("the gradient by {name} is wrong").into());
-                }
-            }
+        for (forward, backward) in UnitRows::cases().iter().zip(&UnitRowsBackward::cases()) {
+            proof::prove(&context, forward).await?;
+            proof::prove(&context, backward).await?;
         }
-        Ok(())
+        let mut tape = Tape::record();
+        let x = tape.leaf(Tensor::from_f32(&context, [1, 2], &[3.0, 4.0])?);
+        let y = unit_rows_op(&mut tape, &x)?;
+        let gradients = tape.backward(&[(&y, Tensor::from_f32(&context, [1, 2], &[1.0, 0.0])?)])?;
+        let gradient = gradients.of(&x)?.ok_or("no gradient")?.to_vec().await?;
+        println!(
+            "(3, 4) of length one: {:?}; gradient of its first: {gradient:?}",
+            y.tensor().to_vec().await?
+        );
+        // 1/5 − 9/125 and −12/125.
+        let right = gradient.iter().zip([0.128, -0.096]).all(|(found, wanted)| (found - wanted).abs() < 1e-6);
+        if right { Ok(()) } else { Err("the gradient is wrong".into()) }
     })
 }
 

@@ -2,7 +2,7 @@
 //! in the table of kernels.
 
 use crate::numerics;
-use foveal::kernels::registry::REGISTRY;
+use foveal::kernels::registry::{AnyKernel, Entry, REGISTRY};
 use foveal::{Caps, Context};
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
@@ -35,37 +35,106 @@ pub struct Record {
     pub kernels: Vec<Largest>,
 }
 
+/// How far a measurement is.
+#[derive(Debug, Clone, Copy)]
+pub enum Progress<'a> {
+    /// A kernel is about to run.
+    Begins {
+        /// Its number among those asked for, from 1.
+        number: usize,
+        /// How many are asked for.
+        of: usize,
+        /// Its name.
+        stem: &'a str,
+        /// Its cases.
+        cases: usize,
+    },
+    /// It has run.
+    Ends(&'a Largest),
+}
+
+/// Every variant of these cases.
+fn largest(context: &Context, stem: &str, cases: &[Box<dyn AnyKernel>]) -> Result<Largest, String> {
+    let mut largest =
+        Largest { stem: stem.into(), share: 0.0, runs: 0, case: String::new(), variant: String::new() };
+    for case in cases {
+        for variant in case.variants(context.caps()) {
+            let found = numerics::measure(context, &**case, &variant, None)?;
+            if let Some(fault) = found.faults.first() {
+                return Err(format!("{case} {}: {fault}", variant.name()));
+            }
+            largest.runs += 1;
+            if found.worst > largest.share || largest.case.is_empty() {
+                (largest.share, largest.case, largest.variant) =
+                    (found.worst, case.to_string(), variant.name());
+            }
+        }
+    }
+    Ok(largest)
+}
+
 const HEADER: &str = "kernel,error_over_tolerance,runs,case,variant";
 
 impl Record {
-    /// Runs every kernel × variant × case on the context's adapter; an error where one of them is wrong.
-    pub fn measure(context: &Context) -> Result<Self, String> {
+    /// Runs every variant × case of the kernels of these names, or of all where there are none, on the context's adapter; an
+    /// error where one of them is wrong, or a kernel is none. `progress` is told of each before and after it runs.
+    pub fn measure(
+        context: &Context,
+        stems: &[String],
+        mut progress: impl FnMut(Progress<'_>),
+    ) -> Result<Self, String> {
+        if let Some(stem) = stems.iter().find(|stem| REGISTRY.iter().all(|entry| entry.stem != **stem)) {
+            let all: Vec<_> = REGISTRY.iter().map(|entry| entry.stem).collect();
+            return Err(format!("there is no kernel `{stem}`, but {}", all.join(", ")));
+        }
+        let asked = |entry: &&Entry| stems.is_empty() || stems.iter().any(|stem| stem == entry.stem);
+        let entries: Vec<_> = REGISTRY.iter().filter(asked).collect();
         let mut kernels = Vec::new();
-        for entry in REGISTRY {
-            let mut largest = Largest {
-                stem: entry.stem.into(),
-                share: 0.0,
-                runs: 0,
-                case: String::new(),
-                variant: String::new(),
-            };
-            for case in (entry.cases)() {
-                for variant in case.variants(context.caps()) {
-                    let found = numerics::measure(context, &*case, &variant, None)?;
-                    if let Some(fault) = found.faults.first() {
-                        return Err(format!("{case} {}: {fault}", variant.name()));
-                    }
-                    largest.runs += 1;
-                    if found.worst > largest.share || largest.case.is_empty() {
-                        (largest.share, largest.case, largest.variant) =
-                            (found.worst, case.to_string(), variant.name());
-                    }
-                }
-            }
+        for (number, entry) in entries.iter().enumerate() {
+            let cases = (entry.cases)();
+            progress(Progress::Begins {
+                number: number + 1,
+                of: entries.len(),
+                stem: entry.stem,
+                cases: cases.len(),
+            });
+            let largest = largest(context, entry.stem, &cases)?;
+            progress(Progress::Ends(&largest));
             kernels.push(largest);
         }
         let Caps { adapter, driver, class, .. } = context.caps().clone();
         Ok(Self { adapter, driver, class: class.to_string(), kernels })
+    }
+
+    /// What is kept below the root of the context's adapter, if anything, to be [`Self::completed`] by.
+    ///
+    /// # Errors
+    /// Where that was measured on another driver: one record tells of one.
+    pub fn kept(context: &Context, root: &Path) -> Result<Option<Self>, String> {
+        let Caps { adapter, driver, class, .. } = context.caps().clone();
+        let own = Self { adapter, driver, class: class.to_string(), kernels: Vec::new() };
+        let text = std::fs::read_to_string(own.path(root)).ok();
+        own.same_driver(text.as_deref().and_then(Self::from_text))
+    }
+
+    fn same_driver(&self, kept: Option<Self>) -> Result<Option<Self>, String> {
+        match kept {
+            Some(kept) if (&kept.adapter, &kept.driver) != (&self.adapter, &self.driver) => Err(format!(
+                "the other kernels were measured on {} ({}), this is {} ({}): measure all",
+                kept.adapter, kept.driver, self.adapter, self.driver
+            )),
+            kept => Ok(kept),
+        }
+    }
+
+    /// The record with the rows of another that it lacks, in the registry's order; those of kernels that are no more go.
+    pub fn completed(mut self, other: Self) -> Self {
+        let place = |stem: &str| REGISTRY.iter().position(|entry| entry.stem == stem);
+        let lacks = |kernel: &Largest| self.share(&kernel.stem).is_none() && place(&kernel.stem).is_some();
+        let more: Vec<_> = other.kernels.into_iter().filter(lacks).collect();
+        self.kernels.extend(more);
+        self.kernels.sort_by_key(|kernel| place(&kernel.stem));
+        self
     }
 
     /// The adapter's name without versions and sizes: `llvmpipe`, `SwiftShader`.
@@ -174,6 +243,23 @@ mod tests {
         assert_eq!(Record::from_text(&record().to_text()), Some(record()));
         assert_eq!(record().share("softmax"), Some(0.125));
         assert_eq!(record().share("gelu"), None);
+    }
+
+    #[test]
+    fn a_part_that_was_measured_keeps_the_other_rows() {
+        let row = |stem: &str, share| Largest { stem: stem.into(), share, ..record().kernels[0].clone() };
+        let older = Record {
+            kernels: vec![row("gelu", 0.5), row("softmax", 0.25), row("gone", 0.9), row("embedding", 0.75)],
+            ..record()
+        };
+        let newer = Record { kernels: vec![row("softmax", 0.3), row("silu", 0.1)], ..record() };
+        let both = newer.clone().completed(older.clone());
+        let rows: Vec<_> = both.kernels.iter().map(|kernel| (kernel.stem.as_str(), kernel.share)).collect();
+        assert_eq!(rows, [("gelu", 0.5), ("silu", 0.1), ("softmax", 0.3), ("embedding", 0.75)]);
+        assert_eq!(newer.same_driver(Some(older.clone())), Ok(Some(older.clone())));
+        assert_eq!(newer.same_driver(None), Ok(None));
+        let elsewhere = Record { driver: "6.0".into(), ..older };
+        assert!(newer.same_driver(Some(elsewhere)).unwrap_err().contains("measure all"));
     }
 
     #[test]

@@ -159,6 +159,72 @@ pub fn floor_faults(file: &File) -> Vec<String> {
     faults
 }
 
+/// The variants of a public enum, by name.
+pub fn variants(file: &File, of: &str) -> Vec<String> {
+    let code = file.code();
+    let body = code.split_once(&format!("pub enum {of} {{\n")).map(|(_, rest)| rest.split("\n}").next());
+    let of_line = |line: &str| {
+        let line =
+            line.strip_prefix("    ").filter(|line| line.starts_with(|c: char| c.is_ascii_uppercase()))?;
+        line.split(|c: char| !c.is_alphanumeric()).next().map(str::to_owned)
+    };
+    body.flatten().unwrap_or_default().lines().filter_map(of_line).collect()
+}
+
+/// The masks that none of these cases has, which name their own: `mask=Window { left: 3 }`.
+pub fn masks_without_case(masks: &[String], cases: &[String]) -> Vec<String> {
+    let has = |case: &String, mask: &str| {
+        case.split_once("mask=").is_some_and(|(_, rest)| {
+            rest.strip_prefix(mask).is_some_and(|rest| !rest.starts_with(|c: char| c.is_alphanumeric()))
+        })
+    };
+    masks.iter().filter(|mask| !cases.iter().any(|case| has(case, mask))).cloned().collect()
+}
+
+/// Where the table of what a shader can call names what is in none of the modules beside it, or leaves out a shared module.
+pub fn vocabulary_faults(page: &File, shaders: &[File]) -> Vec<String> {
+    let table = page.text.split_once("<!-- vocabulary:begin -->").map_or("", |(_, rest)| rest);
+    let table = table.split("<!-- vocabulary:end -->").next().unwrap_or_default();
+    let mut unnamed: BTreeSet<&str> = shaders
+        .iter()
+        .map(|file| file.path.as_str())
+        .filter(|path| path.starts_with("shaders/shared/"))
+        .collect();
+    let mut faults = Vec::new();
+    for row in table.lines().filter(|line| line.starts_with("| `")) {
+        let mut columns = row.split('|').skip(1);
+        let mut quoted =
+            || columns.next().unwrap_or_default().split('`').skip(1).step_by(2).collect::<Vec<_>>();
+        let (names, modules) = (quoted(), quoted());
+        let mut texts = Vec::new();
+        for module in modules {
+            let path = format!("shaders/{module}.wgsl");
+            unnamed.remove(path.as_str());
+            match shaders.iter().find(|file| file.path == path) {
+                Some(file) => texts.push(file.code()),
+                None => faults.push(format!("{}: {path} is not there", page.path)),
+            }
+        }
+        for name in names {
+            let declares = |text: &String| {
+                let forms = [
+                    format!("fn {name}("),
+                    format!("struct {name} "),
+                    format!("alias {name} "),
+                    format!("const {name}:"),
+                    format!("> {name}:"),
+                ];
+                forms.iter().any(|form| text.contains(form))
+            };
+            if !texts.iter().any(declares) {
+                faults.push(format!("{}: `{name}` is in no module of its row", page.path));
+            }
+        }
+    }
+    faults.extend(unnamed.iter().map(|path| format!("{}: does not name what {path} has", page.path)));
+    faults
+}
+
 /// True for the host file of a kernel.
 pub fn is_kernel(file: &File) -> bool {
     file.path.starts_with("src/kernels/")

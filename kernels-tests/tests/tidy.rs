@@ -2,7 +2,7 @@
 //!
 //! Each rule is a pure function of [`kernels_tests::tree`]; the second half of this file shows that it can fail.
 
-use foveal::kernels::registry::REGISTRY;
+use foveal::kernels::registry::{Entry, REGISTRY};
 use kernels_tests::tree::{self, File};
 use kernels_tests::{docs, root, synthetic};
 use std::collections::{BTreeMap, BTreeSet};
@@ -81,6 +81,25 @@ fn every_kernel_is_tested_and_timed() {
 }
 
 #[test]
+fn every_mask_is_tested_forward_and_backward() {
+    let kernels = ["", "_columns", "_column_mass", "_backward_delta", "_backward_dq", "_backward_dkv"];
+    let kernels = kernels.map(|name| format!("attention{name}"));
+    let file = rust().into_iter().find(|file| file.path == "src/kernels/attention/mask.rs");
+    let masks = file.map(|file| tree::variants(&file, "Mask")).unwrap_or_default();
+    assert!(masks.len() > 4, "only {masks:?}");
+    let entries: Vec<_> = REGISTRY.iter().filter(|entry| kernels.iter().any(|k| k == entry.stem)).collect();
+    assert_eq!(entries.len(), kernels.len());
+    let without = |entry: &Entry| -> Vec<String> {
+        let names: Vec<_> = (entry.cases)().iter().map(|case| case.to_string()).collect();
+        tree::masks_without_case(&masks, &names)
+            .iter()
+            .map(|mask| format!("{}: no case of {mask}", entry.stem))
+            .collect()
+    };
+    none(&entries.into_iter().flat_map(without).collect::<Vec<_>>());
+}
+
+#[test]
 fn kernels_have_one_entry_point_named_like_their_file_and_modules_none() {
     for file in shaders() {
         let kernel = REGISTRY.iter().find(|entry| entry.shader.path == file.path);
@@ -140,6 +159,13 @@ fn links_lead_somewhere_and_readme_to_every_page() {
     let readme = readme.unwrap_or_default();
     let alone = pages.iter().filter(|page| page.path.starts_with("docs/")).map(|page| &page.path);
     none(&alone.filter(|path| !readme.contains(&format!("({path})"))).cloned().collect::<Vec<_>>());
+}
+
+#[test]
+fn contributors_are_told_what_a_shader_can_call() {
+    let pages = tree::files(&root(), "", &["CONTRIBUTING.md"]);
+    assert_eq!(pages.len(), 1);
+    none(&pages.iter().flat_map(|page| tree::vocabulary_faults(page, &shaders())).collect::<Vec<_>>());
 }
 
 #[test]
@@ -282,6 +308,37 @@ mod broken {
         assert_eq!(faults("use super::{Gelu, help};"), 1);
         assert_eq!(faults("use crate::kernels::elementwise::gelu;"), 1);
         assert_eq!(faults("fn f() { crate::kernels::elementwise::gelu(x) }"), 1);
+    }
+
+    #[test]
+    fn masks_without_a_case_are_found() {
+        let text = "/// One.\npub enum Mask {\n    /// All.\n    #[default]\n    None,\n    Window {\n        \
+                    /// Keys.\n        left: usize,\n    },\n    Causal,\n}\n\npub enum Other {\n    A,\n}\n";
+        let masks = tree::variants(&File::new("a.rs", text), "Mask");
+        assert_eq!(masks, ["None", "Window", "Causal"]);
+        let cases = ["attention(b=1,mask=None)", "attention(b=1,mask=Window { left: 3 },key_lengths)"];
+        assert_eq!(tree::masks_without_case(&masks, &cases.map(str::to_owned)), ["Causal"]);
+        let alike =
+            ["attention(mask=None)", "attention(mask=CausalToo)", "attention(mask=Window { left: 3 })"];
+        assert_eq!(tree::masks_without_case(&masks, &alike.map(str::to_owned)), ["Causal"]);
+    }
+
+    #[test]
+    fn a_vocabulary_that_is_stale_is_found() {
+        let shaders = [
+            File::new("shaders/shared/pack.1.wgsl", "alias Pack = f32;\nfn widen(v: Elem) -> Pack {}"),
+            File::new("shaders/a/m.wgsl", "// fn gone(\nconst M: u32 = 1u;"),
+        ];
+        let faults = |rows: &str| {
+            let text =
+                format!("<!-- vocabulary:begin -->\n| names | modules |\n{rows}\n<!-- vocabulary:end -->");
+            tree::vocabulary_faults(&File::new("a.md", &text), &shaders)
+        };
+        let good = "| `Pack`, `widen` | `shared/pack.1` | x |\n| `M` | `a/m` | `y` |";
+        assert_eq!(faults(good), Vec::<String>::new());
+        assert_eq!(faults(&good.replace("`M`", "`gone`")), ["a.md: `gone` is in no module of its row"]);
+        assert_eq!(faults(&good.replace("a/m", "a/n")).len(), 2);
+        assert_eq!(faults("| `M` | `a/m` |"), ["a.md: does not name what shaders/shared/pack.1.wgsl has"]);
     }
 
     #[test]

@@ -12,7 +12,7 @@ struct Params {
     scale: f32,
     key_lengths: u32, // 1 when tables begin with key lengths
     mask_at: u32,
-    blocks_at: u32,
+    frame_blocks_at: u32,
     columns_at: u32,
     rows_at: u32,
     heads_at: u32,

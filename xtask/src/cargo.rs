@@ -80,7 +80,34 @@ fn executable(messages: &str, name: &str) -> Option<PathBuf> {
 
 #[cfg(test)]
 mod tests {
-    use super::executable;
+    use super::{command, executable};
+    use std::collections::BTreeSet;
+
+    /// The crates of the workspace with their features, over some kinds of dependencies.
+    fn crates(kinds: &str) -> BTreeSet<String> {
+        let tree = [
+            "tree",
+            "--offline",
+            "--workspace",
+            "--no-dedupe",
+            "--prefix=none",
+            "--format={p} [{f}]",
+            "-e",
+            kinds,
+        ];
+        let output = command(tree).current_dir(crate::root()).output().expect("cargo tree runs");
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        String::from_utf8_lossy(&output.stdout).lines().map(|line| line.replace(" (*)", "")).collect()
+    }
+
+    #[test]
+    fn programs_share_the_build_of_the_tests() {
+        let (programs, tests) = (crates("normal,build"), crates("normal,build,dev"));
+        assert!(programs.len() > 50, "{programs:?}");
+        // Tests of the crate itself are given its features beside those that others ask for.
+        let differ: Vec<_> = programs.difference(&tests).collect();
+        assert!(differ.is_empty(), "compiled twice, once for programs and once for tests: {differ:?}");
+    }
 
     #[test]
     fn finds_the_program_among_build_messages() {

@@ -94,9 +94,9 @@ enum Task {
         /// Change nothing; fail when a table is stale
         #[arg(long)]
         check: bool,
-        /// First measure the kernels' errors, on this machine's adapter and on SwiftShader
-        #[arg(long, conflicts_with = "check")]
-        measure: bool,
+        /// First measure the errors of these kernels, or of all, on this machine's adapter and on SwiftShader
+        #[arg(long, value_name = "STEM", num_args = 0.., conflicts_with = "check")]
+        measure: Option<Vec<String>>,
     },
     /// Make small edits of kernels, one at a time, and list those that no numerical test notices
     Mutate {
@@ -165,7 +165,7 @@ fn run(task: Task) -> Result<ExitCode> {
             let args: Vec<OsString> = kernel.into_iter().chain(caps).chain(all).map(Into::into).collect();
             cargo::run_bin("ways", &args, None)
         }
-        Task::Docs { measure: true, .. } => measure(),
+        Task::Docs { measure: Some(stems), .. } => measure(&stems),
         Task::Docs { check, .. } => {
             prereq::check()?;
             let args: &[OsString] = if check { &["--check".into()] } else { &[] };
@@ -208,12 +208,12 @@ fn ready() -> Result {
     driver::ensure()
 }
 
-/// Errors of all kernels, on every driver to be had.
-fn measure() -> Result<ExitCode> {
+/// Errors of these kernels, or of all, on every driver to be had.
+fn measure(stems: &[String]) -> Result<ExitCode> {
     ready()?;
     let program = cargo::build(cargo::Kind::Bin, "docs")?;
     let mut docs = Command::new(program);
-    let code = cargo::run(docs.arg("--measure").current_dir(root()))?;
+    let code = cargo::run(docs.arg("--measure").args(stems).current_dir(root()))?;
     match driver::swiftshader::manifest() {
         Ok(manifest) if code == ExitCode::SUCCESS => {
             cargo::run(docs.envs(driver::swiftshader::VARIABLES.map(|name| (name, &manifest))))

@@ -129,8 +129,7 @@ impl Verified for AttentionJoin {
 
     fn cases() -> Vec<Self> {
         let few = cases::in_parts().into_iter().map(|(parts, p)| Self { parts, output: OutputShape::of(&p) });
-        let whole =
-            cases::forward().into_iter().take(2).map(|p| Self { parts: 1, output: OutputShape::of(&p) });
+        let whole = cases::outputs().into_iter().take(2).map(|output| Self { parts: 1, output });
         whole.chain(few).collect()
     }
 

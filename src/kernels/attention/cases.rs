@@ -1,6 +1,7 @@
 //! Problems and inputs on which the whole family is tested and timed.
 
 use super::mask::{Mask, Positions};
+use super::output::OutputShape;
 use super::problem::{AttentionProblem, Mass, Readout};
 use super::reference;
 use super::shape::AttentionShape;
@@ -23,6 +24,9 @@ pub(super) const fn shape(
 }
 
 /// Sizes of one, odd sizes, every mask, every head width a model here uses, grouped heads, lengths (one of them 0).
+///
+/// `attention`, `_columns` and `_column_mass` are all asked these, and the latter two some of the first with other readouts:
+/// new ones go to the end.
 pub(super) fn forward() -> Vec<AttentionProblem> {
     let new = AttentionProblem::new;
     let entropy = Readout { entropy: true, ..Readout::default() };
@@ -78,6 +82,30 @@ pub(super) fn forward() -> Vec<AttentionProblem> {
         AttentionProblem { mask: Mask::Temporal { tokens_per_frame: 2 }, ..new(shape(1, 2, 2, 3, 141, 16)) },
         // Few rows that see few of the keys, so that what is hidden is larger than what is seen.
         AttentionProblem { mask: Mask::Window { left: 3, right: 2 }, ..new(shape(1, 4, 2, 4, 141, 16)) },
+    ]
+}
+
+/// Results to join or merge: of every head width above, few rows and many.
+pub(super) fn outputs() -> Vec<OutputShape> {
+    let of = |batch, heads, seq_q, head_dim, entropy| OutputShape { batch, heads, seq_q, head_dim, entropy };
+    vec![
+        of(3, 2, 5, 16, false),
+        of(1, 1, 1, 16, false),
+        of(2, 3, 37, 20, false),
+        of(1, 4, 19, 24, false),
+        of(1, 2, 41, 32, false),
+        of(1, 2, 24, 64, true),
+        of(2, 2, 13, 16, false),
+        of(1, 4, 70, 32, false),
+        of(1, 2, 33, 80, false),
+        of(2, 2, 18, 128, true),
+        of(2, 2, 9, 256, false),
+        of(3, 4, 37, 16, true),
+        of(2, 2, 19, 24, false),
+        of(2, 7, 1, 128, false),
+        of(2, 2, 5, 16, true),
+        of(1, 2, 3, 16, false),
+        of(1, 4, 4, 16, false),
     ]
 }
 
@@ -159,6 +187,13 @@ pub(super) fn backward() -> Vec<AttentionProblem> {
             mask: Mask::Temporal { tokens_per_frame: 9 },
             readout: columns,
             ..new(shape(1, 2, 2, 18, 40, 128))
+        },
+        // A bias by distance, at the ends of which single queries and keys meet.
+        AttentionProblem {
+            mask: Mask::Relative,
+            readout: columns,
+            key_lengths: true,
+            ..new(shape(2, 2, 2, 13, 17, 16))
         },
     ]
 }
@@ -243,22 +278,26 @@ pub(super) fn inputs_for(p: &AttentionProblem, rng: &mut Pcg64) -> Inputs {
 
 fn tables_for(p: &AttentionProblem, rng: &mut Pcg64) -> Array {
     let AttentionShape { batch, heads, seq_q, seq_kv, .. } = p.shape;
-    let Layout { lengths, mask, blocks, columns, rows, heads: head_weights, end } = p.layout();
+    let Layout { lengths, mask, frame_blocks, columns, rows, heads: head_weights, end } = p.layout();
     let mut t = inputs::tame(rng, [p.tables_len()], 1.0);
     for (b, halves) in t.data[lengths..mask].chunks_exact_mut(2).enumerate() {
         // The last sequence of a batch sees nothing.
         let length = if b + 1 == batch { 0 } else { rng.random_range(1..=seq_kv) };
         (halves[0], halves[1]) = ((length >> 16) as f64, (length & 0xffff) as f64);
     }
-    if let Mask::Temporal { .. } = p.mask {
-        for (at, bias) in t.data[mask..blocks].iter_mut().enumerate() {
-            // One frame sees nothing, none sees the second 64 of many keys.
-            let (frame, key) = (at / seq_kv, at % seq_kv);
-            let hidden = frame == 1 || (seq_kv > 128 && key / 64 == 1) || rng.random_bool(0.2);
-            *bias = if hidden { f64::from(f32::MIN) } else { *bias };
+    match p.mask {
+        Mask::Temporal { .. } => {
+            for (at, bias) in t.data[mask..frame_blocks].iter_mut().enumerate() {
+                // One frame sees nothing, none sees the second 64 of many keys.
+                let (frame, key) = (at / seq_kv, at % seq_kv);
+                let hidden = frame == 1 || (seq_kv > 128 && key / 64 == 1) || rng.random_bool(0.2);
+                *bias = if hidden { f64::from(f32::MIN) } else { *bias };
+            }
+            let seen = super::mask::frame_blocks(&t.data[mask..frame_blocks], seq_kv);
+            t.data[frame_blocks..columns].copy_from_slice(&seen);
         }
-        let seen = super::mask::blocks(&t.data[mask..blocks], seq_kv);
-        t.data[blocks..columns].copy_from_slice(&seen);
+        // No table, or biases as they are.
+        Mask::None | Mask::Causal | Mask::Window { .. } | Mask::Relative => {}
     }
     for weight in &mut t.data[columns..rows] {
         *weight = if rng.random_bool(0.3) { 0.5 } else { 0.0 };
@@ -295,4 +334,39 @@ pub(super) fn backward_inputs(p: &AttentionProblem, rng: &mut Pcg64) -> Vec<Arra
 /// Sizes of real models, two token groups read.
 pub(super) fn bench_backward() -> Vec<(&'static str, AttentionProblem)> {
     bench(Readout { groups: 2, ..Default::default() })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Keys that a row of the reference sees, on the average; of a table that hides nothing.
+    fn counted(p: &AttentionProblem) -> f64 {
+        let mut inputs = inputs_for(p, &mut Pcg64::new(1, 2));
+        if p.mask.table_len(&p.shape) > 0 {
+            inputs.tables.data.fill(0.0);
+        }
+        let (mut seen, mut rows) = (0, 0);
+        reference::rows(p, &inputs.q, &inputs.k, &inputs.tables, |_, row| {
+            seen += row.seen.iter().filter(|seen| **seen).count();
+            rows += 1;
+        });
+        seen as f64 / rows as f64
+    }
+
+    #[test]
+    fn work_counts_the_keys_that_the_reference_sees() {
+        let mut by_position = 0;
+        for case in
+            forward().into_iter().chain(backward()).filter(|p| p.shape.seq_q.max(p.shape.seq_kv) < 1000)
+        {
+            for positions in [None, case.positions] {
+                let p = AttentionProblem { key_lengths: false, positions, ..case.clone() };
+                let (counted, said) = (counted(&p).max(1.0), p.mask.keys_seen(&p.shape, p.positions));
+                assert!((counted - said).abs() <= 1e-9 * counted, "{p}: {counted} keys, not {said}");
+                by_position += usize::from(counted < p.shape.seq_kv as f64);
+            }
+        }
+        assert!(by_position > 10, "{by_position} cases of which a mask by position hides something");
+    }
 }

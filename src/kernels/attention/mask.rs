@@ -45,8 +45,8 @@ pub struct Positions {
 /// Positions and windows beyond this are all the same to a sequence, and four of them fit an i32.
 pub(super) const FAR: usize = 1 << 29;
 
-/// Keys whose visibility a temporal mask's table sums up in one number; `BLOCK` of the mask's module.
-pub(super) const BLOCK: usize = 16;
+/// Keys whose visibility for a frame a temporal mask's table sums up in one number; `FRAME_BLOCK` of the mask's module.
+pub(super) const FRAME_BLOCK: usize = 16;
 
 /// What the shader is told of a mask by position, in keys.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -104,9 +104,9 @@ impl Mask {
         }
     }
 
-    /// Numbers that sum up blocks of its table; saturates.
-    pub(super) fn blocks_len(self, shape: &AttentionShape) -> usize {
-        self.frames(shape.seq_q).saturating_mul(shape.seq_kv.div_ceil(BLOCK))
+    /// Numbers that sum up blocks of a temporal mask's table; saturates.
+    pub(super) fn frame_blocks_len(self, shape: &AttentionShape) -> usize {
+        self.frames(shape.seq_q).saturating_mul(shape.seq_kv.div_ceil(FRAME_BLOCK))
     }
 
     /// How far queries see from where they stand.
@@ -124,15 +124,44 @@ impl Mask {
         Reach { left, right, shift: shift as i32 }
     }
 
-    /// Keys that a query sees, on the average: what costs are counted by.
-    pub(super) fn keys_seen(self, shape: &AttentionShape) -> f64 {
-        let (queries, keys) = (shape.seq_q as f64, shape.seq_kv as f64);
+    /// Why its numbers make no sense, if so.
+    pub(super) fn refusal(self) -> Option<&'static str> {
         match self {
-            Self::Causal => (keys - (queries - 1.0) / 2.0).max(1.0),
-            Self::Window { left, right } => (left as f64 + right as f64 + 1.0).min(keys),
-            Self::None | Self::Temporal { .. } | Self::Relative => keys,
+            Self::Temporal { tokens_per_frame: 0 } => {
+                Some("a temporal mask needs tokens_per_frame of at least 1")
+            }
+            Self::None | Self::Causal | Self::Window { .. } | Self::Temporal { .. } | Self::Relative => None,
         }
     }
+
+    /// Keys that a query sees on the average, by which work is counted: of whole sequences, and all that a table could leave; at
+    /// least one.
+    pub(super) fn keys_seen(self, shape: &AttentionShape, positions: Option<Positions>) -> f64 {
+        let (queries, keys) = (shape.seq_q, shape.seq_kv);
+        // What lies below the own position, and so many keys beyond that: of all queries together.
+        let below = |beyond: i64| {
+            let shift = match positions {
+                None => keys as i64 - queries as i64,
+                Some(p) => far_apart(p.first_query, p.first_key),
+            };
+            clamped_sum(queries as i64, shift.saturating_add(beyond), keys as i64)
+        };
+        let far = |n: usize| n.min(FAR) as i64;
+        let seen = match self {
+            Self::Causal => below(1) / queries as f64,
+            Self::Window { left, right } => (below(far(right) + 1) - below(-far(left))) / queries as f64,
+            Self::None | Self::Temporal { .. } | Self::Relative => keys as f64,
+        };
+        seen.max(1.0)
+    }
+}
+
+/// `Σ clamp(i + from, 0, most)` over `i` below `n`.
+fn clamped_sum(n: i64, from: i64, most: i64) -> f64 {
+    let begin = from.saturating_neg().clamp(0, n);
+    let end = most.saturating_sub(from).clamp(begin, n);
+    let growing = (end - begin) as f64 * ((begin + end - 1) as f64 / 2.0 + from as f64);
+    growing + (n - end) as f64 * most as f64
 }
 
 /// `a − b`, as far as it fits.
@@ -142,9 +171,9 @@ fn far_apart(a: usize, b: usize) -> i64 {
 }
 
 /// For each frame of a temporal mask `(frames, seq_kv)` and each block of keys, 1 where the frame sees some key of it.
-pub(super) fn blocks(mask: &[f64], seq_kv: usize) -> Vec<f64> {
+pub(super) fn frame_blocks(mask: &[f64], seq_kv: usize) -> Vec<f64> {
     let seen = |block: &[f64]| f64::from(u8::from(block.iter().any(|&b| b > MASKED)));
-    mask.chunks(seq_kv.max(1)).flat_map(|frame| frame.chunks(BLOCK).map(seen)).collect()
+    mask.chunks(seq_kv.max(1)).flat_map(|frame| frame.chunks(FRAME_BLOCK).map(seen)).collect()
 }
 
 /// The table of a [`Mask::Relative`] from T5's bucketed embedding `(buckets, heads)`: bidirectional, half of the

@@ -1,6 +1,6 @@
 //! What the shaders of the family are told of a problem.
 
-use super::mask::BLOCK;
+use super::mask::FRAME_BLOCK;
 use super::problem::AttentionProblem;
 
 /// Shader parameters of the whole family; see `shaders/attention/problem.wgsl`.
@@ -16,7 +16,7 @@ pub(super) struct Params {
     scale: f32,
     key_lengths: u32,
     mask_at: u32,
-    blocks_at: u32,
+    frame_blocks_at: u32,
     columns_at: u32,
     rows_at: u32,
     heads_at: u32,
@@ -34,9 +34,9 @@ pub(super) struct Params {
 }
 
 impl AttentionProblem {
-    /// Keys of each of some parts, whole blocks of a mask.
+    /// Keys of each of some parts, whole blocks of a temporal mask.
     pub(super) fn part_keys(&self, parts: usize) -> usize {
-        self.shape.seq_kv.div_ceil(parts.max(1)).next_multiple_of(BLOCK)
+        self.shape.seq_kv.div_ceil(parts.max(1)).next_multiple_of(FRAME_BLOCK)
     }
 
     /// For keys in so many parts.
@@ -55,7 +55,7 @@ impl AttentionProblem {
             scale: self.scale,
             key_lengths: u32::from(self.key_lengths),
             mask_at: at.mask as u32,
-            blocks_at: at.blocks as u32,
+            frame_blocks_at: at.frame_blocks as u32,
             columns_at: at.columns as u32,
             rows_at: at.rows as u32,
             heads_at: at.heads as u32,

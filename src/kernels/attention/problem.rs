@@ -133,8 +133,8 @@ impl AttentionProblem {
         if !fits(seq_q, heads) || !fits(seq_kv, kv_heads) {
             return refuse(format!("{self}: tensors of 2^32 elements and more are not addressed"));
         }
-        if let Mask::Temporal { tokens_per_frame: 0 } = self.mask {
-            return refuse("a temporal mask needs tokens_per_frame of at least 1".into());
+        if let Some(reason) = self.mask.refusal() {
+            return refuse(reason.into());
         }
         let compares = self.mask.is_by_position();
         if compares && seq_q.saturating_add(seq_kv) >= FAR {
@@ -236,7 +236,7 @@ impl AttentionProblem {
     /// Multiply-adds of one product of queries and keys, counted as two operations, over what the mask leaves.
     pub(super) fn product_flops(&self) -> f64 {
         let s = &self.shape;
-        2.0 * (s.batch * s.heads * s.seq_q * s.head_dim) as f64 * self.mask.keys_seen(s)
+        2.0 * (s.batch * s.heads * s.seq_q * s.head_dim) as f64 * self.mask.keys_seen(s, self.positions)
     }
 
     pub(super) fn bytes(&self, q_like: usize, kv_like: usize) -> f64 {

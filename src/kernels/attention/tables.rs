@@ -1,7 +1,7 @@
 //! The small tables behind a problem, packed into one tensor: the one place that knows how they lie, beside the first comment
 //! of `shaders/attention/problem.wgsl`.
 
-use super::mask::blocks;
+use super::mask::frame_blocks;
 use super::problem::{AttentionProblem, Mass};
 use super::shape::AttentionShape;
 use crate::gpu::Context;
@@ -16,7 +16,7 @@ pub(super) struct Layout {
     /// The mask's table.
     pub(super) mask: usize,
     /// Of a temporal mask, for each frame and block of keys whether it sees some of them.
-    pub(super) blocks: usize,
+    pub(super) frame_blocks: usize,
     /// Column weights `(groups, seq_kv)`.
     pub(super) columns: usize,
     /// Row weights `(seq_q)`.
@@ -40,7 +40,7 @@ impl AttentionProblem {
         Layout {
             lengths: next(if self.key_lengths { shape.batch.saturating_mul(2) } else { 0 }),
             mask: next(self.mask.table_len(shape)),
-            blocks: next(self.mask.blocks_len(shape)),
+            frame_blocks: next(self.mask.frame_blocks_len(shape)),
             columns: next(self.readout.groups.saturating_mul(shape.seq_kv)),
             rows: next(rows),
             heads: next(heads),
@@ -129,12 +129,12 @@ impl Tables {
             self.key_lengths.iter().flat_map(|&n| [(n >> 16) as f32, (n & 0xffff) as f32]).collect();
         let mask: Vec<f64> = self.mask.iter().map(|&b| b.into()).collect();
         let frames = if problem.frames() > 0 { &mask[..] } else { &[] };
-        let blocks: Vec<f32> = blocks(frames, seq_kv).into_iter().map(|b| b as f32).collect();
+        let blocks: Vec<f32> = frame_blocks(frames, seq_kv).into_iter().map(|b| b as f32).collect();
         let [columns, rows, heads] = self.weights(problem);
         let parts = [
             ("key_lengths", &lengths[..], 2, at.lengths..at.mask),
-            ("mask", &self.mask[..], 1, at.mask..at.blocks),
-            ("blocks", &blocks, 1, at.blocks..at.columns),
+            ("mask", &self.mask[..], 1, at.mask..at.frame_blocks),
+            ("blocks", &blocks, 1, at.frame_blocks..at.columns),
             ("columns", &columns, 1, at.columns..at.rows),
             ("rows", &rows, 1, at.rows..at.heads),
             ("heads", &heads, 1, at.heads..at.end),
