@@ -7,7 +7,7 @@ use foveal::kernels::attention::{AttentionProblem, AttentionShape, Mask, Tables,
 use foveal::kernels::matmul::{Epilogue, Layout, matmul};
 use foveal::kernels::rowwise::{layer_norm, softmax};
 use foveal::{AdapterChoice, Context, ContextOptions, Tensor};
-use pollster::block_on;
+use foveal::block_on;
 
 pub struct Foveal {
     pub context: Context,
