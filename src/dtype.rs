@@ -4,6 +4,7 @@ use std::fmt;
 
 /// How an element is stored.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[non_exhaustive]
 pub enum Dtype {
     /// 32-bit float.
     F32,

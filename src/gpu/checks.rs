@@ -92,7 +92,7 @@ pub(super) fn dispatch(
             let (size, offset, has) = (b.size, b.offset, b.buffer.size());
             return refuse(
                 label,
-                format!("binding {i} of {size} bytes from byte {offset}, the buffer has {has}"),
+                format!("past the end: binding {i} of {size} bytes from byte {offset}, the buffer has {has}"),
             );
         }
         let writes = access.get(i).is_some_and(|a| *a != Access::Read);

@@ -10,7 +10,7 @@ use std::task::{Poll, Waker};
 /// What a callback answers, once.
 #[derive(Debug, Default)]
 struct Slot {
-    value: Option<Result<(), String>>,
+    value: Option<Result<()>>,
     delivered: bool,
     /// A thread is at the driver's for it.
     driven: bool,
@@ -21,7 +21,7 @@ struct Slot {
 struct Answer(Arc<Mutex<Slot>>);
 
 impl Answer {
-    fn deliver(&self, value: Result<(), String>) {
+    fn deliver(&self, value: Result<()>) {
         let mut slot = lock(&self.0);
         // The first word counts: a device that dies after the callback must not undo it.
         if !slot.delivered {
@@ -49,7 +49,7 @@ impl Answer {
     }
 
     /// The answer, when no thread is with the driver for it any more.
-    async fn wait(&self, driver: Driver) -> Result<(), String> {
+    async fn wait(&self, driver: Driver) -> Result<()> {
         let answer = poll_fn(|cx| {
             let mut slot = lock(&self.0);
             let ready = !slot.driven;
@@ -120,12 +120,12 @@ fn poll_until_settled(device: &Device, answer: &Answer) {
     let mut idle_since = None;
     while !answer.settled() {
         if let Err(error) = device.raw.poll(wgpu::PollType::wait_indefinitely()) {
-            answer.deliver(Err(error.to_string()));
+            answer.deliver(Err(Error::Gpu(error.to_string())));
         } else if let Err(lost) = device.alive() {
-            answer.deliver(Err(lost.to_string()));
+            answer.deliver(Err(lost));
         } else if idle_since.get_or_insert_with(std::time::Instant::now).elapsed() > GRACE {
             // An app's device may be lost without a word to us.
-            answer.deliver(Err("the device stopped answering".into()));
+            answer.deliver(Err(Error::DeviceLost("it stopped answering".into())));
         } else if !answer.settled() {
             // Another thread's poll has taken the callback and is about to call it.
             std::thread::sleep(std::time::Duration::from_micros(100));
@@ -140,7 +140,7 @@ pub(super) async fn drained(device: &Arc<Device>) -> Result<()> {
     device.queue.on_submitted_work_done(move || callback.deliver(Ok(())));
     let outcome = done.wait(Driver::start(device, &done)).await;
     device.alive()?;
-    outcome.map_err(Error::DeviceLost)?;
+    outcome?;
     device.first_error()
 }
 
@@ -149,13 +149,14 @@ pub(super) async fn map(device: &Arc<Device>, staging: &wgpu::Buffer, size: u64)
     let done = Answer::default();
     let callback = done.clone();
     let asked = device.attempt(|_| {
-        staging
-            .map_async(wgpu::MapMode::Read, 0..size, move |r| callback.deliver(r.map_err(|e| e.to_string())));
+        staging.map_async(wgpu::MapMode::Read, 0..size, move |r| {
+            callback.deliver(r.map_err(|e| Error::Gpu(e.to_string())));
+        });
     });
     asked.map_err(|error| device.fault(error))?;
     let mapped = done.wait(Driver::start(device, &done)).await;
     device.alive()?;
-    mapped.map_err(|e| device.fault(Error::Gpu(e)))?;
+    mapped.map_err(|error| device.fault(error))?;
     let mut bytes = room(size)?;
     bytes.extend_from_slice(&staging.get_mapped_range(0..size).map_err(|e| Error::Gpu(e.to_string()))?);
     staging.unmap();

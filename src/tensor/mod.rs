@@ -10,7 +10,18 @@ pub use host::HostTensor;
 use crate::gpu::{Binding, Buffer, Context};
 use crate::{Dtype, Error, Result, Shape};
 
-/// A dense row-major tensor on a device: a view of a pooled buffer.
+/// A dense row-major tensor on a device: a view of a pooled buffer. Values go
+///
+/// | in host memory | up | down | storage types |
+/// |---|---|---|---|
+/// | `f32` | [`from_f32`](Self::from_f32), [`from_f32_as`](Self::from_f32_as), [`write`](Self::write) | [`to_vec`](Self::to_vec) | f32, f16, bf16, rounded to what is stored; down also u32 |
+/// | [`half::f16`] | [`from_f16`](Self::from_f16) | [`to_f16`](Self::to_f16) | f16 |
+/// | [`half::bf16`] | [`from_bf16`](Self::from_bf16) | [`to_bf16`](Self::to_bf16) | bf16 |
+/// | `u32` | [`from_u32`](Self::from_u32) | [`to_u32`](Self::to_u32) | u32 |
+/// | bytes | [`from_bytes`](Self::from_bytes), [`write_bytes`](Self::write_bytes) | [`to_bytes`](Self::to_bytes) | all, as they are stored |
+/// | [`HostTensor`] | [`from_host`](Self::from_host) | [`to_host`](Self::to_host) | as for `f32` |
+///
+/// What goes down waits for the device: `await`, or [`block_on`](crate::gpu::block_on) where there is no executor.
 #[derive(Debug, Clone)]
 pub struct Tensor {
     context: Context,
@@ -36,7 +47,9 @@ impl Tensor {
 
     fn bytes_of(shape: &Shape, dtype: Dtype) -> Result<u64> {
         let bytes = shape.checked_len().and_then(|n| (n as u64).checked_mul(dtype.size() as u64));
-        bytes.ok_or_else(|| Error::input("tensor", format!("shape {shape} is too large")))
+        bytes.ok_or_else(|| {
+            Error::input("tensor", format!("too large: the bytes of shape {shape} cannot be counted"))
+        })
     }
 
     /// A tensor on an app's buffer, from byte `offset` on; see [`Context::adopt`] for the usages that it needs. Where `offset` is

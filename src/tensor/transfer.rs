@@ -1,13 +1,4 @@
 //! Values from the host to the device and back.
-//!
-//! | host | up | down | storage types |
-//! |---|---|---|---|
-//! | `f32` | `from_f32`, `from_f32_as`, `write` | `to_vec` | f32, f16 and bf16, rounded to what is stored; down also from u32 |
-//! | `half::f16` | `from_f16` | `to_f16` | f16 |
-//! | `half::bf16` | `from_bf16` | `to_bf16` | bf16 |
-//! | `u32` | `from_u32` | `to_u32` | u32 |
-//! | bytes | `from_bytes`, `write_bytes` | `to_bytes` | all, as they are stored |
-//! | `HostTensor` | `from_host` | `to_host` | as for `f32` |
 
 use super::{HostTensor, Tensor};
 use crate::gpu::{Binding, Context};

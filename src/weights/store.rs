@@ -191,7 +191,7 @@ impl WeightStore {
         let refuse = |reason: String| self.refuse(name, entry, reason);
         let [count, columns] = *expected_shape else {
             return Err(refuse(format!(
-                "rows of a tensor of shape {} were asked for",
+                "no rows: they are of tensors with two axes, and its shape is {}",
                 Shape::from(expected_shape)
             )));
         };
@@ -199,7 +199,7 @@ impl WeightStore {
         for &row in rows {
             let row = row as usize;
             if row >= count {
-                return Err(refuse(format!("row {row} was asked for, it has {count}")));
+                return Err(refuse(format!("no row {row}: it has {count}")));
             }
             if entry.place == Place::Planned {
                 continue;

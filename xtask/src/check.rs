@@ -12,7 +12,7 @@ use std::process::{Command, ExitCode};
 use std::time::{Duration, Instant};
 
 use crate::driver::swiftshader;
-use crate::{Result, cargo, driver, prereq, root, tint, wasm};
+use crate::{Result, api, cargo, driver, prereq, root, tint, wasm};
 
 /// One check: its name in the table and what it does.
 struct Step {
@@ -116,6 +116,7 @@ const CI: &[Step] = &[
         name: "benches run",
         action: Action::Cargo(&["bench", "--workspace", "--bench", "kernels", "--", "--smoke"], &[]),
     },
+    Step { name: "public API", action: Action::Call(api::check) },
     Step { name: "wasm32", action: Action::Call(wasm::check) },
     Step { name: "Tint", action: Action::Call(tint::check) },
     // Other subgroups, no f16, and out-of-bounds reads that clamp: what only works on the first driver fails here.

@@ -3,6 +3,7 @@
 //! Commands that touch a GPU first make sure that a Vulkan driver is there whose results can be trusted
 //! (see [`driver`]); on a Debian or Ubuntu machine without one they install a software driver.
 
+mod api;
 mod apt;
 mod cargo;
 mod check;
@@ -98,6 +99,12 @@ enum Task {
         #[arg(long, value_name = "STEM", num_args = 0.., conflicts_with = "check")]
         measure: Option<Vec<String>>,
     },
+    /// Write the listing of the public API, docs/public-api.txt
+    Api {
+        /// Change nothing; fail where the listing is stale, with the difference
+        #[arg(long)]
+        check: bool,
+    },
     /// Make small edits of kernels, one at a time, and list those that no numerical test notices
     Mutate {
         /// Run them on SwiftShader, which compiles several times as fast as Mesa's driver
@@ -125,7 +132,11 @@ enum Task {
 }
 
 fn main() -> ExitCode {
-    match run(Cli::parse().task) {
+    let done = match std::env::var_os(api::AS_RUSTDOC) {
+        Some(program) => api::rustdoc(&program),
+        None => run(Cli::parse().task),
+    };
+    match done {
         Ok(code) => code,
         Err(message) => {
             eprintln!("xtask: {message}");
@@ -170,6 +181,11 @@ fn run(task: Task) -> Result<ExitCode> {
             prereq::check()?;
             let args: &[OsString] = if check { &["--check".into()] } else { &[] };
             cargo::run_bin("docs", args, Some(&root()))
+        }
+        Task::Api { check } => {
+            prereq::check()?;
+            let done = if check { api::check() } else { api::write() };
+            done.map(|()| ExitCode::SUCCESS)
         }
         Task::Mutate { swiftshader, args } => {
             ready()?;
