@@ -112,15 +112,15 @@ impl Mask {
     /// How far queries see from where they stand.
     pub(super) fn reach(self, positions: Option<Positions>) -> Reach {
         let far = |n: usize| n.min(FAR) as i64;
-        let (left, right) = match self {
-            Self::Window { left, right } => (far(left), far(right)),
-            Self::None | Self::Causal | Self::Temporal { .. } | Self::Relative => (0, 0),
-        };
-        // A window reaches as far before the shift as after it, however far the shift itself is beyond the sequence.
         let true_shift = positions.map_or(0, |p| far_apart(p.first_query, p.first_key));
         let shift = true_shift.clamp(-far(FAR), far(FAR));
-        let [left, right] = [left + shift - true_shift, right + true_shift - shift]
-            .map(|n| n.clamp(-far(FAR), far(FAR)) as i32);
+        let beyond = true_shift - shift;
+        let (left, right) = match self {
+            // As far before the shift as after it, however far the shift itself is beyond the sequence.
+            Self::Window { left, right } => (far(left) - beyond, far(right) + beyond),
+            Self::None | Self::Causal | Self::Temporal { .. } | Self::Relative => (0, 0),
+        };
+        let [left, right] = [left, right].map(|n| n.clamp(-far(FAR), far(FAR)) as i32);
         Reach { left, right, shift: shift as i32 }
     }
 
