@@ -172,7 +172,7 @@ impl Tape {
 fn replay(
     mut again: Tape,
     inputs: &[Var],
-    block: &dyn Fn(&mut Tape, &[Var]) -> Result<Vec<Var>>,
+    block: &impl Fn(&mut Tape, &[Var]) -> Result<Vec<Var>>,
     dy: Vec<Option<Tensor>>,
     gradients: &mut Gradients,
 ) -> Result<()> {

@@ -117,6 +117,6 @@ pub fn rms_norm(x: &Tensor, weight: &Tensor, eps: f32, rope: Option<&RopeAt>) ->
     let mut operands = vec![Operand::Rows(x), Operand::Whole(weight), Operand::Result];
     operands.extend(rope.map(|r| Operand::Whole(&r.table)));
     by_rows(x, 1, &operands, |piece| {
-        RmsNorm(RmsNormProblem { rows: piece.rows, cols, eps, rope: at.map(|r| r.from_row(piece.row)) })
+        RmsNorm(RmsNormProblem { rows: piece.rows, cols, eps, rope: at.map(|r| r.starting_at(piece.row)) })
     })
 }

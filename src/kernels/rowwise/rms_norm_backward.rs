@@ -129,7 +129,7 @@ pub fn rms_norm_backward(
     let mut operands = vec![Operand::Rows(x), Operand::Whole(weight), Operand::Rows(dy), Operand::Result];
     operands.extend(rope.map(|r| Operand::Whole(&r.table)));
     by_rows(x, 1, &operands, |piece| {
-        let rope = at.map(|r| r.from_row(piece.row));
+        let rope = at.map(|r| r.starting_at(piece.row));
         RmsNormBackward(RmsNormProblem { rows: piece.rows, cols, eps, rope })
     })
 }

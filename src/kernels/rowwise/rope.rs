@@ -96,7 +96,7 @@ impl Rope {
     }
 
     /// The same of a tensor that begins at a later row.
-    pub(super) fn from_row(self, row: usize) -> Self {
+    pub(super) fn starting_at(self, row: usize) -> Self {
         Self { first_token: self.first_token.saturating_add(row), ..self }
     }
 
