@@ -1,40 +1,9 @@
 //! Compiling kernels before anything waits for them.
 
-use super::caps::Caps;
 use super::context::Context;
-use super::lock::lock;
-use super::pipeline::{PipelineKey, PipelineSource};
+use super::pipeline::PipelineKey;
+use super::rehearsed::Later;
 use crate::{Error, Result};
-use std::collections::HashSet;
-use std::sync::{Arc, Mutex};
-
-/// Makes a kernel's source for a device with the capabilities of the dry run.
-pub(crate) type Later = Arc<dyn Fn(&Caps) -> PipelineSource + Send + Sync>;
-
-#[derive(Default)]
-struct List {
-    known: HashSet<PipelineKey>,
-    kernels: Vec<(PipelineKey, Later)>,
-}
-
-/// The kernels that a dry run would have compiled, in order.
-#[derive(Default)]
-pub(super) struct Rehearsed(Mutex<List>);
-
-impl std::fmt::Debug for Rehearsed {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{} kernels", lock(&self.0).kernels.len())
-    }
-}
-
-impl Rehearsed {
-    pub(super) fn note(&self, key: PipelineKey, source: impl FnOnce() -> Later) {
-        let mut list = lock(&self.0);
-        if list.known.insert(key) {
-            list.kernels.push((key, source()));
-        }
-    }
-}
 
 /// A kernel that [`Context::prepare`] has compiled.
 #[derive(Debug, Clone, Copy)]
@@ -90,7 +59,7 @@ impl Context {
                 format!("it has other capabilities, {}, than the device, {}", plan.caps(), self.caps());
             return Err(Error::input("plan", reason));
         }
-        let mut kernels = lock(&plan.inner.rehearsed.0).kernels.clone();
+        let mut kernels = plan.inner.rehearsed.kernels();
         kernels.retain(|(key, _)| !self.inner.pipelines.has(key));
         let total = kernels.len();
         let mut compiling = Compiling::start(self, kernels);
@@ -125,7 +94,8 @@ use threads::Compiling;
 /// One kernel a thread, until none is left.
 #[cfg(not(target_arch = "wasm32"))]
 mod threads {
-    use super::{Context, Later, PipelineKey, lock};
+    use super::super::lock::lock;
+    use super::{Context, Later, PipelineKey};
     use crate::Result;
     use std::future::poll_fn;
     use std::sync::mpsc::{Receiver, Sender, TryRecvError, channel};
