@@ -77,16 +77,14 @@ fn run(args: &Args) -> Result<()> {
         let keep = if recompute { Keep::Nothing } else { Keep::Attention };
         let guidance = (!args.unguided).then(|| Guidance { keep, ..Guidance::default() });
         Ok::<_, Error>(PlanRequest {
-            transformer: transformer.clone(),
             text_encoder: args.text_encoder.then(|| encoder.clone()),
             precision,
-            size,
-            guidance_scale: 6.0,
             control: match guidance {
-                Some(_) => Some(Control { groups: vec![word(size[0])?], guidance, mask: None }),
+                Some(_) => Some(Control { guidance, ..Control::new(vec![word(size[0])?]) }),
                 None => None,
             },
             rows_at_a_time: rows,
+            ..PlanRequest::new(transformer.clone(), size)
         })
     };
     let plan = |precision, recompute, rows| -> Result<MemoryPlan> {

@@ -157,8 +157,7 @@ fn run(args: &Args) -> Result<(), Box<dyn Error>> {
     let mut take = |name: &str, request: &ClipRequest| -> Result<Take, Box<dyn Error>> {
         progress.begin(name, request);
         let mut heat = HeatRecorder::default();
-        let film =
-            film::shoot(pipeline, request, &mut progress, &mut |event: &Event<'_>| heat.observe(event))?;
+        let film = film::shoot(pipeline, request, &mut progress, &mut |event: &Event| heat.observe(event))?;
         let [frames, height, width] = request.size;
         let grid = pipeline.transformer().config().grid(frames, height, width)?;
         let heat = foveal::block_on(heat.finish(&settings.steps, grid[2]))?;

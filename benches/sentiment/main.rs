@@ -110,10 +110,10 @@ impl Bench {
             None => self.text.clone(),
         };
         let batch = Batch {
-            text: &text,
-            text_lengths: &self.lengths,
-            audio: &self.audio,
-            vision: &self.vision,
+            text,
+            text_lengths: self.lengths.clone(),
+            audio: self.audio.clone(),
+            vision: self.vision.clone(),
             padding: Padding::Masked,
         };
         Ok(forward(tape, weights, &self.config, &batch, None)?.score)

@@ -104,7 +104,7 @@ fn run(args: &Args) -> Result<()> {
     let positive = model.text(&noise(&[config.text_len, config.text_dim])?)?;
     let negative = model.text(&noise(&[config.text_len, config.text_dim])?)?;
     let latent = noise(&[config.in_dim, size[0], size[1], size[2]])?;
-    let prompts = Prompts { positive: &positive, negative: &negative, scale: 6.0, rows_at_a_time: None };
+    let prompts = Prompts::new(positive, negative, 6.0);
     let sampler = Sampler::new(Schedule::new(SigmaGrid::Wan, 1, 3.0)?, Solver::UniPc);
     let curve = TimingCurve::new((0..grid[0]).map(|f| f as f32 / grid[0] as f32).collect())?;
     let guidance = Guidance {
@@ -116,16 +116,13 @@ fn run(args: &Args) -> Result<()> {
         check_before: false,
         ..Guidance::default()
     };
-    let control = Control {
-        groups: vec![TimedTokens { tokens: vec![1, 2], curve }],
-        guidance: Some(guidance),
-        mask: None,
-    };
+    let groups = vec![TimedTokens { tokens: vec![1, 2], curve }];
+    let control = Control { guidance: Some(guidance), ..Control::new(groups) };
     let guided = (!args.unguided).then_some(("guided step", Some(&control)));
     for (name, control) in [("denoising step", None)].into_iter().chain(guided) {
         let step = || {
-            let mut go_on = |_: &Event<'_>| ControlFlow::Continue(());
-            block_on(sample(&model, &latent, prompts, &sampler, control, &mut go_on)).map(drop)
+            let go_on = |_: &Event| ControlFlow::Continue(());
+            block_on(sample(&model, &latent, &prompts, &sampler, control, go_on)).map(drop)
         };
         time(&context, name, args.runs, step)?;
     }

@@ -11,16 +11,19 @@ mod plot;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use foveal::models::dashfusion::{DashFusionConfig, Fusion, Padding, loss};
-use foveal::pipelines::sentiment::data::{Clip, Dataset, bucketed};
+use foveal::pipelines::sentiment::data::Dataset;
 use foveal::pipelines::sentiment::log::ScoreLog;
 use foveal::pipelines::sentiment::metrics::{Convention, Metrics};
-use foveal::pipelines::sentiment::model::{Description, SentimentModel};
-use foveal::pipelines::sentiment::train::{TrainEvent, TrainOptions, Trainer, evaluate};
+use foveal::pipelines::sentiment::{
+    Description, Saving, ScoreEvent, ScoreRequest, SentimentModel, TrainEvent, TrainOptions, Trainer,
+};
 use foveal::{Context, ContextOptions};
 use indicatif::{ProgressBar, ProgressStyle};
 use std::error::Error;
+use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::sync::Arc;
 
 #[derive(Debug, Parser)]
 #[command(about = "Multimodal sentiment from feature files")]
@@ -212,7 +215,7 @@ fn sizes(args: &Train, data: &Dataset, text_width: usize) -> (DashFusionConfig, 
 }
 
 async fn train(args: &Train) -> Outcome {
-    let data = open(&args.data)?;
+    let data = Arc::new(open(&args.data)?);
     let context = context().await?;
     let text = foveal::models::bert::BertConfig::open(&args.text_encoder)?;
     let (config, convention) = sizes(args, &data, text.hidden_size);
@@ -232,7 +235,12 @@ async fn train(args: &Train) -> Outcome {
     };
     std::fs::create_dir_all(&args.out)?;
     let (checkpoint, best) = (args.out.join("checkpoint.safetensors"), args.out.join("best"));
-    let mut run = Trainer::new(model, &data, options).await?;
+    let saving = Saving {
+        checkpoint: Some(checkpoint.clone()),
+        every_steps: Some(args.checkpoint_steps),
+        best: Some(best.clone()),
+    };
+    let mut run = Trainer::new(model, data.clone(), options).await?.with_saving(saving);
     if checkpoint.exists() {
         run.resume(&checkpoint)?;
         eprintln!("going on after step {}", run.steps());
@@ -241,34 +249,41 @@ async fn train(args: &Train) -> Outcome {
     let bar = bar(per_epoch * u64::from(args.epochs), "steps");
     bar.set_position(run.steps().into());
     bar.reset_eta();
-    while let Some(event) = run.next().await? {
+    let mut history = run.history().to_vec();
+    let mut failure = None;
+    let outcome = run.run(|event| {
         match event {
             TrainEvent::Step(step) => {
                 bar.set_position(step.step.into());
                 bar.set_message(format!("error² {:.3} contrast {:.3}", step.mse, step.contrast));
-                if step.step.is_multiple_of(args.checkpoint_steps.max(1)) {
-                    run.checkpoint(&checkpoint).await?;
-                }
             }
             TrainEvent::Epoch(epoch, better) => {
-                let mark = if better { ", the best so far" } else { "" };
+                let mark = if *better { ", the best so far" } else { "" };
                 let (mse, mae) = (epoch.train_mse, epoch.valid.mae());
                 let line = format!("epoch {}: error² {mse:.4}, valid MAE {mae:.4}{mark}", epoch.epoch);
                 bar.suspend(|| eprintln!("{line}"));
-                if better {
-                    run.model.save(&best, args.train_text).await?;
+                history.push(epoch.clone());
+                if let Err(error) = plot::losses(&history, &args.out.join("losses.svg")) {
+                    failure = Some(error.to_string());
+                    return ControlFlow::Break(());
                 }
-                run.checkpoint(&checkpoint).await?;
-                plot::losses(run.history(), &args.out.join("losses.svg"))?;
             }
+            _ => {}
         }
-    }
+        ControlFlow::Continue(())
+    });
+    let outcome = outcome.await;
+    match (outcome, failure) {
+        (Err(foveal::Error::Cancelled(_)), Some(error)) => return Err(error.into()),
+        (outcome, _) => outcome?,
+    };
     bar.finish();
     if data.splits.get("test").is_some_and(|clips| !clips.is_empty()) {
         let model = SentimentModel::open(&context, &best)?;
-        let (scores, labels) = evaluate(&model, &data, "test", args.batch).await?;
-        print_measures(&Metrics::of(model.description.convention, &scores, &labels)?);
-        plot::predicted(&scores, &labels, data.label_range, &args.out.join("predicted.svg"))?;
+        let request = ScoreRequest { batch: args.batch, ..ScoreRequest::split("test") };
+        let found = model.evaluate(&data, &request, |_| ControlFlow::Continue(())).await?;
+        print_measures(&found.metrics);
+        plot::predicted(&found.scores, &found.labels, data.label_range, &args.out.join("predicted.svg"))?;
     }
     eprintln!("{}", args.out.display());
     Ok(())
@@ -291,17 +306,17 @@ async fn model(path: &Path, compat: bool) -> foveal::Result<SentimentModel> {
 async fn measure(args: &Evaluate) -> Outcome {
     let data = open(&args.data)?;
     let model = model(&args.model, args.compat).await?;
-    let (scores, labels) = evaluate(&model, &data, &args.split, args.batch).await?;
-    let measures = Metrics::of(model.description.convention, &scores, &labels)?;
+    let request = ScoreRequest { batch: args.batch, ..ScoreRequest::split(&args.split) };
+    let found = model.evaluate(&data, &request, |_| ControlFlow::Continue(())).await?;
     if args.json {
-        println!("{}", serde_json::to_string(&measures)?);
+        println!("{}", serde_json::to_string(&found.metrics)?);
     } else {
-        print_measures(&measures);
+        print_measures(&found.metrics);
         let part = data.split(&args.split)?.iter().filter(|c| !c.missing().is_empty()).count();
-        println!("{} clips, {part} of them without audio or vision", scores.len());
+        println!("{} clips, {part} of them without audio or vision", found.scores.len());
     }
     if let Some(path) = &args.plot {
-        plot::predicted(&scores, &labels, data.label_range, path)?;
+        plot::predicted(&found.scores, &found.labels, data.label_range, path)?;
     }
     Ok(())
 }
@@ -310,24 +325,29 @@ async fn score(args: &Score) -> Outcome {
     let data = open(&args.data)?;
     let mut log = ScoreLog::open(&args.out)?;
     let model = model(&args.model, args.compat).await?;
-    let clips: Vec<&Clip> = match &args.split {
-        Some(split) => data.split(split)?.iter().collect(),
-        None => data.splits.values().flatten().collect(),
+    let total = match &args.split {
+        Some(split) => data.split(split)?.len(),
+        None => data.splits.values().map(Vec::len).sum(),
     };
-    let total = clips.len();
-    let clips: Vec<&Clip> = clips.into_iter().filter(|c| !log.has(&c.id)).collect();
-    let done = total - clips.len();
+    let request = ScoreRequest { split: args.split.clone(), batch: args.batch, skip: log.ids().clone() };
     let bar = bar(total as u64, "clips");
-    bar.set_position(done as u64);
-    bar.reset_eta();
-    let costs: Vec<usize> = clips.iter().map(|c| model.cost(c)).collect();
-    for batch in bucketed(&costs, args.batch) {
-        let part: Vec<&Clip> = batch.into_iter().map(|i| clips[i]).collect();
-        log.add(&model.score(&data, &part).await?)?;
-        bar.inc(part.len() as u64);
-    }
+    let mut written = Ok(());
+    let outcome = model.score(&data, &request, |event| {
+        let ScoreEvent::Scored { scores, done, of } = event else { return ControlFlow::Continue(()) };
+        if *done == scores.len() {
+            bar.set_position((total - of) as u64);
+            bar.reset_eta();
+        }
+        bar.inc(scores.len() as u64);
+        written = log.add(scores);
+        if written.is_ok() { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
+    });
+    let outcome = outcome.await;
+    written?;
+    let scores = outcome?.scores;
     bar.finish();
-    let missing = clips.iter().filter(|c| !c.missing().is_empty()).count();
+    let done = total - scores.len();
+    let missing = scores.iter().filter(|score| !score.missing.is_empty()).count();
     eprintln!(
         "{}: {} clips, {done} of them from before; {missing} new ones lack a modality",
         args.out.display(),

@@ -1,6 +1,6 @@
 //! Losses over the epochs, and predicted against true scores, as SVG.
 
-use foveal::pipelines::sentiment::train::EpochRecord;
+use foveal::pipelines::sentiment::EpochRecord;
 use plotters::prelude::*;
 use std::error::Error;
 use std::path::Path;

@@ -131,7 +131,7 @@ fn gradients_of_blocks_are_kept_by_what_they_return() {
 
     let mut tape = Tape::record();
     let x = tape.leaf(t(&c, &[4, 4], 0.1));
-    let keeping = |t: &mut Tape, v: &Var| {
+    let keeping = |t: &mut Tape, v: &Var| -> Result<Var> {
         let y = t.gelu_erf(v)?;
         t.keep_gradient(&y)?;
         Ok(y)

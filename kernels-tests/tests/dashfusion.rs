@@ -86,12 +86,12 @@ impl Inputs {
         Self { text, lengths, audio, vision, padding }
     }
 
-    fn batch(&self) -> Batch<'_> {
+    fn batch(&self) -> Batch {
         Batch {
-            text: &self.text,
-            text_lengths: &self.lengths,
-            audio: &self.audio,
-            vision: &self.vision,
+            text: self.text.clone(),
+            text_lengths: self.lengths.clone(),
+            audio: self.audio.clone(),
+            vision: self.vision.clone(),
             padding: self.padding,
         }
     }

@@ -57,7 +57,7 @@ impl Bench {
     fn run(&self, guidance: Option<Guidance>) -> Result<Vec<Seen>> {
         let encoded = HostTensor::new([5, 24], (0..120).map(|i| (i as f32 * 0.7).sin()).collect())?;
         let text = self.model.text(&encoded)?;
-        let prompts = Prompts { positive: &text, negative: &text, scale: 1.0, rows_at_a_time: None };
+        let prompts = Prompts::new(text.clone(), text.clone(), 1.0);
         let curve = TimingCurve::new(vec![0.0, 0.5, 1.0])?;
         let control = guidance.map(|guidance| Control {
             groups: vec![TimedTokens { tokens: vec![2], curve }],
@@ -66,21 +66,22 @@ impl Bench {
         });
         let host = |tensor: &Tensor| block_on(tensor.to_vec()).unwrap();
         let mut seen = Vec::new();
-        let mut hook = |event: &Event<'_>| {
-            seen.push(match *event {
+        let mut hook = |event: &Event| {
+            seen.push(match event {
                 Event::Stepped { step, velocity, latent } => {
-                    Seen::Stepped { step, velocity: host(velocity), latent: host(latent) }
+                    Seen::Stepped { step: *step, velocity: host(velocity), latent: host(latent) }
                 }
-                Event::Read { step, optimised, .. } => Seen::Read { step, optimised },
+                Event::Read { step, optimised, .. } => Seen::Read { step: *step, optimised: *optimised },
                 Event::Updated { step, update, gradient, latent, applied, .. } => {
                     let (gradient, latent) = (host(gradient), host(latent));
-                    Seen::Updated { step, update, gradient, latent, applied }
+                    Seen::Updated { step: *step, update: *update, gradient, latent, applied: *applied }
                 }
-                Event::Done { step, latent, .. } => Seen::Done { step, latent: host(latent) },
+                Event::Done { step, latent, .. } => Seen::Done { step: *step, latent: host(latent) },
+                other => panic!("{other:?}"),
             });
             ControlFlow::Continue(())
         };
-        let made = sample(&self.model, &self.latent, prompts, &self.sampler, control.as_ref(), &mut hook);
+        let made = sample(&self.model, &self.latent, &prompts, &self.sampler, control.as_ref(), &mut hook);
         let made = block_on(async { made.await?.to_vec().await })?;
         assert!(matches!(seen.last(), Some(Seen::Done { latent, .. }) if *latent == made));
         Ok(seen)

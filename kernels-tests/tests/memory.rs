@@ -57,11 +57,11 @@ fn guided_step(s: Sizes) -> u64 {
     let latent = noise(1, [4, FRAMES, 2 * s.side, 2 * s.side]);
     let mut weights = vec![0.0; s.text_len];
     weights[2] = 1.0;
-    let capture = Capture { weights, groups: 1, layer_divisor: LAYERS as f32, map_only: true };
+    let capture = Capture { map_only: true, ..Capture::new(weights, 1, LAYERS) };
     let mut tape = Tape::record();
     let leaf = tape.leaf(Tensor::from_host(&context, &latent).unwrap());
-    let asked = WanOptions { capture: Some(&capture), ..WanOptions::default() };
-    let map = wan.forward(&mut tape, &leaf, &time, &text, asked).unwrap().map.unwrap();
+    let asked = WanOptions { capture: Some(capture), ..WanOptions::default() };
+    let map = wan.forward(&mut tape, &leaf, &time, &text, &asked).unwrap().map.unwrap();
     let masks = Tensor::from_f32(&context, [1, FRAMES], &[0.0, 0.0, 1.0]).unwrap();
     let outcome = temporal_loss(map.tensor(), &masks, &TemporalObjective::released()).unwrap();
     let gradient = tape.backward(&[(&map, outcome.grad)]).unwrap().of(&leaf).unwrap().unwrap();
@@ -125,15 +125,19 @@ struct Levers {
     precision: Precision,
     keep: Keep,
     rows_at_a_time: Option<usize>,
+    updates: usize,
 }
 
-const PLAIN: Levers = Levers { precision: Precision::F32, keep: Keep::Attention, rows_at_a_time: None };
+const PLAIN: Levers =
+    Levers { precision: Precision::F32, keep: Keep::Attention, rows_at_a_time: None, updates: 2 };
 
-fn control(keep: Keep, steps: &GuidedSteps) -> Control {
+fn control(levers: Levers, steps: &GuidedSteps) -> Control {
     let curve = TimingCurve::new(vec![0.0, 1.0, 1.0]).unwrap();
     // Never satisfied, so that every update is made.
-    let guidance = Guidance { keep, threshold: 2.0, steps: steps.clone(), updates: 2, ..Guidance::default() };
-    Control { groups: vec![TimedTokens { tokens: vec![1, 2], curve }], guidance: Some(guidance), mask: None }
+    let Levers { keep, updates, .. } = levers;
+    let guidance = Guidance { keep, threshold: 2.0, steps: steps.clone(), updates, ..Guidance::default() };
+    let groups = vec![TimedTokens { tokens: vec![1, 2], curve }];
+    Control { guidance: Some(guidance), ..Control::new(groups) }
 }
 
 /// A guided run: the clip, and the most bytes that were in use.
@@ -142,31 +146,23 @@ fn guided_run(s: Sizes, levers: Levers, steps: usize, guided: &GuidedSteps) -> (
     let wan = random_wan(&context, config(s), levers.precision, |_, _| ());
     let encoded = HostTensor::zeros([s.text_len, 24]);
     let (positive, negative) = (wan.text(&encoded).unwrap(), wan.text(&encoded).unwrap());
-    let prompts = Prompts {
-        positive: &positive,
-        negative: &negative,
-        scale: 6.0,
-        rows_at_a_time: levers.rows_at_a_time,
-    };
+    let prompts = Prompts { rows_at_a_time: levers.rows_at_a_time, ..Prompts::new(positive, negative, 6.0) };
     let sampler = Sampler::new(Schedule::new(SigmaGrid::Wan, steps, 3.0).unwrap(), Solver::UniPc);
     let latent = noise(1, [4, FRAMES, 2 * s.side, 2 * s.side]);
-    let control = control(levers.keep, guided);
-    let mut go_on = |_: &Event<'_>| ControlFlow::Continue(());
+    let control = control(levers, guided);
+    let go_on = |_: &Event| ControlFlow::Continue(());
     context.reset_peak();
-    let clip = sample(&wan, &latent, prompts, &sampler, Some(&control), &mut go_on);
+    let clip = sample(&wan, &latent, &prompts, &sampler, Some(&control), go_on);
     let clip = foveal::block_on(async { clip.await?.to_vec().await }).unwrap();
     (clip, context.memory().peak)
 }
 
 fn planned(s: Sizes, levers: Levers, guided: &GuidedSteps) -> u64 {
     let request = PlanRequest {
-        transformer: config(s),
-        text_encoder: None,
         precision: levers.precision,
-        size: [FRAMES, 2 * s.side, 2 * s.side],
-        guidance_scale: 6.0,
-        control: Some(control(levers.keep, guided)),
+        control: Some(control(levers, guided)),
         rows_at_a_time: levers.rows_at_a_time,
+        ..PlanRequest::new(config(s), [FRAMES, 2 * s.side, 2 * s.side])
     };
     let caps = foveal::block_on(Context::new(ContextOptions::default())).unwrap().caps().clone();
     foveal::block_on(memory_plan(&request, caps)).unwrap().peak()
@@ -210,7 +206,7 @@ fn a_plan_agrees_with_the_accounting_and_levers_change_no_result() {
     let others = [
         Levers { keep: Keep::Nothing, ..PLAIN },
         Levers { rows_at_a_time: Some(100), ..PLAIN },
-        Levers { precision: Precision::BF16, keep: Keep::Nothing, rows_at_a_time: Some(128) },
+        Levers { precision: Precision::BF16, keep: Keep::Nothing, rows_at_a_time: Some(128), ..PLAIN },
     ];
     for levers in [PLAIN].into_iter().chain(others) {
         let (found, peak) = guided_run(s, levers, 3, &steps);
@@ -234,17 +230,23 @@ fn a_plan_holds_for_any_set_of_steps() {
 }
 
 #[test]
+fn reading_without_updates_keeps_nothing_for_a_gradient() {
+    let s = Sizes { text_len: 64, ..BASE };
+    let steps = (0..2).collect();
+    let reading = Levers { updates: 0, ..PLAIN };
+    let (_, peak) = guided_run(s, reading, 3, &steps);
+    assert_eq!(planned(s, reading, &steps), peak, "bytes planned, and in use at the peak");
+    // A pass that records keeps the attention results of every block; one that reads keeps none, as one without guidance.
+    let (_, moving) = guided_run(s, PLAIN, 3, &steps);
+    let results = 4 * tokens(s) * (s.heads * 8) as u64;
+    assert!(moving - peak > LAYERS as u64 * results, "{moving} bytes with updates, {peak} without");
+}
+
+#[test]
 fn a_plan_that_does_not_fit_is_refused_with_both_numbers() {
     let s = BASE;
-    let request = PlanRequest {
-        transformer: config(s),
-        text_encoder: None,
-        precision: Precision::F32,
-        size: [FRAMES, 2 * s.side, 2 * s.side],
-        guidance_scale: 1.0,
-        control: None,
-        rows_at_a_time: None,
-    };
+    let size = [FRAMES, 2 * s.side, 2 * s.side];
+    let request = PlanRequest { guidance_scale: 1.0, ..PlanRequest::new(config(s), size) };
     let plan = foveal::block_on(memory_plan(&request, foveal::Caps::webgpu_default())).unwrap();
     assert!(plan.require(plan.peak()).is_ok());
     let text = plan.require(plan.peak() - 1).unwrap_err().to_string();

@@ -19,9 +19,9 @@ fn clip(context: &Context, precision: Precision) -> Vec<f32> {
     request.seed = 1;
     request.steps = 4;
     let curve = TimingCurve::parse("4..8", &pipeline.time_axis().unwrap()).unwrap();
-    request.words.push(TimedWord { phrase: "red square".into(), occurrence: Default::default(), curve });
+    request.words.push(TimedWord::new("red square", curve));
     request.guidance = Some(Guidance { steps: (0..2).collect(), updates: 2, ..Guidance::default() });
-    foveal::block_on(pipeline.generate(&request, &mut |_| ControlFlow::Continue(()))).unwrap().data().to_vec()
+    foveal::block_on(pipeline.generate(&request, |_| ControlFlow::Continue(()))).unwrap().clip.data().to_vec()
 }
 
 #[test]

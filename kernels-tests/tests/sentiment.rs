@@ -7,14 +7,17 @@ use foveal::block_on;
 use foveal::models::dashfusion::DashFusionConfig;
 use foveal::pipelines::sentiment::data::{Clip, DESCRIPTION, Dataset, FEATURES, bucketed};
 use foveal::pipelines::sentiment::metrics::Convention;
-use foveal::pipelines::sentiment::model::{Description, SentimentModel};
-use foveal::pipelines::sentiment::train::{TrainEvent, TrainOptions, Trainer};
+use foveal::pipelines::sentiment::{
+    Description, Saving, ScoreEvent, ScoreRequest, SentimentModel, TrainEvent, TrainOptions, Trainer,
+};
 use foveal::weights::WeightStore;
-use foveal::{Context, Result};
+use foveal::{Context, Error, Result};
 use kernels_tests::golden::new_context;
 use kernels_tests::{root, tiny_dashfusion};
 use safetensors::tensor::TensorView;
+use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 fn folder() -> PathBuf {
     root().join("kernels-tests/training/sentiment_tiny")
@@ -50,7 +53,7 @@ fn options() -> TrainOptions {
 }
 
 /// Everything that a run leaves, in bits.
-fn fingerprint(run: &Trainer<'_>) -> Vec<(String, Vec<u32>)> {
+fn fingerprint(run: &Trainer) -> Vec<(String, Vec<u32>)> {
     let bits = |(name, t): (&str, &foveal::Tensor)| {
         let values = block_on(t.to_vec()).unwrap();
         (name.to_owned(), values.iter().map(|v| v.to_bits()).collect())
@@ -58,17 +61,18 @@ fn fingerprint(run: &Trainer<'_>) -> Vec<(String, Vec<u32>)> {
     run.model.parameters.iter().map(bits).collect()
 }
 
-fn to_the_end(run: &mut Trainer<'_>) {
-    while block_on(run.next()).unwrap().is_some() {}
+fn to_the_end(run: &mut Trainer) {
+    block_on(run.run(|_| ControlFlow::Continue(()))).unwrap();
 }
 
 /// Once frozen and once with the text encoder trained.
 fn a_killed_run_goes_on_bit_for_bit(train_text: bool) {
     let context = new_context().unwrap();
-    let data = Dataset::open(folder()).unwrap();
+    let data = Arc::new(Dataset::open(folder()).unwrap());
     let options = TrainOptions { train_text, ..options() };
     let new = || {
-        block_on(Trainer::new(model(&context, tiny_dashfusion()).unwrap(), &data, options.clone())).unwrap()
+        block_on(Trainer::new(model(&context, tiny_dashfusion()).unwrap(), data.clone(), options.clone()))
+            .unwrap()
     };
     let mut whole = new();
     let before = fingerprint(&whole);
@@ -99,7 +103,7 @@ fn a_killed_run_goes_on_bit_for_bit(train_text: bool) {
 
     let other = TrainOptions { seed: 8, ..options.clone() };
     let mut third =
-        block_on(Trainer::new(model(&context, tiny_dashfusion()).unwrap(), &data, other)).unwrap();
+        block_on(Trainer::new(model(&context, tiny_dashfusion()).unwrap(), data.clone(), other)).unwrap();
     assert!(third.resume(&path).unwrap_err().to_string().contains("it is of a run with"));
 }
 
@@ -116,10 +120,10 @@ fn a_killed_run_with_a_trained_text_encoder_goes_on_bit_for_bit() {
 #[test]
 fn training_learns_and_a_saved_model_scores_alike() {
     let context = new_context().unwrap();
-    let data = Dataset::open(folder()).unwrap();
+    let data = Arc::new(Dataset::open(folder()).unwrap());
     let options = TrainOptions { epochs: 25, contrastive_weight: 0.0, warmup_epochs: 2, ..options() };
     let quiet = DashFusionConfig { encoder_dropout: 0.0, position_dropout: 0.0, ..tiny_dashfusion() };
-    let mut run = block_on(Trainer::new(model(&context, quiet).unwrap(), &data, options)).unwrap();
+    let mut run = block_on(Trainer::new(model(&context, quiet).unwrap(), data.clone(), options)).unwrap();
     to_the_end(&mut run);
     let (first, last) = (run.history().first().unwrap(), run.history().last().unwrap());
     // Sixteen clips are learnt by heart.
@@ -129,16 +133,157 @@ fn training_learns_and_a_saved_model_scores_alike() {
     block_on(run.model.save(&saved, false)).unwrap();
     let opened = SentimentModel::open(&context, &saved).unwrap();
     let clips: Vec<&Clip> = data.split("test").unwrap().iter().collect();
-    let (a, b) =
-        (block_on(run.model.score(&data, &clips)).unwrap(), block_on(opened.score(&data, &clips)).unwrap());
+    let (a, b) = (
+        block_on(run.model.score_batch(&data, &clips)).unwrap(),
+        block_on(opened.score_batch(&data, &clips)).unwrap(),
+    );
     assert_eq!(a, b);
     let missing: Vec<&[String]> = a.iter().map(|s| &s.missing[..]).collect();
     assert_eq!(missing[..3], [&["vision".to_owned()][..], &["audio".to_owned()], &[]]);
     // Texts are tokenised, encoded and padded in the batch: none of it may show.
     for (clip, score) in clips.iter().zip(&a) {
-        let alone = block_on(opened.score(&data, &[clip])).unwrap();
+        let alone = block_on(opened.score_batch(&data, &[clip])).unwrap();
         assert!((alone[0].score - score.score).abs() <= 1e-5, "{}", clip.id);
     }
+}
+
+fn bench() -> (Context, Arc<Dataset>) {
+    (new_context().unwrap(), Arc::new(Dataset::open(folder()).unwrap()))
+}
+
+#[test]
+fn a_training_run_that_is_broken_off_says_where_and_runs_on() {
+    let (context, data) = bench();
+    let new = || {
+        block_on(Trainer::new(model(&context, tiny_dashfusion()).unwrap(), data.clone(), options())).unwrap()
+    };
+    let mut whole = new();
+    let mut told = Vec::new();
+    let result = block_on(whole.run(|event| {
+        told.push(event.clone());
+        ControlFlow::Continue(())
+    }));
+    let result = result.unwrap();
+    assert_eq!((result.history.as_slice(), result.steps), (whole.history(), whole.steps()));
+    let best = result.history.iter().min_by(|a, b| a.valid.mae().total_cmp(&b.valid.mae())).unwrap();
+    assert_eq!(result.best, Some((best.epoch, best.valid.mae())));
+    let steps = told.iter().filter(|e| matches!(e, TrainEvent::Step(_))).count();
+    assert_eq!((steps, told.len()), (9, 12), "three steps and a look an epoch");
+
+    // Broken off in the second epoch, between two checkpoints: what was saved is where it was.
+    let folder = scratch("broken_off");
+    let (checkpoint, best) = (folder.join("checkpoint.safetensors"), folder.join("best"));
+    let saving =
+        Saving { checkpoint: Some(checkpoint.clone()), every_steps: Some(2), best: Some(best.clone()) };
+    let mut first = new().with_saving(saving);
+    let stop = |event: &TrainEvent| match event {
+        TrainEvent::Step(step) if step.step == 5 => ControlFlow::Break(()),
+        _ => ControlFlow::Continue(()),
+    };
+    match block_on(first.run(stop)) {
+        Err(Error::Cancelled(place)) => assert_eq!(place, "training step 5"),
+        other => panic!("{other:?}"),
+    }
+    let mut second = new();
+    second.resume(&checkpoint).unwrap();
+    assert_eq!(second.steps(), 5);
+    SentimentModel::open(&context, &best).unwrap();
+    for mut run in [first, second] {
+        to_the_end(&mut run);
+        assert_eq!(run.history(), whole.history());
+        assert!(fingerprint(&run) == fingerprint(&whole), "another model than that of the run in one go");
+    }
+    // At the end there is nothing to do.
+    let again = block_on(whole.run(|event| panic!("{event:?}"))).unwrap();
+    assert_eq!(again, result);
+}
+
+#[test]
+fn a_checkpoint_that_is_refused_changes_nothing() {
+    use safetensors::SafeTensors;
+    let (context, data) = bench();
+    let new = || {
+        block_on(Trainer::new(model(&context, tiny_dashfusion()).unwrap(), data.clone(), options())).unwrap()
+    };
+    let path = scratch("refused").join("checkpoint.safetensors");
+    let mut run = new();
+    block_on(run.next()).unwrap();
+    block_on(run.checkpoint(&path)).unwrap();
+    let bytes = std::fs::read(&path).unwrap();
+    let (_, header) = SafeTensors::read_metadata(&bytes).unwrap();
+    let tensors = SafeTensors::deserialize(&bytes).unwrap();
+    let spoiled = |kind: &str, value: f32| {
+        let mut parts: Vec<_> = tensors
+            .iter()
+            .map(|(name, t)| (name.to_owned(), t.shape().to_vec(), t.data().to_vec()))
+            .collect();
+        // The last of its kind, so that the others are read before.
+        let (_, _, data) =
+            parts.iter_mut().filter(|(name, ..)| name.starts_with(kind)).max_by_key(|p| p.0.clone()).unwrap();
+        data[..4].copy_from_slice(&value.to_le_bytes());
+        let views = parts.iter().map(|(name, shape, data)| {
+            (name.clone(), TensorView::new(safetensors::Dtype::F32, shape.clone(), data).unwrap())
+        });
+        std::fs::write(&path, safetensors::tensor::serialize(views, header.metadata().clone()).unwrap())
+            .unwrap();
+    };
+    let mut other = new();
+    let before = fingerprint(&other);
+    for (kind, value) in
+        [("second_moment.", -1.0), ("first_moment.", f32::NAN), ("parameter.", f32::INFINITY)]
+    {
+        spoiled(kind, value);
+        other.resume(&path).unwrap_err();
+        assert!(fingerprint(&other) == before && other.steps() == 0, "{kind}: half resumed");
+    }
+    std::fs::write(&path, &bytes).unwrap();
+    other.resume(&path).unwrap();
+    assert!(fingerprint(&other) == fingerprint(&run) && other.steps() == 1);
+    assert!(fingerprint(&other) != before, "the checkpoint holds the values that the model had anyway");
+}
+
+#[test]
+fn scoring_tells_of_each_batch_leaves_out_what_is_done_and_measures() {
+    let (context, data) = bench();
+    let scorer = model(&context, tiny_dashfusion()).unwrap();
+    let request = ScoreRequest { batch: 3, ..ScoreRequest::split("test") };
+    let clips = data.split("test").unwrap();
+    let mut told = Vec::new();
+    let found = block_on(scorer.score(&data, &request, |event| {
+        let ScoreEvent::Scored { scores, done, of } = event else { panic!("{event:?}") };
+        told.extend(scores.clone());
+        assert_eq!((told.len(), clips.len()), (*done, *of));
+        ControlFlow::Continue(())
+    }));
+    let found = found.unwrap().scores;
+    let ids = |all: &[foveal::pipelines::sentiment::Score]| -> Vec<String> {
+        all.iter().map(|s| s.id.clone()).collect()
+    };
+    assert_eq!(
+        ids(&found),
+        clips.iter().map(|c| c.id.clone()).collect::<Vec<_>>(),
+        "in the order of the data"
+    );
+    told.sort_by_key(|score| ids(&found).iter().position(|id| *id == score.id));
+    assert_eq!(told, found);
+
+    let evaluation = block_on(scorer.evaluate(&data, &request, |_| ControlFlow::Continue(()))).unwrap();
+    assert_eq!(evaluation.scores, found.iter().map(|s| s.score).collect::<Vec<_>>());
+    assert_eq!(evaluation.labels, data.labels(clips).unwrap());
+    let off = |(s, l): (&f32, &f32)| f64::from((s - l).abs());
+    let mae = evaluation.scores.iter().zip(&evaluation.labels).map(off).sum::<f64>() / clips.len() as f64;
+    assert!((evaluation.metrics.mae() - mae).abs() < 1e-6);
+
+    let rest = ScoreRequest { skip: ids(&found[1..]).into_iter().collect(), ..request.clone() };
+    let rest = block_on(scorer.score(&data, &rest, |_| ControlFlow::Continue(()))).unwrap().scores;
+    assert_eq!(ids(&rest), ids(&found[..1]));
+    match block_on(scorer.score(&data, &request, |_| ControlFlow::Break(()))) {
+        Err(Error::Cancelled(place)) => assert_eq!(place, format!("clip 3 of {}", clips.len())),
+        other => panic!("{other:?}"),
+    }
+    let none = ScoreRequest { batch: 0, ..request };
+    let refused = block_on(scorer.score(&data, &none, |_| ControlFlow::Continue(())));
+    assert!(matches!(&refused, Err(Error::Input { what, .. }) if what == "batch"), "{refused:?}");
 }
 
 /// The tiny data set with an edit of its description or its features.
@@ -213,9 +358,9 @@ fn bad_data_is_refused_by_name() {
 #[test]
 fn clips_that_a_model_cannot_take_are_refused_by_name() {
     let context = new_context().unwrap();
-    let data = Dataset::open(folder()).unwrap();
+    let data = Arc::new(Dataset::open(folder()).unwrap());
     let refused = |config: DashFusionConfig, options: TrainOptions| {
-        let run = model(&context, config).and_then(|m| block_on(Trainer::new(m, &data, options)));
+        let run = model(&context, config).and_then(|m| block_on(Trainer::new(m, data.clone(), options)));
         run.err().map_or_else(|| panic!("it was taken"), |e| e.to_string())
     };
     let error = refused(DashFusionConfig { audio_width: 32, ..tiny_dashfusion() }, options());
@@ -232,7 +377,7 @@ fn clips_that_a_model_cannot_take_are_refused_by_name() {
 
     let unlabelled =
         edited(|json| json.replacen("\"label\": -0.964", "\"label\": null", 1), unchanged).unwrap();
-    let run = block_on(Trainer::new(model(&context, tiny_dashfusion()).unwrap(), &unlabelled, options()));
+    let run = block_on(Trainer::new(model(&context, tiny_dashfusion()).unwrap(), unlabelled, options()));
     assert!(run.err().unwrap().to_string().contains("`train_0000` has no label"));
     let error = data.split("dev").unwrap_err().to_string();
     assert!(error.contains("`dev`") && error.contains("test, train, valid"), "{error}");
@@ -250,10 +395,10 @@ fn batches_hold_clips_of_like_length_and_every_clip_once() {
 fn every_fusion_trains() {
     use foveal::models::dashfusion::Fusion::{Audio, Concatenation, Hierarchical, Text, Vision};
     let context = new_context().unwrap();
-    let data = Dataset::open(folder()).unwrap();
+    let data = Arc::new(Dataset::open(folder()).unwrap());
     for fusion in [Hierarchical, Concatenation, Text, Audio, Vision] {
         let model = model(&context, DashFusionConfig { fusion, ..tiny_dashfusion() }).unwrap();
-        let mut run = block_on(Trainer::new(model, &data, options())).unwrap();
+        let mut run = block_on(Trainer::new(model, data.clone(), options())).unwrap();
         match block_on(run.next()).unwrap() {
             Some(TrainEvent::Step(step)) => {
                 assert!(step.mse.is_finite(), "{fusion:?}");

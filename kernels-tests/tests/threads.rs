@@ -6,9 +6,23 @@ use foveal::autograd::{Attend, Gradients, Tape, Var};
 use foveal::block_on;
 use foveal::kernels::attention::{AttentionProblem, Tables};
 use foveal::kernels::rowwise::RopeAt;
-use foveal::{Context, Dtype, Error, HostTensor, Tensor};
+use foveal::models::umt5::Umt5;
+use foveal::models::wan::{Wan, WanOptions, WanText};
+use foveal::nn::{Accumulated, Optimiser, Parameters, Weights};
+use foveal::pipelines::schedules::{Sampler, SamplerState, Schedule, SigmaGrid, Solver};
+use foveal::pipelines::sentiment::data::Dataset;
+use foveal::pipelines::sentiment::{ScoreRequest, SentimentModel, TrainEvent, TrainOptions, Trainer};
+use foveal::pipelines::text_to_video::memory_plan::{PlanRequest, memory_plan};
+use foveal::pipelines::text_to_video::temporal_control::{Control, Prompts, sample};
+use foveal::pipelines::text_to_video::{ClipRequest, ClipResult, Event, TextToVideo};
+use foveal::{Caps, Context, Dtype, Error, HostTensor, Tensor};
 use kernels_tests::golden::new_context;
+use kernels_tests::root;
+use std::ops::ControlFlow;
+use std::sync::mpsc;
 
+#[expect(dead_code, reason = "asked at compile time, by what never runs")]
+fn sendable<T: Send>(_: &T) {}
 fn send<T: Send>() {}
 fn send_and_sync<T: Send + Sync>() {}
 fn owned<T: Send + Sync + 'static>() {}
@@ -38,4 +52,81 @@ fn tapes_variables_and_gradients_cross_threads() {
         block_on(gradients.of(&leaf).unwrap().unwrap().to_vec()).unwrap()
     });
     assert_eq!(gradient.join().unwrap(), [0.5, 1.0, 1.5, 2.0]);
+}
+
+#[test]
+fn models_pipelines_and_what_they_are_asked_for_cross_threads() {
+    owned::<Wan>();
+    owned::<WanText>();
+    owned::<WanOptions>();
+    owned::<Umt5>();
+    owned::<Parameters>();
+    owned::<Weights>();
+    owned::<Optimiser>();
+    owned::<Accumulated>();
+    owned::<Sampler>();
+    owned::<SamplerState>();
+    owned::<TextToVideo>();
+    owned::<ClipRequest>();
+    owned::<ClipResult>();
+    owned::<Control>();
+    owned::<Prompts>();
+    owned::<Event>();
+    owned::<PlanRequest>();
+    owned::<SentimentModel>();
+    owned::<Dataset>();
+    owned::<TrainOptions>();
+    owned::<ScoreRequest>();
+    owned::<Trainer>();
+    owned::<TrainEvent>();
+}
+
+/// Never run: the futures of all runs may be spawned on a pool of threads.
+fn _futures_are_send(
+    pipeline: &TextToVideo,
+    request: &ClipRequest,
+    prompts: &Prompts,
+    plan: &PlanRequest,
+    trainer: &mut Trainer,
+    data: &Dataset,
+) {
+    sendable(&pipeline.generate(request, |_| ControlFlow::Continue(())));
+    let sampler = Sampler::new(Schedule::new(SigmaGrid::Wan, 3, 3.0).unwrap(), Solver::UniPc);
+    let latent = HostTensor::zeros([1, 1, 1, 1]);
+    let go_on = |_: &Event| ControlFlow::Continue(());
+    sendable(&sample(pipeline.transformer(), &latent, prompts, &sampler, None, go_on));
+    sendable(&memory_plan(plan, Caps::webgpu_default()));
+    sendable(&trainer.run(|_| ControlFlow::Continue(())));
+    sendable(&trainer.next());
+    let (model, asked) = (&trainer.model, ScoreRequest::default());
+    sendable(&model.score(data, &asked, |_| ControlFlow::Continue(())));
+    sendable(&model.evaluate(data, &asked, |_| ControlFlow::Continue(())));
+}
+
+#[test]
+fn a_clip_is_made_on_one_thread_and_watched_from_another() {
+    let context = new_context().unwrap();
+    let pipeline = TextToVideo::open(&context, root().join("models/tiny-wan")).unwrap();
+    let request = ClipRequest { steps: 2, ..pipeline.request("a red square") };
+    let (send, events) = mpsc::channel();
+    let maker = std::thread::spawn(move || {
+        // A hook that owns what it needs, events that are sent on.
+        let hook = move |event: &Event| match send.send(event.clone()) {
+            Ok(()) => ControlFlow::Continue(()),
+            Err(_) => ControlFlow::Break(()),
+        };
+        block_on(pipeline.generate(&request, hook)).unwrap()
+    });
+    let steps: Vec<(usize, usize)> = events
+        .into_iter()
+        .filter_map(|event| match event {
+            Event::Done { step, latent, .. } => Some((step, latent.len())),
+            _ => None,
+        })
+        .collect();
+    let made = maker.join().unwrap();
+    let values = made.clip.data().len();
+    assert_eq!(steps, [(0, values), (1, values)]);
+    assert_eq!(made.to_rgb().unwrap().len(), made.clip.shape().dims()[1]);
+    assert!(made.fps > 0.0);
 }

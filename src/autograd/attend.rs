@@ -9,7 +9,6 @@ use crate::{Dtype, Result, Tensor};
 
 /// One attention call: problem and tensors, which may be kept and sent to another thread.
 #[derive(Debug, Clone)]
-#[non_exhaustive]
 pub struct Attend {
     /// Sizes, mask, reductions.
     pub problem: AttentionProblem,
@@ -47,6 +46,7 @@ impl Attend {
 
 /// What an attention call leaves on the tape.
 #[derive(Debug, Clone)]
+#[non_exhaustive]
 pub struct Attended {
     /// `(batch, seq_q, heads, head_dim)`
     pub o: Var,

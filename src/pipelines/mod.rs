@@ -1,8 +1,36 @@
-//! Whole systems, a folder each: what is asked for (request), the models, the run with its progress, and the result. What two
-//! systems use stands beside them.
+//! Whole systems, a folder each. What two systems use stands beside them.
+//!
+//! Every system has the same rooms:
+//!
+//! | room | what it is | text to video | sentiment |
+//! |---|---|---|---|
+//! | request | plain data that an app may keep, edit and send to a thread, with a constructor or a default | [`ClipRequest`](text_to_video::ClipRequest) | `TrainOptions`, `ScoreRequest` |
+//! | model | the models on a device, opened from a folder | [`TextToVideo`](text_to_video::TextToVideo) | `SentimentModel` |
+//! | run | a method `run(request, hook)` | `TextToVideo::generate` | `Trainer::run`, `SentimentModel::score`, `evaluate` |
+//! | progress | an event, which the hook sees | [`Event`](text_to_video::Event) | `TrainEvent`, `ScoreEvent` |
+//! | result | a struct, which the run returns | [`ClipResult`](text_to_video::ClipResult) | `TrainResult`, `ScoreResult`, `Evaluation` |
+//!
+//! A hook is a `FnMut(&Event) -> ControlFlow<()>`. Breaking off ends the run with [`Error::Cancelled`], which says where; models
+//! and context may be used again. What an event holds it owns: it may be cloned and sent to another thread, though tensors may be
+//! overwritten later, so that copies are for keeping. On native targets the futures of runs are [`Send`], and so is what they are
+//! handed ([`MaybeSend`](crate::autograd::MaybeSend)).
+//!
+//! Requests are written `X { field, ..X::new(…) }` or `..X::default()`, so that fields which come later break nobody; for that
+//! they stay open. Events and results are `#[non_exhaustive]`: they are read.
 
 pub mod schedules;
 pub mod sentiment;
 #[cfg(feature = "audio")]
 pub mod sounds;
 pub mod text_to_video;
+
+use crate::{Error, Result};
+use std::ops::ControlFlow;
+
+/// Ends a run whose hook said so.
+fn go_on(flow: ControlFlow<()>, place: impl FnOnce() -> String) -> Result<()> {
+    match flow {
+        ControlFlow::Continue(()) => Ok(()),
+        ControlFlow::Break(()) => Err(Error::Cancelled(place())),
+    }
+}

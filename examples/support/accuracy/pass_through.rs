@@ -149,7 +149,7 @@ fn clip(
         Ok(copy) => *slot = Some(copy),
         Err(error) => failure = Some(error),
     };
-    let made = foveal::block_on(pipeline.generate(request, &mut |event| {
+    let made = foveal::block_on(pipeline.generate(request, |event| {
         progress.on(event);
         match event {
             Event::Stepped { step, latent, .. } if *step == at => keep(&mut before, latent),
@@ -168,7 +168,7 @@ fn clip(
         ));
     };
     let (before, after) = (foveal::block_on(before.to_vec())?, foveal::block_on(after.to_vec())?);
-    Ok((made, after.iter().zip(&before).map(|(a, b)| a - b).collect()))
+    Ok((made.clip, after.iter().zip(&before).map(|(a, b)| a - b).collect()))
 }
 
 /// One row a step and rule. `request` states the solver.

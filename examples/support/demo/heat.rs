@@ -21,7 +21,7 @@ pub(crate) struct HeatMaps {
 
 impl HeatRecorder {
     /// Keeps the map of a reading.
-    pub(crate) fn observe(&mut self, event: &Event<'_>) -> Result<()> {
+    pub(crate) fn observe(&mut self, event: &Event) -> Result<()> {
         if let Event::Read { step, map, .. } = event {
             self.0.push((*step, map.to_owned_copy()?));
         }

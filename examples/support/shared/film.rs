@@ -2,7 +2,7 @@
 
 use super::progress::Progress;
 use foveal::pipelines::text_to_video::temporal_control::Event;
-use foveal::pipelines::text_to_video::{ClipRequest, TextToVideo, to_rgb};
+use foveal::pipelines::text_to_video::{ClipRequest, TextToVideo};
 use foveal::{Error, Result};
 use serde::{Deserialize, Serialize};
 use std::ops::ControlFlow;
@@ -50,14 +50,14 @@ pub(crate) fn shoot(
     pipeline: &TextToVideo,
     request: &ClipRequest,
     progress: &mut Progress,
-    observe: &mut dyn FnMut(&Event<'_>) -> Result<()>,
+    observe: &mut (dyn FnMut(&Event) -> Result<()> + Send),
 ) -> Result<Film> {
     pipeline.context().reset_peak();
     let start = Instant::now();
     let mut readings: Vec<Reading> = Vec::new();
     let mut step_ends = Vec::new();
     let mut failure = None;
-    let mut hook = |event: &Event<'_>| {
+    let mut hook = |event: &Event| {
         let mut reading =
             |step: usize, update: Option<usize>, terms: &[foveal::kernels::temporal::GroupTerms]| {
                 readings.push(Reading {
@@ -90,7 +90,7 @@ pub(crate) fn shoot(
     };
     let starts = std::iter::once(0.0).chain(step_ends.iter().copied());
     Ok(Film {
-        frames: to_rgb(&clip)?,
+        frames: clip.to_rgb()?,
         step_seconds: starts.zip(&step_ends).map(|(from, to)| to - from).collect(),
         readings,
         seconds: start.elapsed().as_secs_f64(),

@@ -78,7 +78,7 @@ impl Progress {
     }
 
     /// Something happened in the clip.
-    pub(crate) fn on(&mut self, event: &Event<'_>) {
+    pub(crate) fn on(&mut self, event: &Event) {
         let at = |step: usize| self.before + self.plan.until(step);
         let plan = &self.plan;
         let (step, position, doing) = match event {
@@ -89,6 +89,7 @@ impl Progress {
                 (step, at(*step) + plan.step + UPDATE * done, format!(", update {done}/{}", plan.updates()))
             }
             Event::Done { step, .. } => (step, at(step + 1), String::new()),
+            _ => return,
         };
         let message = format!("{}: step {}/{}{doing}", self.name, step + 1, plan.steps);
         self.bar.set_position(position);

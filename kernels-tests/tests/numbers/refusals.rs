@@ -23,8 +23,7 @@ use foveal::pipelines::schedules::{SamplerState, noise, noise_on};
 use foveal::pipelines::schedules::{Schedule, SigmaGrid};
 use foveal::pipelines::sentiment::data::{DESCRIPTION, Dataset, FEATURES};
 use foveal::pipelines::sentiment::metrics::Convention;
-use foveal::pipelines::sentiment::model::{Description, SentimentModel};
-use foveal::pipelines::sentiment::train::{TrainEvent, TrainOptions, Trainer};
+use foveal::pipelines::sentiment::{Description, SentimentModel, TrainEvent, TrainOptions, Trainer};
 use foveal::pipelines::text_to_video::curve::{TimeAxis, TimingCurve};
 use foveal::pipelines::text_to_video::memory_plan::{PlanRequest, memory_plan};
 use foveal::pipelines::text_to_video::temporal_control::{
@@ -279,14 +278,14 @@ fn a_steered_run_takes_settings_that_are_numbers() {
     let c = context();
     let (model, text) = wan(&c, 1);
     let sampler = Sampler::new(Schedule::new(SigmaGrid::Wan, 2, 3.0).unwrap(), Solver::UniPc);
-    let prompts = Prompts { positive: &text, negative: &text, scale: 1.0, rows_at_a_time: None };
+    let prompts = Prompts::new(text.clone(), text.clone(), 1.0);
     let curve = TimingCurve::new(vec![0.0, 0.5, 1.0]).unwrap();
     let guided = Guidance { steps: (0..1).collect(), updates: 1, ..Guidance::default() };
     let run = |guidance: Option<Guidance>, mask: Option<TemporalMask>, latent: &HostTensor| {
         let groups = vec![TimedTokens { tokens: vec![2], curve: curve.clone() }];
         let control = Control { groups, guidance, mask };
-        let mut go_on = |_: &Event<'_>| ControlFlow::Continue(());
-        block_on(sample(&model, latent, prompts, &sampler, Some(&control), &mut go_on))
+        let go_on = |_: &Event| ControlFlow::Continue(());
+        block_on(sample(&model, latent, &prompts, &sampler, Some(&control), go_on))
     };
     let latent = noise(1, [4, 3, 4, 4]);
     let before = c.dispatches();
@@ -314,22 +313,14 @@ fn a_transformer_refuses_texts_and_sizes_that_are_not_its_own() {
     let (_, other) = wan(&c, 1);
     let latent = Var::constant(Tensor::from_host(&c, &noise(1, [4, 3, 4, 4])).unwrap());
     let time = model.time(500.0).unwrap();
-    let pass = |text| model.forward(&mut Tape::forward(), &latent, &time, text, WanOptions::default());
+    let pass = |text| model.forward(&mut Tape::forward(), &latent, &time, text, &WanOptions::default());
     refused(pass(&other), "a text of a model with fewer blocks");
     assert!(pass(&own).is_ok());
 
     let mut config = wan_config(1);
     config.patch_size = [1, 0, 2];
     refused(config.grid(3, 4, 4), "a patch of nothing");
-    let request = |size| PlanRequest {
-        transformer: wan_config(1),
-        text_encoder: None,
-        precision: Precision::F32,
-        size,
-        guidance_scale: 1.0,
-        control: None,
-        rows_at_a_time: None,
-    };
+    let request = |size| PlanRequest { guidance_scale: 1.0, ..PlanRequest::new(wan_config(1), size) };
     let plan = |size| block_on(memory_plan(&request(size), Caps::webgpu_default()));
     refused(plan([1024, 2048, 2048]), "a size beyond all noise");
     assert!(plan([3, 4, 4]).is_ok());
@@ -366,8 +357,7 @@ fn dashfusion_refuses_sizes_that_make_no_model() {
     let text = Var::constant(full(&c, &[1, 32], 0.1));
     let [audio, vision] =
         [33, 25].map(|width| Frames::new("frames", &[&vec![0.1; width]], width, 4, Padding::Masked).unwrap());
-    let batch =
-        Batch { text: &text, text_lengths: &[1], audio: &audio, vision: &vision, padding: Padding::Masked };
+    let batch = Batch { text, text_lengths: vec![1], audio, vision, padding: Padding::Masked };
     let weights = Parameters::new(&c).constants();
     type Spoil = fn(&mut DashFusionConfig);
     let spoiled: [Spoil; 5] = [
@@ -445,7 +435,7 @@ fn train_options() -> TrainOptions {
 fn training_takes_options_of_any_size_or_refuses_them() {
     let c = context();
     let data = Dataset::open(data_folder()).unwrap();
-    let new = |options| block_on(Trainer::new(sentiment(&c), &data, options));
+    let new = |options| block_on(Trainer::new(sentiment(&c), data.clone(), options));
     for options in [
         TrainOptions { learning_rate: 1e39, ..train_options() },
         TrainOptions { contrastive_weight: 1e39, ..train_options() },
@@ -484,10 +474,10 @@ fn with_state(checkpoint: &[u8], edit: impl Fn(&mut serde_json::Value)) -> Vec<u
 
 #[test]
 fn a_checkpoint_of_other_clips_is_refused() {
-    fn new<'a>(context: &Context, data: &'a Dataset) -> Trainer<'a> {
-        block_on(Trainer::new(sentiment(context), data, train_options())).unwrap()
+    fn new(context: &Context, data: &Dataset) -> Trainer {
+        block_on(Trainer::new(sentiment(context), data.clone(), train_options())).unwrap()
     }
-    fn other_clips(run: &mut Trainer<'_>, path: &Path, about: &str) {
+    fn other_clips(run: &mut Trainer, path: &Path, about: &str) {
         match run.resume(path) {
             Err(Error::File { reason, .. }) => assert!(reason.contains("other clips"), "{about}: {reason}"),
             other => panic!("{about}: {other:?}"),

@@ -17,7 +17,6 @@ pub enum Mass {
 
 /// Reductions of the map that a caller reads, and into which gradients may flow; none by default.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
-#[non_exhaustive]
 pub struct Readout {
     /// Token groups whose columns are averaged over heads; 0 for none, and up to 64.
     pub groups: usize,

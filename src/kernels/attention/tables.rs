@@ -57,7 +57,6 @@ impl AttentionProblem {
 /// The parts of the `tables` tensor, in host memory. A part that a problem reads and that is empty here is the natural one,
 /// where there is one: each field says which.
 #[derive(Debug, Clone, Default, PartialEq)]
-#[non_exhaustive]
 pub struct Tables {
     /// Keys of each sequence `(batch)`.
     pub key_lengths: Vec<u32>,

@@ -100,16 +100,16 @@ impl Dropping {
 }
 
 /// A batch.
-#[derive(Debug, Clone, Copy)]
-pub struct Batch<'a> {
+#[derive(Debug, Clone)]
+pub struct Batch {
     /// The text encoder's hidden state `(clips × tokens, text_width)`.
-    pub text: &'a Var,
+    pub text: Var,
     /// Tokens of each text.
-    pub text_lengths: &'a [usize],
+    pub text_lengths: Vec<usize>,
     /// Audio.
-    pub audio: &'a Frames,
+    pub audio: Frames,
     /// Vision.
-    pub vision: &'a Frames,
+    pub vision: Frames,
     /// Which padding both were made with.
     pub padding: Padding,
 }
@@ -122,7 +122,7 @@ pub fn forward(
     tape: &mut Tape,
     w: &Weights,
     config: &DashFusionConfig,
-    batch: &Batch<'_>,
+    batch: &Batch,
     dropping: Option<&mut Dropping>,
 ) -> Result<Fused> {
     config.check()?;
@@ -137,7 +137,7 @@ pub fn represent(
     tape: &mut Tape,
     w: &Weights,
     config: &DashFusionConfig,
-    batch: &Batch<'_>,
+    batch: &Batch,
     dropping: Option<&mut Dropping>,
 ) -> Result<Represented> {
     config.check()?;
@@ -153,10 +153,10 @@ struct Pass<'a> {
 }
 
 impl Pass<'_> {
-    fn represent(&mut self, batch: &Batch<'_>) -> Result<Represented> {
+    fn represent(&mut self, batch: &Batch) -> Result<Represented> {
         let c = self.config;
         for (what, frames, width) in
-            [("audio", batch.audio, c.audio_width), ("vision", batch.vision, c.vision_width)]
+            [("audio", &batch.audio, c.audio_width), ("vision", &batch.vision, c.vision_width)]
         {
             let (found, expected) = ((frames.visible().len(), frames.width()), (self.clips, width));
             if found != expected {
@@ -168,12 +168,12 @@ impl Pass<'_> {
         let wanted = |alone: Fusion| [Fusion::Hierarchical, Fusion::Concatenation, alone].contains(&c.fusion);
         let text = if wanted(Fusion::Text) { self.text(batch)? } else { self.absent()? };
         let audio = if wanted(Fusion::Audio) {
-            self.frames("audio_encoder", batch.audio, c.audio_layers, batch.padding)?
+            self.frames("audio_encoder", &batch.audio, c.audio_layers, batch.padding)?
         } else {
             self.absent()?
         };
         let vision = if wanted(Fusion::Vision) {
-            self.frames("vision_encoder", batch.vision, c.vision_layers, batch.padding)?
+            self.frames("vision_encoder", &batch.vision, c.vision_layers, batch.padding)?
         } else {
             self.absent()?
         };
@@ -185,7 +185,7 @@ impl Pass<'_> {
         Ok(Represented { encoded, aligned })
     }
 
-    fn fuse(mut self, batch: &Batch<'_>) -> Result<Fused> {
+    fn fuse(mut self, batch: &Batch) -> Result<Fused> {
         let before = self.represent(batch)?;
         let mut levels = Vec::new();
         let [text, audio, vision] = &before.encoded;
@@ -225,10 +225,10 @@ impl Pass<'_> {
     }
 
     /// Text: two linear layers without bias, norm; padding becomes zero.
-    fn text(&mut self, batch: &Batch<'_>) -> Result<Encoded> {
+    fn text(&mut self, batch: &Batch) -> Result<Encoded> {
         let rows = batch.text.tensor().len() / self.config.text_width.max(1);
         let tokens = rows / self.clips.max(1);
-        let lengths = batch.text_lengths;
+        let lengths = &batch.text_lengths;
         if self.clips == 0
             || batch.text.tensor().len() != self.clips * tokens * self.config.text_width
             || lengths.iter().any(|&n| n == 0 || n > tokens)

@@ -24,6 +24,13 @@ pub struct Capture {
     pub map_only: bool,
 }
 
+impl Capture {
+    /// Columns of groups by their weights `(groups, text_len)`, averaged over `layers` layers, beside the velocity.
+    pub fn new(weights: Vec<f32>, groups: usize, layers: usize) -> Self {
+        Self { weights, groups, layer_divisor: layers as f32, map_only: false }
+    }
+}
+
 /// A bias on each text position by latent frame, `(frames, text_len)`: −∞ hides a word from a frame.
 #[derive(Debug, Clone, PartialEq)]
 pub struct CrossMask {

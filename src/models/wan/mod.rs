@@ -24,6 +24,7 @@ use crate::nn::{Linear, Precision};
 use crate::{Dtype, Error, HostTensor, Result, Tensor};
 use block::{Block, BlockCall};
 use keys::{Part, WanParam};
+use std::ops::ControlFlow;
 use std::sync::Arc;
 
 /// The text of one prompt, as the blocks see it: keys and values of every cross-attention, `(text_len, dim)` each.
@@ -44,32 +45,33 @@ pub struct WanTime {
     pub e0: Tensor,
 }
 
-/// What one forward pass is asked for beyond the velocity.
-#[derive(Default)]
-pub struct WanOptions<'a> {
+/// What one forward pass is asked for beyond the velocity: `WanOptions { capture, ..WanOptions::default() }`.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct WanOptions {
     /// Columns to read.
-    pub capture: Option<&'a Capture>,
+    pub capture: Option<Capture>,
     /// Bias on the text positions by frame.
-    pub mask: Option<&'a CrossMask>,
+    pub mask: Option<CrossMask>,
     /// Rows that the feed-forward layers take at a time; all of them where absent. Fewer rows need less memory: the
     /// hidden layer is the widest tensor of a pass.
     pub rows_at_a_time: Option<usize>,
-    /// Called after each block with its number, the residual stream `(tokens, dim)` as it is stored, and the map so far
-    /// `(1, groups, tokens)`.
-    pub on_block: Option<OnBlock<'a>>,
 }
 
-/// See [`WanOptions::on_block`].
-pub type OnBlock<'a> = &'a mut dyn FnMut(usize, &Tensor, Option<&Tensor>) -> Result<()>;
-
-impl std::fmt::Debug for WanOptions<'_> {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "WanOptions {{ capture: {:?}, mask: {} }}", self.capture, self.mask.is_some())
-    }
+/// What a forward pass reports after each block. Tensors may be overwritten later: copy what is to be kept.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub struct BlockEvent {
+    /// Number of the block.
+    pub block: usize,
+    /// Residual stream `(tokens, dim)` as it is stored.
+    pub x: Tensor,
+    /// Map so far `(1, groups, tokens)`, where columns are read.
+    pub map: Option<Tensor>,
 }
 
 /// What one forward pass returns.
 #[derive(Debug, Clone)]
+#[non_exhaustive]
 pub struct WanOutput {
     /// Velocity, shaped like the latent; absent for [`Capture::map_only`].
     pub velocity: Option<Var>,
@@ -230,7 +232,23 @@ impl Wan {
         latent: &Var,
         time: &WanTime,
         text: &WanText,
-        options: WanOptions<'_>,
+        options: &WanOptions,
+    ) -> Result<WanOutput> {
+        self.forward_watched(tape, latent, time, text, options, |_| ControlFlow::Continue(()))
+    }
+
+    /// [`Wan::forward`], telling `hook` of each block.
+    ///
+    /// # Errors
+    /// As [`Wan::forward`]; [`Error::Cancelled`] where the hook breaks off.
+    pub fn forward_watched(
+        &self,
+        tape: &mut Tape,
+        latent: &Var,
+        time: &WanTime,
+        text: &WanText,
+        options: &WanOptions,
+        mut hook: impl FnMut(&BlockEvent) -> ControlFlow<()>,
     ) -> Result<WanOutput> {
         let c = &self.config;
         let &[channels, frames, height, width] = latent.tensor().dims() else {
@@ -248,10 +266,11 @@ impl Wan {
             let reason = format!("keys of {} blocks, the model has {}", text.keys.len(), self.blocks.len());
             return Err(Error::input("text", reason));
         }
-        let WanOptions { capture, mask, rows_at_a_time, mut on_block } = options;
+        let WanOptions { capture, mask, rows_at_a_time } = options;
+        let (capture, mask) = (capture.as_ref(), mask.as_ref());
         let positions = grid.iter().copied().max().unwrap_or(1);
         let rope = Tensor::from_host(&self.context, &rope_table(positions, c.head_dim(), 10_000.0)?)?;
-        let call = Arc::new(BlockCall::new(&self.context, c, grid, rope, rows_at_a_time, capture, mask)?);
+        let call = Arc::new(BlockCall::new(&self.context, c, grid, rope, *rows_at_a_time, capture, mask)?);
         let patches = tape.patchify(latent, c.patch_size, PatchOrder::ChannelFirst)?;
         let x = self.patch.apply(tape, &patches)?;
         let mut x = tape.convert(&x, self.precision.activations)?;
@@ -275,8 +294,9 @@ impl Wan {
                 .into_iter();
             x = out.next().ok_or_else(|| Error::input("block", "no result"))?;
             map = out.next();
-            if let Some(hook) = &mut on_block {
-                hook(i, x.tensor(), map.as_ref().map(Var::tensor))?;
+            let map_so_far = map.as_ref().map(|map| map.tensor().clone());
+            if hook(&BlockEvent { block: i, x: x.tensor().clone(), map: map_so_far }).is_break() {
+                return Err(Error::Cancelled(format!("block {i}")));
             }
         }
         let map = match (map, capture) {

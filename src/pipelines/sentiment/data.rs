@@ -183,11 +183,11 @@ impl Dataset {
     ///
     /// # Errors
     /// [`Error::File`] naming the first clip without one.
-    pub fn labels(&self, clips: &[Clip]) -> Result<Vec<f32>> {
+    pub fn labels<'a>(&self, clips: impl IntoIterator<Item = &'a Clip>) -> Result<Vec<f32>> {
         let label = |c: &Clip| {
             c.label.ok_or_else(|| Error::file(&self.path, format!("clip `{}` has no label", c.id)))
         };
-        clips.iter().map(label).collect()
+        clips.into_iter().map(label).collect()
     }
 
     /// Audio frames of a clip, `(frames, audio_width)`.

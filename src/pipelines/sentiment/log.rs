@@ -93,6 +93,11 @@ impl ScoreLog {
         self.done.contains(id)
     }
 
+    /// Names of the clips that have one, for [`ScoreRequest::skip`](super::ScoreRequest::skip).
+    pub fn ids(&self) -> &HashSet<String> {
+        &self.done
+    }
+
     /// Clips that have one.
     pub fn len(&self) -> usize {
         self.done.len()

@@ -1,7 +1,9 @@
 //! Multimodal sentiment: a DashFusion model trained on a user's feature files, and clips scored with it.
 //!
-//! [`data`] reads the files, [`model`] keeps a model in a folder and scores, [`train`] trains, [`metrics`] measures as the
-//! published tables do, [`log`] keeps scores so that a run that was killed goes on where it stopped.
+//! [`data`] reads the files, [`model`] keeps a model in a folder, [`metrics`] measures as the published tables do, [`log`] keeps
+//! scores so that a run that was killed goes on where it stopped. `Trainer::run` trains as `TrainOptions` say,
+//! `SentimentModel::score` and `evaluate` score what a `ScoreRequest` names; a hook sees their events, as in [every
+//! system](super).
 
 pub mod metrics;
 
@@ -14,6 +16,23 @@ pub mod log;
 #[cfg(all(feature = "tokenizers", not(target_arch = "wasm32")))]
 pub mod model;
 #[cfg(all(feature = "tokenizers", not(target_arch = "wasm32")))]
+mod progress;
+#[cfg(all(feature = "tokenizers", not(target_arch = "wasm32")))]
+mod request;
+#[cfg(all(feature = "tokenizers", not(target_arch = "wasm32")))]
+mod result;
+#[cfg(all(feature = "tokenizers", not(target_arch = "wasm32")))]
 mod retrieval;
 #[cfg(all(feature = "tokenizers", not(target_arch = "wasm32")))]
-pub mod train;
+mod score;
+#[cfg(all(feature = "tokenizers", not(target_arch = "wasm32")))]
+mod train;
+
+#[cfg(all(feature = "tokenizers", not(target_arch = "wasm32")))]
+pub use self::{
+    model::{Description, Score, SentimentModel},
+    progress::{EpochRecord, ScoreEvent, StepRecord, TrainEvent},
+    request::{Saving, ScoreRequest, TrainOptions},
+    result::{Evaluation, ScoreResult, TrainResult},
+    train::Trainer,
+};

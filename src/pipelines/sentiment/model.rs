@@ -65,6 +65,7 @@ pub struct SentimentModel {
 
 /// A score, and what it was made from.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct Score {
     /// The clip.
     pub id: String,
@@ -72,22 +73,6 @@ pub struct Score {
     pub score: f32,
     /// Modalities that the clip lacks.
     pub missing: Vec<String>,
-}
-
-/// What the model takes of a batch of clips.
-pub(super) struct Inputs {
-    text: Var,
-    lengths: Vec<usize>,
-    audio: Frames,
-    vision: Frames,
-    padding: Padding,
-}
-
-impl Inputs {
-    pub(super) fn batch(&self) -> Batch<'_> {
-        let Self { text, lengths, audio, vision, padding } = self;
-        Batch { text, text_lengths: lengths, audio, vision, padding: *padding }
-    }
 }
 
 impl SentimentModel {
@@ -278,22 +263,26 @@ impl SentimentModel {
         clips: &[&Clip],
         hidden: &[&Hidden],
     ) -> Result<Fused> {
-        let inputs = self.inputs(data, clips, self.text_batch(hidden)?)?;
-        forward(&mut Tape::forward(), weights, &self.description.model, &inputs.batch(), None)
+        let batch = self.batch(data, clips, self.text_batch(hidden)?)?;
+        forward(&mut Tape::forward(), weights, &self.description.model, &batch, None)
     }
 
     /// What the model takes of some clips, their texts' hidden states and lengths given.
-    pub(super) fn inputs(&self, data: &Dataset, clips: &[&Clip], text: (Var, Vec<usize>)) -> Result<Inputs> {
+    pub(super) fn batch(
+        &self,
+        data: &Dataset,
+        clips: &[&Clip],
+        (text, text_lengths): (Var, Vec<usize>),
+    ) -> Result<Batch> {
         let [audio, vision] = self.frames(data, clips)?;
-        let (text, lengths) = text;
-        Ok(Inputs { text, lengths, audio, vision, padding: self.padding })
+        Ok(Batch { text, text_lengths, audio, vision, padding: self.padding })
     }
 
     /// Scores of a batch of clips, their texts encoded on the way.
     ///
     /// # Errors
     /// As [`SentimentModel::pass`].
-    pub async fn score(&self, data: &Dataset, clips: &[&Clip]) -> Result<Vec<Score>> {
+    pub async fn score_batch(&self, data: &Dataset, clips: &[&Clip]) -> Result<Vec<Score>> {
         let weights = self.parameters.constants();
         let texts: Vec<Vec<u32>> = clips.iter().map(|c| self.tokens(&c.text)).collect::<Result<_>>()?;
         let hidden = self.hidden(&weights, &texts).await?;

@@ -3,112 +3,25 @@
 
 use super::checkpoint;
 use super::data::{Clip, Dataset, bucketed};
-use super::metrics::Metrics;
-use super::model::{Hidden, Inputs, SentimentModel};
+use super::model::{Hidden, SentimentModel};
+use super::progress::{EpochRecord, StepRecord, TrainEvent};
+use super::request::{Saving, ScoreRequest, TrainOptions};
+use super::result::TrainResult;
 use super::retrieval::Retrieval;
-use crate::autograd::{Tape, Var};
+use crate::autograd::{MaybeSend, Tape, Var};
 use crate::kernels::optim::AdamW;
 use crate::models::bert::{self, Texts};
-use crate::models::dashfusion::{Dropping, Fused, Fusion, forward, keys, loss, represent};
+use crate::models::dashfusion::{Batch, Dropping, Fused, Fusion, forward, keys, loss, represent};
 use crate::nn::{Accumulated, Optimiser, WarmupLinear, Weights};
+use crate::pipelines::go_on;
 use crate::weights::WeightStore;
-use crate::{Error, Result, Tensor};
+use crate::{Error, HostTensor, Result, Tensor};
 use rand::{RngExt, SeedableRng};
 use rand_pcg::Pcg64;
 use serde::{Deserialize, Serialize};
+use std::ops::ControlFlow;
 use std::path::Path;
-
-/// How to train.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct TrainOptions {
-    /// Times that every clip is seen.
-    pub epochs: u32,
-    /// Clips of an optimiser step.
-    pub batch: usize,
-    /// Clips of a pass: a batch is taken in parts of at most this many, their gradients summed.
-    pub part: usize,
-    /// Largest learning rate.
-    pub learning_rate: f64,
-    /// Epochs in which the rate rises.
-    pub warmup_epochs: u32,
-    /// Decoupled weight decay.
-    pub weight_decay: f64,
-    /// Weight of the contrast beside the squared error; 0 leaves it and its six companions a clip out.
-    pub contrastive_weight: f64,
-    /// Largest norm of a step's gradient.
-    pub clip_norm: Option<f64>,
-    /// Whether the text encoder is trained too.
-    pub train_text: bool,
-    /// Decides order, companions and dropout.
-    pub seed: u64,
-}
-
-impl Default for TrainOptions {
-    /// The published schedule of MOSI and SIMS, with the text encoder frozen.
-    fn default() -> Self {
-        Self {
-            epochs: 100,
-            batch: 16,
-            part: 16,
-            learning_rate: 5e-5,
-            warmup_epochs: 10,
-            weight_decay: 1e-3,
-            contrastive_weight: loss::WEIGHT,
-            clip_norm: None,
-            train_text: false,
-            seed: 12,
-        }
-    }
-}
-
-impl TrainOptions {
-    fn check(&self) -> Result<()> {
-        // They reach the device as f32.
-        let positive = |v: f64| v >= 0.0 && (v as f32).is_finite();
-        let sound = self.epochs > 0
-            && self.batch > 0
-            && self.part > 0
-            && [self.learning_rate, self.weight_decay, self.contrastive_weight].into_iter().all(positive)
-            && self.clip_norm.is_none_or(|c| c.is_finite() && c > 0.0);
-        if sound { Ok(()) } else { Err(Error::input("training options", format!("{self:?}"))) }
-    }
-}
-
-/// What one epoch came to.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct EpochRecord {
-    /// From 1.
-    pub epoch: u32,
-    /// Mean squared error over its training clips, as they were seen.
-    pub train_mse: f64,
-    /// Mean contrast likewise; 0 without one.
-    pub train_contrast: f64,
-    /// Measures on the validation clips afterwards.
-    pub valid: Metrics,
-}
-
-/// One optimiser step.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
-pub struct StepRecord {
-    /// Steps taken, this one included.
-    pub step: u32,
-    /// Steps of the whole run.
-    pub of: u32,
-    /// Mean squared error.
-    pub mse: f64,
-    /// Contrast; 0 without one.
-    pub contrast: f64,
-}
-
-/// What a run says on its way.
-#[derive(Debug, Clone)]
-pub enum TrainEvent {
-    /// A step was taken.
-    Step(StepRecord),
-    /// An epoch ended; whether its model is the best so far by the validation clips' error.
-    Epoch(EpochRecord, bool),
-}
+use std::sync::Arc;
 
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 struct State {
@@ -121,6 +34,9 @@ struct State {
     steps: u32,
 }
 
+const TRAIN: &str = "train";
+const VALID: &str = "valid";
+
 #[derive(Serialize, Deserialize)]
 struct Saved {
     options: TrainOptions,
@@ -129,12 +45,12 @@ struct Saved {
 
 /// A training run.
 #[derive(Debug)]
-pub struct Trainer<'a> {
+pub struct Trainer {
     /// The model as it is now.
     pub model: SentimentModel,
     options: TrainOptions,
-    data: &'a Dataset,
-    clips: &'a [Clip],
+    saving: Saving,
+    data: Arc<Dataset>,
     labels: Vec<f32>,
     tokens: Vec<Vec<u32>>,
     /// Hidden states of the training clips' texts, while the encoder is frozen.
@@ -143,26 +59,73 @@ pub struct Trainer<'a> {
     state: State,
 }
 
-impl<'a> Trainer<'a> {
+impl Trainer {
     /// A run from the model's present weights on the split `train`.
     ///
     /// # Errors
     /// [`Error::Input`] for options that make no sense or clips that the model does not take, by name; [`Error::File`]
     /// for a clip without a label.
-    pub async fn new(model: SentimentModel, data: &'a Dataset, options: TrainOptions) -> Result<Self> {
+    pub async fn new(
+        model: SentimentModel,
+        data: impl Into<Arc<Dataset>>,
+        options: TrainOptions,
+    ) -> Result<Self> {
+        let data = data.into();
         options.check()?;
-        let clips = data.split("train")?;
+        let clips = data.split(TRAIN)?;
         let labels = data.labels(clips)?;
-        data.labels(data.split("valid")?)?;
-        for clip in clips.iter().chain(data.split("valid")?) {
-            model.frames(data, &[clip])?;
+        data.labels(data.split(VALID)?)?;
+        for clip in clips.iter().chain(data.split(VALID)?) {
+            model.frames(&data, &[clip])?;
         }
         let tokens: Vec<Vec<u32>> = clips.iter().map(|c| model.tokens(&c.text)).collect::<Result<_>>()?;
         let settings =
             AdamW { lr: options.learning_rate, weight_decay: options.weight_decay, ..AdamW::default() };
         let optimiser = Optimiser::new(settings);
         let hidden = if options.train_text { Vec::new() } else { hidden_of(&model, &tokens).await? };
-        Ok(Self { model, options, data, clips, labels, tokens, hidden, optimiser, state: State::default() })
+        let (saving, state) = (Saving::default(), State::default());
+        Ok(Self { model, options, saving, data, labels, tokens, hidden, optimiser, state })
+    }
+
+    /// Has [`Trainer::run`] write what `saving` says.
+    pub fn with_saving(self, saving: Saving) -> Self {
+        Self { saving, ..self }
+    }
+
+    /// Goes on to the end of the last epoch, telling `hook` of each step and epoch.
+    ///
+    /// # Errors
+    /// [`Error::Cancelled`] where the hook breaks off: the trainer is as the event left it, and runs on from there when this is
+    /// called again. Otherwise as [`Trainer::next`], and [`Error::Io`] for what is saved.
+    pub async fn run(
+        &mut self,
+        mut hook: impl FnMut(&TrainEvent) -> ControlFlow<()> + MaybeSend,
+    ) -> Result<TrainResult> {
+        while let Some(event) = self.next().await? {
+            let due = match &event {
+                TrainEvent::Step(step) => {
+                    self.saving.every_steps.is_some_and(|n| step.step.is_multiple_of(n.max(1)))
+                }
+                TrainEvent::Epoch(_, better) => {
+                    if let Some(folder) = self.saving.best.as_ref().filter(|_| *better) {
+                        self.model.save(folder, self.options.train_text).await?;
+                    }
+                    true
+                }
+            };
+            let flow = hook(&event);
+            if let Some(path) = self.saving.checkpoint.as_ref().filter(|_| due || flow.is_break()) {
+                self.checkpoint(path).await?;
+            }
+            go_on(flow, || format!("training step {}", self.state.steps))?;
+        }
+        let State { history, steps, best, .. } = self.state.clone();
+        Ok(TrainResult { history, steps, best })
+    }
+
+    /// The clips that are trained on.
+    fn clips(&self) -> &[Clip] {
+        self.data.splits.get(TRAIN).map(Vec::as_slice).unwrap_or_default()
     }
 
     /// Epochs that have ended.
@@ -176,7 +139,7 @@ impl<'a> Trainer<'a> {
     }
 
     fn steps_per_epoch(&self) -> u32 {
-        self.clips.len().div_ceil(self.options.batch) as u32
+        self.clips().len().div_ceil(self.options.batch) as u32
     }
 
     /// A stream of its own for each purpose and number.
@@ -187,12 +150,12 @@ impl<'a> Trainer<'a> {
     /// Batches of an epoch: shuffled, put together by like length within eight batches at a time, shuffled again.
     fn batches(&self, epoch: u32) -> Vec<Vec<usize>> {
         let mut rng = self.random(1, epoch.into());
-        let mut order: Vec<usize> = (0..self.clips.len()).collect();
+        let mut order: Vec<usize> = (0..self.clips().len()).collect();
         shuffle(&mut order, &mut rng);
         let size = self.options.batch;
         let mut batches: Vec<Vec<usize>> = Vec::new();
         for pool in order.chunks(size.saturating_mul(8)) {
-            let costs: Vec<usize> = pool.iter().map(|&i| self.model.cost(&self.clips[i])).collect();
+            let costs: Vec<usize> = pool.iter().map(|&i| self.model.cost(&self.clips()[i])).collect();
             let within = bucketed(&costs, size).into_iter();
             batches.extend(within.map(|b| b.into_iter().map(|at| pool[at]).collect()));
         }
@@ -201,7 +164,8 @@ impl<'a> Trainer<'a> {
     }
 
     /// Goes on by one optimiser step, or looks at the validation clips where an epoch's steps are done; `None` when all
-    /// epochs are. Checkpoints are the caller's, after any event.
+    /// epochs are. [`Trainer::run`] for who does something of their own between the events that a hook cannot, such as wait:
+    /// checkpoints are the caller's here, after any event.
     ///
     /// # Errors
     /// [`Error::NonFinite`] naming the step whose loss is no number.
@@ -220,8 +184,8 @@ impl<'a> Trainer<'a> {
             self.state.batches_done += 1;
             return Ok(Some(TrainEvent::Step(record)));
         }
-        let (scores, labels) = evaluate(&self.model, self.data, "valid", self.options.batch).await?;
-        let valid = Metrics::of(self.model.description.convention, &scores, &labels)?;
+        let request = ScoreRequest { batch: self.options.batch, ..ScoreRequest::split(VALID) };
+        let valid = self.model.evaluate(&self.data, &request, |_| ControlFlow::Continue(())).await?.metrics;
         let [mse, pull, clips] = self.state.sums;
         let epoch = self.state.epoch + 1;
         let record = EpochRecord { epoch, train_mse: mse / clips, train_contrast: pull / clips, valid };
@@ -295,8 +259,8 @@ impl<'a> Trainer<'a> {
         let mut seeds = vec![(mse.clone(), seed_mse)];
         let mut pull = None;
         if !companions.is_empty() {
-            let inputs = self.inputs(&mut tape, &weights, companions)?;
-            let (config, batch) = (&self.model.description.model, inputs.batch());
+            let batch = self.batch(&mut tape, &weights, companions)?;
+            let config = &self.model.description.model;
             let others = represent(&mut tape, &weights, config, &batch, Some(&mut dropping))?;
             let vectors = loss::embeddings(&mut tape, &pass.before, &others)?;
             let contrast = loss::contrast(&mut tape, &vectors, loss::TEMPERATURE)?;
@@ -325,16 +289,15 @@ impl<'a> Trainer<'a> {
         clips: &[usize],
         dropping: &mut Dropping,
     ) -> Result<Fused> {
-        let inputs = self.inputs(tape, weights, clips)?;
-        let config = &self.model.description.model;
-        forward(tape, weights, config, &inputs.batch(), Some(dropping))
+        let batch = self.batch(tape, weights, clips)?;
+        forward(tape, weights, &self.model.description.model, &batch, Some(dropping))
     }
 
     /// Some clips' texts, encoded, and frames.
-    fn inputs(&self, tape: &mut Tape, weights: &Weights, clips: &[usize]) -> Result<Inputs> {
+    fn batch(&self, tape: &mut Tape, weights: &Weights, clips: &[usize]) -> Result<Batch> {
         let text = self.text(tape, weights, clips)?;
-        let clips: Vec<&Clip> = clips.iter().map(|&i| &self.clips[i]).collect();
-        self.model.inputs(self.data, &clips, text)
+        let clips: Vec<&Clip> = clips.iter().map(|&i| &self.clips()[i]).collect();
+        self.model.batch(&self.data, &clips, text)
     }
 
     fn text(&self, tape: &mut Tape, weights: &Weights, clips: &[usize]) -> Result<(Var, Vec<usize>)> {
@@ -351,13 +314,13 @@ impl<'a> Trainer<'a> {
     /// Candidates by the clips' means of text, vision and audio, as the model has them now.
     async fn retrieve(&self) -> Result<Retrieval> {
         let weights = self.model.parameters.constants();
-        let costs: Vec<usize> = self.clips.iter().map(|c| self.model.cost(c)).collect();
-        let mut vectors = vec![Vec::new(); self.clips.len()];
+        let costs: Vec<usize> = self.clips().iter().map(|c| self.model.cost(c)).collect();
+        let mut vectors = vec![Vec::new(); self.clips().len()];
         for batch in bucketed(&costs, self.options.batch) {
             let mut tape = Tape::forward();
-            let inputs = self.inputs(&mut tape, &weights, &batch)?;
+            let taken = self.batch(&mut tape, &weights, &batch)?;
             let config = &self.model.description.model;
-            let found = represent(&mut tape, &weights, config, &inputs.batch(), None)?;
+            let found = represent(&mut tape, &weights, config, &taken, None)?;
             for encoded in &found.encoded {
                 let means = encoded.mean.tensor().to_vec().await?;
                 let width = means.len() / batch.len().max(1);
@@ -394,14 +357,14 @@ impl<'a> Trainer<'a> {
         let (per_epoch, batches) = (u64::from(self.steps_per_epoch()), state.batches_done as u64);
         batches <= per_epoch
             && u64::from(state.epoch) * per_epoch + batches == u64::from(state.steps)
-            && state.retrieval.fits(self.clips.len())
+            && state.retrieval.fits(self.clips().len())
     }
 
     /// Goes on from a checkpoint of a run with the same options and clips.
     ///
     /// # Errors
     /// [`Error::File`] for a checkpoint of another run, naming what differs; [`Error::Weight`] for a tensor of another
-    /// shape.
+    /// shape; [`Error::NonFinite`] for parameters that are NaN or infinite; as [`Optimiser::restore`]. Then nothing has changed.
     pub fn resume(&mut self, path: &Path) -> Result<()> {
         let saved: Saved = serde_json::from_str(&checkpoint::state(path)?)
             .map_err(|e| Error::file(path, format!("state: {e}")))?;
@@ -413,21 +376,23 @@ impl<'a> Trainer<'a> {
             return Err(Error::file(path, "it is of a run with other clips"));
         }
         let store = WeightStore::open(path)?;
-        let names: Vec<(String, Vec<usize>)> =
-            self.model.parameters.iter().map(|(n, t)| (n.to_owned(), t.dims().to_vec())).collect();
+        // Beside those of the model, which stay until nothing can be refused any more.
+        let mut parameters = self.model.parameters.clone();
         let mut moments = Vec::new();
-        for (name, shape) in &names {
+        for (name, tensor) in self.model.parameters.iter() {
+            let shape = tensor.dims();
             if self.options.train_text || !name.starts_with(keys::TEXT_EXTRACTOR) {
-                let values = store.load(&format!("parameter.{name}"), shape)?;
-                self.model.parameters.insert(name.clone(), &values)?;
+                let values: HostTensor = store.load(&format!("parameter.{name}"), shape)?;
+                values.require_finite(&format!("parameter `{name}`"))?;
+                parameters.insert(name, &values)?;
             }
             if store.contains(&format!("first_moment.{name}")) {
                 let load = |kind: &str| store.load(&format!("{kind}.{name}"), shape);
-                moments.push((name.clone(), [load("first_moment")?, load("second_moment")?]));
+                moments.push((name.to_owned(), [load("first_moment")?, load("second_moment")?]));
             }
         }
-        self.optimiser.restore(&self.model.parameters, saved.state.steps, moments)?;
-        self.state = saved.state;
+        self.optimiser.restore(&parameters, saved.state.steps, moments)?;
+        (self.model.parameters, self.state) = (parameters, saved.state);
         Ok(())
     }
 }
@@ -449,27 +414,4 @@ async fn hidden_of(model: &SentimentModel, tokens: &[Vec<u32>]) -> Result<Vec<Hi
         }
     }
     Ok(hidden)
-}
-
-/// Scores and labels of a split's clips, in its order.
-///
-/// # Errors
-/// [`Error::File`] for a split without clips or a clip without a label; as [`SentimentModel::score`].
-pub async fn evaluate(
-    model: &SentimentModel,
-    data: &Dataset,
-    split: &str,
-    batch: usize,
-) -> Result<(Vec<f32>, Vec<f32>)> {
-    let clips = data.split(split)?;
-    let labels = data.labels(clips)?;
-    let costs: Vec<usize> = clips.iter().map(|c| model.cost(c)).collect();
-    let mut scores = vec![f32::NAN; clips.len()];
-    for indices in bucketed(&costs, batch) {
-        let part: Vec<&Clip> = indices.iter().map(|&i| &clips[i]).collect();
-        for (i, found) in indices.iter().zip(model.score(data, &part).await?) {
-            scores[*i] = found.score;
-        }
-    }
-    Ok((scores, labels))
 }

@@ -16,7 +16,7 @@ use crate::{Error, HostTensor, Result, Tensor};
 use std::fmt;
 use std::ops::ControlFlow;
 
-/// What is planned.
+/// What is planned: `PlanRequest { control, ..PlanRequest::new(transformer, size) }`.
 #[derive(Debug, Clone)]
 pub struct PlanRequest {
     /// Sizes of the transformer.
@@ -35,8 +35,25 @@ pub struct PlanRequest {
     pub rows_at_a_time: Option<usize>,
 }
 
+impl PlanRequest {
+    /// A transformer in f32 and a latent of so many frames, rows and columns, with Wan's strength of classifier-free guidance,
+    /// steered by nothing, beside no text encoder.
+    pub fn new(transformer: WanConfig, size: [usize; 3]) -> Self {
+        Self {
+            transformer,
+            text_encoder: None,
+            precision: Precision::F32,
+            size,
+            guidance_scale: 6.0,
+            control: None,
+            rows_at_a_time: None,
+        }
+    }
+}
+
 /// Bytes of device memory by what they are for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[non_exhaustive]
 pub struct MemoryPlan {
     /// Weights of the text encoder; they may go once the prompts are encoded.
     pub text_encoder: u64,
@@ -126,18 +143,18 @@ pub async fn memory_plan(request: &PlanRequest, caps: Caps) -> Result<MemoryPlan
     let latent = HostTensor::zeros([config.in_dim, *frames, *height, *width]);
     let control = request.control.clone().map(short);
     let guided = control.as_ref().and_then(|c| Some((c, c.guidance.as_ref()?)));
-    if let Some((control, guidance)) = guided.filter(|(_, g)| !g.steps.is_empty()) {
+    if let Some((control, guidance)) = guided.filter(|(_, g)| !g.steps.is_empty() && g.updates > 0) {
         let groups = control.groups.len();
         let weights = vec![0.0; groups * config.text_len];
         let capture = Capture { weights, groups, layer_divisor: config.num_layers as f32, map_only: true };
         let mut tape = Tape::record_keeping(guidance.keep);
         let leaf = tape.leaf(Tensor::from_host(&context, &latent)?);
         let options = WanOptions {
-            capture: Some(&capture),
+            capture: Some(capture),
             rows_at_a_time: request.rows_at_a_time,
             ..WanOptions::default()
         };
-        let read = model.forward(&mut tape, &leaf, &model.time(0.0)?, &positive, options)?;
+        let read = model.forward(&mut tape, &leaf, &model.time(0.0)?, &positive, &options)?;
         plan.kept = live() - before;
         drop((read, tape));
     }
@@ -145,13 +162,11 @@ pub async fn memory_plan(request: &PlanRequest, caps: Caps) -> Result<MemoryPlan
     // Three steps: the sampler's history is full by then.
     let sampler = Sampler::new(Schedule::new(SigmaGrid::Wan, 3, 3.0)?, Solver::UniPc);
     let prompts = Prompts {
-        positive: &positive,
-        negative: &negative,
-        scale: request.guidance_scale,
         rows_at_a_time: request.rows_at_a_time,
+        ..Prompts::new(positive, negative, request.guidance_scale)
     };
-    let mut go_on = |_: &Event<'_>| ControlFlow::Continue(());
-    drop(sample(&model, &latent, prompts, &sampler, control.as_ref(), &mut go_on).await?);
+    let go_on = |_: &Event| ControlFlow::Continue(());
+    drop(sample(&model, &latent, &prompts, &sampler, control.as_ref(), go_on).await?);
     plan.workspace = context.memory().peak.saturating_sub(before + plan.kept);
     drop(encoder);
     Ok(plan)

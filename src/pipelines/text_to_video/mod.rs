@@ -5,7 +5,7 @@
 //! a folder with one is refused rather than decoded wrongly.
 //!
 //! A [`ClipRequest`] says what is to be drawn, [`TextToVideo`] holds the models of a folder, and
-//! [`TextToVideo::generate`] draws, telling a hook how far it is. Words follow curves ([`curve`], [`plan`]) by
+//! [`TextToVideo::generate`] draws it as a [`ClipResult`], telling a hook of each [`Event`]. Words follow curves ([`curve`], [`plan`]) by
 //! [`temporal_control`]; [`memory_plan`] says beforehand what it takes.
 
 pub mod audio_mask;
@@ -13,6 +13,7 @@ pub mod curve;
 pub mod memory_plan;
 mod model;
 pub mod plan;
+mod progress;
 mod request;
 mod result;
 #[cfg(all(feature = "tokenizers", not(target_arch = "wasm32")))]
@@ -20,5 +21,6 @@ mod run;
 pub mod temporal_control;
 
 pub use model::{Prompt, TextToVideo};
+pub use progress::Event;
 pub use request::{ClipDefaults, ClipRequest, TimedWord};
-pub use result::to_rgb;
+pub use result::{ClipResult, to_rgb};

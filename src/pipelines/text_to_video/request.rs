@@ -31,8 +31,15 @@ pub struct TimedWord {
     pub curve: TimingCurve,
 }
 
-/// One clip.
-#[derive(Debug, Clone)]
+impl TimedWord {
+    /// Every occurrence of a phrase as whole words.
+    pub fn new(phrase: impl Into<String>, curve: TimingCurve) -> Self {
+        Self { phrase: phrase.into(), occurrence: WordMatch::default(), curve }
+    }
+}
+
+/// One clip: a folder's defaults by [`TextToVideo::request`](super::TextToVideo), and what is to be otherwise.
+#[derive(Debug, Clone, PartialEq)]
 pub struct ClipRequest {
     /// What to draw.
     pub prompt: String,
@@ -64,6 +71,7 @@ pub struct ClipRequest {
 
 /// What a model folder says about the clips it was made for (`foveal.json`), with Wan's own values where it is silent.
 #[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
 pub struct ClipDefaults {
     /// Latent frames, height and width.
     pub size: [usize; 3],

@@ -2,7 +2,30 @@
 
 use crate::{Error, HostTensor, Result};
 
+/// A clip that was made.
+#[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
+pub struct ClipResult {
+    /// `(channels, frames, height, width)`, pixels in −1..1 for a model without a VAE.
+    pub clip: HostTensor,
+    /// Pixel frames a second, as the model's folder says.
+    pub fps: f64,
+}
+
+impl ClipResult {
+    /// The clip as 8-bit RGB frames, see [`to_rgb`].
+    ///
+    /// # Errors
+    /// Those of [`to_rgb`].
+    pub fn to_rgb(&self) -> Result<Vec<Vec<u8>>> {
+        to_rgb(&self.clip)
+    }
+}
+
 /// A pixel-space clip `(3, frames, height, width)` in −1..1 as 8-bit RGB frames, row-major.
+///
+/// # Errors
+/// [`Error::Input`] for another shape.
 pub fn to_rgb(clip: &HostTensor) -> Result<Vec<Vec<u8>>> {
     let &[3, frames, height, width] = clip.shape().dims() else {
         return Err(Error::input("clip", format!("{} is not (3, frames, height, width)", clip.shape())));

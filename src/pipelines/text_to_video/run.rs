@@ -1,8 +1,11 @@
 //! From a prompt to a clip.
 
 use super::model::{Prompt, TextToVideo};
+use super::progress::Event;
 use super::request::{ClipDefaults, ClipRequest, require_places};
-use super::temporal_control::{Control, Hook, Prompts, TimedTokens, sample};
+use super::result::ClipResult;
+use super::temporal_control::{Control, Prompts, TimedTokens, sample};
+use crate::autograd::MaybeSend;
 use crate::gpu::Context;
 use crate::models::umt5::{Umt5, Umt5Config, Umt5Weights};
 use crate::models::wan::{Wan, WanConfig, WanWeights};
@@ -11,7 +14,8 @@ use crate::pipelines::schedules::noise;
 use crate::pipelines::schedules::{Sampler, Solver};
 use crate::pipelines::schedules::{Schedule, SigmaGrid};
 use crate::weights::{ConfigFile, WeightStore};
-use crate::{Error, HostTensor, Result};
+use crate::{Error, Result};
+use std::ops::ControlFlow;
 
 impl TextToVideo {
     /// Loads a model folder, in f32.
@@ -85,8 +89,16 @@ impl TextToVideo {
         }
     }
 
-    /// Makes a clip: `(channels, frames, height, width)`, pixels in −1..1 for a model without a VAE.
-    pub async fn generate(&self, request: &ClipRequest, hook: Hook<'_>) -> Result<HostTensor> {
+    /// Makes a clip, telling `hook` of each event.
+    ///
+    /// # Errors
+    /// [`Error::Input`] for what the model does not take, by name, before anything is computed; [`Error::Cancelled`] where the
+    /// hook breaks off; otherwise those of [`sample`].
+    pub async fn generate(
+        &self,
+        request: &ClipRequest,
+        hook: impl FnMut(&Event) -> ControlFlow<()> + MaybeSend,
+    ) -> Result<ClipResult> {
         let [frames, height, width] = request.size;
         self.transformer.config().grid(frames, height, width)?;
         require_places(request.size)?;
@@ -106,15 +118,13 @@ impl TextToVideo {
             Sampler::new(Schedule::new(request.grid, request.steps, request.shift)?, request.solver);
         let latent = noise(request.seed, [self.transformer.config().in_dim, frames, height, width]);
         let prompts = Prompts {
-            positive: &positive.text,
-            negative: &negative.text,
-            scale: request.guidance_scale,
             rows_at_a_time: request.rows_at_a_time,
+            ..Prompts::new(positive.text, negative.text, request.guidance_scale)
         };
         let clip =
-            sample(&self.transformer, &latent, prompts, &sampler, steered.then_some(&control), hook).await?;
+            sample(&self.transformer, &latent, &prompts, &sampler, steered.then_some(&control), hook).await?;
         let clip = clip.to_host().await?;
         clip.require_finite("clip")?;
-        Ok(clip)
+        Ok(ClipResult { clip, fps: self.defaults.fps })
     }
 }

@@ -87,10 +87,10 @@ impl Setup {
         let audio = frames("audio", &self.audio, c.audio_width, c.audio_frames)?;
         let vision = frames("vision", &self.vision, c.vision_width, c.vision_frames)?;
         let batch = Batch {
-            text: &Var::constant(text),
-            text_lengths: lengths,
-            audio: &audio,
-            vision: &vision,
+            text: Var::constant(text),
+            text_lengths: lengths.to_vec(),
+            audio: audio.clone(),
+            vision: vision.clone(),
             padding: Padding::Released,
         };
         let fused = forward(&mut Tape::forward(), &self.weights, c, &batch, None)?;

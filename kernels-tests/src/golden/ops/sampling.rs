@@ -99,11 +99,11 @@ struct Record {
 }
 
 impl Record {
-    fn note(&mut self, event: &Event<'_>) -> Result<()> {
+    fn note(&mut self, event: &Event) -> Result<()> {
         match event {
             Event::Stepped { velocity, latent, .. } => {
-                self.velocity.push((*velocity).clone());
-                self.after_step.push((*latent).clone());
+                self.velocity.push(velocity.clone());
+                self.after_step.push(latent.clone());
             }
             Event::Read { terms, optimised, .. } => {
                 self.r_before.push(terms.first().map_or(f64::NAN, |t| f64::from(t.correlation)));
@@ -112,14 +112,15 @@ impl Record {
             Event::Updated { step, terms, gradient, latent, applied, .. } => {
                 self.iteration_step.push(*step as i64);
                 self.applied.push(i64::from(*applied));
-                self.terms.push(terms.to_vec());
-                self.gradient.push((*gradient).clone());
+                self.terms.push(terms.clone());
+                self.gradient.push(gradient.clone());
                 self.latent.push(latent.to_owned_copy()?);
             }
             Event::Done { latent, stopped_early, .. } => {
-                self.after_edit.push((*latent).clone());
+                self.after_edit.push(latent.clone());
                 self.stopped.push(i64::from(*stopped_early));
             }
+            other => return Err(Error::input("golden", format!("an event that nobody records: {other:?}"))),
         }
         Ok(())
     }
@@ -183,17 +184,17 @@ pub(super) fn guided_sample(context: &Context, case: &Case) -> Result<Outputs> {
     };
     let control = Control { groups, guidance: Some(guidance), mask: None };
     let scale = case.f64("guide_scale")? as f32;
-    let prompts = Prompts { positive: &positive, negative: &negative, scale, rows_at_a_time: None };
+    let prompts = Prompts::new(positive, negative, scale);
     let mut record = Record::default();
     let mut failed = None;
-    let mut hook = |event: &Event<'_>| match record.note(event) {
+    let mut hook = |event: &Event| match record.note(event) {
         Ok(()) => ControlFlow::Continue(()),
         Err(error) => {
             failed = Some(error);
             ControlFlow::Break(())
         }
     };
-    let last = foveal::block_on(sample(&model, &latent, prompts, &sampler, Some(&control), &mut hook));
+    let last = foveal::block_on(sample(&model, &latent, &prompts, &sampler, Some(&control), &mut hook));
     if let Some(error) = failed {
         return Err(error);
     }

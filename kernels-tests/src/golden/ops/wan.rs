@@ -4,9 +4,12 @@ use super::super::{Case, Outputs};
 use super::{host, objective, tempo};
 use foveal::autograd::{Tape, Var};
 use foveal::kernels::temporal::temporal_loss;
-use foveal::models::wan::{Capture, Wan, WanConfig, WanOptions, WanOutput, WanText, WanTime, WanWeights};
+use foveal::models::wan::{
+    BlockEvent, Capture, Wan, WanConfig, WanOptions, WanOutput, WanText, WanTime, WanWeights,
+};
 use foveal::weights::WeightStore;
 use foveal::{Context, HostTensor, Result, Tensor};
+use std::ops::ControlFlow;
 
 /// A model with the inputs of one forward pass.
 struct Setup {
@@ -40,12 +43,20 @@ impl Setup {
         Self::new(context, case, &case.weights(), WanConfig::from_config(&case.config("model")?)?)
     }
 
-    fn pass(&self, text: &WanText, options: WanOptions<'_>) -> Result<WanOutput> {
-        self.wan.forward(&mut Tape::forward(), &Var::constant(self.latent.clone()), &self.time, text, options)
+    /// A pass whose blocks `hook` sees.
+    fn watched(
+        &self,
+        text: &WanText,
+        options: &WanOptions,
+        hook: impl FnMut(&BlockEvent) -> ControlFlow<()>,
+    ) -> Result<WanOutput> {
+        let latent = Var::constant(self.latent.clone());
+        self.wan.forward_watched(&mut Tape::forward(), &latent, &self.time, text, options, hook)
     }
 
     fn velocity(&self, case: &Case, text: &WanText) -> Result<HostTensor> {
-        velocity_of(case, &self.pass(text, WanOptions::default())?)
+        let found = self.watched(text, &WanOptions::default(), |_| ControlFlow::Continue(()))?;
+        velocity_of(case, &found)
     }
 
     /// A map `(groups, frames, tokens)` with its tokens as rows and columns.
@@ -85,31 +96,31 @@ pub(super) fn dit(context: &Context, case: &Case) -> Result<Outputs> {
     out.tensor("time_e0", host(&setup.time.e0)?);
 
     let mut block0 = None;
-    let mut first = |i: usize, x: &Tensor, _: Option<&Tensor>| {
-        if i == 0 {
-            block0 = Some(x.to_owned_copy()?);
+    let first = |event: &BlockEvent| {
+        if event.block == 0 {
+            block0 = Some(event.x.to_owned_copy());
         }
-        Ok(())
+        ControlFlow::Continue(())
     };
     let official = setup.capture(case, case.usize("layer_divisor_official")?, false)?;
-    let options =
-        WanOptions { capture: Some(&official), on_block: Some(&mut first), ..WanOptions::default() };
-    let found = setup.pass(&text, options)?;
+    let options = WanOptions { capture: Some(official), ..WanOptions::default() };
+    let found = setup.watched(&text, &options, first)?;
     out.tensor("velocity", velocity_of(case, &found)?);
     if let (Some(map), Some(block0)) = (&found.map, block0) {
         out.tensor("map_official", setup.map(map.tensor())?);
-        out.tensor("block0", host(&block0)?);
+        out.tensor("block0", host(&block0?)?);
     }
 
     // Maps accumulate over the blocks: a block's own is the difference to the one before.
-    let mut sums: Vec<Tensor> = Vec::new();
-    let mut each = |_: usize, _: &Tensor, map: Option<&Tensor>| {
-        sums.extend(map.map(Tensor::to_owned_copy).transpose()?);
-        Ok(())
+    let mut sums: Vec<Result<Tensor>> = Vec::new();
+    let each = |event: &BlockEvent| {
+        sums.extend(event.map.as_ref().map(Tensor::to_owned_copy));
+        ControlFlow::Continue(())
     };
     let plain = setup.capture(case, case.usize("layer_divisor_plain")?, true)?;
-    let options = WanOptions { capture: Some(&plain), on_block: Some(&mut each), ..WanOptions::default() };
-    let found = setup.pass(&text, options)?;
+    let options = WanOptions { capture: Some(plain.clone()), ..WanOptions::default() };
+    let found = setup.watched(&text, &options, each)?;
+    let sums: Vec<Tensor> = sums.into_iter().collect::<Result<_>>()?;
     if let Some(map) = &found.map {
         out.tensor("map_mean", setup.map(map.tensor())?);
     }
@@ -137,8 +148,8 @@ pub(super) fn dit_grad(context: &Context, case: &Case) -> Result<Outputs> {
     let capture = setup.capture(case, case.usize("layer_divisor")?, true)?;
     let mut tape = Tape::record();
     let latent = tape.leaf(setup.latent.clone());
-    let options = WanOptions { capture: Some(&capture), ..WanOptions::default() };
-    let found = setup.wan.forward(&mut tape, &latent, &setup.time, &text, options)?;
+    let options = WanOptions { capture: Some(capture), ..WanOptions::default() };
+    let found = setup.wan.forward(&mut tape, &latent, &setup.time, &text, &options)?;
     let map = found.map.ok_or_else(|| case.malformed("no map came back"))?;
     out.tensor("map_official", setup.map(map.tensor())?);
 
@@ -163,17 +174,16 @@ pub(super) fn diffusers_dit(context: &Context, case: &Case) -> Result<Outputs> {
     let setup = Setup::new(context, case, &WeightStore::open(&folder)?, config)?;
     let mut out = Outputs::new();
     let mut block0 = None;
-    let mut first = |i: usize, x: &Tensor, _: Option<&Tensor>| {
-        if i == 0 {
-            block0 = Some(x.to_owned_copy()?);
+    let first = |event: &BlockEvent| {
+        if event.block == 0 {
+            block0 = Some(event.x.to_owned_copy());
         }
-        Ok(())
+        ControlFlow::Continue(())
     };
-    let options = WanOptions { on_block: Some(&mut first), ..WanOptions::default() };
-    let found = setup.pass(&setup.wan.text(&padded)?, options)?;
+    let found = setup.watched(&setup.wan.text(&padded)?, &WanOptions::default(), first)?;
     out.tensor("velocity", velocity_of(case, &found)?);
     if let Some(block0) = block0 {
-        out.tensor("block0", host(&block0)?);
+        out.tensor("block0", host(&block0?)?);
     }
     // The same text before it was padded.
     out.tensor("velocity_official", setup.velocity(case, &setup.wan.text(&case.input("context")?)?)?);

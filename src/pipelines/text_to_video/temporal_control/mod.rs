@@ -11,17 +11,16 @@
 mod run;
 mod steps;
 
+pub use super::progress::Event;
 pub use run::sample;
 pub use steps::GuidedSteps;
 
 use super::curve::TimingCurve;
-use crate::Tensor;
 use crate::autograd::Keep;
 use crate::kernels::optim::AdamW;
-use crate::kernels::temporal::{GroupTerms, TemporalObjective};
+use crate::kernels::temporal::TemporalObjective;
 use crate::models::wan::WanText;
 use crate::pipelines::schedules::AfterEdit;
-use std::ops::ControlFlow;
 
 /// A group of text tokens with the curve it is to follow.
 #[derive(Debug, Clone, PartialEq)]
@@ -55,7 +54,7 @@ pub enum StopWhen {
     AllGroups,
 }
 
-/// Settings of the gradient.
+/// Settings of the gradient: `Guidance { updates: 2, ..Guidance::default() }`.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Guidance {
     /// Denoising steps after which the latent is moved. Steps that the run does not have are refused.
@@ -153,8 +152,8 @@ impl Default for TemporalMask {
     }
 }
 
-/// What a sampling run is asked for.
-#[derive(Debug, Clone)]
+/// What a sampling run is asked for: `Control { guidance, ..Control::new(groups) }`.
+#[derive(Debug, Clone, PartialEq)]
 pub struct Control {
     /// Words and their curves.
     pub groups: Vec<TimedTokens>,
@@ -164,70 +163,30 @@ pub struct Control {
     pub mask: Option<TemporalMask>,
 }
 
-/// What a run reports while it goes. Tensors may be overwritten later: copy what is to be kept.
-#[derive(Debug)]
-pub enum Event<'a> {
-    /// A denoising step is done.
-    Stepped {
-        /// Index of the step.
-        step: usize,
-        /// Velocity after classifier-free guidance.
-        velocity: &'a Tensor,
-        /// Latent at the next noise level.
-        latent: &'a Tensor,
-    },
-    /// The map was read after a step, before any update.
-    Read {
-        /// Index of the step.
-        step: usize,
-        /// Terms of each group.
-        terms: &'a [GroupTerms],
-        /// Map `(groups, frames, height · width)`.
-        map: &'a Tensor,
-        /// Attention over time, 0..1 `(groups, frames)`.
-        signal: &'a Tensor,
-        /// Updates will follow.
-        optimised: bool,
-    },
-    /// An update was made, or computed and discarded because the threshold was met.
-    Updated {
-        /// Index of the step.
-        step: usize,
-        /// Number of the update.
-        update: usize,
-        /// Terms of each group before it.
-        terms: &'a [GroupTerms],
-        /// Gradient of the objective by the latent.
-        gradient: &'a Tensor,
-        /// Latent after it.
-        latent: &'a Tensor,
-        /// False where it was discarded.
-        applied: bool,
-    },
-    /// A step with its updates is over.
-    Done {
-        /// Index of the step.
-        step: usize,
-        /// Latent that the next step starts from.
-        latent: &'a Tensor,
-        /// The threshold ended the updates.
-        stopped_early: bool,
-    },
+impl Control {
+    /// Words with curves, and nothing that follows them yet.
+    pub fn new(groups: Vec<TimedTokens>) -> Self {
+        Self { groups, guidance: None, mask: None }
+    }
 }
 
-/// Tells a run to go on or to stop; stopping ends it with [`crate::Error::Cancelled`].
-pub type Hook<'a> = &'a mut dyn FnMut(&Event<'_>) -> ControlFlow<()>;
-
 /// Conditional and negative text of a run.
-#[derive(Debug, Clone, Copy)]
-pub struct Prompts<'a> {
+#[derive(Debug, Clone)]
+pub struct Prompts {
     /// The prompt.
-    pub positive: &'a WanText,
+    pub positive: WanText,
     /// What classifier-free guidance moves away from.
-    pub negative: &'a WanText,
+    pub negative: WanText,
     /// Its strength; at 1 the negative branch is not computed.
     pub scale: f32,
     /// Rows that the feed-forward layers take at a time; see [`crate::models::wan::WanOptions::rows_at_a_time`]. Results
     /// do not depend on it.
     pub rows_at_a_time: Option<usize>,
+}
+
+impl Prompts {
+    /// Both texts with the strength of classifier-free guidance, all rows at a time.
+    pub fn new(positive: WanText, negative: WanText, scale: f32) -> Self {
+        Self { positive, negative, scale, rows_at_a_time: None }
+    }
 }

@@ -1,19 +1,19 @@
 //! The denoising loop.
 
-use super::{Control, Event, Guidance, Hook, Prompts, StopWhen, Update};
-use crate::autograd::{Tape, Var};
+use super::{Control, Event, Guidance, Prompts, StopWhen, Update};
+use crate::autograd::{MaybeSend, Tape, Var};
 use crate::kernels::elementwise::weighted_sum;
 use crate::kernels::optim::{adamw, norm, sum_of_squares};
 use crate::kernels::temporal::{GroupTerms, TemporalOutcome, temporal_loss};
 use crate::models::wan::{Capture, CrossMask, Wan, WanOptions, WanText};
-use crate::pipelines::schedules::{AfterEdit, Sampler};
-use crate::pipelines::schedules::{SamplerState, guidance};
+use crate::pipelines::go_on;
+use crate::pipelines::schedules::{AfterEdit, Sampler, SamplerState, guidance};
 use crate::{Dtype, Error, HostTensor, Result, Tensor};
 use std::ops::ControlFlow;
 
 struct Run<'a> {
     model: &'a Wan,
-    prompts: Prompts<'a>,
+    prompts: &'a Prompts,
     sampler: &'a Sampler,
     capture: Option<Capture>,
     masks: Option<Tensor>,
@@ -22,10 +22,7 @@ struct Run<'a> {
 }
 
 fn go(step: usize, flow: ControlFlow<()>) -> Result<()> {
-    match flow {
-        ControlFlow::Continue(()) => Ok(()),
-        ControlFlow::Break(()) => Err(Error::Cancelled(format!("denoising step {step}"))),
-    }
+    go_on(flow, || format!("denoising step {step}"))
 }
 
 /// Tensors of a run with their sums of squares, which tell whether all of a tensor is finite. They are read one step
@@ -60,10 +57,10 @@ impl Watch {
 pub async fn sample(
     model: &Wan,
     latent: &HostTensor,
-    prompts: Prompts<'_>,
+    prompts: &Prompts,
     sampler: &Sampler,
     control: Option<&Control>,
-    hook: Hook<'_>,
+    mut hook: impl FnMut(&Event) -> ControlFlow<()> + MaybeSend,
 ) -> Result<Tensor> {
     latent.require_finite("latent")?;
     let run = Run::new(model, latent, prompts, sampler, control)?;
@@ -83,13 +80,13 @@ pub async fn sample(
         watch.add(format!("velocity of denoising step {step}"), &velocity)?;
         z = state.step(&plan, &z, &velocity, edit.as_ref())?;
         watch.add(format!("latent after denoising step {step}"), &z)?;
-        go(step, hook(&Event::Stepped { step, velocity: &velocity, latent: &z }))?;
+        go(step, hook(&Event::Stepped { step, velocity, latent: z.clone() }))?;
         edit = None;
         let mut stopped_early = false;
         if let Some(g) = guided
             && (g.unused_work || g.guides(step, sampler.steps()))
         {
-            let moved = run.optimise(g, step, &z, hook).await?;
+            let moved = run.optimise(g, step, &z, &mut hook).await?;
             stopped_early = moved.stopped_early;
             if let Some(latent) = moved.latent {
                 watch.add(format!("latent moved after denoising step {step}"), &latent)?;
@@ -97,7 +94,7 @@ pub async fn sample(
                 z = latent;
             }
         }
-        go(step, hook(&Event::Done { step, latent: &z, stopped_early }))?;
+        go(step, hook(&Event::Done { step, latent: z.clone(), stopped_early }))?;
         model.context().submit()?;
         std::mem::replace(&mut watched, watch).settle().await?;
     }
@@ -114,7 +111,7 @@ impl<'a> Run<'a> {
     fn new(
         model: &'a Wan,
         latent: &HostTensor,
-        prompts: Prompts<'a>,
+        prompts: &'a Prompts,
         sampler: &'a Sampler,
         control: Option<&'a Control>,
     ) -> Result<Self> {
@@ -206,17 +203,17 @@ impl<'a> Run<'a> {
     fn velocity(&self, z: &Tensor, step: usize) -> Result<Tensor> {
         let time = self.model.time(self.timestep(step)?)?;
         let branch = |text: &WanText, mask: Option<&CrossMask>| {
-            let rows_at_a_time = self.prompts.rows_at_a_time;
+            let (mask, rows_at_a_time) = (mask.cloned(), self.prompts.rows_at_a_time);
             let options = WanOptions { mask, rows_at_a_time, ..WanOptions::default() };
-            let out =
-                self.model.forward(&mut Tape::forward(), &Var::constant(z.clone()), &time, text, options)?;
+            let x = Var::constant(z.clone());
+            let out = self.model.forward(&mut Tape::forward(), &x, &time, text, &options)?;
             out.velocity.map(|v| v.tensor().clone()).ok_or_else(|| Error::input("forward", "no velocity"))
         };
-        let cond = branch(self.prompts.positive, self.mask_at(step))?;
+        let cond = branch(&self.prompts.positive, self.mask_at(step))?;
         if self.prompts.scale == 1.0 {
             return Ok(cond);
         }
-        guidance(&cond, &branch(self.prompts.negative, None)?, self.prompts.scale)
+        guidance(&cond, &branch(&self.prompts.negative, None)?, self.prompts.scale)
     }
 
     /// Reads the map at a latent and scores it; with `record`, leaves the tape and the leaf for the gradient.
@@ -237,8 +234,8 @@ impl<'a> Run<'a> {
         // Read without the mask: under it the map follows the curve whatever the latent holds, and the gradient would have
         // nothing to do.
         let rows_at_a_time = self.prompts.rows_at_a_time;
-        let options = WanOptions { mask: None, capture: Some(capture), rows_at_a_time, on_block: None };
-        let out = self.model.forward(&mut tape, &leaf, &time, self.prompts.positive, options)?;
+        let options = WanOptions { mask: None, capture: Some(capture.clone()), rows_at_a_time };
+        let out = self.model.forward(&mut tape, &leaf, &time, &self.prompts.positive, &options)?;
         let map = out.map.ok_or_else(|| Error::input("forward", "no map"))?;
         let outcome = temporal_loss(map.tensor(), masks, &g.objective)?;
         Ok((tape, leaf, map, outcome))
@@ -256,9 +253,16 @@ impl<'a> Run<'a> {
         }
     }
 
-    async fn optimise(&self, g: &Guidance, step: usize, z: &Tensor, hook: Hook<'_>) -> Result<Moved> {
+    async fn optimise(
+        &self,
+        g: &Guidance,
+        step: usize,
+        z: &Tensor,
+        hook: &mut impl FnMut(&Event) -> ControlFlow<()>,
+    ) -> Result<Moved> {
         let mut moved = Moved { latent: None, stopped_early: false };
-        let inside = g.guides(step, self.sampler.steps());
+        // Without updates the map is only read, which takes no tape.
+        let inside = g.updates > 0 && g.guides(step, self.sampler.steps());
         let mut latent = z.to_owned_copy()?;
         let moments = (
             Tensor::zeros(z.context(), z.shape().clone(), Dtype::F32)?,
@@ -280,9 +284,9 @@ impl<'a> Run<'a> {
                     && terms
                         .first()
                         .is_some_and(|t| t.correlation < g.threshold || g.stop_when == StopWhen::AllGroups);
-                let optimised = inside && g.updates > 0 && (below || !g.check_before);
-                let (map, signal) = (map.tensor(), &outcome.signal);
-                go(step, hook(&Event::Read { step, terms: &terms, map, signal, optimised }))?;
+                let optimised = inside && (below || !g.check_before);
+                let (map, signal) = (map.tensor().clone(), outcome.signal.clone());
+                go(step, hook(&Event::Read { step, terms: terms.clone(), map, signal, optimised }))?;
                 if !optimised {
                     return Ok(moved);
                 }
@@ -304,9 +308,9 @@ impl<'a> Run<'a> {
                 hook(&Event::Updated {
                     step,
                     update,
-                    terms: &terms,
-                    gradient: &gradient,
-                    latent: &latent,
+                    terms,
+                    gradient,
+                    latent: latent.clone(),
                     applied: !met,
                 }),
             )?;
