@@ -1,5 +1,6 @@
 //! Every way a call can fail, named so that a user knows which kernel, tensor, axis or file is meant.
 
+use std::fmt;
 use std::path::PathBuf;
 
 /// Result of every fallible call of the crate.
@@ -222,6 +223,33 @@ impl Error {
     pub fn problem(kernel: &'static str, reason: impl Into<String>) -> Self {
         Self::Problem { kernel, reason: reason.into() }
     }
+
+    /// An [`Error::Shape`]: along `axis`, such as `0`, or of `rank`.
+    pub fn shape(
+        kernel: &'static str,
+        tensor: impl Into<String>,
+        axis: impl fmt::Display,
+        expected: usize,
+        found: usize,
+    ) -> Self {
+        Self::Shape { kernel, tensor: tensor.into(), axis: axis.to_string(), expected, found }
+    }
+
+    /// An [`Error::Dtype`]: the storage type or types that are accepted, and the one that was given.
+    pub fn dtype(
+        kernel: &'static str,
+        tensor: impl Into<String>,
+        expected: impl fmt::Display,
+        found: impl fmt::Display,
+    ) -> Self {
+        let (expected, found) = (expected.to_string(), found.to_string());
+        Self::Dtype { kernel, tensor: tensor.into(), expected, found }
+    }
+
+    /// An [`Error::Unsupported`], of the adapter by its name.
+    pub fn unsupported(what: impl Into<String>, adapter: &str, reason: impl Into<String>) -> Self {
+        Self::Unsupported { what: what.into(), adapter: adapter.into(), reason: reason.into() }
+    }
 }
 
 /// Calls a library that answers some files with a panic instead of an error; `None` where it does. What it leaves behind
@@ -229,4 +257,30 @@ impl Error {
 #[cfg(any(feature = "audio", all(feature = "tokenizers", not(target_arch = "wasm32"))))]
 pub(crate) fn without_panic<T>(call: impl FnOnce() -> T) -> Option<T> {
     std::panic::catch_unwind(std::panic::AssertUnwindSafe(call)).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Error;
+
+    #[test]
+    fn the_first_words_are_kernel_tensor_and_what_is_wrong() {
+        let memory = |requested, limit| Error::OutOfMemory { requested, live: 8, limit };
+        for (error, text) in [
+            (Error::shape("gelu", "x", 0, 8, 7), "gelu: tensor `x` axis 0: expected 8, found 7"),
+            (Error::shape("gelu", "x", "rank", 1, 2), "gelu: tensor `x` rank: expected 1, found 2"),
+            (
+                Error::dtype("gelu", "y", "f32 or f16", "u32"),
+                "gelu: tensor `y`: expected f32 or f16, found u32",
+            ),
+            (memory(16, Some(20)), "out of memory: 16 bytes asked for, 8 bytes live, budget 20 bytes"),
+            (memory(0, None), "out of memory: the device has no room for recorded work"),
+            (
+                Error::unsupported("f16", "a GPU", "no shader-f16"),
+                "f16 is not supported by a GPU: no shader-f16",
+            ),
+        ] {
+            assert_eq!(error.to_string(), text);
+        }
+    }
 }

@@ -65,9 +65,7 @@ pub(super) fn dispatch(
     bindings: &[Binding<'_>],
     workgroups: [u32; 3],
 ) -> Result<()> {
-    let unsupported = |what: String, reason: String| {
-        Err(Error::Unsupported { what, adapter: caps.adapter.clone(), reason })
-    };
+    let unsupported = |what: String, reason: String| Err(Error::unsupported(what, &caps.adapter, reason));
     if workgroups.iter().any(|&n| n > caps.max_workgroups) {
         return unsupported(
             format!("{label} with {workgroups:?} workgroups"),

@@ -245,11 +245,9 @@ impl Pool {
             return Err(Error::OutOfMemory { requested, live: account.stats.live, limit: Some(limit) });
         }
         let Some(size) = class.or(exact) else {
-            return Err(Error::Unsupported {
-                what: format!("a buffer of {bytes} bytes"),
-                adapter: device.caps.adapter.clone(),
-                reason: format!("its largest buffer is {most} bytes"),
-            });
+            let (what, reason) =
+                (format!("a buffer of {bytes} bytes"), format!("its largest buffer is {most} bytes"));
+            return Err(Error::unsupported(what, &device.caps.adapter, reason));
         };
         let reused = account.free.get_mut(&size).and_then(Vec::pop);
         if account.free.get(&size).is_some_and(Vec::is_empty) {

@@ -48,8 +48,8 @@ impl Context {
     pub async fn prepare(&self, plan: &Self, mut progress: impl FnMut(Progress<'_>)) -> Result<usize> {
         self.inner.device.alive()?;
         if self.is_plan() {
-            let (what, adapter) = ("compiling kernels".into(), self.caps().adapter.clone());
-            return Err(Error::Unsupported { what, adapter, reason: "a dry run compiles nothing".into() });
+            let adapter = &self.caps().adapter;
+            return Err(Error::unsupported("compiling kernels", adapter, "a dry run compiles nothing"));
         }
         if !plan.is_plan() {
             return Err(Error::input("plan", "it is no dry run, which `Context::plan` makes"));
@@ -77,7 +77,7 @@ impl Context {
     }
 
     /// Number of kernels compiled so far, each variant counted.
-    pub fn compiled(&self) -> usize {
+    pub fn compiled_count(&self) -> usize {
         self.inner.pipelines.count()
     }
 

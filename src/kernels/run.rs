@@ -245,25 +245,19 @@ fn check_tensors<K: Kernel>(
         if !tensor.context().same(context) {
             return Err(tensor.foreign(K::STEM, slot.name, context));
         }
-        let shape = |axis: String, expected, found| {
-            Err(Error::Shape { kernel: K::STEM, tensor: slot.name.into(), axis, expected, found })
-        };
+        let shape =
+            |axis: &str, expected, found| Err(Error::shape(K::STEM, slot.name, axis, expected, found));
         let (expected, found) = (slot.shape.dims(), tensor.dims());
         if expected.len() != found.len() {
-            return shape("rank".into(), expected.len(), found.len());
+            return shape("rank", expected.len(), found.len());
         }
         if let Some(axis) = (0..expected.len()).find(|&i| expected.get(i) != found.get(i)) {
             let at = |dims: &[usize]| dims.get(axis).copied().unwrap_or(0);
-            return shape(axis.to_string(), at(expected), at(found));
+            return shape(&axis.to_string(), at(expected), at(found));
         }
         let dtype = slot.dtype(variant);
         if tensor.dtype() != dtype {
-            return Err(Error::Dtype {
-                kernel: K::STEM,
-                tensor: slot.name.into(),
-                expected: dtype.to_string(),
-                found: tensor.dtype().to_string(),
-            });
+            return Err(Error::dtype(K::STEM, slot.name, dtype, tensor.dtype()));
         }
     }
     Ok(())

@@ -72,8 +72,7 @@ fn has_references(what: &str, adapter: &str) -> Result<()> {
     if cfg!(feature = "verify") {
         return Ok(());
     }
-    let reason = "foveal is built without its references, the feature `verify`".into();
-    Err(Error::Unsupported { what: what.into(), adapter: adapter.into(), reason })
+    Err(Error::unsupported(what, adapter, "foveal is built without its references, the feature `verify`"))
 }
 
 /// There are no references to compare with.
@@ -116,8 +115,8 @@ impl Context {
 
     async fn answer(&self, question: Question) -> Result<SelfTestReport> {
         if self.is_plan() {
-            let (what, adapter) = ("a self-test".into(), self.caps().adapter.clone());
-            return Err(Error::Unsupported { what, adapter, reason: "a dry run computes nothing".into() });
+            let adapter = &self.caps().adapter;
+            return Err(Error::unsupported("a self-test", adapter, "a dry run computes nothing"));
         }
         if question == Question::Level(SelfTest::Full) {
             has_references("a self-test in full", &self.caps().adapter)?;

@@ -229,9 +229,8 @@ impl Tensor {
     }
 }
 
-fn mismatch(call: &'static str, expected: impl ToString, found: Dtype) -> Error {
-    let (expected, found) = (expected.to_string(), found.to_string());
-    Error::Dtype { kernel: call, tensor: "tensor".into(), expected, found }
+fn mismatch(call: &'static str, expected: impl std::fmt::Display, found: Dtype) -> Error {
+    Error::dtype(call, "tensor", expected, found)
 }
 
 /// Elements of some bytes each.
