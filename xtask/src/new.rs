@@ -62,9 +62,13 @@ fn report(New { family, stem, like, backward }: New<'_>, changes: &[Change]) -> 
     for Change { path, new, .. } in changes {
         text += &format!("{} {path}\n", if *new { "written" } else { "edited " });
     }
-    let both = if backward { " and its gradient" } else { "" };
+    let what = if backward {
+        format!("`{stem}` and its gradient compute what `{like}` and its gradient do, and pass their tests")
+    } else {
+        format!("`{stem}` computes what `{like}` does, and passes its tests")
+    };
     text += &format!(
-        "\n`{stem}`{both} computes what `{like}` does, and passes its tests. Next:\n\
+        "\n{what}. Next:\n\
          1. the formula: first comment and body of shaders/{family}/{stem}.wgsl; first comment, SUMMARY, `reference` and\n   \
             `gradient_of` of src/kernels/{family}/{stem}.rs\n\
          2. what can break it: `inputs`, `tolerance` and its reason, `cases`, `bench_cases`, `work`\n\
