@@ -1,7 +1,7 @@
 //! A run is guided exactly after the steps that were asked for, gaps and all: its events, and what each does to the latent,
 //! against the solver on the host.
 
-#![allow(clippy::unwrap_used, reason = "a test that cannot go on should stop loudly")]
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test that cannot go on should stop loudly")]
 
 use foveal::models::wan::{Wan, WanConfig};
 use foveal::nn::Precision;

@@ -233,7 +233,7 @@ fn gradients_of_reductions_reach_queries_and_keys() {
 fn cross_attention_to_a_fixed_text_runs_no_key_and_value_backward() {
     let context = new_context().unwrap();
     let problem = problem(KEYS, Readout::default().with_groups(GROUPS));
-    let columns = vec![0.25; GROUPS * KEYS];
+    let columns = [0.25; GROUPS * KEYS];
     let tables = Tables::default().with_columns(&columns[..]).upload(&context, &problem).unwrap();
     let timed = context.set_timing(true);
     let backward = |fixed: bool| {
