@@ -79,10 +79,11 @@ fn models_pipelines_and_what_they_are_asked_for_cross_threads() {
     owned::<ScoreRequest>();
     owned::<Trainer>();
     owned::<TrainEvent>();
+    let _ = futures_are_send;
 }
 
-/// Never run: the futures of all runs may be spawned on a pool of threads.
-fn _futures_are_send(
+/// Never called: that it compiles says that the futures of all runs may be spawned on a pool of threads.
+fn futures_are_send(
     pipeline: &TextToVideo,
     request: &ClipRequest,
     prompts: &Prompts,

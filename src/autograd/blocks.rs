@@ -89,7 +89,7 @@ impl Tape {
                 return Ok(());
             }
             noted.iter().try_for_each(|saved| saved.unchanged("checkpoint"))?;
-            replay(again, &inputs, &block, dy, gradients)
+            replay(again, &inputs, block, dy, gradients)
         }));
         Ok(outputs)
     }
@@ -172,7 +172,7 @@ impl Tape {
 fn replay(
     mut again: Tape,
     inputs: &[Var],
-    block: &impl Fn(&mut Tape, &[Var]) -> Result<Vec<Var>>,
+    block: impl Fn(&mut Tape, &[Var]) -> Result<Vec<Var>>,
     dy: Vec<Option<Tensor>>,
     gradients: &mut Gradients,
 ) -> Result<()> {
