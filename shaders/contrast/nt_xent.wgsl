@@ -21,12 +21,8 @@ fn counts(weight: f32) -> bool {
 }
 
 @compute @workgroup_size(WG_SIZE)
-fn nt_xent(
-    @builtin(workgroup_id) wg: vec3<u32>,
-    @builtin(num_workgroups) wgs: vec3<u32>,
-    @builtin(local_invocation_index) lane: u32,
-) {
-    let at = (wg.y * wgs.x + wg.x) * WG_SIZE + lane;
+fn nt_xent(workgroup: Workgroup, @builtin(local_invocation_index) lane: u32) {
+    let at = number_of(workgroup) * WG_SIZE + lane;
     let plane = params.rows * params.rows;
     if (at < params.batch * plane) {
         let weight = positives[at % plane];

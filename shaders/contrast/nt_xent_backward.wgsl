@@ -23,12 +23,8 @@ fn counts(weight: f32) -> bool {
 }
 
 @compute @workgroup_size(WG_SIZE)
-fn nt_xent_backward(
-    @builtin(workgroup_id) wg: vec3<u32>,
-    @builtin(num_workgroups) wgs: vec3<u32>,
-    @builtin(local_invocation_index) lane: u32,
-) {
-    let at = (wg.y * wgs.x + wg.x) * WG_SIZE + lane;
+fn nt_xent_backward(workgroup: Workgroup, @builtin(local_invocation_index) lane: u32) {
+    let at = number_of(workgroup) * WG_SIZE + lane;
     if (at < params.batch * params.rows) {
         let first = at * params.rows;
         let anchor = at % params.rows * params.rows;

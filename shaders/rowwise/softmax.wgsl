@@ -27,12 +27,8 @@ fn weight(v: Pack, peak: Pack) -> Pack {
 }
 
 @compute @workgroup_size(WG_SIZE)
-fn softmax(
-    @builtin(workgroup_id) wg: vec3<u32>,
-    @builtin(num_workgroups) wgs: vec3<u32>,
-    @builtin(local_invocation_index) lane: u32,
-) {
-    let row = wg.y * wgs.x + wg.x;
+fn softmax(workgroup: Workgroup, @builtin(local_invocation_index) lane: u32) {
+    let row = number_of(workgroup);
     if (row < params.rows) {
         let first = row * params.packs;
         var peak = Pack(MASKED);

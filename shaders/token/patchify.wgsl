@@ -28,12 +28,8 @@ fn split(feature: u32, patch_size: u32) -> Feature {
 }
 
 @compute @workgroup_size(WG_SIZE)
-fn patchify(
-    @builtin(workgroup_id) wg: vec3<u32>,
-    @builtin(num_workgroups) groups: vec3<u32>,
-    @builtin(local_invocation_id) lid: vec3<u32>,
-) {
-    let i = (wg.y * groups.x + wg.x) * WG_SIZE + lid.x;
+fn patchify(workgroup: Workgroup, @builtin(local_invocation_index) lane: u32) {
+    let i = number_of(workgroup) * WG_SIZE + lane;
     let p = params;
     if (i < p.channels * p.frames * p.height * p.width) {
         let patch_area = p.patch_height * p.patch_width;

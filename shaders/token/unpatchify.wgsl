@@ -23,12 +23,8 @@ fn join(channel: u32, inner: u32, patch_size: u32) -> u32 {
 }
 
 @compute @workgroup_size(WG_SIZE)
-fn unpatchify(
-    @builtin(workgroup_id) wg: vec3<u32>,
-    @builtin(num_workgroups) groups: vec3<u32>,
-    @builtin(local_invocation_id) lid: vec3<u32>,
-) {
-    let i = (wg.y * groups.x + wg.x) * WG_SIZE + lid.x;
+fn unpatchify(workgroup: Workgroup, @builtin(local_invocation_index) lane: u32) {
+    let i = number_of(workgroup) * WG_SIZE + lane;
     let p = params;
     if (i < p.channels * p.frames * p.height * p.width) {
         let column = i % p.width;

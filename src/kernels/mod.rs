@@ -32,6 +32,8 @@ pub use contract::{Cut, Element, Kernel, Launch, Slot, Variant, Why, Work, elems
 pub use packs::{pack, pack_module};
 pub use verified::Verified;
 
+/// Workgroups that are numbered.
+pub(crate) const GRID: crate::shader::Source = crate::wgsl!("shared/grid.wgsl");
 /// Whether a number is none, for kernels of several families.
 pub(crate) const NAN: crate::shader::Source = crate::wgsl!("shared/nan.wgsl");
 /// Sums of many terms.

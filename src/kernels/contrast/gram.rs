@@ -10,7 +10,7 @@ use super::verified::*;
 use super::{check_sizes, sizes};
 use crate::gpu::Caps;
 use crate::kernels::packs::{pack, pack_module};
-use crate::kernels::{CASCADE, Kernel, Launch, Slot, Variant, Work, elems, grid, lanes, run};
+use crate::kernels::{CASCADE, GRID, Kernel, Launch, Slot, Variant, Work, elems, grid, lanes, run};
 use crate::shader::Source;
 use crate::{Dtype, Result, Tensor, wgsl};
 use std::fmt;
@@ -55,7 +55,8 @@ impl Kernel for Gram {
 
     fn variants(&self, caps: &Caps) -> Vec<Variant> {
         let pack = pack(self.dim);
-        let of = |elem| Variant::new(elem, lanes(caps)).module(pack_module(pack)).module(CASCADE);
+        let of =
+            |elem| Variant::new(elem, lanes(caps)).module(pack_module(pack)).module(GRID).module(CASCADE);
         elems(caps, pack).into_iter().map(of).collect()
     }
 

@@ -9,7 +9,7 @@ use super::verified::*;
 use super::{check_sizes, sizes};
 use crate::gpu::Caps;
 use crate::kernels::packs::{pack, pack_module};
-use crate::kernels::{CASCADE, Kernel, Launch, Slot, Variant, Work, elems, grid, lanes, run};
+use crate::kernels::{CASCADE, GRID, Kernel, Launch, Slot, Variant, Work, elems, grid, lanes, run};
 use crate::shader::Source;
 use crate::{Result, Tensor, wgsl};
 use std::fmt;
@@ -58,7 +58,8 @@ impl Kernel for GramBackward {
 
     fn variants(&self, caps: &Caps) -> Vec<Variant> {
         let pack = pack(self.dim);
-        let of = |elem| Variant::new(elem, lanes(caps)).module(pack_module(pack)).module(CASCADE);
+        let of =
+            |elem| Variant::new(elem, lanes(caps)).module(pack_module(pack)).module(GRID).module(CASCADE);
         elems(caps, pack).into_iter().map(of).collect()
     }
 

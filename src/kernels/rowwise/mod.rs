@@ -23,6 +23,7 @@ pub use rms_norm_backward::{RmsNormBackward, rms_norm_backward};
 pub use softmax::{Softmax, softmax};
 pub use softmax_backward::{SoftmaxBackward, softmax_backward};
 
+use super::GRID;
 use super::contract::{Variant, elems};
 use super::packs::{pack, pack_module};
 use super::splits::{check_groups, pieces, rows_of, vectors};
@@ -179,7 +180,7 @@ fn row_variants(caps: &Caps, cols: usize, pack: usize) -> Vec<Variant> {
             variant.because("subgroups of one known size, of which one reduces a row")
         });
         let both = if software { [subgroup, Some(workgroup)] } else { [Some(workgroup), subgroup] };
-        both.into_iter().flatten().map(|v| v.module(pack_module(pack)))
+        both.into_iter().flatten().map(|v| v.module(GRID).module(pack_module(pack)))
     };
     elems(caps, pack).into_iter().flat_map(of_elem).collect()
 }

@@ -9,7 +9,7 @@
 use super::verified::*;
 use super::{PatchOrder, PatchParams, Patches};
 use crate::gpu::Caps;
-use crate::kernels::{Kernel, Launch, Slot, Variant, Work, elems, grid, lanes, run};
+use crate::kernels::{GRID, Kernel, Launch, Slot, Variant, Work, elems, grid, lanes, run};
 use crate::shader::Source;
 use crate::{Result, Tensor, wgsl};
 use std::fmt;
@@ -38,7 +38,8 @@ impl Kernel for Unpatchify {
 
     fn variants(&self, caps: &Caps) -> Vec<Variant> {
         let channel_first = self.0.order == PatchOrder::ChannelFirst;
-        let variant = |elem| Variant::new(elem, lanes(caps)).flag("CHANNEL_FIRST", channel_first);
+        let variant =
+            |elem| Variant::new(elem, lanes(caps)).module(GRID).flag("CHANNEL_FIRST", channel_first);
         elems(caps, 1).into_iter().map(variant).collect()
     }
 
