@@ -2,16 +2,6 @@
 // feature = (c, pt, ph, pw) when CHANNEL_FIRST, else (pt, ph, pw, c).
 //
 // One invocation copies one element of y.
-struct Params {
-    channels: u32,
-    frames: u32,
-    height: u32,
-    width: u32,
-    patch_frames: u32,
-    patch_height: u32,
-    patch_width: u32,
-}
-
 @group(0) @binding(0) var<storage, read> x: array<Elem>; // (channels, frames, height, width)
 @group(0) @binding(1) var<storage, read_write> y: array<Elem>; // (tokens, channels · patch)
 

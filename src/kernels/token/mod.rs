@@ -14,8 +14,12 @@ pub use row_map::RowMap;
 pub use sum_rows::{SumRows, sum_rows};
 pub use unpatchify::{Unpatchify, unpatchify};
 
-use crate::{Error, Result};
+use crate::shader::Source;
+use crate::{Error, Result, wgsl};
 use std::fmt;
+
+/// What a video is cut into.
+const PATCHES: Source = wgsl!("token/patches.wgsl");
 
 /// Order of the features inside a token.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]

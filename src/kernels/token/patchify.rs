@@ -8,7 +8,7 @@
 
 #[cfg(feature = "verify")]
 use super::verified::*;
-use super::{PatchOrder, PatchParams, Patches};
+use super::{PATCHES, PatchOrder, PatchParams, Patches};
 use crate::gpu::Caps;
 use crate::kernels::{GRID, Kernel, Launch, Slot, Variant, Work, elems, grid, lanes, run};
 use crate::shader::Source;
@@ -39,8 +39,9 @@ impl Kernel for Patchify {
 
     fn variants(&self, caps: &Caps) -> Vec<Variant> {
         let channel_first = self.0.order == PatchOrder::ChannelFirst;
-        let variant =
-            |elem| Variant::new(elem, lanes(caps)).module(GRID).flag("CHANNEL_FIRST", channel_first);
+        let variant = |elem| {
+            Variant::new(elem, lanes(caps)).module(GRID).module(PATCHES).flag("CHANNEL_FIRST", channel_first)
+        };
         elems(caps, 1).into_iter().map(variant).collect()
     }
 
