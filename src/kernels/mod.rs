@@ -36,6 +36,8 @@ pub use verified::Verified;
 pub(crate) const GRID: crate::shader::Source = crate::wgsl!("shared/grid.wgsl");
 /// Whether a number is none, for kernels of several families.
 pub(crate) const NAN: crate::shader::Source = crate::wgsl!("shared/nan.wgsl");
+/// The lowest number.
+pub(crate) const LOWEST: crate::shader::Source = crate::wgsl!("shared/lowest.wgsl");
 /// Sums of many terms.
 pub(crate) const CASCADE: crate::shader::Source = crate::wgsl!("shared/cascade.wgsl");
 

@@ -10,7 +10,7 @@
 
 #[cfg(feature = "verify")]
 use super::verified::*;
-use super::{check_sizes, check_temperature, sizes};
+use super::{PAIRS, check_sizes, check_temperature, sizes};
 use crate::gpu::Caps;
 use crate::kernels::{CASCADE, GRID, Kernel, Launch, NAN, Slot, Variant, Work, grid, lanes, run};
 use crate::shader::Source;
@@ -62,7 +62,7 @@ impl Kernel for NtXent {
     }
 
     fn variants(&self, caps: &Caps) -> Vec<Variant> {
-        vec![Variant::new(Dtype::F32, lanes(caps)).module(GRID).module(NAN).module(CASCADE)]
+        vec![Variant::new(Dtype::F32, lanes(caps)).module(GRID).module(PAIRS).module(NAN).module(CASCADE)]
     }
 
     fn launch(&self, caps: &Caps, variant: &Variant) -> Launch {

@@ -9,9 +9,9 @@
 
 #[cfg(feature = "verify")]
 use super::verified::*;
-use super::{check_sizes, check_temperature, sizes};
+use super::{PAIRS, check_sizes, check_temperature, sizes};
 use crate::gpu::Caps;
-use crate::kernels::{CASCADE, GRID, Kernel, Launch, NAN, Slot, Variant, Work, grid, lanes, run};
+use crate::kernels::{CASCADE, GRID, Kernel, LOWEST, Launch, NAN, Slot, Variant, Work, grid, lanes, run};
 use crate::shader::Source;
 use crate::{Dtype, Result, Tensor, wgsl};
 use std::fmt;
@@ -63,7 +63,14 @@ impl Kernel for NtXentBackward {
     }
 
     fn variants(&self, caps: &Caps) -> Vec<Variant> {
-        vec![Variant::new(Dtype::F32, lanes(caps)).module(GRID).module(NAN).module(CASCADE)]
+        vec![
+            Variant::new(Dtype::F32, lanes(caps))
+                .module(GRID)
+                .module(PAIRS)
+                .module(NAN)
+                .module(LOWEST)
+                .module(CASCADE),
+        ]
     }
 
     fn launch(&self, caps: &Caps, variant: &Variant) -> Launch {
