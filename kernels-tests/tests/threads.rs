@@ -21,7 +21,6 @@ use kernels_tests::root;
 use std::ops::ControlFlow;
 use std::sync::mpsc;
 
-#[expect(dead_code, reason = "asked at compile time, by what never runs")]
 fn sendable<T: Send>(_: &T) {}
 fn send<T: Send>() {}
 fn send_and_sync<T: Send + Sync>() {}

@@ -24,15 +24,9 @@ fn store_row(at: u32, largest: f32, total: f32, weighted: f32) -> f32 {
     return inverse;
 }
 
-// Strays among the keys from keys.x to keys.y that a row sees, in vector d of its result.
-fn seen_strays(b: u32, h: u32, i: u32, kv_head: u32, d: u32, keys: vec2<u32>) -> vec4<f32> {
-    var sum = vec4<f32>();
-    for (var j = keys.x; j < keys.y; j++) {
-        if (sees(b, h, i, j)) {
-            sum += strays_of(widen4(v[kv_at(b, j, kv_head) + d]));
-        }
-    }
-    return sum;
+// What results are sums of.
+fn of_keys(at: u32) -> vec4<f32> {
+    return widen4(v[at]);
 }
 
 @compute @workgroup_size(WG_SIZE)

@@ -50,13 +50,8 @@ fn attention_backward_delta(
         let end = key_end(b);
         for (var j = 0u; j < end; j++) {
             if (wanted(j)) {
-                let k0 = kv_at(b, j, h / (params.heads / params.kv_heads));
-                var s = 0.0;
-                for (var d = 0u; d < params.head_vec; d++) {
-                    s += dot(widen4(q[q0 + d]) * params.scale, widen4(k[k0 + d]));
-                }
                 let bias = mask_bias(b, h, i, j);
-                let log_p = log_probability(s + bias, row_stats);
+                let log_p = log_probability(score_of(b, h, i, j) + bias, row_stats);
                 // The entropy's share is already in closed form above, so it is taken out of map_grad here.
                 var g = map_grad(b, h, i, j, log_p);
                 if (ENTROPY) {

@@ -27,10 +27,7 @@ fn nothing() -> Received {
 
 // What rows[i] · heads[h] gives of one entry of the map.
 fn entry_of(b: u32, h: u32, i: u32, j: u32, score: f32, present: bool) -> f32 {
-    let bias = mask_bias(b, h, i, j);
-    let at = row_at(b, h, i);
-    let row_stats = RowStats(stats[at], stats[plane_of(1u) + at]);
-    return select(0.0, exp_of(log_probability(score + bias, row_stats)), present && bias > MASKED);
+    return select(0.0, probability_of(b, h, i, j, score), present);
 }
 
 fn weight_of(h: u32, i: u32) -> f32 {

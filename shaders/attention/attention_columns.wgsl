@@ -9,19 +9,6 @@
 // Keys of which one sum is taken.
 const BLOCK_KEYS: u32 = 128u;
 
-fn probability(b: u32, h: u32, i: u32, j: u32) -> f32 {
-    let q0 = q_at(b, i, h);
-    let k0 = kv_at(b, j, h / (params.heads / params.kv_heads));
-    var s = 0.0;
-    for (var d = 0u; d < params.head_vec; d++) {
-        s += dot(widen4(q[q0 + d]) * params.scale, widen4(k[k0 + d]));
-    }
-    let bias = mask_bias(b, h, i, j);
-    let at = row_at(b, h, i);
-    let row_stats = RowStats(stats[at], stats[plane_of(1u) + at]);
-    return select(exp_of(log_probability(s + bias, row_stats)), 0.0, bias <= MASKED);
-}
-
 @compute @workgroup_size(WG_SIZE)
 fn attention_columns(@builtin(workgroup_id) workgroup: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
     let wg = of_whole(workgroup);
@@ -40,7 +27,7 @@ fn attention_columns(@builtin(workgroup_id) workgroup: vec3<u32>, @builtin(local
             if (wanted) {
                 var p = 0.0;
                 for (var h = 0u; h < params.heads; h++) {
-                    p += probability(b, h, i, j);
+                    p += probability_of(b, h, i, j, score_of(b, h, i, j));
                 }
                 for (var g = 0u; g < GROUPS; g++) {
                     let weight = tables[params.columns_at + g * params.seq_kv + j];

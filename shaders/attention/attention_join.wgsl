@@ -10,7 +10,6 @@ struct Params {
     first_workgroup_z: u32,
 }
 
-const HEAD_VEC: u32 = HEAD_DIM / 4u;
 // Parts of which one sum is taken.
 const BLOCK_PARTS: u32 = 128u;
 
@@ -21,38 +20,30 @@ const BLOCK_PARTS: u32 = 128u;
 
 @compute @workgroup_size(WG_SIZE)
 fn attention_join(@builtin(workgroup_id) workgroup: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
-    let wg = of_whole(workgroup);
-    let item = wg.x * WG_SIZE + lane;
-    let i = item / HEAD_VEC;
-    let d = item % HEAD_VEC;
-    if (i >= params.seq_q) {
+    let item = item_of(of_whole(workgroup), lane);
+    if (!item.there) {
         return;
     }
-    let at = (wg.z * params.heads + wg.y) * params.seq_q + i;
-    let vector = ((wg.z * params.seq_q + i) * params.heads + wg.y) * HEAD_VEC + d;
-    let plane = params.batch * params.heads * params.seq_q;
-    let planes = params.parts * plane;
+    let at = item.row;
+    let planes = params.parts * plane();
     var joined = Joined(LOWEST, 0.0, 0.0, vec4<f32>());
     for (var part = 0u; part < params.parts; part++) {
-        joined.largest = max(joined.largest, stats_parts[part * plane + at]);
+        joined.largest = max(joined.largest, stats_parts[part * plane() + at]);
     }
     for (var first = 0u; first < params.parts; first += BLOCK_PARTS) {
         var block = Joined(joined.largest, 0.0, 0.0, vec4<f32>());
         for (var part = first; part < min(first + BLOCK_PARTS, params.parts); part++) {
-            let base = part * plane + at;
+            let base = part * plane() + at;
             var entropy = 0.0;
             if (ENTROPY) {
                 entropy = stats_parts[2u * planes + base];
             }
             let row = RowStats(stats_parts[base], stats_parts[planes + base]);
-            block = with_set(block, row, entropy, widen4(o_parts[part * plane * HEAD_VEC + vector]));
+            block = with_set(block, row, entropy, widen4(o_parts[part * plane() * HEAD_VEC + item.vector]));
         }
         joined.total += block.total;
         joined.mean += block.mean;
         joined.sum += block.sum;
     }
-    o[vector] = narrow4(joined.sum * inverse_of(joined));
-    if (d == 0u) {
-        store_joined(at, plane, joined);
-    }
+    store_joined(item, joined);
 }

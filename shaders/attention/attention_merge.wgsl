@@ -8,8 +8,6 @@ struct Params {
     first_workgroup_z: u32,
 }
 
-const HEAD_VEC: u32 = HEAD_DIM / 4u;
-
 @group(0) @binding(0) var<storage, read> o_a: array<Elem4>; // (batch, seq_q, heads, head_dim)
 @group(0) @binding(1) var<storage, read> stats_a: array<f32>; // (2 or 3, batch, heads, seq_q): largest, log total, entropy
 @group(0) @binding(2) var<storage, read> o_b: array<Elem4>; // (batch, seq_q, heads, head_dim)
@@ -19,27 +17,19 @@ const HEAD_VEC: u32 = HEAD_DIM / 4u;
 
 @compute @workgroup_size(WG_SIZE)
 fn attention_merge(@builtin(workgroup_id) workgroup: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
-    let wg = of_whole(workgroup);
-    let item = wg.x * WG_SIZE + lane;
-    let i = item / HEAD_VEC;
-    let d = item % HEAD_VEC;
-    if (i >= params.seq_q) {
+    let item = item_of(of_whole(workgroup), lane);
+    if (!item.there) {
         return;
     }
-    let at = (wg.z * params.heads + wg.y) * params.seq_q + i;
-    let vector = ((wg.z * params.seq_q + i) * params.heads + wg.y) * HEAD_VEC + d;
-    let plane = params.batch * params.heads * params.seq_q;
-    let a = RowStats(stats_a[at], stats_a[plane + at]);
-    let b = RowStats(stats_b[at], stats_b[plane + at]);
+    let at = item.row;
+    let a = RowStats(stats_a[at], stats_a[plane() + at]);
+    let b = RowStats(stats_b[at], stats_b[plane() + at]);
     var joined = Joined(max(a.largest, b.largest), 0.0, 0.0, vec4<f32>());
     var entropies = vec2<f32>();
     if (ENTROPY) {
-        entropies = vec2<f32>(stats_a[2u * plane + at], stats_b[2u * plane + at]);
+        entropies = vec2<f32>(stats_a[2u * plane() + at], stats_b[2u * plane() + at]);
     }
-    joined = with_set(joined, a, entropies.x, widen4(o_a[vector]));
-    joined = with_set(joined, b, entropies.y, widen4(o_b[vector]));
-    o[vector] = narrow4(joined.sum * inverse_of(joined));
-    if (d == 0u) {
-        store_joined(at, plane, joined);
-    }
+    joined = with_set(joined, a, entropies.x, widen4(o_a[item.vector]));
+    joined = with_set(joined, b, entropies.y, widen4(o_b[item.vector]));
+    store_joined(item, joined);
 }

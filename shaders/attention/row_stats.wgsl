@@ -1,8 +1,4 @@
-// The statistics of a row that `attention_backward_delta` left: (3, batch, heads, seq_q).
+// The statistics of a row, as a kernel before left them in the first two planes of `stats`: (2 or 3, batch, heads, seq_q).
 fn stats_of(at: u32) -> RowStats {
     return RowStats(stats[at], stats[plane_of(1u) + at]);
-}
-
-fn delta_of(at: u32) -> f32 {
-    return stats[2u * plane_of(1u) + at];
 }

@@ -1,5 +1,4 @@
 // The softmax of a row of scores, by which probabilities come from them.
-const LOWEST: f32 = -3.4028234663852886e38;
 
 // A row's softmax: the largest score, and the logarithm of Σ exp(score - largest). Apart they keep the digits that their sum,
 // the log-sum-exp, loses where scores are large. A row that sees no key has LOWEST and 0.

@@ -17,3 +17,7 @@ fn strays_of(v: vec4<f32>) -> vec4<f32> {
 
 // Rows from x to y, none where x is not below y: those among which strays were met.
 const NO_STRAYS: vec2<u32> = vec2<u32>(0xffffffffu, 0u);
+
+fn with_stray(rows: vec2<u32>, row: u32) -> vec2<u32> {
+    return vec2<u32>(min(rows.x, row), max(rows.y, row + 1u));
+}

@@ -2,65 +2,70 @@
 // an invocation owns rows y, y + SIDE, … and columns x, x + SIDE, …, four of each. `operand(which, place, row, d)` reads
 // the kernel's tensors. Within 16 KiB of workgroup memory for heads up to 512 / SIDE vectors wide.
 const TILE: u32 = 4u * SIDE;
-// Vectors of the inner size that are staged at a time.
-const PARTS: u32 = 4u;
+// Vectors of a slab.
+const SLAB: u32 = 4u;
 // Vectors of a result's row that an invocation owns: x, x + SIDE, …
 const COLUMNS: u32 = (HEAD_VEC + SIDE - 1u) / SIDE;
 // Tiles of which one sum is taken, where there are many, LONG.
 const BLOCK_TILES: u32 = 16u;
 
-// Left and right operand of a product of rows by rows, (2, PARTS, TILE); or SIDE whole rows of one operand.
-var<workgroup> stage: array<vec4<f32>, max(2u * PARTS * TILE, SIDE * HEAD_VEC)>;
+// Slabs of the left and the right operand of a product of rows by rows, (2, SLAB, TILE); or SIDE whole rows of one operand.
+var<workgroup> stage: array<vec4<f32>, max(2u * SLAB * TILE, SIDE * HEAD_VEC)>;
 // Four rows' numbers of every invocation.
 var<workgroup> shared_rows: array<vec4<f32>, SIDE * SIDE>;
-// Rows among which strays were met.
-var<workgroup> stray_first: atomic<u32>;
-var<workgroup> stray_end: atomic<u32>;
 
-// Vectors d0 to d0 + PARTS of TILE rows from `first`; rows after `last` repeat it.
-fn stage_side(which: u32, side: u32, place: Place, first: u32, last: u32, d0: u32, lane: u32) {
-    for (var n = lane; n < PARTS * TILE; n += WG_SIZE) {
-        let d = n % PARTS;
-        let row = n / PARTS;
+// Rows of an operand from `first`; those after `last` repeat it.
+struct Side {
+    which: u32,
+    first: u32,
+    last: u32,
+}
+
+// The slab of TILE rows that begins at vector d0, in place `at`: left or right.
+fn stage_slab(side: Side, at: u32, place: Place, d0: u32, lane: u32) {
+    for (var n = lane; n < SLAB * TILE; n += WG_SIZE) {
+        let d = n % SLAB;
+        let row = n / SLAB;
         var value = vec4<f32>();
         if (d0 + d < HEAD_VEC) {
-            value = operand(which, place, min(first + row, last), d0 + d);
+            value = operand(side.which, place, min(side.first + row, side.last), d0 + d);
         }
-        stage[(side * PARTS + d) * TILE + row] = value;
+        stage[(at * SLAB + d) * TILE + row] = value;
     }
 }
 
-// Before anything is staged by `stage_rows`, with a barrier between.
-fn expect_no_strays(lane: u32) {
-    if (lane == 0u) {
-        atomicStore(&stray_first, NO_STRAYS.x);
-        atomicStore(&stray_end, NO_STRAYS.y);
-    }
-}
-
-// SIDE whole rows from `first`, strays taken for 0; rows after `last` repeat it.
-fn stage_rows(which: u32, place: Place, first: u32, last: u32, lane: u32) {
+// SIDE whole rows of a side after the first `skipped`, strays taken for 0.
+fn stage_rows(side: Side, skipped: u32, place: Place, lane: u32) {
     for (var n = lane; n < SIDE * HEAD_VEC; n += WG_SIZE) {
-        let row = min(first + n / HEAD_VEC, last);
-        let value = operand(which, place, row, n % HEAD_VEC);
+        let row = min(side.first + skipped + n / HEAD_VEC, side.last);
+        let value = operand(side.which, place, row, n % HEAD_VEC);
         stage[n] = without_strays(value);
         if (any(strays(value))) {
-            atomicMin(&stray_first, row);
-            atomicMax(&stray_end, row + 1u);
+            meet_stray(row);
         }
     }
 }
 
-// Rows among which strays were met, for all invocations.
-fn met_strays() -> vec2<u32> {
+// result[r][c] += left row · right row over the slabs that begin at vector d0.
+fn multiply_slabs(
+    result: ptr<function, array<vec4<f32>, 4>>,
+    left: Side,
+    right: Side,
+    place: Place,
+    d0: u32,
+    lane: u32,
+) {
     workgroupBarrier();
-    return vec2<u32>(atomicLoad(&stray_first), atomicLoad(&stray_end));
+    stage_slab(left, 0u, place, d0, lane);
+    stage_slab(right, 1u, place, d0, lane);
+    workgroupBarrier();
+    multiply_staged(result, lane % SIDE, lane / SIDE);
 }
 
-// result[r][c] += left row · right row over the staged vectors.
-fn multiply_sides(result: ptr<function, array<vec4<f32>, 4>>, x: u32, y: u32) {
-    for (var d = 0u; d < PARTS; d++) {
-        let at = (PARTS + d) * TILE + x;
+// The same over the staged slabs.
+fn multiply_staged(result: ptr<function, array<vec4<f32>, 4>>, x: u32, y: u32) {
+    for (var d = 0u; d < SLAB; d++) {
+        let at = (SLAB + d) * TILE + x;
         let r0 = stage[at];
         let r1 = stage[at + SIDE];
         let r2 = stage[at + 2u * SIDE];
@@ -70,6 +75,24 @@ fn multiply_sides(result: ptr<function, array<vec4<f32>, 4>>, x: u32, y: u32) {
             (*result)[r] += vec4<f32>(dot(l, r0), dot(l, r1), dot(l, r2), dot(l, r3));
         }
     }
+}
+
+// result[r] += weights[r] of columns c · SIDE and on, SIDE of them · those rows of a side, of which strays are taken for 0.
+fn add_rows(
+    result: ptr<function, array<array<vec4<f32>, COLUMNS>, 4>>,
+    weights: ptr<function, array<vec4<f32>, 4>>,
+    c: u32,
+    side: Side,
+    place: Place,
+    lane: u32,
+) {
+    let x = lane % SIDE;
+    let y = lane / SIDE;
+    workgroupBarrier();
+    shared_rows[x * SIDE + y] = vec4<f32>((*weights)[0][c], (*weights)[1][c], (*weights)[2][c], (*weights)[3][c]);
+    stage_rows(side, c * SIDE, place, lane);
+    workgroupBarrier();
+    multiply_rows(result, x, y);
 }
 
 // result[r] += shared_rows of SIDE columns · the staged rows, for the invocation's vectors of the row.
@@ -85,20 +108,20 @@ fn multiply_rows(result: ptr<function, array<array<vec4<f32>, COLUMNS>, 4>>, x: 
     }
 }
 
-// before += result, which begins anew.
-fn close_block(
-    before: ptr<function, array<array<vec4<f32>, COLUMNS>, 4>>,
-    result: ptr<function, array<array<vec4<f32>, COLUMNS>, 4>>,
+// sum += block, which begins anew.
+fn add_block(
+    sum: ptr<function, array<array<vec4<f32>, COLUMNS>, 4>>,
+    block: ptr<function, array<array<vec4<f32>, COLUMNS>, 4>>,
 ) {
     for (var r = 0u; r < 4u; r++) {
         for (var n = 0u; n < COLUMNS; n++) {
-            (*before)[r][n] += (*result)[r][n];
-            (*result)[r][n] = vec4<f32>();
+            (*sum)[r][n] += (*block)[r][n];
+            (*block)[r][n] = vec4<f32>();
         }
     }
 }
 
-// Maximum or sum of each row over the invocations that own parts of it. Nobody may still be reading `shared_rows` when
+// Maximum or sum of each row over the invocations that own columns of it. Nobody may still be reading `shared_rows` when
 // a maximum is asked for.
 fn row_max(value: vec4<f32>, x: u32, y: u32) -> vec4<f32> {
     shared_rows[y * SIDE + x] = value;

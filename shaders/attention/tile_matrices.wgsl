@@ -10,7 +10,7 @@
 // and variables for values that may differ within a subgroup, and refuses products under an `if` of them.
 const TILE: u32 = 32u;
 const SPAN: u32 = TILE / MATRIX; // matrices along a tile
-const PARTS: u32 = HEAD_DIM / MATRIX; // matrices along a head
+const HEAD_MATRICES: u32 = HEAD_DIM / MATRIX; // matrices along a head
 // Rows in workgroup memory are a little longer than their contents, so that a column is not in one bank; in vectors.
 const KEY_STRIDE: u32 = HEAD_VEC + 2u;
 const OWN_STRIDE: u32 = MATRIX / 4u + 2u;
@@ -29,14 +29,11 @@ var<workgroup> scores: array<vec4<f32>, OWNED * SCORE_STRIDE>;
 var<workgroup> weights: array<vec4<f16>, OWNED * WEIGHT_STRIDE>;
 var<workgroup> raised: atomic<u32>;
 var<workgroup> agreed: u32;
-// Rows among which strays were met.
-var<workgroup> stray_first: atomic<u32>;
-var<workgroup> stray_end: atomic<u32>;
 
-// What an invocation has of the workgroup's rows: vectors part · SHARE and on of a tile's width.
+// What an invocation has of the workgroup's rows: vectors sharer · SHARE and on of a tile's width.
 struct Share {
     row: u32,
-    part: u32,
+    sharer: u32, // which of the invocations that share the row
     score_at: u32,
     weight_at: u32,
     wave: u32, // its subgroup: owns rows, and multiplies, if below WAVES
@@ -49,17 +46,16 @@ struct Share {
 fn share_of(invocation: Invocation) -> Share {
     if (invocation.lane == 0u) {
         atomicStore(&raised, 0u);
-        atomicStore(&stray_first, NO_STRAYS.x);
-        atomicStore(&stray_end, NO_STRAYS.y);
     }
+    expect_no_strays(invocation.lane);
     let row = invocation.lane / SHARERS;
-    let part = invocation.lane % SHARERS;
+    let sharer = invocation.lane % SHARERS;
     let own = min(invocation.wave, WAVES - 1u) * MATRIX;
     return Share(
         row,
-        part,
-        row * SCORE_STRIDE + part * SHARE,
-        row * WEIGHT_STRIDE + part * SHARE,
+        sharer,
+        row * SCORE_STRIDE + sharer * SHARE,
+        row * WEIGHT_STRIDE + sharer * SHARE,
         invocation.wave,
         own * OWN_STRIDE,
         own * SCORE_STRIDE,
@@ -76,8 +72,7 @@ fn stage_tile(which: u32, slot: u32, place: Place, first: u32, last: u32, lane: 
         var value = operand(which, place, row, n % HEAD_VEC);
         if (any(strays(widen4(value)))) {
             met = true;
-            atomicMin(&stray_first, row);
-            atomicMax(&stray_end, row + 1u);
+            meet_stray(row);
             if (!keep) {
                 value = narrow4(without_strays(widen4(value)));
             }
@@ -95,12 +90,6 @@ fn clean_tile(slot: u32, lane: u32) {
     }
 }
 
-// Rows among which strays were met, for all invocations.
-fn met_strays() -> vec2<u32> {
-    workgroupBarrier();
-    return vec2<u32>(atomicLoad(&stray_first), atomicLoad(&stray_end));
-}
-
 // Matrix `d` of every owned row. The rows' whole width goes into registers so, one matrix at a time.
 fn stage_own(which: u32, place: Place, first: u32, last: u32, d: u32, lane: u32) {
     workgroupBarrier();
@@ -110,6 +99,51 @@ fn stage_own(which: u32, place: Place, first: u32, last: u32, d: u32, lane: u32)
         staged[row * OWN_STRIDE + c] = operand(which, place, min(first + row, last), d * (MATRIX / 4u) + c);
     }
     workgroupBarrier();
+}
+
+// The rows that a subgroup owns, `first` and on of an operand; rows after `last` repeat it.
+fn own_rows(
+    result: ptr<function, array<Left, HEAD_MATRICES>>,
+    which: u32,
+    place: Place,
+    first: u32,
+    last: u32,
+    share: Share,
+    lane: u32,
+) {
+    for (var d = 0u; d < HEAD_MATRICES; d++) {
+        stage_own(which, place, first, last, d, lane);
+        for (var w = share.wave; w < WAVES; w += WAVES) {
+            (*result)[d] = coopLoadT<Left>(&staged[share.wave_own], OWN_STRIDE);
+        }
+    }
+}
+
+// scores = owned rows · the rows of a staged tile. Nobody may still be reading them, and all of the tile is there.
+fn multiply_tile(rows: ptr<function, array<Left, HEAD_MATRICES>>, slot: u32, share: Share) {
+    for (var w = share.wave; w < WAVES; w += WAVES) {
+        for (var c = 0u; c < SPAN; c++) {
+            var product = Sum();
+            for (var d = 0u; d < HEAD_MATRICES; d++) {
+                let base = (slot * TILE + c * MATRIX) * KEY_STRIDE + d * (MATRIX / 4u);
+                product = coopMultiplyAdd((*rows)[d], coopLoad<Right>(&staged[base], KEY_STRIDE), product);
+            }
+            coopStoreT(product, &scores[share.wave_scores + c * (MATRIX / 4u)], SCORE_STRIDE);
+        }
+    }
+}
+
+// result += weights · the rows of a staged tile.
+fn add_tile(result: ptr<function, array<Sum, HEAD_MATRICES>>, slot: u32, share: Share) {
+    for (var w = share.wave; w < WAVES; w += WAVES) {
+        for (var c = 0u; c < SPAN; c++) {
+            let weight = coopLoadT<Left>(&weights[share.wave_weights + c * (MATRIX / 4u)], WEIGHT_STRIDE);
+            for (var d = 0u; d < HEAD_MATRICES; d++) {
+                let base = (slot * TILE + c * MATRIX) * KEY_STRIDE + d * (MATRIX / 4u);
+                (*result)[d] = coopMultiplyAdd(weight, coopLoadT<Right>(&staged[base], KEY_STRIDE), (*result)[d]);
+            }
+        }
+    }
 }
 
 // Of a row, over the invocations that share it.
@@ -149,7 +183,7 @@ fn scaled(matrix: Sum, share: Share, factor: f32) -> Sum {
         coopStoreT(matrix, &scores[share.wave_scores], SCORE_STRIDE);
     }
     workgroupBarrier();
-    for (var t = share.part; t < MATRIX / 4u; t += SHARERS) {
+    for (var t = share.sharer; t < MATRIX / 4u; t += SHARERS) {
         scores[share.row * SCORE_STRIDE + t] *= factor;
     }
     workgroupBarrier();

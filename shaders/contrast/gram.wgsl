@@ -13,12 +13,8 @@ struct Params {
 alias Term = Pack;
 
 @compute @workgroup_size(WG_SIZE)
-fn gram(
-    @builtin(workgroup_id) wg: vec3<u32>,
-    @builtin(num_workgroups) wgs: vec3<u32>,
-    @builtin(local_invocation_index) lane: u32,
-) {
-    let at = (wg.y * wgs.x + wg.x) * WG_SIZE + lane;
+fn gram(workgroup: Workgroup, @builtin(local_invocation_index) lane: u32) {
+    let at = number_of(workgroup) * WG_SIZE + lane;
     if (at < params.batch * params.rows * params.rows) {
         let b = at / (params.rows * params.rows);
         let i = (b * params.rows + at / params.rows % params.rows) * params.packs;

@@ -14,12 +14,8 @@ struct Params {
 alias Term = Pack;
 
 @compute @workgroup_size(WG_SIZE)
-fn gram_backward(
-    @builtin(workgroup_id) wg: vec3<u32>,
-    @builtin(num_workgroups) wgs: vec3<u32>,
-    @builtin(local_invocation_index) lane: u32,
-) {
-    let at = (wg.y * wgs.x + wg.x) * WG_SIZE + lane;
+fn gram_backward(workgroup: Workgroup, @builtin(local_invocation_index) lane: u32) {
+    let at = number_of(workgroup) * WG_SIZE + lane;
     if (at < params.batch * params.rows * params.packs) {
         let row = at / params.packs;
         let b = row / params.rows;

@@ -2,31 +2,11 @@
 // positives[a, p] is above 0, times that weight; 0 elsewhere.
 //
 // One invocation computes one pair. A pair whose anchor has no negative costs nothing.
-struct Params {
-    batch: u32,
-    rows: u32,
-    sharpness: f32, // 1 / temperature
-}
-
-@group(0) @binding(0) var<storage, read> similarity: array<f32>; // (batch, rows, rows)
-@group(0) @binding(1) var<storage, read> positives: array<f32>; // (rows, rows)
-@group(0) @binding(2) var<storage, read> negatives: array<f32>; // (rows, rows)
 @group(0) @binding(3) var<storage, read_write> loss: array<f32>; // (batch, rows, rows)
 
-alias Term = f32;
-
-// Above 0. What is no number counts, so that it is seen.
-fn counts(weight: f32) -> bool {
-    return !(weight <= 0.0);
-}
-
 @compute @workgroup_size(WG_SIZE)
-fn nt_xent(
-    @builtin(workgroup_id) wg: vec3<u32>,
-    @builtin(num_workgroups) wgs: vec3<u32>,
-    @builtin(local_invocation_index) lane: u32,
-) {
-    let at = (wg.y * wgs.x + wg.x) * WG_SIZE + lane;
+fn nt_xent(workgroup: Workgroup, @builtin(local_invocation_index) lane: u32) {
+    let at = number_of(workgroup) * WG_SIZE + lane;
     let plane = params.rows * params.rows;
     if (at < params.batch * plane) {
         let weight = positives[at % plane];

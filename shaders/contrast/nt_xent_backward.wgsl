@@ -3,38 +3,18 @@
 // Z_p = e^{s_p} + Σ_n negatives[a, n] e^{s_n}, w = positives[a, :].
 //
 // One invocation writes the gradients of one anchor.
-struct Params {
-    batch: u32,
-    rows: u32,
-    sharpness: f32, // 1 / temperature
-}
-
-@group(0) @binding(0) var<storage, read> similarity: array<f32>; // (batch, rows, rows)
-@group(0) @binding(1) var<storage, read> positives: array<f32>; // (rows, rows)
-@group(0) @binding(2) var<storage, read> negatives: array<f32>; // (rows, rows)
 @group(0) @binding(3) var<storage, read> upstream: array<f32>; // (batch)
 @group(0) @binding(4) var<storage, read_write> d_similarity: array<f32>; // (batch, rows, rows)
 
-alias Term = f32;
-
-// Above 0. What is no number counts, so that it is seen.
-fn counts(weight: f32) -> bool {
-    return !(weight <= 0.0);
-}
-
 @compute @workgroup_size(WG_SIZE)
-fn nt_xent_backward(
-    @builtin(workgroup_id) wg: vec3<u32>,
-    @builtin(num_workgroups) wgs: vec3<u32>,
-    @builtin(local_invocation_index) lane: u32,
-) {
-    let at = (wg.y * wgs.x + wg.x) * WG_SIZE + lane;
+fn nt_xent_backward(workgroup: Workgroup, @builtin(local_invocation_index) lane: u32) {
+    let at = number_of(workgroup) * WG_SIZE + lane;
     if (at < params.batch * params.rows) {
         let first = at * params.rows;
         let anchor = at % params.rows * params.rows;
         // Relative to the largest term of the anchor's, so that none overflows. A term that is NaN or infinite leaves none of
         // the others a number.
-        var largest = -3.4e38;
+        var largest = LOWEST;
         for (var c = 0u; c < params.rows; c++) {
             let own = similarity[first + c];
             if (counts(negatives[anchor + c]) || counts(positives[anchor + c])) {

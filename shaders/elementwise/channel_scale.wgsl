@@ -12,14 +12,9 @@ struct Params {
 @group(0) @binding(2) var<storage, read_write> y: array<ElemPack>; // (rows, cols)
 
 @compute @workgroup_size(WG_SIZE)
-fn channel_scale(
-    @builtin(workgroup_id) wg: vec3<u32>,
-    @builtin(num_workgroups) wgs: vec3<u32>,
-    @builtin(local_invocation_index) lane: u32,
-) {
-    let first = (wg.y * wgs.x + wg.x) * WG_SIZE * STEPS + lane;
+fn channel_scale(workgroup: Workgroup, @builtin(local_invocation_index) lane: u32) {
     for (var step = 0u; step < STEPS; step++) {
-        let i = first + step * WG_SIZE;
+        let i = pack_at(workgroup, lane, step);
         if (i < params.packs) {
             let group = i / params.group_packs;
             y[i] = narrow(widen(x[i]) * scale[group * params.row_packs + i % params.row_packs]);

@@ -6,14 +6,9 @@ struct Params {
 }
 
 @compute @workgroup_size(WG_SIZE)
-fn convert(
-    @builtin(workgroup_id) wg: vec3<u32>,
-    @builtin(num_workgroups) wgs: vec3<u32>,
-    @builtin(local_invocation_index) lane: u32,
-) {
-    let first = (wg.y * wgs.x + wg.x) * WG_SIZE * STEPS + lane;
+fn convert(workgroup: Workgroup, @builtin(local_invocation_index) lane: u32) {
     for (var step = 0u; step < STEPS; step++) {
-        let i = first + step * WG_SIZE;
+        let i = pack_at(workgroup, lane, step);
         if (i < params.packs) {
             y[i] = converted(i);
         }

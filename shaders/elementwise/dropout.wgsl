@@ -20,14 +20,9 @@ fn scramble(v: u32) -> u32 {
 }
 
 @compute @workgroup_size(WG_SIZE)
-fn dropout(
-    @builtin(workgroup_id) wg: vec3<u32>,
-    @builtin(num_workgroups) wgs: vec3<u32>,
-    @builtin(local_invocation_index) lane: u32,
-) {
-    let first = (wg.y * wgs.x + wg.x) * WG_SIZE * STEPS + lane;
+fn dropout(workgroup: Workgroup, @builtin(local_invocation_index) lane: u32) {
     for (var step = 0u; step < STEPS; step++) {
-        let i = first + step * WG_SIZE;
+        let i = pack_at(workgroup, lane, step);
         if (i < params.count) {
             let drawn = scramble(scramble(params.first + i) ^ params.key);
             // A product also where it is dropped: what is no number stays none.

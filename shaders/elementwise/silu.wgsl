@@ -9,14 +9,9 @@ struct Params {
 @group(0) @binding(1) var<storage, read_write> y: array<ElemPack>; // (n)
 
 @compute @workgroup_size(WG_SIZE)
-fn silu(
-    @builtin(workgroup_id) wg: vec3<u32>,
-    @builtin(num_workgroups) wgs: vec3<u32>,
-    @builtin(local_invocation_index) lane: u32,
-) {
-    let first = (wg.y * wgs.x + wg.x) * WG_SIZE * STEPS + lane;
+fn silu(workgroup: Workgroup, @builtin(local_invocation_index) lane: u32) {
     for (var step = 0u; step < STEPS; step++) {
-        let i = first + step * WG_SIZE;
+        let i = pack_at(workgroup, lane, step);
         if (i < params.packs) {
             // Below -100 the value is 0, however far.
             let v = at_least(widen(x[i]), -100.0);

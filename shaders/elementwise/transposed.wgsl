@@ -11,14 +11,9 @@ struct Params {
 @group(0) @binding(1) var<storage, read_write> y: array<Elem>; // (cols, rows)
 
 @compute @workgroup_size(WG_SIZE)
-fn transposed(
-    @builtin(workgroup_id) wg: vec3<u32>,
-    @builtin(num_workgroups) wgs: vec3<u32>,
-    @builtin(local_invocation_index) lane: u32,
-) {
-    let first = (wg.y * wgs.x + wg.x) * WG_SIZE * STEPS + lane;
+fn transposed(workgroup: Workgroup, @builtin(local_invocation_index) lane: u32) {
     for (var step = 0u; step < STEPS; step++) {
-        let i = first + step * WG_SIZE;
+        let i = pack_at(workgroup, lane, step);
         if (i < params.count) {
             y[i] = x[i % params.rows * params.cols + i / params.rows];
         }

@@ -22,12 +22,8 @@ struct Params {
 @group(0) @binding(3) var<storage, read_write> second_moment: array<f32>; // (n)
 
 @compute @workgroup_size(WG_SIZE)
-fn adamw(
-    @builtin(workgroup_id) wg: vec3<u32>,
-    @builtin(num_workgroups) groups: vec3<u32>,
-    @builtin(local_invocation_id) lid: vec3<u32>,
-) {
-    let i = (wg.y * groups.x + wg.x) * WG_SIZE + lid.x;
+fn adamw(workgroup: Workgroup, @builtin(local_invocation_index) lane: u32) {
+    let i = number_of(workgroup) * WG_SIZE + lane;
     if (i < params.count) {
         let g = gradient[i];
         let m = params.beta1 * first_moment[i] + params.fresh1 * g;

@@ -14,16 +14,12 @@ const SMALL: f32 = 0x1p-50;
 const LARGE: f32 = 0x1p52;
 
 @compute @workgroup_size(WG_SIZE)
-fn sum_of_squares(
-    @builtin(workgroup_id) wg: vec3<u32>,
-    @builtin(num_workgroups) groups: vec3<u32>,
-    @builtin(local_invocation_id) lid: vec3<u32>,
-) {
-    let block = wg.y * groups.x + wg.x;
+fn sum_of_squares(workgroup: Workgroup, @builtin(local_invocation_index) lane: u32) {
+    let block = number_of(workgroup);
     // The rounded-up grid has workgroups past the last block: they sum nothing.
     let first = min(block, params.blocks) * BLOCK;
     var sums = vec3<f32>();
-    for (var i = lid.x; i < BLOCK; i += WG_SIZE) {
+    for (var i = lane; i < BLOCK; i += WG_SIZE) {
         if (first + i < params.count) {
             let v = x[first + i];
             // What compares with nothing belongs to the middle.
@@ -36,8 +32,8 @@ fn sum_of_squares(
         }
     }
     for (var c = 0u; c < 3u; c++) {
-        let sum = reduce_sum(sums[c], lid.x);
-        if (lid.x == 0u && block < params.blocks) {
+        let sum = reduce_sum(sums[c], lane);
+        if (lane == 0u && block < params.blocks) {
             partials[block * 3u + c] = sum;
         }
     }

@@ -11,12 +11,8 @@ struct Params {
 @group(0) @binding(1) var<storage, read_write> y: array<Pack>; // (blocks, cols)
 
 @compute @workgroup_size(WG_SIZE)
-fn column_sum(
-    @builtin(workgroup_id) wg: vec3<u32>,
-    @builtin(num_workgroups) wgs: vec3<u32>,
-    @builtin(local_invocation_index) lane: u32,
-) {
-    let i = (wg.y * wgs.x + wg.x) * WG_SIZE + lane;
+fn column_sum(workgroup: Workgroup, @builtin(local_invocation_index) lane: u32) {
+    let i = number_of(workgroup) * WG_SIZE + lane;
     if (i < params.blocks * params.packs) {
         let first = i / params.packs * BLOCK;
         let last = min(first + BLOCK, params.rows);

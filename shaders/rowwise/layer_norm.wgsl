@@ -15,12 +15,8 @@ struct Params {
 @group(0) @binding(3) var<storage, read_write> y: array<ElemPack>; // (rows, cols)
 
 @compute @workgroup_size(WG_SIZE)
-fn layer_norm(
-    @builtin(workgroup_id) wg: vec3<u32>,
-    @builtin(num_workgroups) wgs: vec3<u32>,
-    @builtin(local_invocation_index) lane: u32,
-) {
-    let row = wg.y * wgs.x + wg.x;
+fn layer_norm(workgroup: Workgroup, @builtin(local_invocation_index) lane: u32) {
+    let row = number_of(workgroup);
     if (row < params.rows) {
         let first = row * params.packs;
         let at = row / params.rows_per_group * params.packs;

@@ -18,12 +18,8 @@ struct Params {
 @group(0) @binding(2) var<storage, read_write> y: array<ElemPack>; // (rows, cols)
 
 @compute @workgroup_size(WG_SIZE)
-fn rms_norm(
-    @builtin(workgroup_id) wg: vec3<u32>,
-    @builtin(num_workgroups) wgs: vec3<u32>,
-    @builtin(local_invocation_index) lane: u32,
-) {
-    let row = wg.y * wgs.x + wg.x;
+fn rms_norm(workgroup: Workgroup, @builtin(local_invocation_index) lane: u32) {
+    let row = number_of(workgroup);
     if (row < params.rows) {
         let first = row * params.packs;
         let m = row_magnitude(first, lane);

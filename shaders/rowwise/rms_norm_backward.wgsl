@@ -19,12 +19,8 @@ struct Params {
 @group(0) @binding(3) var<storage, read_write> dx: array<ElemPack>; // (rows, cols)
 
 @compute @workgroup_size(WG_SIZE)
-fn rms_norm_backward(
-    @builtin(workgroup_id) wg: vec3<u32>,
-    @builtin(num_workgroups) wgs: vec3<u32>,
-    @builtin(local_invocation_index) lane: u32,
-) {
-    let row = wg.y * wgs.x + wg.x;
+fn rms_norm_backward(workgroup: Workgroup, @builtin(local_invocation_index) lane: u32) {
+    let row = number_of(workgroup);
     if (row < params.rows) {
         let first = row * params.packs;
         let place = rope_place(row);

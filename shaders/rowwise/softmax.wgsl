@@ -1,4 +1,4 @@
-// y = exp(scale (x - max(x))) / Σ exp(scale (x - max(x))) over each row; a row with nothing above MASKED gives zeros, and one
+// y = exp(scale (x - max(x))) / Σ exp(scale (x - max(x))) over each row; a row with nothing above ABSENT gives zeros, and one
 // with something that is no number is no number throughout.
 //
 // One workgroup a row, online: running maximum and sum in one pass, the quotient in a second.
@@ -11,31 +11,28 @@ struct Params {
 @group(0) @binding(0) var<storage, read> x: array<ElemPack>; // (rows, cols)
 @group(0) @binding(1) var<storage, read_write> y: array<ElemPack>; // (rows, cols)
 
-const MASKED: f32 = -3.4e38;
+// Values up to this one count as masked.
+const ABSENT: f32 = -3.4e38;
 // Packs of which an invocation takes one sum: many terms that are alike, added one by one, lose the same digit each time.
 const BLOCK: u32 = 128u;
 
 // Masked values and -inf become one finite number, so that differences stay numbers. What is no number stays none.
 fn value(at: u32) -> Pack {
     let v = widen(x[at]);
-    return select(v, Pack(MASKED), v < Pack(MASKED));
+    return select(v, Pack(ABSENT), v < Pack(ABSENT));
 }
 
 // The share of a value before the sum of all is known.
 fn weight(v: Pack, peak: Pack) -> Pack {
-    return select(pack_exp(params.scale * (v - peak)), Pack(0.0), v <= Pack(MASKED));
+    return select(pack_exp(params.scale * (v - peak)), Pack(0.0), v <= Pack(ABSENT));
 }
 
 @compute @workgroup_size(WG_SIZE)
-fn softmax(
-    @builtin(workgroup_id) wg: vec3<u32>,
-    @builtin(num_workgroups) wgs: vec3<u32>,
-    @builtin(local_invocation_index) lane: u32,
-) {
-    let row = wg.y * wgs.x + wg.x;
+fn softmax(workgroup: Workgroup, @builtin(local_invocation_index) lane: u32) {
+    let row = number_of(workgroup);
     if (row < params.rows) {
         let first = row * params.packs;
-        var peak = Pack(MASKED);
+        var peak = Pack(ABSENT);
         var total = Pack(0.0);
         for (var start = lane; start < params.packs; start += WG_SIZE * BLOCK) {
             var block = Pack(0.0);

@@ -15,12 +15,8 @@ struct Params {
 const BLOCK: u32 = 128u;
 
 @compute @workgroup_size(WG_SIZE)
-fn softmax_backward(
-    @builtin(workgroup_id) wg: vec3<u32>,
-    @builtin(num_workgroups) wgs: vec3<u32>,
-    @builtin(local_invocation_index) lane: u32,
-) {
-    let row = wg.y * wgs.x + wg.x;
+fn softmax_backward(workgroup: Workgroup, @builtin(local_invocation_index) lane: u32) {
+    let row = number_of(workgroup);
     if (row < params.rows) {
         let first = row * params.packs;
         var products = Pack(0.0);

@@ -196,12 +196,8 @@ fn flatness_slope(row: u32, base: u32, f: Flatness) -> f32 {
 }
 
 @compute @workgroup_size(WG_SIZE)
-fn temporal_loss(
-    @builtin(workgroup_id) wg: vec3<u32>,
-    @builtin(num_workgroups) workgroups: vec3<u32>,
-    @builtin(local_invocation_id) lid: vec3<u32>,
-) {
-    let group = (wg.y * workgroups.x + wg.x) * WG_SIZE + lid.x;
+fn temporal_loss(workgroup: Workgroup, @builtin(local_invocation_index) lane: u32) {
+    let group = number_of(workgroup) * WG_SIZE + lane;
     if (group >= params.groups) {
         return;
     }

@@ -17,34 +17,30 @@ struct Params {
 @group(0) @binding(3) var<storage, read_write> slopes: array<f32>; // (groups, frames)
 
 @compute @workgroup_size(WG_SIZE)
-fn temporal_signal(
-    @builtin(workgroup_id) wg: vec3<u32>,
-    @builtin(num_workgroups) groups: vec3<u32>,
-    @builtin(local_invocation_id) lid: vec3<u32>,
-) {
-    let row = wg.y * groups.x + wg.x;
+fn temporal_signal(workgroup: Workgroup, @builtin(local_invocation_index) lane: u32) {
+    let row = number_of(workgroup);
     let first = row * params.tokens;
     // The rounded-up grid has workgroups past the last row: they read nothing.
     let tokens = select(0u, params.tokens, row < params.rows);
 
     var values: Cascade;
-    for (var i = lid.x; i < tokens; i += WG_SIZE) {
+    for (var i = lane; i < tokens; i += WG_SIZE) {
         values = with_term(values, map[first + i]);
     }
-    let sum = reduce_sum(sum_of(values), lid.x);
+    let sum = reduce_sum(sum_of(values), lane);
 
     var entropy_terms: Cascade;
     var slope_terms: Cascade;
-    for (var i = lid.x; i < tokens; i += WG_SIZE) {
+    for (var i = lane; i < tokens; i += WG_SIZE) {
         let p = map[first + i] / (sum + EPS);
         let log_p = log(p + EPS);
         entropy_terms = with_term(entropy_terms, -p * log_p);
         slope_terms = with_term(slope_terms, p * (log_p + p / (p + EPS)));
     }
-    let entropy = reduce_sum(sum_of(entropy_terms), lid.x);
-    let slope = reduce_sum(sum_of(slope_terms), lid.x);
+    let entropy = reduce_sum(sum_of(entropy_terms), lane);
+    let slope = reduce_sum(sum_of(slope_terms), lane);
 
-    if (lid.x == 0u && row < params.rows) {
+    if (lane == 0u && row < params.rows) {
         sums[row] = sum;
         entropies[row] = entropy;
         slopes[row] = slope;

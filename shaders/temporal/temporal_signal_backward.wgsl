@@ -17,12 +17,8 @@ struct Params {
 @group(0) @binding(5) var<storage, read_write> dmap: array<f32>; // (groups, frames, tokens)
 
 @compute @workgroup_size(WG_SIZE)
-fn temporal_signal_backward(
-    @builtin(workgroup_id) wg: vec3<u32>,
-    @builtin(num_workgroups) groups: vec3<u32>,
-    @builtin(local_invocation_id) lid: vec3<u32>,
-) {
-    let i = (wg.y * groups.x + wg.x) * WG_SIZE + lid.x;
+fn temporal_signal_backward(workgroup: Workgroup, @builtin(local_invocation_index) lane: u32) {
+    let i = number_of(workgroup) * WG_SIZE + lane;
     if (i < params.elements) {
         let row = i / params.tokens;
         let total = sums[row] + EPS;

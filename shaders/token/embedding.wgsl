@@ -13,12 +13,8 @@ struct Params {
 @group(0) @binding(2) var<storage, read_write> y: array<ElemPack>; // (tokens, dim)
 
 @compute @workgroup_size(WG_SIZE)
-fn embedding(
-    @builtin(workgroup_id) wg: vec3<u32>,
-    @builtin(num_workgroups) groups: vec3<u32>,
-    @builtin(local_invocation_id) lid: vec3<u32>,
-) {
-    let i = (wg.y * groups.x + wg.x) * WG_SIZE + lid.x;
+fn embedding(workgroup: Workgroup, @builtin(local_invocation_index) lane: u32) {
+    let i = number_of(workgroup) * WG_SIZE + lane;
     if (i < params.packs) {
         let row = min(ids[i / params.row_packs], params.vocab - 1u);
         y[i] = table[row * params.row_packs + i % params.row_packs];

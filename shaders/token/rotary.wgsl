@@ -29,12 +29,8 @@ fn turn_of(token: u32, pair: u32) -> vec2<f32> {
 }
 
 @compute @workgroup_size(WG_SIZE)
-fn rotary(
-    @builtin(workgroup_id) wg: vec3<u32>,
-    @builtin(num_workgroups) wgs: vec3<u32>,
-    @builtin(local_invocation_index) lane: u32,
-) {
-    let i = (wg.y * wgs.x + wg.x) * WG_SIZE + lane;
+fn rotary(workgroup: Workgroup, @builtin(local_invocation_index) lane: u32) {
+    let i = number_of(workgroup) * WG_SIZE + lane;
     if (i < params.packs) {
         y[i] = narrow(turned(i, i / params.head_packs / params.heads, i % params.head_packs));
     }

@@ -17,12 +17,8 @@ struct Params {
 alias Term = Pack;
 
 @compute @workgroup_size(WG_SIZE)
-fn sum_rows(
-    @builtin(workgroup_id) wg: vec3<u32>,
-    @builtin(num_workgroups) wgs: vec3<u32>,
-    @builtin(local_invocation_index) lane: u32,
-) {
-    let i = (wg.y * wgs.x + wg.x) * WG_SIZE + lane;
+fn sum_rows(workgroup: Workgroup, @builtin(local_invocation_index) lane: u32) {
+    let i = number_of(workgroup) * WG_SIZE + lane;
     if (i < params.rows_out * params.packs) {
         let out = i / params.packs;
         let last = min(start[out + 1u], params.terms);

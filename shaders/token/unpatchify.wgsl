@@ -2,16 +2,6 @@
 // feature = (c, pt, ph, pw) when CHANNEL_FIRST, else (pt, ph, pw, c).
 //
 // One invocation copies one element of x.
-struct Params {
-    channels: u32,
-    frames: u32,
-    height: u32,
-    width: u32,
-    patch_frames: u32,
-    patch_height: u32,
-    patch_width: u32,
-}
-
 @group(0) @binding(0) var<storage, read> y: array<Elem>; // (tokens, channels · patch)
 @group(0) @binding(1) var<storage, read_write> x: array<Elem>; // (channels, frames, height, width)
 
@@ -23,12 +13,8 @@ fn join(channel: u32, inner: u32, patch_size: u32) -> u32 {
 }
 
 @compute @workgroup_size(WG_SIZE)
-fn unpatchify(
-    @builtin(workgroup_id) wg: vec3<u32>,
-    @builtin(num_workgroups) groups: vec3<u32>,
-    @builtin(local_invocation_id) lid: vec3<u32>,
-) {
-    let i = (wg.y * groups.x + wg.x) * WG_SIZE + lid.x;
+fn unpatchify(workgroup: Workgroup, @builtin(local_invocation_index) lane: u32) {
+    let i = number_of(workgroup) * WG_SIZE + lane;
     let p = params;
     if (i < p.channels * p.frames * p.height * p.width) {
         let column = i % p.width;

@@ -34,10 +34,14 @@ pub use contract::{Cut, Element, Kernel, Launch, Slot, Variant, Why, Work, elems
 pub use packs::{pack, pack_module};
 pub use verified::Verified;
 
+/// Workgroups that are numbered.
+pub(crate) const GRID: crate::shader::Source = crate::wgsl!("shared/grid.wgsl");
 /// Sums and maxima over a workgroup, `reduce_sum` and `reduce_max`, through its memory; `WG_SIZE` is a power of two.
 pub const REDUCE: crate::shader::Source = crate::wgsl!("shared/reduce.workgroup.wgsl");
 /// Whether a number is none, for kernels of several families.
 pub(crate) const NAN: crate::shader::Source = crate::wgsl!("shared/nan.wgsl");
+/// The lowest number.
+pub(crate) const LOWEST: crate::shader::Source = crate::wgsl!("shared/lowest.wgsl");
 /// Sums of many terms.
 pub(crate) const CASCADE: crate::shader::Source = crate::wgsl!("shared/cascade.wgsl");
 

@@ -114,11 +114,11 @@ mod tests {
             file: "shaders/attention/tile.wgsl".into(),
             line: 31,
             column: 9,
-            text: "let row = n / PARTS;".into(),
+            text: "let row = n / SLAB;".into(),
             function: "stage_side".into(),
             kind: "constant",
-            before: "PARTS".into(),
-            after: "(PARTS + 1u)".into(),
+            before: "SLAB".into(),
+            after: "(SLAB + 1u)".into(),
             change: Change::Cut,
             runs: Vec::new(),
             nth: 1,
@@ -127,8 +127,8 @@ mod tests {
 
     const ENTRY: &str = "[[explained]]
 file = 'shaders/attention/tile.wgsl'
-line = 'let row = n / PARTS;'
-edits = ['n → 1', 'PARTS → (PARTS + 1u)']
+line = 'let row = n / SLAB;'
+edits = ['n → 1', 'SLAB → (SLAB + 1u)']
 reason = 'a test'
 ";
 
@@ -136,9 +136,9 @@ reason = 'a test'
     fn an_entry_speaks_of_its_edits() {
         let entries = parse(ENTRY).unwrap();
         assert_eq!(entries[0].speaks_of("attention", &mutant()), Some(1));
-        let other = Mutant { after: "(PARTS - 1u)".into(), ..mutant() };
+        let other = Mutant { after: "(SLAB - 1u)".into(), ..mutant() };
         assert_eq!(entries[0].speaks_of("attention", &other), None);
-        let elsewhere = Mutant { text: "let d = n % PARTS;".into(), ..mutant() };
+        let elsewhere = Mutant { text: "let d = n % SLAB;".into(), ..mutant() };
         assert_eq!(entries[0].speaks_of("attention", &elsewhere), None);
     }
 
@@ -149,7 +149,7 @@ reason = 'a test'
         assert_eq!(with("function = 'stage_rows'").speaks_of("attention", &mutant()), None);
         assert_eq!(with("found_by = 'attention'").speaks_of("attention", &mutant()), None);
         assert_eq!(with("found_by = 'attention'").speaks_of("attention_join", &mutant()), Some(1));
-        let wide = ENTRY.replace("tile.wgsl", "*").replace("'PARTS → (PARTS + 1u)'", "'PARTS → *'");
+        let wide = ENTRY.replace("tile.wgsl", "*").replace("'SLAB → (SLAB + 1u)'", "'SLAB → *'");
         assert_eq!(parse(&wide).unwrap()[0].speaks_of("attention", &mutant()), Some(1));
         assert!(!parse(&wide).unwrap()[0].is_exact());
     }

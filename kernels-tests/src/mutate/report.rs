@@ -191,10 +191,10 @@ mod tests {
             file: "shaders/attention/tile.wgsl".into(),
             line: 31,
             column: 9,
-            text: "let row = n / PARTS;".into(),
+            text: "let row = n / SLAB;".into(),
             function: "stage_side".into(),
             kind: "constant",
-            before: "PARTS".into(),
+            before: "SLAB".into(),
             after: after.into(),
             change: Change::Cut,
             runs: Vec::new(),
@@ -221,11 +221,11 @@ mod tests {
         let mutants =
             ends.into_iter().zip(["a", "b", "c", "d", "e", "f"]).map(|(end, after)| one(after, end));
         let tried = Tried { stem: "attention", mutants: mutants.collect(), of: 12 };
-        let (counts, survivors) = judged(&tried, &[entry("PARTS → c", "")]);
+        let (counts, survivors) = judged(&tried, &[entry("SLAB → c", "")]);
         assert_eq!(counts, Counts { mutants: 4, found: 2, explained: 1, spread: 2.0 });
         let text = listed(&survivors);
         assert!(
-            text.starts_with("shaders/attention/tile.wgsl:31:9: constant in stage_side: PARTS → d\n"),
+            text.starts_with("shaders/attention/tile.wgsl:31:9: constant in stage_side: SLAB → d\n"),
             "{text}"
         );
     }
@@ -240,13 +240,13 @@ mod tests {
         let faults = |all: &[Tried], entry: Explained| stale(all, &[entry]).len();
         let survivor = of("matmul", &[("a", End::Survived), ("b", End::Found)]);
         let all = [survivor.clone(), of("attention", &[("a", End::Found), ("b", End::Survived)])];
-        assert_eq!(faults(&all, entry("PARTS → a", "")), 0);
-        assert_eq!(faults(&all, entry("PARTS → c", "")), 1);
-        assert_eq!(faults(std::slice::from_ref(&survivor), entry("PARTS → b", "")), 1);
-        assert_eq!(faults(&all, entry("PARTS → a", "attention")), 0);
+        assert_eq!(faults(&all, entry("SLAB → a", "")), 0);
+        assert_eq!(faults(&all, entry("SLAB → c", "")), 1);
+        assert_eq!(faults(std::slice::from_ref(&survivor), entry("SLAB → b", "")), 1);
+        assert_eq!(faults(&all, entry("SLAB → a", "attention")), 0);
         // What one kernel is to find, it has to find.
         let neither = [survivor, of("attention", &[("a", End::Survived)])];
-        assert_eq!(faults(&neither, entry("PARTS → a", "attention")), 1);
+        assert_eq!(faults(&neither, entry("SLAB → a", "attention")), 1);
     }
 
     #[test]

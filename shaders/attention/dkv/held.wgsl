@@ -41,13 +41,11 @@ fn attend_backward(wg: vec3<u32>, invocation: Invocation) {
         let i = r / group;
         let h = place.kv_head * group + r % group;
         let at = row_at(place.b, h, i);
-        let row_stats = stats_of(at);
-        let bias = mask_bias(place.b, h, i, j);
-        let log_p = log_probability(p[r] + bias, row_stats);
-        let upon_p = ds[r] + map_grad(place.b, h, i, j, log_p) - delta_of(at);
-        seen[r] = j < end && r >= rows.x && r < rows.y && bias > MASKED && !is_empty(row_stats);
-        p[r] = exp_of(log_p);
-        ds[r] = p[r] * upon_p * params.scale;
+        let present = j < end && r >= rows.x && r < rows.y;
+        let entry = entry_of(place.b, h, i, j, p[r], ds[r], stats_of(at), delta_of(at), present);
+        seen[r] = entry.seen;
+        p[r] = entry.p;
+        ds[r] = entry.ds;
     }
     for (var d = 0u; d < params.head_vec; d++) {
         var dk = vec4<f32>();

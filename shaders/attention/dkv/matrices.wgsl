@@ -31,22 +31,14 @@ fn attend_backward(wg: vec3<u32>, invocation: Invocation) {
     let j = min(first + share.row, last);
     let end = key_end(place.b);
     let seen_by = mask_rows(place.b, first, last) * group;
-    var key: array<Left, PARTS>;
-    var value: array<Left, PARTS>;
-    for (var d = 0u; d < PARTS; d++) {
-        stage_own(0u, place, first, last, d, lane);
-        for (var w = share.wave; w < WAVES; w += WAVES) {
-            key[d] = coopLoadT<Left>(&staged[share.wave_own], OWN_STRIDE);
-        }
-        if (UPSTREAM) {
-            stage_own(1u, place, first, last, d, lane);
-            for (var w = share.wave; w < WAVES; w += WAVES) {
-                value[d] = coopLoadT<Left>(&staged[share.wave_own], OWN_STRIDE);
-            }
-        }
+    var key: array<Left, HEAD_MATRICES>;
+    var value: array<Left, HEAD_MATRICES>;
+    own_rows(&key, 0u, place, first, last, share, lane);
+    if (UPSTREAM) {
+        own_rows(&value, 1u, place, first, last, share, lane);
     }
-    var dk: array<Sum, PARTS>;
-    var dv: array<Sum, PARTS>;
+    var dk: array<Sum, HEAD_MATRICES>;
+    var dv: array<Sum, HEAD_MATRICES>;
     var reference = 0.0;
     for (var row0 = seen_by.x; row0 < seen_by.y; row0 += TILE) {
         let last_row = min(row0 + TILE, seen_by.y) - 1u;
@@ -68,51 +60,30 @@ fn attend_backward(wg: vec3<u32>, invocation: Invocation) {
         workgroupBarrier();
         var ds: array<vec4<f32>, SHARE>; // gradients upon p first
         if (UPSTREAM) {
-            for (var w = share.wave; w < WAVES; w += WAVES) {
-                for (var c = 0u; c < SPAN; c++) {
-                    var product = Sum();
-                    for (var d = 0u; d < PARTS; d++) {
-                        let base = (TILE + c * MATRIX) * KEY_STRIDE + d * (MATRIX / 4u);
-                        product = coopMultiplyAdd(value[d], coopLoad<Right>(&staged[base], KEY_STRIDE), product);
-                    }
-                    coopStoreT(product, &scores[share.wave_scores + c * (MATRIX / 4u)], SCORE_STRIDE);
-                }
-            }
+            multiply_tile(&value, 1u, share);
             workgroupBarrier();
             for (var t = 0u; t < SHARE; t++) {
                 ds[t] = scores[share.score_at + t];
             }
             workgroupBarrier();
         }
-        for (var w = share.wave; w < WAVES; w += WAVES) {
-            for (var c = 0u; c < SPAN; c++) {
-                var product = Sum();
-                for (var d = 0u; d < PARTS; d++) {
-                    let base = c * MATRIX * KEY_STRIDE + d * (MATRIX / 4u);
-                    product = coopMultiplyAdd(key[d], coopLoad<Right>(&staged[base], KEY_STRIDE), product);
-                }
-                coopStoreT(product, &scores[share.wave_scores + c * (MATRIX / 4u)], SCORE_STRIDE);
-            }
-        }
+        multiply_tile(&key, 0u, share);
         workgroupBarrier();
         var largest = 0.0;
         for (var t = 0u; t < SHARE; t++) {
             let score = scores[share.score_at + t] * params.scale;
             var p4: vec4<f32>;
             for (var c = 0u; c < 4u; c++) {
-                let column = (share.part * SHARE + t) * 4u + c;
+                let column = (share.sharer * SHARE + t) * 4u + c;
                 let row = min(row0 + column, last_row);
                 let i = row / group;
                 let h = place.kv_head * group + row % group;
                 let of_row = tile_stats[column];
                 let row_stats = RowStats(of_row.x, of_row.y);
-                let bias = mask_bias(place.b, h, i, j);
-                let log_p = log_probability(score[c] + bias, row_stats);
-                let upon_p = ds[t][c] + map_grad(place.b, h, i, j, log_p) - of_row.z;
-                let there = first + share.row < end && row0 + column <= last_row;
-                let seen = there && bias > MASKED && !is_empty(row_stats);
-                p4[c] = select(0.0, exp_of(log_p), seen);
-                ds[t][c] = select(0.0, p4[c] * upon_p, seen) * params.scale;
+                let present = first + share.row < end && row0 + column <= last_row;
+                let entry = entry_of(place.b, h, i, j, score[c], ds[t][c], row_stats, of_row.z, present);
+                p4[c] = entry.p;
+                ds[t][c] = entry.ds;
             }
             largest = max(largest, largest_of(abs(ds[t])));
             weights[share.weight_at + t] = narrow4(p4 * LIFT_P);
@@ -126,18 +97,12 @@ fn attend_backward(wg: vec3<u32>, invocation: Invocation) {
             }
             workgroupBarrier();
         }
-        for (var w = share.wave; UPSTREAM && w < WAVES; w += WAVES) {
-            for (var c = 0u; c < SPAN; c++) {
-                let weight = coopLoadT<Left>(&weights[share.wave_weights + c * (MATRIX / 4u)], WEIGHT_STRIDE);
-                for (var d = 0u; d < PARTS; d++) {
-                    let base = (TILE + c * MATRIX) * KEY_STRIDE + d * (MATRIX / 4u);
-                    dv[d] = coopMultiplyAdd(weight, coopLoadT<Right>(&staged[base], KEY_STRIDE), dv[d]);
-                }
-            }
+        if (UPSTREAM) {
+            add_tile(&dv, 1u, share);
         }
         if ((flags & 1u) != 0u) {
             let renewed = max(reference, power_of_two(largest));
-            for (var d = 0u; d < PARTS; d++) {
+            for (var d = 0u; d < HEAD_MATRICES; d++) {
                 dk[d] = scaled(dk[d], share, reference * inverse_of(renewed));
             }
             reference = renewed;
@@ -149,29 +114,21 @@ fn attend_backward(wg: vec3<u32>, invocation: Invocation) {
             weights[share.weight_at + t] = narrow4(ds[t] * lift);
         }
         workgroupBarrier();
-        for (var w = share.wave; w < WAVES; w += WAVES) {
-            for (var c = 0u; c < SPAN; c++) {
-                let weight = coopLoadT<Left>(&weights[share.wave_weights + c * (MATRIX / 4u)], WEIGHT_STRIDE);
-                for (var d = 0u; d < PARTS; d++) {
-                    let base = c * MATRIX * KEY_STRIDE + d * (MATRIX / 4u);
-                    dk[d] = coopMultiplyAdd(weight, coopLoadT<Right>(&staged[base], KEY_STRIDE), dk[d]);
-                }
-            }
-        }
+        add_tile(&dk, 0u, share);
     }
     // Rows of all heads that share the key head: the queries of those with strays.
     let met = met_strays();
     let met_rows = vec2<u32>(met.x / group, (met.y + group - 1u) / group);
     let there = first + share.row < params.seq_kv;
-    for (var d = 0u; d < PARTS; d++) {
+    for (var d = 0u; d < HEAD_MATRICES; d++) {
         show(dk[d], share);
         var by_key: array<vec4<f32>, (MATRIX / 4u + SHARERS - 1u) / SHARERS>;
         for (var n = 0u; n < (MATRIX / 4u + SHARERS - 1u) / SHARERS; n++) {
-            by_key[n] = shown(share, min(share.part + n * SHARERS, MATRIX / 4u - 1u)) * (reference / LIFT);
+            by_key[n] = shown(share, min(share.sharer + n * SHARERS, MATRIX / 4u - 1u)) * (reference / LIFT);
         }
         show(dv[d], share);
         for (var n = 0u; n < (MATRIX / 4u + SHARERS - 1u) / SHARERS; n++) {
-            let t = share.part + n * SHARERS;
+            let t = share.sharer + n * SHARERS;
             if (there && t < MATRIX / 4u) {
                 let by_value = shown(share, t) * (1.0 / LIFT_P);
                 store_gradients(place, j, d * (MATRIX / 4u) + t, by_key[n], by_value, met_rows);

@@ -1,10 +1,5 @@
-// One invocation owns ROWS keys of one key head and passes over the queries that may see them, a tile of
-// WG_SIZE at a time, which the invocations read between them and hand round, as in the forward; wide heads, ROLLED, as in
-// the gradient by the queries.
-//
-// Sums are taken of a tile, of BLOCK_TILES tiles, and where there are many rows, LONG, of those, as in the forward.
-const BLOCK_TILES: u32 = 128u;
-
+// One invocation owns ROWS keys of one key head and passes over the queries that may see them, a tile of WG_SIZE at a time,
+// which the invocations hand round; wide heads, ROLLED, as in the gradient by the queries.
 fn attend_backward(wg: vec3<u32>, invocation: Invocation) {
     let lane = invocation.lane;
     let vectors = select(HEAD_VEC, params.head_vec, ROLLED);
@@ -48,12 +43,7 @@ fn attend_backward(wg: vec3<u32>, invocation: Invocation) {
                 if (!ROLLED) {
                     q_tile[d] = q_d;
                 }
-                for (var t = 0u; t < WG_SIZE; t++) {
-                    let query = subgroupShuffle(q_d, t);
-                    for (var r = 0u; r < ROWS; r++) {
-                        p[r][t] += dot(query, key[r][d]);
-                    }
-                }
+                multiply_round(&p, &key, d, q_d);
             }
             // A loop for each product: in one, both took a fourth longer on a CPU.
             if (UPSTREAM) {
@@ -62,12 +52,7 @@ fn attend_backward(wg: vec3<u32>, invocation: Invocation) {
                     if (!ROLLED) {
                         d_o_tile[d] = d_o_d;
                     }
-                    for (var t = 0u; t < WG_SIZE; t++) {
-                        let upstream = subgroupShuffle(d_o_d, t);
-                        for (var r = 0u; r < ROWS; r++) {
-                            ds[r][t] += dot(upstream, value[r][d]);
-                        }
-                    }
+                    multiply_round(&ds, &value, d, d_o_d);
                 }
             }
             for (var t = 0u; t < WG_SIZE; t++) {
@@ -77,12 +62,10 @@ fn attend_backward(wg: vec3<u32>, invocation: Invocation) {
                 let delta = delta_of(at);
                 for (var r = 0u; r < ROWS; r++) {
                     let j = min(column0 + r * WG_SIZE, params.seq_kv - 1u);
-                    let bias = mask_bias(b, h, i, j);
-                    let log_p = log_probability(p[r][t] + bias, row_stats);
-                    let upon_p = ds[r][t] + map_grad(b, h, i, j, log_p) - delta;
-                    let seen = j < end && i0 + t < rows.y && bias > MASKED && !is_empty(row_stats);
-                    p[r][t] = select(0.0, exp_of(log_p), seen);
-                    ds[r][t] = select(0.0, p[r][t] * upon_p, seen) * params.scale;
+                    let present = j < end && i0 + t < rows.y;
+                    let entry = entry_of(b, h, i, j, p[r][t], ds[r][t], row_stats, delta, present);
+                    p[r][t] = entry.p;
+                    ds[r][t] = entry.ds;
                 }
             }
             var met = false;
@@ -94,17 +77,7 @@ fn attend_backward(wg: vec3<u32>, invocation: Invocation) {
                     q_d = q_tile[d];
                 }
                 met = met || any(strays(q_d));
-                q_d = without_strays(q_d);
-                var dk_sum: array<vec4<f32>, ROWS>;
-                for (var t = 0u; t < WG_SIZE; t++) {
-                    let query = subgroupShuffle(q_d, t);
-                    for (var r = 0u; r < ROWS; r++) {
-                        dk_sum[r] += ds[r][t] * query;
-                    }
-                }
-                for (var r = 0u; r < ROWS; r++) {
-                    dk[r][d] += dk_sum[r];
-                }
+                add_round(&dk, &ds, d, without_strays(q_d));
             }
             if (UPSTREAM) {
                 for (var d = 0u; d < vectors; d++) {
@@ -115,34 +88,22 @@ fn attend_backward(wg: vec3<u32>, invocation: Invocation) {
                         d_o_d = d_o_tile[d];
                     }
                     met = met || any(strays(d_o_d));
-                    d_o_d = without_strays(d_o_d);
-                    var dv_sum: array<vec4<f32>, ROWS>;
-                    for (var t = 0u; t < WG_SIZE; t++) {
-                        let upstream = subgroupShuffle(d_o_d, t);
-                        for (var r = 0u; r < ROWS; r++) {
-                            dv_sum[r] += p[r][t] * upstream;
-                        }
-                    }
-                    for (var r = 0u; r < ROWS; r++) {
-                        dv[r][d] += dv_sum[r];
-                    }
+                    add_round(&dv, &p, d, without_strays(d_o_d));
                 }
             }
             if (met) {
-                stray_rows = vec2<u32>(min(stray_rows.x, own), max(stray_rows.y, own + 1u));
+                stray_rows = with_stray(stray_rows, own);
             }
             tiles++;
             if (LONG && tiles % BLOCK_TILES == 0u) {
-                for (var r = 0u; r < ROWS; r++) {
-                    for (var d = 0u; d < vectors; d++) {
-                        dk_before[r][d] += dk[r][d];
-                        dk[r][d] = vec4<f32>();
-                        dv_before[r][d] += dv[r][d];
-                        dv[r][d] = vec4<f32>();
-                    }
-                }
+                add_block(&dk_before, &dk, vectors);
+                add_block(&dv_before, &dv, vectors);
             }
         }
+    }
+    if (LONG) {
+        add_block(&dk, &dk_before, vectors);
+        add_block(&dv, &dv_before, vectors);
     }
     let met_rows = vec2<u32>(subgroupMin(stray_rows.x), subgroupMax(stray_rows.y));
     for (var r = 0u; r < ROWS; r++) {
@@ -150,13 +111,7 @@ fn attend_backward(wg: vec3<u32>, invocation: Invocation) {
         if (column < params.seq_kv) {
             let place = Place(b, kv_head, group_size);
             for (var d = 0u; d < vectors; d++) {
-                var by_key = dk[r][d];
-                var by_value = dv[r][d];
-                if (LONG) {
-                    by_key += dk_before[r][d];
-                    by_value += dv_before[r][d];
-                }
-                store_gradients(place, column, d, by_key, by_value, met_rows);
+                store_gradients(place, column, d, dk[r][d], dv[r][d], met_rows);
             }
         }
     }

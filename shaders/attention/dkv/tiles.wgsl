@@ -37,18 +37,10 @@ fn attend_backward(wg: vec3<u32>, invocation: Invocation) {
         }
         var p: array<vec4<f32>, 4>; // scores first
         var ds: array<vec4<f32>, 4>; // gradients upon p first
-        for (var d0 = 0u; d0 < params.head_vec; d0 += PARTS) {
-            workgroupBarrier();
-            stage_side(0u, 0u, place, first, last, d0, lane);
-            stage_side(2u, 1u, place, row0, last_row, d0, lane);
-            workgroupBarrier();
-            multiply_sides(&p, x, y);
+        for (var d0 = 0u; d0 < params.head_vec; d0 += SLAB) {
+            multiply_slabs(&p, Side(0u, first, last), Side(2u, row0, last_row), place, d0, lane);
             if (UPSTREAM) {
-                workgroupBarrier();
-                stage_side(1u, 0u, place, first, last, d0, lane);
-                stage_side(3u, 1u, place, row0, last_row, d0, lane);
-                workgroupBarrier();
-                multiply_sides(&ds, x, y);
+                multiply_slabs(&ds, Side(1u, first, last), Side(3u, row0, last_row), place, d0, lane);
             }
         }
         for (var c = 0u; c < 4u; c++) {
@@ -60,33 +52,27 @@ fn attend_backward(wg: vec3<u32>, invocation: Invocation) {
             let delta = delta_of(at);
             for (var r = 0u; r < 4u; r++) {
                 let j = min(first + y + r * SIDE, last);
-                let bias = mask_bias(place.b, h, i, j);
-                let log_p = log_probability(p[r][c] + bias, row_stats);
-                let upon_p = ds[r][c] + map_grad(place.b, h, i, j, log_p) - delta;
-                let seen = j < end && row0 + x + c * SIDE <= last_row && bias > MASKED && !is_empty(row_stats);
-                p[r][c] = select(0.0, exp_of(log_p), seen);
-                ds[r][c] = select(0.0, p[r][c] * upon_p, seen) * params.scale;
+                let present = j < end && row0 + x + c * SIDE <= last_row;
+                let entry = entry_of(place.b, h, i, j, p[r][c], ds[r][c], row_stats, delta, present);
+                p[r][c] = entry.p;
+                ds[r][c] = entry.ds;
             }
         }
         for (var c = 0u; c < 4u; c++) {
-            workgroupBarrier();
-            shared_rows[x * SIDE + y] = vec4<f32>(ds[0][c], ds[1][c], ds[2][c], ds[3][c]);
-            stage_rows(2u, place, row0 + c * SIDE, last_row, lane);
-            workgroupBarrier();
-            multiply_rows(&dk, x, y);
+            add_rows(&dk, &ds, c, Side(2u, row0, last_row), place, lane);
             if (UPSTREAM) {
-                workgroupBarrier();
-                shared_rows[x * SIDE + y] = vec4<f32>(p[0][c], p[1][c], p[2][c], p[3][c]);
-                stage_rows(3u, place, row0 + c * SIDE, last_row, lane);
-                workgroupBarrier();
-                multiply_rows(&dv, x, y);
+                add_rows(&dv, &p, c, Side(3u, row0, last_row), place, lane);
             }
         }
         tiles++;
         if (LONG && tiles % BLOCK_TILES == 0u) {
-            close_block(&dk_before, &dk);
-            close_block(&dv_before, &dv);
+            add_block(&dk_before, &dk);
+            add_block(&dv_before, &dv);
         }
+    }
+    if (LONG) {
+        add_block(&dk, &dk_before);
+        add_block(&dv, &dv_before);
     }
     // Rows of all heads that share the key head: the queries of those with strays.
     let met = met_strays();
@@ -97,13 +83,7 @@ fn attend_backward(wg: vec3<u32>, invocation: Invocation) {
             for (var n = 0u; n < COLUMNS; n++) {
                 let d = x + n * SIDE;
                 if (d < HEAD_VEC) {
-                    var by_key = dk[r][n];
-                    var by_value = dv[r][n];
-                    if (LONG) {
-                        by_key += dk_before[r][n];
-                        by_value += dv_before[r][n];
-                    }
-                    store_gradients(place, column, d, by_key, by_value, met_rows);
+                    store_gradients(place, column, d, dk[r][n], dv[r][n], met_rows);
                 }
             }
         }

@@ -1,18 +1,9 @@
-// Few keys: a workgroup holds all HELD of a key head, and each of its invocations owns one row of the query heads that
-// share it.
-var<workgroup> keys: array<vec4<f32>, HELD * HEAD_VEC>;
-var<workgroup> values: array<vec4<f32>, HELD * HEAD_VEC>;
-
+// Few keys, which a workgroup holds.
 fn attend_backward(wg: vec3<u32>, invocation: Invocation) {
     let lane = invocation.lane;
     let group = params.heads / params.kv_heads;
     let place = Place(wg.z, wg.y, group);
-    for (var n = lane; n < HELD * HEAD_VEC; n += WG_SIZE) {
-        let at = kv_at(place.b, n / HEAD_VEC, place.kv_head) + n % HEAD_VEC;
-        keys[n] = widen4(k[at]);
-        values[n] = widen4(v[at]);
-    }
-    workgroupBarrier();
+    hold_keys(place, 1.0, lane);
     let row = wg.x * WG_SIZE + lane;
     if (row >= params.seq_q * group) {
         return;
@@ -41,11 +32,10 @@ fn attend_backward(wg: vec3<u32>, invocation: Invocation) {
     let delta = delta_of(at);
     var seen: array<bool, HELD>;
     for (var j = 0u; j < HELD; j++) {
-        let bias = mask_bias(place.b, h, i, j);
-        let log_p = log_probability(score[j] + bias, row_stats);
-        let upon_p = ds[j] + map_grad(place.b, h, i, j, log_p) - delta;
-        seen[j] = bias > MASKED && !is_empty(row_stats) && j >= range.x && j < end;
-        ds[j] = exp_of(log_p) * upon_p * params.scale;
+        let present = j >= range.x && j < end;
+        let entry = entry_of(place.b, h, i, j, score[j], ds[j], row_stats, delta, present);
+        seen[j] = entry.seen;
+        ds[j] = entry.ds;
     }
     for (var d = 0u; d < params.head_vec; d++) {
         var sum = vec4<f32>();

@@ -30,23 +30,15 @@ fn attend_backward(wg: vec3<u32>, invocation: Invocation) {
     let i = row / group;
     let keys = mask_keys(place.b, row0 / group, last_row / group);
     let end = min(keys.y, key_end(place.b));
-    var query: array<Left, PARTS>;
-    var upstream: array<Left, PARTS>;
-    for (var d = 0u; d < PARTS; d++) {
-        stage_own(0u, place, row0, last_row, d, lane);
-        for (var w = share.wave; w < WAVES; w += WAVES) {
-            query[d] = coopLoadT<Left>(&staged[share.wave_own], OWN_STRIDE);
-        }
-        if (UPSTREAM) {
-            stage_own(1u, place, row0, last_row, d, lane);
-            for (var w = share.wave; w < WAVES; w += WAVES) {
-                upstream[d] = coopLoadT<Left>(&staged[share.wave_own], OWN_STRIDE);
-            }
-        }
+    var query: array<Left, HEAD_MATRICES>;
+    var upstream: array<Left, HEAD_MATRICES>;
+    own_rows(&query, 0u, place, row0, last_row, share, lane);
+    if (UPSTREAM) {
+        own_rows(&upstream, 1u, place, row0, last_row, share, lane);
     }
     let row_stats = stats_of(row_at(place.b, h, i));
     let delta = delta_of(row_at(place.b, h, i));
-    var acc: array<Sum, PARTS>;
+    var acc: array<Sum, HEAD_MATRICES>;
     var reference = 0.0;
     for (var j0 = keys.x; j0 < end; j0 += TILE) {
         if (mask_hides(row0 / group, last_row / group, j0, min(j0 + TILE, end) - 1u)) {
@@ -57,16 +49,7 @@ fn attend_backward(wg: vec3<u32>, invocation: Invocation) {
             workgroupBarrier();
             stage_tile(3u, 0u, place, j0, end - 1u, lane, true);
             workgroupBarrier();
-            for (var w = share.wave; w < WAVES; w += WAVES) {
-                for (var c = 0u; c < SPAN; c++) {
-                    var product = Sum();
-                    for (var d = 0u; d < PARTS; d++) {
-                        let base = c * MATRIX * KEY_STRIDE + d * (MATRIX / 4u);
-                        product = coopMultiplyAdd(upstream[d], coopLoad<Right>(&staged[base], KEY_STRIDE), product);
-                    }
-                    coopStoreT(product, &scores[share.wave_scores + c * (MATRIX / 4u)], SCORE_STRIDE);
-                }
-            }
+            multiply_tile(&upstream, 0u, share);
             workgroupBarrier();
             for (var t = 0u; t < SHARE; t++) {
                 ds[t] = scores[share.score_at + t];
@@ -75,28 +58,15 @@ fn attend_backward(wg: vec3<u32>, invocation: Invocation) {
         workgroupBarrier();
         let met = stage_tile(2u, 0u, place, j0, end - 1u, lane, true);
         workgroupBarrier();
-        for (var w = share.wave; w < WAVES; w += WAVES) {
-            for (var c = 0u; c < SPAN; c++) {
-                var product = Sum();
-                for (var d = 0u; d < PARTS; d++) {
-                    let base = c * MATRIX * KEY_STRIDE + d * (MATRIX / 4u);
-                    product = coopMultiplyAdd(query[d], coopLoad<Right>(&staged[base], KEY_STRIDE), product);
-                }
-                coopStoreT(product, &scores[share.wave_scores + c * (MATRIX / 4u)], SCORE_STRIDE);
-            }
-        }
+        multiply_tile(&query, 0u, share);
         workgroupBarrier();
         var largest = 0.0;
         for (var t = 0u; t < SHARE; t++) {
             let score = scores[share.score_at + t] * params.scale;
             for (var c = 0u; c < 4u; c++) {
-                let column = j0 + (share.part * SHARE + t) * 4u + c;
+                let column = j0 + (share.sharer * SHARE + t) * 4u + c;
                 let j = min(column, end - 1u);
-                let bias = mask_bias(place.b, h, i, j);
-                let log_p = log_probability(score[c] + bias, row_stats);
-                let upon_p = ds[t][c] + map_grad(place.b, h, i, j, log_p) - delta;
-                let seen = bias > MASKED && !is_empty(row_stats) && column < end;
-                ds[t][c] = select(0.0, exp_of(log_p) * upon_p, seen) * params.scale;
+                ds[t][c] = entry_of(place.b, h, i, j, score[c], ds[t][c], row_stats, delta, column < end).ds;
             }
             largest = max(largest, largest_of(abs(ds[t])));
         }
@@ -104,7 +74,7 @@ fn attend_backward(wg: vec3<u32>, invocation: Invocation) {
         let flags = anyone(u32(outgrown(largest, reference)) | (u32(met) << 1u), lane);
         if ((flags & 1u) != 0u) {
             let renewed = max(reference, power_of_two(largest));
-            for (var d = 0u; d < PARTS; d++) {
+            for (var d = 0u; d < HEAD_MATRICES; d++) {
                 acc[d] = scaled(acc[d], share, reference * inverse_of(renewed));
             }
             reference = renewed;
@@ -117,22 +87,14 @@ fn attend_backward(wg: vec3<u32>, invocation: Invocation) {
             weights[share.weight_at + t] = narrow4(ds[t] * lift);
         }
         workgroupBarrier();
-        for (var w = share.wave; w < WAVES; w += WAVES) {
-            for (var c = 0u; c < SPAN; c++) {
-                let weight = coopLoadT<Left>(&weights[share.wave_weights + c * (MATRIX / 4u)], WEIGHT_STRIDE);
-                for (var d = 0u; d < PARTS; d++) {
-                    let base = c * MATRIX * KEY_STRIDE + d * (MATRIX / 4u);
-                    acc[d] = coopMultiplyAdd(weight, coopLoadT<Right>(&staged[base], KEY_STRIDE), acc[d]);
-                }
-            }
-        }
+        add_tile(&acc, 0u, share);
     }
     let met = met_strays();
     let there = row0 + share.row < rows;
     let q0 = query_at(place, row);
-    for (var d = 0u; d < PARTS; d++) {
+    for (var d = 0u; d < HEAD_MATRICES; d++) {
         show(acc[d], share);
-        for (var t = share.part; t < MATRIX / 4u; t += SHARERS) {
+        for (var t = share.sharer; t < MATRIX / 4u; t += SHARERS) {
             if (there) {
                 let vector = d * (MATRIX / 4u) + t;
                 let result = shown(share, t) * (reference / LIFT);

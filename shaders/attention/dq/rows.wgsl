@@ -1,12 +1,7 @@
-// One invocation owns ROWS query rows of one head and takes the keys a tile at a time and hands
-// them round, as in the forward.
+// One invocation owns ROWS query rows of one head and takes the keys a tile at a time, which the invocations hand round.
 //
 // Of wide heads, ROLLED, the code of a tile passes a CPU's instruction cache where a driver unrolls it: a parameter bounds
 // the loops over the head there, and vectors are read twice, since an array in registers has no index but a constant.
-//
-// Sums are taken of a tile, of BLOCK_TILES tiles, and where there are many keys, LONG, of those, as in the forward.
-const BLOCK_TILES: u32 = 128u;
-
 fn attend_backward(wg: vec3<u32>, invocation: Invocation) {
     let lane = invocation.lane;
     let vectors = select(HEAD_VEC, params.head_vec, ROLLED);
@@ -53,31 +48,16 @@ fn attend_backward(wg: vec3<u32>, invocation: Invocation) {
             if (!ROLLED) {
                 k_tile[d] = k_d;
             }
-            for (var t = 0u; t < WG_SIZE; t++) {
-                let key = subgroupShuffle(k_d, t);
-                for (var r = 0u; r < ROWS; r++) {
-                    ds[r][t] += dot(query[r][d], key);
-                }
-            }
+            multiply_round(&ds, &query, d, k_d);
             if (UPSTREAM) {
-                let v_d = widen4(v[mine + d]);
-                for (var t = 0u; t < WG_SIZE; t++) {
-                    let value = subgroupShuffle(v_d, t);
-                    for (var r = 0u; r < ROWS; r++) {
-                        dp[r][t] += dot(upstream[r][d], value);
-                    }
-                }
+                multiply_round(&dp, &upstream, d, widen4(v[mine + d]));
             }
         }
         for (var r = 0u; r < ROWS; r++) {
             let i = min(row0 + r * WG_SIZE, params.seq_q - 1u);
             for (var t = 0u; t < WG_SIZE; t++) {
                 let j = min(j0 + t, end - 1u);
-                let bias = mask_bias(b, h, i, j);
-                let log_p = log_probability(ds[r][t] + bias, row_stats[r]);
-                let upon_p = dp[r][t] + map_grad(b, h, i, j, log_p) - delta[r];
-                let seen = bias > MASKED && !is_empty(row_stats[r]) && j0 + t < end;
-                ds[r][t] = select(0.0, exp_of(log_p) * upon_p, seen) * params.scale;
+                ds[r][t] = entry_of(b, h, i, j, ds[r][t], dp[r][t], row_stats[r], delta[r], j0 + t < end).ds;
             }
         }
         var met = false;
@@ -89,30 +69,18 @@ fn attend_backward(wg: vec3<u32>, invocation: Invocation) {
                 k_d = k_tile[d];
             }
             met = met || any(strays(k_d));
-            k_d = without_strays(k_d);
-            var sum: array<vec4<f32>, ROWS>;
-            for (var t = 0u; t < WG_SIZE; t++) {
-                let key = subgroupShuffle(k_d, t);
-                for (var r = 0u; r < ROWS; r++) {
-                    sum[r] += ds[r][t] * key;
-                }
-            }
-            for (var r = 0u; r < ROWS; r++) {
-                acc[r][d] += sum[r];
-            }
+            add_round(&acc, &ds, d, without_strays(k_d));
         }
         if (met) {
-            stray_keys = vec2<u32>(min(stray_keys.x, own), max(stray_keys.y, own + 1u));
+            stray_keys = with_stray(stray_keys, own);
         }
         tiles++;
         if (LONG && tiles % BLOCK_TILES == 0u) {
-            for (var r = 0u; r < ROWS; r++) {
-                for (var d = 0u; d < vectors; d++) {
-                    acc_before[r][d] += acc[r][d];
-                    acc[r][d] = vec4<f32>();
-                }
-            }
+            add_block(&acc_before, &acc, vectors);
         }
+    }
+    if (LONG) {
+        add_block(&acc, &acc_before, vectors);
     }
     let met_keys = vec2<u32>(subgroupMin(stray_keys.x), subgroupMax(stray_keys.y));
     for (var r = 0u; r < ROWS; r++) {
@@ -120,11 +88,7 @@ fn attend_backward(wg: vec3<u32>, invocation: Invocation) {
         if (row < params.seq_q) {
             let q0 = q_at(b, row, h);
             for (var d = 0u; d < vectors; d++) {
-                var result = acc[r][d];
-                if (LONG) {
-                    result += acc_before[r][d];
-                }
-                dq[q0 + d] = narrow4(result + seen_strays(b, h, row, kv_head, d, met_keys));
+                dq[q0 + d] = narrow4(acc[r][d] + seen_strays(b, h, row, kv_head, d, met_keys));
             }
         }
     }

@@ -44,18 +44,10 @@ fn attend_backward(wg: vec3<u32>, invocation: Invocation) {
         }
         var ds: array<vec4<f32>, 4>; // scores first
         var dp: array<vec4<f32>, 4>;
-        for (var d0 = 0u; d0 < params.head_vec; d0 += PARTS) {
-            workgroupBarrier();
-            stage_side(0u, 0u, place, row0, last_row, d0, lane);
-            stage_side(2u, 1u, place, j0, end - 1u, d0, lane);
-            workgroupBarrier();
-            multiply_sides(&ds, x, y);
+        for (var d0 = 0u; d0 < params.head_vec; d0 += SLAB) {
+            multiply_slabs(&ds, Side(0u, row0, last_row), Side(2u, j0, end - 1u), place, d0, lane);
             if (UPSTREAM) {
-                workgroupBarrier();
-                stage_side(1u, 0u, place, row0, last_row, d0, lane);
-                stage_side(3u, 1u, place, j0, end - 1u, d0, lane);
-                workgroupBarrier();
-                multiply_sides(&dp, x, y);
+                multiply_slabs(&dp, Side(1u, row0, last_row), Side(3u, j0, end - 1u), place, d0, lane);
             }
         }
         for (var r = 0u; r < 4u; r++) {
@@ -63,25 +55,21 @@ fn attend_backward(wg: vec3<u32>, invocation: Invocation) {
             let i = row / group;
             let h = place.kv_head * group + row % group;
             for (var c = 0u; c < 4u; c++) {
-                let j = min(j0 + x + c * SIDE, end - 1u);
-                let bias = mask_bias(place.b, h, i, j);
-                let log_p = log_probability(ds[r][c] + bias, row_stats[r]);
-                let upon_p = dp[r][c] + map_grad(place.b, h, i, j, log_p) - delta[r];
-                let seen = bias > MASKED && !is_empty(row_stats[r]) && j0 + x + c * SIDE < end;
-                ds[r][c] = select(0.0, exp_of(log_p) * upon_p, seen) * params.scale;
+                let column = j0 + x + c * SIDE;
+                let j = min(column, end - 1u);
+                ds[r][c] = entry_of(place.b, h, i, j, ds[r][c], dp[r][c], row_stats[r], delta[r], column < end).ds;
             }
         }
         for (var c = 0u; c < 4u; c++) {
-            workgroupBarrier();
-            shared_rows[x * SIDE + y] = vec4<f32>(ds[0][c], ds[1][c], ds[2][c], ds[3][c]);
-            stage_rows(2u, place, j0 + c * SIDE, end - 1u, lane);
-            workgroupBarrier();
-            multiply_rows(&acc, x, y);
+            add_rows(&acc, &ds, c, Side(2u, j0, end - 1u), place, lane);
         }
         tiles++;
         if (LONG && tiles % BLOCK_TILES == 0u) {
-            close_block(&acc_before, &acc);
+            add_block(&acc_before, &acc);
         }
+    }
+    if (LONG) {
+        add_block(&acc, &acc_before);
     }
     let met = met_strays();
     for (var r = 0u; r < 4u; r++) {
@@ -92,11 +80,8 @@ fn attend_backward(wg: vec3<u32>, invocation: Invocation) {
             for (var n = 0u; n < COLUMNS; n++) {
                 let d = x + n * SIDE;
                 if (d < HEAD_VEC) {
-                    var result = acc[r][n];
-                    if (LONG) {
-                        result += acc_before[r][n];
-                    }
-                    dq[q0 + d] = narrow4(result + seen_strays(place.b, h, row / group, place.kv_head, d, met));
+                    let seen = seen_strays(place.b, h, row / group, place.kv_head, d, met);
+                    dq[q0 + d] = narrow4(acc[r][n] + seen);
                 }
             }
         }

@@ -1,6 +1,8 @@
 // A workgroup owns all rows of a key head, at most ROWS: those of all query heads that share it. Its invocations divide
 // the keys of a tile among them, one each, and then the vectors of the results, so that all of them have work however
 // few the queries are.
+alias Rows = f32;
+
 const OWN: u32 = (ROWS * HEAD_VEC + WG_SIZE - 1u) / WG_SIZE; // vectors of results that an invocation owns
 const SHARERS: u32 = WG_SIZE / ROWS; // invocations that share the softmax of a row
 // Tiles of which one sum is taken, where there are many, LONG.
@@ -8,7 +10,7 @@ const BLOCK_TILES: u32 = 16u;
 
 var<workgroup> queries: array<vec4<f32>, ROWS * HEAD_VEC>;
 var<workgroup> scores: array<f32, ROWS * WG_SIZE>; // of a tile; then probabilities up to the factor exp(largest)
-var<workgroup> parts: array<f32, WG_SIZE>; // of what the sharers of a row reduce
+var<workgroup> shares: array<f32, WG_SIZE>; // of what the sharers of a row reduce
 var<workgroup> factors: array<f32, ROWS>; // by which the results of a row are scaled
 var<workgroup> seen: array<u32, WG_SIZE>; // of a tile's keys, a bit for each row that sees it
 
@@ -17,22 +19,22 @@ fn is_seen(row: u32, t: u32) -> bool {
 }
 
 fn row_max(value: f32, lane: u32, row: u32) -> f32 {
-    parts[lane] = value;
+    shares[lane] = value;
     workgroupBarrier();
     var result = value;
     for (var s = 0u; s < SHARERS; s++) {
-        result = max(result, parts[row * SHARERS + s]);
+        result = max(result, shares[row * SHARERS + s]);
     }
     return result;
 }
 
 fn row_sum(value: f32, lane: u32, row: u32) -> f32 {
     workgroupBarrier();
-    parts[lane] = value;
+    shares[lane] = value;
     workgroupBarrier();
     var result = 0.0;
     for (var s = 0u; s < SHARERS; s++) {
-        result += parts[row * SHARERS + s];
+        result += shares[row * SHARERS + s];
     }
     return result;
 }
@@ -54,10 +56,8 @@ fn attend(wg: vec3<u32>, invocation: Invocation) {
     var acc: array<vec4<f32>, OWN>;
     var acc_before: array<vec4<f32>, OWN>; // of earlier blocks
     var largest = LOWEST;
-    var total = 0.0;
-    var total_before = 0.0;
-    var weighted = 0.0; // Σ p · (score - largest)
-    var weighted_before = 0.0;
+    var sums: Sums;
+    var sums_before: Sums; // of earlier blocks
     var tiles = 0u;
     for (var j0 = keys.x; j0 < end; j0 += WG_SIZE) {
         if (mask_hides(0u, params.seq_q - 1u, j0, min(j0 + WG_SIZE, end) - 1u)) {
@@ -89,30 +89,22 @@ fn attend(wg: vec3<u32>, invocation: Invocation) {
             new_max = max(new_max, select(LOWEST, scores[first + n * SHARERS], present));
         }
         new_max = row_max(new_max, lane, row);
-        // At most 200 nats: further apart one of both counts for nothing, and 0 times infinity would be NaN.
-        let fall = max(largest - new_max, -200.0);
-        let shrink = exp(fall);
+        let fall = fall_of(largest, new_max);
         largest = new_max;
-        if (ENTROPY) {
-            weighted = shrink * (weighted + fall * total);
-        }
-        total *= shrink;
+        sums = fallen(sums, fall);
         if (LONG) {
-            if (ENTROPY) {
-                weighted_before = shrink * (weighted_before + fall * total_before);
-            }
-            total_before *= shrink;
+            sums_before = fallen(sums_before, fall);
         }
         if (lane % SHARERS == 0u) {
-            factors[row] = shrink;
+            factors[row] = exp(fall);
         }
         for (var n = 0u; n < ROWS; n++) {
             let away = scores[first + n * SHARERS] - new_max;
             let present = is_seen(row, lane % SHARERS + n * SHARERS);
             let p = select(0.0, exp_of(away), present);
-            total += p;
+            sums.total += p;
             if (ENTROPY) {
-                weighted += p * select(0.0, max(away, -200.0), present);
+                sums.weighted += p * select(0.0, max(away, -200.0), present);
             }
             scores[first + n * SHARERS] = p;
         }
@@ -133,19 +125,19 @@ fn attend(wg: vec3<u32>, invocation: Invocation) {
         }
         tiles++;
         if (LONG && tiles % BLOCK_TILES == 0u) {
-            total_before += total;
-            total = 0.0;
-            weighted_before += weighted;
-            weighted = 0.0;
+            sums_before = together(sums_before, sums);
+            sums = Sums();
             for (var own = 0u; own < OWN; own++) {
                 acc_before[own] += acc[own];
                 acc[own] = vec4<f32>();
             }
         }
     }
-    total = row_sum(total_before + total, lane, row);
+    sums = together(sums_before, sums);
+    let total = row_sum(sums.total, lane, row);
+    var weighted = 0.0;
     if (ENTROPY) {
-        weighted = row_sum(weighted_before + weighted, lane, row);
+        weighted = row_sum(sums.weighted, lane, row);
     }
     workgroupBarrier();
     if (lane % SHARERS == 0u && row < rows) {

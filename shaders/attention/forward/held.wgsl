@@ -1,19 +1,12 @@
-// Few keys: a workgroup holds all HELD of a key head, and each of its invocations owns one row of the query heads that
-// share it. No tile stands mostly empty so, and no maximum runs.
-var<workgroup> keys: array<vec4<f32>, HELD * HEAD_VEC>;
-var<workgroup> values: array<vec4<f32>, HELD * HEAD_VEC>;
+// Few keys, which a workgroup holds: no maximum runs.
+alias Rows = f32;
 
 fn attend(wg: vec3<u32>, invocation: Invocation) {
     let lane = invocation.lane;
     let group = params.heads / params.kv_heads;
     let place = Place(sequence_of(wg.z), wg.y, group);
     let out = Place(wg.z, wg.y, group);
-    for (var n = lane; n < HELD * HEAD_VEC; n += WG_SIZE) {
-        let at = kv_at(place.b, n / HEAD_VEC, place.kv_head) + n % HEAD_VEC;
-        keys[n] = widen4(k[at]) * params.scale;
-        values[n] = widen4(v[at]);
-    }
-    workgroupBarrier();
+    hold_keys(place, params.scale, lane);
     let row = wg.x * WG_SIZE + lane;
     if (row >= params.seq_q * group) {
         return;
@@ -37,17 +30,16 @@ fn attend(wg: vec3<u32>, invocation: Invocation) {
         p[j] += select(0.0, bias, seen[j]);
         largest = max(largest, select(LOWEST, p[j], seen[j]));
     }
-    var total = 0.0;
-    var weighted = 0.0; // Σ p · (score - largest)
+    var sums: Sums;
     for (var j = 0u; j < HELD; j++) {
         let away = p[j] - largest;
         p[j] = select(0.0, exp_of(away), seen[j]);
-        total += p[j];
+        sums.total += p[j];
         if (ENTROPY) {
-            weighted += p[j] * select(0.0, max(away, -200.0), seen[j]);
+            sums.weighted += p[j] * select(0.0, max(away, -200.0), seen[j]);
         }
     }
-    let inverse = store_row(row_at(out.b, h, i), largest, total, weighted);
+    let inverse = store_row(row_at(out.b, h, i), largest, sums.total, sums.weighted);
     let o0 = query_at(out, row);
     for (var d = 0u; d < params.head_vec; d++) {
         var sum = vec4<f32>();

@@ -8,6 +8,7 @@
 const SLACK: f32 = 2.0;
 const LIFT: f32 = 4096.0;
 const STAGES: u32 = 1u;
+alias Rows = f32;
 
 fn operand(which: u32, place: Place, row: u32, d: u32) -> Elem4 {
     if (which == 0u) {
@@ -33,20 +34,13 @@ fn attend(wg: vec3<u32>, invocation: Invocation) {
     let h = place.kv_head * group + row % group;
     let keys = keys_of(row0 / group, last_row / group, wg.z);
     let end = keys.y;
-    var query: array<Left, PARTS>;
-    for (var d = 0u; d < PARTS; d++) {
-        stage_own(0u, place, row0, last_row, d, lane);
-        for (var w = share.wave; w < WAVES; w += WAVES) {
-            query[d] = coopLoadT<Left>(&staged[share.wave_own], OWN_STRIDE);
-        }
-    }
-    var acc: array<Sum, PARTS>;
+    var query: array<Left, HEAD_MATRICES>;
+    own_rows(&query, 0u, place, row0, last_row, share, lane);
+    var acc: array<Sum, HEAD_MATRICES>;
     var highest = LOWEST; // of the row's scores so far, while probabilities are relative to the reference
     var reference = LOWEST;
-    var total = 0.0;
-    var total_before = 0.0;
-    var weighted = 0.0; // Σ p · (score - reference)
-    var weighted_before = 0.0;
+    var sums: Sums; // relative to the reference
+    var sums_before: Sums; // of earlier blocks
     var tiles = 0u;
     for (var j0 = keys.x; j0 < end; j0 += TILE) {
         if (mask_hides(row0 / group, last_row / group, j0, min(j0 + TILE, end) - 1u)) {
@@ -55,16 +49,7 @@ fn attend(wg: vec3<u32>, invocation: Invocation) {
         workgroupBarrier();
         stage_tile(1u, 0u, place, j0, end - 1u, lane, true);
         workgroupBarrier();
-        for (var w = share.wave; w < WAVES; w += WAVES) {
-            for (var c = 0u; c < SPAN; c++) {
-                var product = Sum();
-                for (var d = 0u; d < PARTS; d++) {
-                    let base = c * MATRIX * KEY_STRIDE + d * (MATRIX / 4u);
-                    product = coopMultiplyAdd(query[d], coopLoad<Right>(&staged[base], KEY_STRIDE), product);
-                }
-                coopStoreT(product, &scores[share.wave_scores + c * (MATRIX / 4u)], SCORE_STRIDE);
-            }
-        }
+        multiply_tile(&query, 0u, share);
         workgroupBarrier();
         // Values take the place of the keys while the softmax is at work.
         stage_tile(2u, 0u, place, j0, end - 1u, lane, false);
@@ -74,7 +59,7 @@ fn attend(wg: vec3<u32>, invocation: Invocation) {
         for (var t = 0u; t < SHARE; t++) {
             score[t] = scores[share.score_at + t] * params.scale;
             for (var c = 0u; c < 4u; c++) {
-                let j = j0 + (share.part * SHARE + t) * 4u + c;
+                let j = j0 + (share.sharer * SHARE + t) * 4u + c;
                 let bias = mask_bias(place.b, h, row / group, min(j, end - 1u));
                 hidden[t][c] = bias <= MASKED || j >= end;
                 score[t][c] += select(bias, 0.0, hidden[t][c]);
@@ -86,63 +71,48 @@ fn attend(wg: vec3<u32>, invocation: Invocation) {
         let outgrown = largest > reference + SLACK || (reference <= LOWEST && largest > LOWEST);
         if (anyone(u32(outgrown), lane) != 0u) {
             let renewed = max(reference, largest);
-            // At most 200 nats: further apart one of both counts for nothing, and 0 times infinity would be NaN.
-            let fall = max(reference - renewed, -200.0);
+            let fall = fall_of(reference, renewed);
             let shrink = exp(fall);
             reference = renewed;
-            if (ENTROPY) {
-                weighted = shrink * (weighted + fall * total);
-                weighted_before = shrink * (weighted_before + fall * total_before);
-            }
-            total *= shrink;
-            total_before *= shrink;
-            for (var d = 0u; d < PARTS; d++) {
+            sums = fallen(sums, fall);
+            sums_before = fallen(sums_before, fall);
+            for (var d = 0u; d < HEAD_MATRICES; d++) {
                 acc[d] = scaled(acc[d], share, shrink);
             }
         }
         for (var t = 0u; t < SHARE; t++) {
             let away = score[t] - reference;
             let p = select(exp_of4(away), vec4<f32>(), hidden[t]);
-            total += total_of(p);
+            sums.total += total_of(p);
             if (ENTROPY) {
-                weighted += total_of(p * select(max(away, vec4<f32>(-200.0)), vec4<f32>(), hidden[t]));
+                sums.weighted += total_of(p * select(max(away, vec4<f32>(-200.0)), vec4<f32>(), hidden[t]));
             }
             weights[share.weight_at + t] = narrow4(p * LIFT);
         }
         workgroupBarrier();
-        for (var w = share.wave; w < WAVES; w += WAVES) {
-            for (var c = 0u; c < SPAN; c++) {
-                let weight = coopLoadT<Left>(&weights[share.wave_weights + c * (MATRIX / 4u)], WEIGHT_STRIDE);
-                for (var d = 0u; d < PARTS; d++) {
-                    let base = c * MATRIX * KEY_STRIDE + d * (MATRIX / 4u);
-                    acc[d] = coopMultiplyAdd(weight, coopLoadT<Right>(&staged[base], KEY_STRIDE), acc[d]);
-                }
-            }
-        }
+        add_tile(&acc, 0u, share);
         tiles++;
         if (tiles % BLOCK_TILES == 0u) {
-            total_before += total;
-            total = 0.0;
-            weighted_before += weighted;
-            weighted = 0.0;
+            sums_before = together(sums_before, sums);
+            sums = Sums();
         }
     }
-    total = row_sum(total_before + total);
+    sums = together(sums_before, sums);
+    sums.total = row_sum(sums.total);
     if (ENTROPY) {
-        weighted = row_sum(weighted_before + weighted);
+        sums.weighted = row_sum(sums.weighted);
     }
     let met = met_strays();
     let there = row0 + share.row < rows;
-    let inverse = select(1.0 / total, 0.0, total == 0.0);
-    if (there && share.part == 0u) {
-        let fall = reference - highest;
-        let shrink = exp(fall);
-        store_row(row_at(out.b, h, row / group), highest, shrink * total, shrink * (weighted + fall * total));
+    let inverse = select(1.0 / sums.total, 0.0, sums.total == 0.0);
+    if (there && share.sharer == 0u) {
+        sums = fallen(sums, reference - highest);
+        store_row(row_at(out.b, h, row / group), highest, sums.total, sums.weighted);
     }
     let q0 = query_at(out, row);
-    for (var d = 0u; d < PARTS; d++) {
+    for (var d = 0u; d < HEAD_MATRICES; d++) {
         show(acc[d], share);
-        for (var t = share.part; t < MATRIX / 4u; t += SHARERS) {
+        for (var t = share.sharer; t < MATRIX / 4u; t += SHARERS) {
             if (there) {
                 let vector = d * (MATRIX / 4u) + t;
                 let result = shown(share, t) * (inverse / LIFT);

@@ -1,5 +1,7 @@
 // A workgroup owns TILE rows: those of all query heads that share a key head, so that every tile of keys serves the whole
 // group. It passes over the keys once, TILE at a time, with a running softmax; tiles that the mask hides are left out.
+alias Rows = vec4<f32>;
+
 fn operand(which: u32, place: Place, row: u32, d: u32) -> vec4<f32> {
     if (which == 0u) {
         return widen4(q[query_at(place, row) + d]) * params.scale;
@@ -26,10 +28,8 @@ fn attend(wg: vec3<u32>, invocation: Invocation) {
     var acc: array<array<vec4<f32>, COLUMNS>, 4>;
     var acc_before: array<array<vec4<f32>, COLUMNS>, 4>; // of earlier blocks
     var largest = vec4<f32>(LOWEST);
-    var total = vec4<f32>();
-    var total_before = vec4<f32>();
-    var weighted = vec4<f32>(); // Σ p · (score - largest)
-    var weighted_before = vec4<f32>();
+    var sums: Sums;
+    var sums_before: Sums; // of earlier blocks
     var tiles = 0u;
     expect_no_strays(lane);
     for (var j0 = keys.x; j0 < end; j0 += TILE) {
@@ -37,12 +37,8 @@ fn attend(wg: vec3<u32>, invocation: Invocation) {
             continue;
         }
         var score: array<vec4<f32>, 4>;
-        for (var d0 = 0u; d0 < params.head_vec; d0 += PARTS) {
-            workgroupBarrier();
-            stage_side(0u, 0u, place, row0, last_row, d0, lane);
-            stage_side(1u, 1u, place, j0, end - 1u, d0, lane);
-            workgroupBarrier();
-            multiply_sides(&score, x, y);
+        for (var d0 = 0u; d0 < params.head_vec; d0 += SLAB) {
+            multiply_slabs(&score, Side(0u, row0, last_row), Side(1u, j0, end - 1u), place, d0, lane);
         }
         var largest_here = vec4<f32>(LOWEST);
         var hidden: array<vec4<bool>, 4>;
@@ -58,19 +54,12 @@ fn attend(wg: vec3<u32>, invocation: Invocation) {
             }
         }
         let new_max = max(largest, row_max(largest_here, x, y));
-        // At most 200 nats: further apart one of both counts for nothing, and 0 times infinity would be NaN.
-        let fall = max(largest - new_max, vec4<f32>(-200.0));
+        let fall = fall_of(largest, new_max);
         let shrink = exp(fall);
         largest = new_max;
-        if (ENTROPY) {
-            weighted = shrink * (weighted + fall * total);
-        }
-        total *= shrink;
+        sums = fallen(sums, fall);
         if (LONG) {
-            if (ENTROPY) {
-                weighted_before = shrink * (weighted_before + fall * total_before);
-            }
-            total_before *= shrink;
+            sums_before = fallen(sums_before, fall);
         }
         // From here on `score` holds probabilities up to the factor exp(largest).
         for (var r = 0u; r < 4u; r++) {
@@ -82,32 +71,31 @@ fn attend(wg: vec3<u32>, invocation: Invocation) {
             }
             var away = score[r] - new_max[r];
             let p = select(exp_of4(away), vec4<f32>(), hidden[r]);
-            total[r] += (p.x + p.y) + (p.z + p.w);
+            sums.total[r] += (p.x + p.y) + (p.z + p.w);
             if (ENTROPY) {
-                let part = p * select(max(away, vec4<f32>(-200.0)), vec4<f32>(), hidden[r]);
-                weighted[r] += (part.x + part.y) + (part.z + part.w);
+                let terms = p * select(max(away, vec4<f32>(-200.0)), vec4<f32>(), hidden[r]);
+                sums.weighted[r] += (terms.x + terms.y) + (terms.z + terms.w);
             }
             score[r] = p;
         }
         for (var c = 0u; c < 4u; c++) {
-            workgroupBarrier();
-            shared_rows[x * SIDE + y] = vec4<f32>(score[0][c], score[1][c], score[2][c], score[3][c]);
-            stage_rows(2u, place, j0 + c * SIDE, end - 1u, lane);
-            workgroupBarrier();
-            multiply_rows(&acc, x, y);
+            add_rows(&acc, &score, c, Side(2u, j0, end - 1u), place, lane);
         }
         tiles++;
         if (LONG && tiles % BLOCK_TILES == 0u) {
-            close_block(&acc_before, &acc);
-            total_before += total;
-            total = vec4<f32>();
-            weighted_before += weighted;
-            weighted = vec4<f32>();
+            add_block(&acc_before, &acc);
+            sums_before = together(sums_before, sums);
+            sums = Sums();
         }
     }
-    total = row_sum(total_before + total, x, y);
+    if (LONG) {
+        add_block(&acc, &acc_before);
+    }
+    sums = together(sums_before, sums);
+    let total = row_sum(sums.total, x, y);
+    var weighted = vec4<f32>();
     if (ENTROPY) {
-        weighted = row_sum(weighted_before + weighted, x, y);
+        weighted = row_sum(sums.weighted, x, y);
     }
     let met = met_strays();
     for (var r = 0u; r < 4u; r++) {
@@ -124,11 +112,8 @@ fn attend(wg: vec3<u32>, invocation: Invocation) {
             for (var n = 0u; n < COLUMNS; n++) {
                 let d = x + n * SIDE;
                 if (d < HEAD_VEC) {
-                    var result = acc[r][n];
-                    if (LONG) {
-                        result += acc_before[r][n];
-                    }
-                    o[q0 + d] = narrow4(result * inverse + seen_strays(place.b, h, row / group, place.kv_head, d, met));
+                    let seen = seen_strays(place.b, h, row / group, place.kv_head, d, met);
+                    o[q0 + d] = narrow4(acc[r][n] * inverse + seen);
                 }
             }
         }

@@ -1,5 +1,5 @@
 // One invocation owns ROWS keys and passes over the chosen rows of every chosen head, a tile of WG_SIZE at a time, which
-// the invocations read between them and hand round, as in the forward.
+// the invocations hand round.
 fn receive(wg: vec3<u32>, invocation: Invocation) {
     let lane = invocation.lane;
     let first = wg.x * WG_SIZE * ROWS;
@@ -32,13 +32,7 @@ fn receive(wg: vec3<u32>, invocation: Invocation) {
             let mine = q_at(b, min(i0 + lane, last_row), h);
             var score: array<array<f32, WG_SIZE>, ROWS>;
             for (var d = 0u; d < HEAD_VEC; d++) {
-                let q_d = widen4(q[mine + d]);
-                for (var t = 0u; t < WG_SIZE; t++) {
-                    let query = subgroupShuffle(q_d, t);
-                    for (var r = 0u; r < ROWS; r++) {
-                        score[r][t] += dot(query, key[r][d]);
-                    }
-                }
+                multiply_round(&score, &key, d, widen4(q[mine + d]));
             }
             for (var r = 0u; r < ROWS; r++) {
                 let j = min(column0 + r * WG_SIZE, params.seq_kv - 1u);

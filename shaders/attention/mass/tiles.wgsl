@@ -41,12 +41,8 @@ fn receive(wg: vec3<u32>, invocation: Invocation) {
                 continue;
             }
             var score: array<vec4<f32>, 4>;
-            for (var d0 = 0u; d0 < params.head_vec; d0 += PARTS) {
-                workgroupBarrier();
-                stage_side(0u, 0u, place, first, last, d0, lane);
-                stage_side(1u, 1u, place, row0, last_row, d0, lane);
-                workgroupBarrier();
-                multiply_sides(&score, x, y);
+            for (var d0 = 0u; d0 < params.head_vec; d0 += SLAB) {
+                multiply_slabs(&score, Side(0u, first, last), Side(1u, row0, last_row), place, d0, lane);
             }
             var sums = vec4<f32>();
             for (var c = 0u; c < 4u; c++) {
@@ -77,15 +73,15 @@ fn receive(wg: vec3<u32>, invocation: Invocation) {
     // What the invocations of a row of the tile received, together.
     workgroupBarrier();
     if (MASS_MAX) {
-        var part: vec4<f32>;
+        var own: vec4<f32>;
         for (var r = 0u; r < 4u; r++) {
-            part[r] = received[r].mass;
+            own[r] = received[r].mass;
         }
         // An index is below 2^24, which an f32 holds exactly.
         var index: vec4<f32>;
-        let largest = row_max(part, x, y);
+        let largest = row_max(own, x, y);
         for (var r = 0u; r < 4u; r++) {
-            index[r] = select(f32(NOBODY), f32(received[r].largest), part[r] == largest[r]);
+            index[r] = select(f32(NOBODY), f32(received[r].largest), own[r] == largest[r]);
         }
         workgroupBarrier();
         index = -row_max(-index, x, y);
@@ -94,13 +90,13 @@ fn receive(wg: vec3<u32>, invocation: Invocation) {
             received[r].largest = select(u32(index[r]), NOBODY, index[r] > 16777216.0);
         }
     } else {
-        var part: vec4<f32>;
+        var sums: vec4<f32>;
         for (var r = 0u; r < 4u; r++) {
-            part[r] = sum_of(received[r].sum);
+            sums[r] = sum_of(received[r].sum);
         }
-        part = row_sum(part, x, y);
+        sums = row_sum(sums, x, y);
         for (var r = 0u; r < 4u; r++) {
-            received[r].sum = Cascade(part[r], 0.0, 0.0, 0u);
+            received[r].sum = Cascade(sums[r], 0.0, 0.0, 0u);
         }
     }
     for (var r = 0u; r < 4u; r++) {

@@ -1,8 +1,9 @@
 // Few rows: a workgroup computes all of them, at most ROWS, for TILE_PACKS packs of columns. SHARERS invocations share the
 // inner size of a pack, so that a row keeps many of them busy and every weight is read once; their sums meet at the end.
+const OWNED: u32 = 1u;
 const SHARERS: u32 = WG_SIZE / TILE_PACKS;
 
-var<workgroup> sums: array<Pack, ROWS * WG_SIZE>; // (ROWS, TILE_PACKS, SHARERS)
+var<workgroup> shares: array<Pack, ROWS * WG_SIZE>; // (ROWS, TILE_PACKS, SHARERS)
 
 fn multiply(wg: vec3<u32>, invocation: Invocation) {
     let lane = invocation.lane;
@@ -11,39 +12,19 @@ fn multiply(wg: vec3<u32>, invocation: Invocation) {
     let own = select(lane % TILE_PACKS, lane / SHARERS, ALONG_INPUTS);
     let pack0 = wg.x * TILE_PACKS;
     let row0 = wg.y * ROWS;
-    var acc: array<Pack, ROWS>;
-    var acc_before: array<Pack, ROWS>; // of earlier blocks
-    var acc_blocks: array<Pack, ROWS>; // of earlier blocks of blocks
+    var sums: Sums;
     let range = inputs_of_part(wg.z);
     var packs = 0u;
     for (var i = range.x + sharer; i < range.y; i += SHARERS) {
         let block = weight_block(weight_tile(i, pack0 + own, lane), 0u);
         for (var r = 0u; r < ROWS; r++) {
-            acc[r] += product(widen(x[x_at(min(row0 + r, params.m - 1u), i)]), block);
+            sums.block[r][0] += product(widen(x[x_at(min(row0 + r, params.m - 1u), i)]), block);
         }
         packs++;
-        if (BLOCK > 0u && packs % max(BLOCK, 1u) == 0u) {
-            for (var r = 0u; r < ROWS; r++) {
-                acc_before[r] += acc[r];
-                acc[r] = Pack();
-            }
-            if (DEEP && packs % max(BLOCK * BLOCK, 1u) == 0u) {
-                for (var r = 0u; r < ROWS; r++) {
-                    acc_blocks[r] += acc_before[r];
-                    acc_before[r] = Pack();
-                }
-            }
-        }
+        close_blocks(&sums, packs);
     }
     for (var r = 0u; r < ROWS; r++) {
-        var sum = acc[r];
-        if (BLOCK > 0u) {
-            sum += acc_before[r];
-        }
-        if (DEEP) {
-            sum += acc_blocks[r];
-        }
-        sums[r * WG_SIZE + own * SHARERS + sharer] = sum;
+        shares[r * WG_SIZE + own * SHARERS + sharer] = sum_of(&sums, r, 0u);
     }
     workgroupBarrier();
     for (var at = lane; at < ROWS * TILE_PACKS; at += WG_SIZE) {
@@ -51,7 +32,7 @@ fn multiply(wg: vec3<u32>, invocation: Invocation) {
         let pack = pack0 + at % TILE_PACKS;
         var total = Pack();
         for (var s = 0u; s < SHARERS; s++) {
-            total += sums[at * SHARERS + s];
+            total += shares[at * SHARERS + s];
         }
         if (row < params.m && pack < params.n / PACK) {
             store(wg.z, row, pack, total);

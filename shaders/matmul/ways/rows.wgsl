@@ -1,5 +1,7 @@
 // Each invocation computes ROWS rows by TILE_PACKS packs of columns in registers. Neighbouring invocations take
 // neighbouring rows, so a workgroup shares every weight: `weight_tile` says how it comes by them.
+const OWNED: u32 = TILE_PACKS;
+
 fn multiply(wg: vec3<u32>, invocation: Invocation) {
     let lane = invocation.lane;
     let outputs = params.n / PACK;
@@ -10,9 +12,7 @@ fn multiply(wg: vec3<u32>, invocation: Invocation) {
     for (var r = 0u; r < ROWS; r++) {
         start[r] = x_at(min(row0 + r * WG_SIZE, params.m - 1u), 0u);
     }
-    var acc: array<array<Pack, TILE_PACKS>, ROWS>;
-    var acc_before: array<array<Pack, TILE_PACKS>, ROWS>; // of earlier blocks
-    var acc_blocks: array<array<Pack, TILE_PACKS>, ROWS>; // of earlier blocks of blocks
+    var sums: Sums;
     let range = inputs_of_part(wg.z);
     for (var i = range.x; i < range.y; i++) {
         var xv: array<Pack, ROWS>;
@@ -23,37 +23,15 @@ fn multiply(wg: vec3<u32>, invocation: Invocation) {
         for (var c = 0u; c < TILE_PACKS; c++) {
             let block = weight_block(tile, c);
             for (var r = 0u; r < ROWS; r++) {
-                acc[r][c] += product(xv[r], block);
+                sums.block[r][c] += product(xv[r], block);
             }
         }
-        if (BLOCK > 0u && (i + 1u - range.x) % max(BLOCK, 1u) == 0u) {
-            for (var r = 0u; r < ROWS; r++) {
-                for (var c = 0u; c < TILE_PACKS; c++) {
-                    acc_before[r][c] += acc[r][c];
-                    acc[r][c] = Pack();
-                }
-            }
-            if (DEEP && (i + 1u - range.x) % max(BLOCK * BLOCK, 1u) == 0u) {
-                for (var r = 0u; r < ROWS; r++) {
-                    for (var c = 0u; c < TILE_PACKS; c++) {
-                        acc_blocks[r][c] += acc_before[r][c];
-                        acc_before[r][c] = Pack();
-                    }
-                }
-            }
-        }
+        close_blocks(&sums, i + 1u - range.x);
     }
     for (var r = 0u; r < ROWS; r++) {
         for (var c = 0u; c < TILE_PACKS; c++) {
             if (row0 + r * WG_SIZE < params.m && pack0 + c < outputs) {
-                var sum = acc[r][c];
-                if (BLOCK > 0u) {
-                    sum += acc_before[r][c];
-                }
-                if (DEEP) {
-                    sum += acc_blocks[r][c];
-                }
-                store(wg.z, row0 + r * WG_SIZE, pack0 + c, sum);
+                store(wg.z, row0 + r * WG_SIZE, pack0 + c, sum_of(&sums, r, c));
             }
         }
     }

@@ -5,8 +5,8 @@ alias Tile = array<vec4<f32>, TILE_READS>;
 
 fn weight_tile(i: u32, pack0: u32, lane: u32) -> Tile {
     var tile: Tile;
-    for (var part = 0u; part < TILE_READS; part++) {
-        tile[part] = widen_weight4(w[weight_at(i, pack0, part * WG_SIZE + lane)]);
+    for (var n = 0u; n < TILE_READS; n++) {
+        tile[n] = widen_weight4(w[weight_at(i, pack0, n * WG_SIZE + lane)]);
     }
     return tile;
 }

@@ -19,8 +19,7 @@
 
 use super::problem::AttentionProblem;
 use super::shape::AttentionShape;
-use super::tiling::STRAY;
-use super::tiling::{Matrices, Tiling};
+use super::tiling::{Matrices, SEEN_STRAYS, STRAY, Tiling};
 #[cfg(feature = "verify")]
 use super::verified::*;
 use crate::gpu::Caps;
@@ -28,6 +27,9 @@ use crate::kernels::{Kernel, Launch, Slot, Variant, Work};
 use crate::shader::Source;
 use crate::{Error, Result, wgsl};
 use std::fmt;
+
+/// The softmax of rows of which the largest score is not known yet.
+const RUNNING: Source = wgsl!("attention/forward/running.wgsl");
 
 const TILING: Tiling = Tiling {
     rows: wgsl!("attention/forward/rows.wgsl"),
@@ -113,7 +115,7 @@ impl Kernel for Attention {
     }
 
     fn variants(&self, caps: &Caps) -> Vec<Variant> {
-        self.problem.tiled(caps, &TILING, &["ENTROPY"], &[STRAY])
+        self.problem.tiled(caps, &TILING, &["ENTROPY"], &[STRAY, SEEN_STRAYS, RUNNING])
     }
 
     fn launch(&self, _caps: &Caps, variant: &Variant) -> Launch {

@@ -7,7 +7,7 @@
 //! Source: Dao 2023 (FlashAttention-2) for the first term; the others follow from `ds = p · (dp − Σ p · dp)`.
 
 use super::problem::AttentionProblem;
-use super::tiling::{MAP_GRAD, MAP_GRAD_USES};
+use super::tiling::{MAP_GRAD, MAP_GRAD_USES, SCORE};
 #[cfg(feature = "verify")]
 use super::verified::*;
 use crate::gpu::{Access, Caps};
@@ -49,7 +49,7 @@ impl Kernel for AttentionBackwardDelta {
     }
 
     fn variants(&self, caps: &Caps) -> Vec<Variant> {
-        self.0.variants(caps, &MAP_GRAD_USES, &[MAP_GRAD, CASCADE])
+        self.0.variants(caps, &MAP_GRAD_USES, &[MAP_GRAD, CASCADE, SCORE])
     }
 
     fn launch(&self, _caps: &Caps, variant: &Variant) -> Launch {

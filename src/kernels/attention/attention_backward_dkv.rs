@@ -4,7 +4,7 @@
 //! invocation owns a key, so the result does not depend on the order of workgroups.
 
 use super::problem::AttentionProblem;
-use super::tiling::{MAP_GRAD, MAP_GRAD_USES, ROW_STATS, STRAY};
+use super::tiling::{BACKWARD, MAP_GRAD, MAP_GRAD_USES, ROW_STATS, STRAY};
 use super::tiling::{Matrices, Tiling};
 #[cfg(feature = "verify")]
 use super::verified::*;
@@ -59,7 +59,7 @@ impl Kernel for AttentionBackwardDkv {
     }
 
     fn variants(&self, caps: &Caps) -> Vec<Variant> {
-        self.0.tiled(caps, &TILING, &MAP_GRAD_USES, &[MAP_GRAD, STRAY, ROW_STATS])
+        self.0.tiled(caps, &TILING, &MAP_GRAD_USES, &[MAP_GRAD, STRAY, ROW_STATS, BACKWARD])
     }
 
     fn launch(&self, _caps: &Caps, variant: &Variant) -> Launch {

@@ -4,7 +4,7 @@
 //! Shapes: as in `attention`; `stats (3, batch, heads, seq_q)` f32 from `attention_backward_delta`; `dq` like `q`.
 
 use super::problem::AttentionProblem;
-use super::tiling::{MAP_GRAD, MAP_GRAD_USES, ROW_STATS, STRAY};
+use super::tiling::{BACKWARD, MAP_GRAD, MAP_GRAD_USES, ROW_STATS, SEEN_STRAYS, STRAY};
 use super::tiling::{Matrices, Tiling};
 #[cfg(feature = "verify")]
 use super::verified::*;
@@ -58,7 +58,7 @@ impl Kernel for AttentionBackwardDq {
     }
 
     fn variants(&self, caps: &Caps) -> Vec<Variant> {
-        self.0.tiled(caps, &TILING, &MAP_GRAD_USES, &[MAP_GRAD, STRAY, ROW_STATS])
+        self.0.tiled(caps, &TILING, &MAP_GRAD_USES, &[MAP_GRAD, STRAY, SEEN_STRAYS, ROW_STATS, BACKWARD])
     }
 
     fn launch(&self, _caps: &Caps, variant: &Variant) -> Launch {

@@ -8,8 +8,7 @@
 
 use super::output::softmax_stats;
 use super::problem::{AttentionProblem, Mass};
-use super::tiling::STRAY;
-use super::tiling::Tiling;
+use super::tiling::{PROBABILITY, ROW_STATS, STRAY, Tiling};
 #[cfg(feature = "verify")]
 use super::verified::*;
 use crate::gpu::Caps;
@@ -68,7 +67,7 @@ impl Kernel for AttentionColumnMass {
     }
 
     fn variants(&self, caps: &Caps) -> Vec<Variant> {
-        self.0.tiled(caps, &TILING, &["MASS_MAX"], &[STRAY, CASCADE])
+        self.0.tiled(caps, &TILING, &["MASS_MAX"], &[STRAY, CASCADE, ROW_STATS, PROBABILITY])
     }
 
     fn launch(&self, _caps: &Caps, variant: &Variant) -> Launch {

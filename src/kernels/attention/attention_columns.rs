@@ -8,6 +8,7 @@
 
 use super::output::softmax_stats;
 use super::problem::AttentionProblem;
+use super::tiling::{PROBABILITY, ROW_STATS, SCORE};
 #[cfg(feature = "verify")]
 use super::verified::*;
 use crate::gpu::Caps;
@@ -51,7 +52,7 @@ impl Kernel for AttentionColumns {
     }
 
     fn variants(&self, caps: &Caps) -> Vec<Variant> {
-        self.0.variants(caps, &["GROUPS"], &[])
+        self.0.variants(caps, &["GROUPS"], &[ROW_STATS, PROBABILITY, SCORE])
     }
 
     fn launch(&self, _caps: &Caps, variant: &Variant) -> Launch {

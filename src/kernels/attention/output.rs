@@ -2,7 +2,7 @@
 
 use super::tiling::{CUT, SOFTMAX_ROW};
 use crate::gpu::Caps;
-use crate::kernels::{NAN, Variant, elems, lanes};
+use crate::kernels::{LOWEST, NAN, Variant, elems, lanes};
 use crate::shader::Source;
 use crate::{Error, Result, Tensor, wgsl};
 use std::fmt;
@@ -91,7 +91,7 @@ impl OutputShape {
     }
 
     pub(super) fn variants(&self, caps: &Caps) -> Vec<Variant> {
-        let modules = [CUT, NAN, SOFTMAX_ROW, JOIN];
+        let modules = [CUT, NAN, LOWEST, SOFTMAX_ROW, JOIN];
         let plain = |elem| {
             let variant = Variant::new(elem, lanes(caps)).with("HEAD_DIM", self.head_dim);
             modules.into_iter().fold(variant, Variant::module)

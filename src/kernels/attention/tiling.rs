@@ -3,15 +3,19 @@
 use super::params::Params;
 use super::problem::{AttentionProblem, Mass};
 use crate::gpu::{AdapterClass, Caps};
-use crate::kernels::{Launch, NAN, Variant, elems, lanes};
+use crate::kernels::{LOWEST, Launch, NAN, Variant, elems, lanes};
 use crate::shader::Source;
 use crate::{Dtype, wgsl};
 
 /// Which invocation runs, and for cooperative matrices in which subgroup.
 const INVOCATION: Source = wgsl!("shared/invocation.wgsl");
 const INVOCATION_IN_SUBGROUP: Source = wgsl!("shared/invocation.subgroups.wgsl");
+/// What the ways are made of: a tile that invocations hand round, one in workgroup memory, one of matrices, keys that are held.
+const HAND_ROUND: Source = wgsl!("attention/hand_round.wgsl");
 const TILE: Source = wgsl!("attention/tile.wgsl");
 const TILE_MATRICES: Source = wgsl!("attention/tile_matrices.wgsl");
+const MET_STRAYS: Source = wgsl!("attention/met_strays.wgsl");
+const HELD_KEYS: Source = wgsl!("attention/held_keys.wgsl");
 const MATRIX_16: Source = wgsl!("shared/matrix.16.wgsl");
 const MATRIX_8: Source = wgsl!("shared/matrix.8.wgsl");
 
@@ -82,12 +86,20 @@ const SHARED: Source = wgsl!("attention/problem.wgsl");
 pub(super) const SOFTMAX_ROW: Source = wgsl!("attention/softmax_row.wgsl");
 /// What rows do not see must not matter.
 pub(super) const STRAY: Source = wgsl!("attention/stray.wgsl");
-/// The statistics of a row for the backward.
+/// Strays among the keys that a row sees.
+pub(super) const SEEN_STRAYS: Source = wgsl!("attention/seen_strays.wgsl");
+/// The statistics of a row, as a kernel before left them.
 pub(super) const ROW_STATS: Source = wgsl!("attention/row_stats.wgsl");
+/// The probability of a key from its score and those.
+pub(super) const PROBABILITY: Source = wgsl!("attention/probability.wgsl");
+/// The score of a key by one invocation.
+pub(super) const SCORE: Source = wgsl!("attention/score.wgsl");
 /// Which workgroup of the whole one of a cut is.
 pub(super) const CUT: Source = wgsl!("shared/cut.wgsl");
 /// Gradients into the map; only backward kernels take it.
 pub(super) const MAP_GRAD: Source = wgsl!("attention/map_grad.wgsl");
+/// What the gradients by queries and by keys read, and the gradient by a score.
+pub(super) const BACKWARD: Source = wgsl!("attention/backward.wgsl");
 
 impl AttentionProblem {
     /// Variants of the family: storage type × mask module, with workgroups of one vector register on a CPU. Of the
@@ -103,6 +115,7 @@ impl AttentionProblem {
                 .flag("UPSTREAM", self.output_gradient)
                 .module(SHARED)
                 .module(NAN)
+                .module(LOWEST)
                 .module(SOFTMAX_ROW)
                 .module(CUT)
                 .module(self.mask.module());
@@ -151,7 +164,8 @@ impl AttentionProblem {
         let side = if software || vectors > 32 { 8 } else { 16 };
         let tiles = plain.iter().map(|variant| {
             let variant = variant.clone().workgroup(side * side).with("SIDE", side as usize);
-            variant.module(TILE).by(how.tiles, "everywhere: operands pass through workgroup memory in tiles")
+            let variant = variant.module(MET_STRAYS).module(TILE);
+            variant.by(how.tiles, "everywhere: operands pass through workgroup memory in tiles")
         });
         let one_size = caps.subgroup.filter(|(low, high)| low == high && (4..=16).contains(low));
         let own_rows = one_size.filter(|_| software);
@@ -163,7 +177,7 @@ impl AttentionProblem {
                     Some(rows) => enough.min(rows),
                     None => (how.vectors / vectors).clamp(1, enough.min(how.most_rows)),
                 };
-                let variant = variant.clone().with("ROWS", rows);
+                let variant = variant.clone().with("ROWS", rows).module(HAND_ROUND);
                 let variant = match how.rolled_rows {
                     Some(_) => variant.flag("ROLLED", rolled.is_some()),
                     None => variant,
@@ -210,9 +224,9 @@ impl AttentionProblem {
             if caps.class == AdapterClass::Software { plain.number("WG_SIZE") } else { FEW_LANES };
         let memory = 2 * held * s.head_dim * size_of::<f32>();
         let module = how.held.filter(|_| held <= FEW && memory <= caps.workgroup_memory as usize)?;
+        let plain = if how.own_keys { plain.clone() } else { plain.clone().module(HELD_KEYS) };
         Some(
             plain
-                .clone()
                 .workgroup(workgroup)
                 .with("HELD", held)
                 .by(module, "few of what a row meets: all of it lies in workgroup memory"),
@@ -240,8 +254,9 @@ impl AttentionProblem {
         let shape = if side == 16 { MATRIX_16 } else { MATRIX_8 };
         let variant = || {
             let waves = plain.clone().workgroup(workgroup).with("WAVES", WAVES as usize);
-            let modules =
-                [INVOCATION_IN_SUBGROUP, shape, TILE_MATRICES].into_iter().chain(how.imports.iter().copied());
+            let modules = [INVOCATION_IN_SUBGROUP, shape, MET_STRAYS, TILE_MATRICES]
+                .into_iter()
+                .chain(how.imports.iter().copied());
             let mut variant = modules
                 .fold(waves, Variant::module)
                 .by(how.module, "f16, and heads of whole matrices for the matrix units");

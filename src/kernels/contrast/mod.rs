@@ -14,7 +14,11 @@ pub use nt_xent::{NtXent, nt_xent};
 pub use nt_xent_backward::{NtXentBackward, nt_xent_backward};
 pub use problems::{GramProblem, NtXentProblem};
 
-use crate::{Error, Result, Tensor};
+use crate::shader::Source;
+use crate::{Error, Result, Tensor, wgsl};
+
+/// What the loss of pairs and its gradient read.
+const PAIRS: Source = wgsl!("contrast/pairs.wgsl");
 
 /// Batch, rows and width of `x (batch, rows, dim)`.
 fn sizes(stem: &'static str, x: &Tensor) -> Result<[usize; 3]> {

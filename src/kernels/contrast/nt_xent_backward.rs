@@ -11,7 +11,7 @@
 use super::verified::*;
 use super::{NtXentProblem, sizes};
 use crate::gpu::Caps;
-use crate::kernels::{Kernel, Launch, Slot, Variant, Work, run};
+use crate::kernels::{Kernel, LOWEST, Launch, Slot, Variant, Work, run};
 use crate::shader::Source;
 use crate::{Dtype, Result, Tensor, wgsl};
 use std::fmt;
@@ -42,7 +42,7 @@ impl Kernel for NtXentBackward {
     }
 
     fn variants(&self, caps: &Caps) -> Vec<Variant> {
-        self.0.variants(caps)
+        self.0.variants(caps).into_iter().map(|variant| variant.module(LOWEST)).collect()
     }
 
     fn launch(&self, caps: &Caps, variant: &Variant) -> Launch {

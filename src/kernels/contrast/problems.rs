@@ -2,10 +2,10 @@
 
 #[cfg(feature = "verify")]
 use super::verified::*;
-use super::{check_sizes, check_temperature};
+use super::{PAIRS, check_sizes, check_temperature};
 use crate::gpu::Caps;
 use crate::kernels::packs::{pack, pack_module};
-use crate::kernels::{CASCADE, Launch, NAN, Slot, Variant, elems, grid, lanes};
+use crate::kernels::{CASCADE, GRID, Launch, NAN, Slot, Variant, elems, grid, lanes};
 use crate::{Dtype, Result};
 use std::fmt;
 
@@ -51,7 +51,8 @@ impl GramProblem {
 
     pub(super) fn variants(&self, caps: &Caps) -> Vec<Variant> {
         let pack = pack(self.dim);
-        let of = |elem| Variant::new(elem, lanes(caps)).module(pack_module(pack)).module(CASCADE);
+        let of =
+            |elem| Variant::new(elem, lanes(caps)).module(pack_module(pack)).module(GRID).module(CASCADE);
         elems(caps, pack).into_iter().map(of).collect()
     }
 
@@ -137,7 +138,7 @@ impl NtXentProblem {
     }
 
     pub(super) fn variants(&self, caps: &Caps) -> Vec<Variant> {
-        vec![Variant::new(Dtype::F32, lanes(caps)).module(NAN).module(CASCADE)]
+        vec![Variant::new(Dtype::F32, lanes(caps)).module(GRID).module(PAIRS).module(NAN).module(CASCADE)]
     }
 
     /// One invocation for each of `results`.

@@ -10,11 +10,10 @@
 
 #[cfg(feature = "verify")]
 use super::verified::*;
-use super::{check_len, groups_for};
-use crate::gpu::{AdapterClass, Caps};
-use crate::kernels::packs::pack_module;
+use super::{check_len, groups_for, variant};
+use crate::gpu::Caps;
 use crate::kernels::splits::pieces;
-use crate::kernels::{Kernel, Launch, Slot, Variant, Work, elems, lanes, run};
+use crate::kernels::{Kernel, Launch, Slot, Variant, Work, elems, run};
 use crate::shader::Source;
 use crate::{Error, Result, Tensor, wgsl};
 use std::fmt;
@@ -100,9 +99,7 @@ impl Kernel for Dropout {
     }
 
     fn variants(&self, caps: &Caps) -> Vec<Variant> {
-        let steps = if caps.class == AdapterClass::Software { 16 } else { 2 };
-        let of = |elem| Variant::new(elem, lanes(caps)).with("STEPS", steps).module(pack_module(1));
-        elems(caps, 1).into_iter().map(of).collect()
+        elems(caps, 1).into_iter().map(|elem| variant(caps, elem, 1)).collect()
     }
 
     fn launch(&self, caps: &Caps, variant: &Variant) -> Launch {

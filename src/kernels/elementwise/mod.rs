@@ -39,6 +39,7 @@ pub use slice::{Slice, slice, slice_backward};
 pub use transposed::{Transposed, transposed};
 pub use weighted_sum::{WeightedSum, weighted_sum};
 
+use super::GRID;
 use super::contract::Variant;
 use super::packs::{pack, pack_module};
 use super::run::{grid, lanes};
@@ -47,6 +48,7 @@ use crate::gpu::{AdapterClass, Caps};
 use crate::shader::Source;
 use crate::{Dtype, Error, Result, wgsl};
 
+const STEP: Source = wgsl!("elementwise/step.wgsl");
 const BETWEEN: Source = wgsl!("shared/between.wgsl");
 const LOGISTIC: Source = wgsl!("elementwise/logistic.wgsl");
 const GELU: Source = wgsl!("shared/gelu.wgsl");
@@ -56,7 +58,11 @@ const GELU_ERF: Source = wgsl!("shared/gelu_erf.wgsl");
 fn variant(caps: &Caps, elem: Dtype, cols: usize) -> Variant {
     // Starting a workgroup costs a CPU as much as hundreds of elements; a GPU wants many workgroups.
     let steps = if caps.class == AdapterClass::Software { 16 } else { 2 };
-    Variant::new(elem, lanes(caps)).with("STEPS", steps).module(pack_module(pack(cols)))
+    Variant::new(elem, lanes(caps))
+        .with("STEPS", steps)
+        .module(GRID)
+        .module(STEP)
+        .module(pack_module(pack(cols)))
 }
 
 /// Workgroups for a number of packs.

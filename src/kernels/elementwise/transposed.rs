@@ -4,12 +4,11 @@
 //!
 //! Errors: sizes of zero, 2³¹ elements or more.
 
-use super::groups_for;
 #[cfg(feature = "verify")]
 use super::verified::*;
-use crate::gpu::{AdapterClass, Caps};
-use crate::kernels::packs::pack_module;
-use crate::kernels::{Kernel, Launch, Slot, Variant, Work, elems, lanes, run};
+use super::{groups_for, variant};
+use crate::gpu::Caps;
+use crate::kernels::{Kernel, Launch, Slot, Variant, Work, elems, run};
 use crate::shader::Source;
 use crate::{Error, Result, Tensor, wgsl};
 use std::fmt;
@@ -57,9 +56,7 @@ impl Kernel for Transposed {
     }
 
     fn variants(&self, caps: &Caps) -> Vec<Variant> {
-        let steps = if caps.class == AdapterClass::Software { 16 } else { 2 };
-        let of = |elem| Variant::new(elem, lanes(caps)).with("STEPS", steps).module(pack_module(1));
-        elems(caps, 1).into_iter().map(of).collect()
+        elems(caps, 1).into_iter().map(|elem| variant(caps, elem, 1)).collect()
     }
 
     fn launch(&self, caps: &Caps, variant: &Variant) -> Launch {

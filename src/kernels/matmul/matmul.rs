@@ -35,6 +35,8 @@ use std::collections::BTreeMap;
 
 const MATRIX_16: Source = wgsl!("shared/matrix.16.wgsl");
 const MATRIX_8: Source = wgsl!("shared/matrix.8.wgsl");
+const BLOCKS: Source = wgsl!("matmul/blocks.wgsl");
+const PLACE: Source = wgsl!("matmul/weight/place.wgsl");
 const BETWEEN: Source = wgsl!("shared/between.wgsl");
 const FEW_ROWS: Source = wgsl!("matmul/ways/few.wgsl");
 
@@ -189,7 +191,7 @@ impl Kernel for Matmul {
             }
             variant = variant.with("ROWS", tile.rows).with("TILE_PACKS", tile.columns.div_ceil(pack));
             let (block, deep) = self.blocks(caps, &tile);
-            variant = variant.with("BLOCK", block).flag("DEEP", deep);
+            variant = variant.with("BLOCK", block).flag("DEEP", deep).module(BLOCKS);
             if let Sharing::Tiles(side) = tile.sharing {
                 let order = if rows {
                     wgsl!("matmul/weight/order.rows.wgsl")
@@ -204,7 +206,7 @@ impl Kernel for Matmul {
                 variant = variant.by(wgsl!("matmul/ways/rows.wgsl"), tile.sharing.why());
             }
             if pack != 4 {
-                return variant.module(wgsl!("matmul/weight/block.single.wgsl"));
+                return variant.module(PLACE).module(wgsl!("matmul/weight/block.single.wgsl"));
             }
             let store = if weight == Dtype::Bf16 {
                 wgsl!("matmul/weight/store.bf16.wgsl")
@@ -216,6 +218,7 @@ impl Kernel for Matmul {
                 Sharing::Tiles(_) | Sharing::Matrices(_) => variant,
                 Sharing::Direct | Sharing::Few => variant
                     .module(wgsl!("matmul/weight/block.wgsl"))
+                    .module(PLACE)
                     .module(wgsl!("matmul/weight/tile.direct.wgsl")),
                 Sharing::Subgroup => {
                     let reading = wgsl!("matmul/weight/tile.subgroup.wgsl");

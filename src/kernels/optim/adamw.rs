@@ -10,7 +10,7 @@
 use crate::gpu::Caps;
 #[cfg(feature = "verify")]
 use crate::kernels::verified::*;
-use crate::kernels::{Kernel, Launch, Slot, Variant, Work, grid, lanes, run};
+use crate::kernels::{GRID, Kernel, Launch, Slot, Variant, Work, grid, lanes, run};
 use crate::shader::Source;
 use crate::{Dtype, Error, Result, Tensor, wgsl};
 use std::fmt;
@@ -123,7 +123,7 @@ impl Kernel for AdamWStep {
     }
 
     fn variants(&self, caps: &Caps) -> Vec<Variant> {
-        vec![Variant::new(Dtype::F32, lanes(caps))]
+        vec![Variant::new(Dtype::F32, lanes(caps)).module(GRID)]
     }
 
     fn launch(&self, caps: &Caps, variant: &Variant) -> Launch {

@@ -13,7 +13,7 @@
 use crate::gpu::{AdapterClass, Caps};
 #[cfg(feature = "verify")]
 use crate::kernels::verified::*;
-use crate::kernels::{Kernel, Launch, Slot, Variant, Work, grid, lanes, run};
+use crate::kernels::{GRID, Kernel, Launch, Slot, Variant, Work, grid, lanes, run};
 use crate::shader::Source;
 use crate::{Dtype, Error, Result, Tensor, wgsl};
 use std::fmt;
@@ -77,7 +77,7 @@ impl Kernel for SumOfSquares {
 
     fn variants(&self, caps: &Caps) -> Vec<Variant> {
         let software = caps.class == AdapterClass::Software;
-        let new = |size| Variant::new(Dtype::F32, size).with("BLOCK", BLOCK);
+        let new = |size| Variant::new(Dtype::F32, size).with("BLOCK", BLOCK).module(GRID);
         let workgroup =
             new(if software { lanes(caps) } else { 256 }).module(wgsl!("shared/reduce.workgroup.wgsl"));
         let Some((size, _)) = caps.subgroup.filter(|(low, high)| low == high) else { return vec![workgroup] };

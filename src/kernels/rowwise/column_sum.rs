@@ -9,7 +9,7 @@
 use super::verified::*;
 use super::{check_size, pack, pack_module, rows_of};
 use crate::gpu::Caps;
-use crate::kernels::{Kernel, Launch, Slot, Variant, Work, elems, grid, lanes, run};
+use crate::kernels::{GRID, Kernel, Launch, Slot, Variant, Work, elems, grid, lanes, run};
 use crate::shader::Source;
 use crate::{Dtype, Error, Result, Tensor, wgsl};
 use std::fmt;
@@ -63,7 +63,9 @@ impl Kernel for ColumnSum {
 
     fn variants(&self, caps: &Caps) -> Vec<Variant> {
         let pack = pack(self.cols);
-        let of = |elem| Variant::new(elem, lanes(caps)).with("BLOCK", BLOCK).module(pack_module(pack));
+        let of = |elem| {
+            Variant::new(elem, lanes(caps)).with("BLOCK", BLOCK).module(GRID).module(pack_module(pack))
+        };
         elems(caps, pack).into_iter().map(of).collect()
     }
 

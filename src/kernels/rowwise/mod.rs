@@ -30,11 +30,11 @@ pub use softmax_backward::{SoftmaxBackward, softmax_backward};
 use super::contract::{Variant, elems};
 use super::packs::{pack, pack_module};
 use super::splits::{Operand, by_rows, check_groups, rows_of, vectors};
+use super::{GRID, REDUCE};
 use crate::gpu::{AdapterClass, Caps};
 use crate::shader::Source;
 use crate::{Dtype, Error, Result, wgsl};
 
-const REDUCE_WORKGROUP: Source = wgsl!("shared/reduce.workgroup.wgsl");
 const REDUCE_SUBGROUP: Source = wgsl!("shared/reduce.subgroup.wgsl");
 /// What norms are made of: the unit in which a row is squared, and its moments or its mean square.
 const ROW_UNIT: Source = wgsl!("rowwise/row_unit.wgsl");
@@ -48,14 +48,14 @@ fn row_variants(caps: &Caps, cols: usize, pack: usize) -> Vec<Variant> {
     let wide = (cols / pack / 4).next_power_of_two().clamp(64, 256) as u32;
     let subgroup = caps.subgroup.filter(|(low, high)| low == high).map(|(size, _)| size);
     let of_elem = |elem| {
-        let workgroup = Variant::new(elem, if software { 8 } else { wide }).module(REDUCE_WORKGROUP);
+        let workgroup = Variant::new(elem, if software { 8 } else { wide }).module(REDUCE);
         let workgroup = workgroup.because("everywhere: a row is reduced in workgroup memory");
         let subgroup = subgroup.map(|size| {
             let variant = Variant { subgroup: true, ..Variant::new(elem, size) }.module(REDUCE_SUBGROUP);
             variant.because("subgroups of one known size, of which one reduces a row")
         });
         let both = if software { [subgroup, Some(workgroup)] } else { [Some(workgroup), subgroup] };
-        both.into_iter().flatten().map(|v| v.module(pack_module(pack)))
+        both.into_iter().flatten().map(|v| v.module(GRID).module(pack_module(pack)))
     };
     elems(caps, pack).into_iter().flat_map(of_elem).collect()
 }

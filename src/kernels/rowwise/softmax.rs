@@ -20,7 +20,7 @@ pub struct Softmax(pub SoftmaxProblem);
 
 /// Values up to this one count as masked.
 #[cfg(feature = "verify")]
-const MASKED: f64 = -3.4e38;
+const ABSENT: f64 = -3.4e38;
 
 impl fmt::Display for Softmax {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -66,7 +66,7 @@ impl Verified for Softmax {
         let mut y = Array::zeros([rows, cols]);
         for (x, y) in x.data.chunks_exact(cols).zip(y.data.chunks_exact_mut(cols)) {
             let peak = largest(x.iter().copied());
-            if !(peak <= MASKED) {
+            if !(peak <= ABSENT) {
                 let weight = |x: &f64| (f64::from(scale) * (x - peak)).exp();
                 let total: f64 = x.iter().map(weight).sum();
                 x.iter().zip(y).for_each(|(x, y)| *y = weight(x) / total);

@@ -25,7 +25,7 @@
 use super::verified::*;
 use super::{Magnitude, Normalisation, TemporalObjective, TemporalWeights, check_sizes};
 use crate::gpu::Caps;
-use crate::kernels::{CASCADE, Kernel, Launch, NAN, Slot, Variant, Work, grid, lanes};
+use crate::kernels::{CASCADE, GRID, Kernel, Launch, NAN, Slot, Variant, Work, grid, lanes};
 use crate::shader::Source;
 use crate::{Dtype, Error, Result, wgsl};
 #[cfg(feature = "verify")]
@@ -115,7 +115,7 @@ impl Kernel for TemporalLoss {
     fn variants(&self, caps: &Caps) -> Vec<Variant> {
         let paper = self.objective.normalisation == Normalisation::Paper;
         let log_ratio = self.objective.magnitude == Magnitude::LogRatio;
-        let plain = Variant::new(Dtype::F32, lanes(caps)).module(NAN).module(CASCADE);
+        let plain = Variant::new(Dtype::F32, lanes(caps)).module(GRID).module(NAN).module(CASCADE);
         vec![plain.flag("PAPER", paper).flag("LOG_RATIO", log_ratio)]
     }
 

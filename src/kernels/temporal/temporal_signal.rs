@@ -11,7 +11,7 @@ use super::check_sizes;
 #[cfg(feature = "verify")]
 use super::verified::*;
 use crate::gpu::{AdapterClass, Caps};
-use crate::kernels::{CASCADE, Kernel, Launch, Slot, Variant, Work, grid, lanes};
+use crate::kernels::{CASCADE, GRID, Kernel, Launch, Slot, Variant, Work, grid, lanes};
 use crate::shader::Source;
 use crate::{Dtype, Result, wgsl};
 use std::fmt;
@@ -62,11 +62,15 @@ impl Kernel for TemporalSignal {
     fn variants(&self, caps: &Caps) -> Vec<Variant> {
         let software = caps.class == AdapterClass::Software;
         let wide = if software { lanes(caps) } else { 256 };
-        let workgroup =
-            Variant::new(Dtype::F32, wide).module(wgsl!("shared/reduce.workgroup.wgsl")).module(CASCADE);
+        let workgroup = Variant::new(Dtype::F32, wide)
+            .module(wgsl!("shared/reduce.workgroup.wgsl"))
+            .module(GRID)
+            .module(CASCADE);
         let Some((size, _)) = caps.subgroup.filter(|(low, high)| low == high) else { return vec![workgroup] };
-        let subgroup =
-            Variant::new(Dtype::F32, size).module(wgsl!("shared/reduce.subgroup.wgsl")).module(CASCADE);
+        let subgroup = Variant::new(Dtype::F32, size)
+            .module(wgsl!("shared/reduce.subgroup.wgsl"))
+            .module(GRID)
+            .module(CASCADE);
         let subgroup = Variant { subgroup: true, ..subgroup };
         // Barriers are dear on a CPU; on a GPU the few rows want as many invocations as a workgroup holds.
         if software { vec![subgroup, workgroup] } else { vec![workgroup, subgroup] }

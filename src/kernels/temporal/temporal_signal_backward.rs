@@ -10,7 +10,7 @@ use super::check_sizes;
 #[cfg(feature = "verify")]
 use super::verified::*;
 use crate::gpu::Caps;
-use crate::kernels::{Kernel, Launch, Slot, Variant, Work, grid, lanes};
+use crate::kernels::{GRID, Kernel, Launch, Slot, Variant, Work, grid, lanes};
 use crate::shader::Source;
 use crate::{Dtype, Result, wgsl};
 use std::fmt;
@@ -67,7 +67,7 @@ impl Kernel for TemporalSignalBackward {
     }
 
     fn variants(&self, caps: &Caps) -> Vec<Variant> {
-        vec![Variant::new(Dtype::F32, lanes(caps))]
+        vec![Variant::new(Dtype::F32, lanes(caps)).module(GRID)]
     }
 
     fn launch(&self, caps: &Caps, variant: &Variant) -> Launch {

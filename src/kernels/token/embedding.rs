@@ -9,7 +9,7 @@
 use super::verified::*;
 use crate::gpu::Caps;
 use crate::kernels::packs::{pack, pack_module};
-use crate::kernels::{Kernel, Launch, Slot, Variant, Work, elems, grid, lanes, run};
+use crate::kernels::{GRID, Kernel, Launch, Slot, Variant, Work, elems, grid, lanes, run};
 use crate::shader::Source;
 use crate::{Error, Result, Tensor, wgsl};
 use std::fmt;
@@ -66,7 +66,7 @@ impl Kernel for Embedding {
 
     fn variants(&self, caps: &Caps) -> Vec<Variant> {
         let pack = pack(self.dim);
-        let variant = |elem| Variant::new(elem, lanes(caps)).module(pack_module(pack));
+        let variant = |elem| Variant::new(elem, lanes(caps)).module(GRID).module(pack_module(pack));
         elems(caps, pack).into_iter().map(variant).collect()
     }
 

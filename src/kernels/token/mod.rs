@@ -17,9 +17,13 @@ pub use sum_rows::{SumRows, sum_rows};
 pub use unpatchify::{Unpatchify, unpatchify};
 
 use crate::gpu::Caps;
-use crate::kernels::{Launch, Variant, elems, grid, lanes};
-use crate::{Error, Result};
+use crate::kernels::{GRID, Launch, Variant, elems, grid, lanes};
+use crate::shader::Source;
+use crate::{Error, Result, wgsl};
 use std::fmt;
+
+/// What a video is cut into.
+const PATCHES: Source = wgsl!("token/patches.wgsl");
 
 /// Order of the features inside a token.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -92,7 +96,9 @@ impl Patches {
 
     fn variants(&self, caps: &Caps) -> Vec<Variant> {
         let channel_first = self.order == PatchOrder::ChannelFirst;
-        let variant = |elem| Variant::new(elem, lanes(caps)).flag("CHANNEL_FIRST", channel_first);
+        let variant = |elem| {
+            Variant::new(elem, lanes(caps)).module(GRID).module(PATCHES).flag("CHANNEL_FIRST", channel_first)
+        };
         elems(caps, 1).into_iter().map(variant).collect()
     }
 

@@ -16,7 +16,7 @@ use super::verified::*;
 use crate::gpu::Caps;
 use crate::kernels::packs::pack_module;
 use crate::kernels::splits::pieces;
-use crate::kernels::{Kernel, Launch, Slot, Variant, Work, elems, grid, lanes, run};
+use crate::kernels::{GRID, Kernel, Launch, Slot, Variant, Work, elems, grid, lanes, run};
 use crate::shader::Source;
 use crate::{Error, HostTensor, Result, Tensor, wgsl};
 #[cfg(feature = "verify")]
@@ -145,7 +145,7 @@ impl Kernel for Rotary {
             (Pairs::Halves, 4) => wgsl!("token/rotary/halves.4.wgsl"),
             (Pairs::Halves, _) => wgsl!("token/rotary/halves.1.wgsl"),
         };
-        let of = |elem| Variant::new(elem, lanes(caps)).module(pack_module(pack)).module(turned);
+        let of = |elem| Variant::new(elem, lanes(caps)).module(GRID).module(pack_module(pack)).module(turned);
         elems(caps, pack).into_iter().map(of).collect()
     }
 

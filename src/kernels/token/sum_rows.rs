@@ -12,7 +12,7 @@ use super::RowMap;
 use super::verified::*;
 use crate::gpu::Caps;
 use crate::kernels::packs::{pack, pack_module};
-use crate::kernels::{CASCADE, Kernel, Launch, Slot, Variant, Work, elems, grid, lanes, run};
+use crate::kernels::{CASCADE, GRID, Kernel, Launch, Slot, Variant, Work, elems, grid, lanes, run};
 use crate::shader::Source;
 use crate::{Error, Result, Tensor, wgsl};
 #[cfg(feature = "verify")]
@@ -77,7 +77,8 @@ impl Kernel for SumRows {
 
     fn variants(&self, caps: &Caps) -> Vec<Variant> {
         let pack = pack(self.cols);
-        let of = |elem| Variant::new(elem, lanes(caps)).module(pack_module(pack)).module(CASCADE);
+        let of =
+            |elem| Variant::new(elem, lanes(caps)).module(pack_module(pack)).module(GRID).module(CASCADE);
         elems(caps, pack).into_iter().map(of).collect()
     }
 
