@@ -1,6 +1,8 @@
 //! Compiling kernels before anything waits for them.
 
 use super::context::Context;
+#[cfg(not(target_arch = "wasm32"))]
+use super::lock::lock;
 use super::pipeline::PipelineKey;
 use super::rehearsed::Later;
 use crate::{Error, Result};
@@ -94,8 +96,7 @@ use threads::Compiling;
 /// One kernel a thread, until none is left.
 #[cfg(not(target_arch = "wasm32"))]
 mod threads {
-    use super::super::lock::lock;
-    use super::{Context, Later, PipelineKey};
+    use super::{Context, Later, PipelineKey, lock};
     use crate::Result;
     use std::future::poll_fn;
     use std::sync::mpsc::{Receiver, Sender, TryRecvError, channel};
