@@ -73,6 +73,9 @@ impl Tape {
             saved.push(x.tensor());
         }
         let Some(bias) = bias else {
+            if let LinearThen::Residual(residual) | LinearThen::GatedResidual { residual, .. } = then {
+                self.admit("linear", &[residual])?;
+            }
             let y = product(Then::Nothing)?;
             let y = self.output("linear", &inputs, &saved, y, move |dy, g| node.backward(&dy, g))?;
             return self.after(y, then);
