@@ -207,7 +207,10 @@ fn a_checkpoint_that_is_refused_changes_nothing() {
     };
     let path = scratch("refused").join("checkpoint.safetensors");
     let mut run = new();
-    block_on(run.next()).unwrap();
+    // The first step has a rate of 0: only the second one moves what the checkpoint holds.
+    for _ in 0..2 {
+        block_on(run.next()).unwrap();
+    }
     block_on(run.checkpoint(&path)).unwrap();
     let bytes = std::fs::read(&path).unwrap();
     let (_, header) = SafeTensors::read_metadata(&bytes).unwrap();
@@ -238,7 +241,7 @@ fn a_checkpoint_that_is_refused_changes_nothing() {
     }
     std::fs::write(&path, &bytes).unwrap();
     other.resume(&path).unwrap();
-    assert!(fingerprint(&other) == fingerprint(&run) && other.steps() == 1);
+    assert!(fingerprint(&other) == fingerprint(&run) && other.steps() == 2);
     assert!(fingerprint(&other) != before, "the checkpoint holds the values that the model had anyway");
 }
 
