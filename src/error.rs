@@ -183,7 +183,7 @@ fn axis_name(axis: &str) -> String {
 fn room(requested: u64, live: u64, limit: Option<u64>) -> String {
     let budget = limit.map(|l| format!(", budget {l} bytes")).unwrap_or_default();
     match requested {
-        0 => format!("the device has no room for recorded work{budget}"),
+        0 => format!("the device has no room{budget}"),
         _ => format!("{requested} bytes asked for, {live} bytes live{budget}"),
     }
 }

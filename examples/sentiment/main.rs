@@ -257,8 +257,8 @@ async fn train(args: &Train) -> Outcome {
                 bar.set_position(step.step.into());
                 bar.set_message(format!("error² {:.3} contrast {:.3}", step.mse, step.contrast));
             }
-            TrainEvent::Epoch(epoch, better) => {
-                let mark = if *better { ", the best so far" } else { "" };
+            TrainEvent::Epoch { record: epoch, best, .. } => {
+                let mark = if *best { ", the best so far" } else { "" };
                 let (mse, mae) = (epoch.train_mse, epoch.valid.mae());
                 let line = format!("epoch {}: error² {mse:.4}, valid MAE {mae:.4}{mark}", epoch.epoch);
                 bar.suspend(|| eprintln!("{line}"));
@@ -333,7 +333,7 @@ async fn score(args: &Score) -> Outcome {
     let bar = bar(total as u64, "clips");
     let mut written = Ok(());
     let outcome = model.score(&data, &request, |event| {
-        let ScoreEvent::Scored { scores, done, of } = event else { return ControlFlow::Continue(()) };
+        let ScoreEvent::Scored { scores, done, of, .. } = event else { return ControlFlow::Continue(()) };
         if *done == scores.len() {
             bar.set_position((total - of) as u64);
             bar.reset_eta();

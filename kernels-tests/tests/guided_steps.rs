@@ -68,7 +68,7 @@ impl Bench {
         let mut seen = Vec::new();
         let mut hook = |event: &Event| {
             seen.push(match event {
-                Event::Stepped { step, velocity, latent } => {
+                Event::Stepped { step, velocity, latent, .. } => {
                     Seen::Stepped { step: *step, velocity: host(velocity), latent: host(latent) }
                 }
                 Event::Read { step, optimised, .. } => Seen::Read { step: *step, optimised: *optimised },

@@ -29,6 +29,30 @@ struct Planted {
 
 const DEFECTS: &[Planted] = &[
     Planted {
+        name: "a slice that begins at the first place",
+        stem: "slice",
+        variants: "",
+        class: None,
+        part: "x[run * params.x_run + params.start + at]",
+        by: "x[run * params.x_run + at]",
+    },
+    Planted {
+        name: "pairs of the third axis that turn by the second position",
+        stem: "rotary",
+        variants: "",
+        class: None,
+        part: " + u32(pair >= params.second_end)",
+        by: "",
+    },
+    Planted {
+        name: "tokens of a later part at the first positions",
+        stem: "rotary",
+        variants: "",
+        class: None,
+        part: "params.first_token + token",
+        by: "token",
+    },
+    Planted {
         name: "a sum over a workgroup without its barrier",
         stem: "layer_norm",
         variants: "reduce.workgroup",

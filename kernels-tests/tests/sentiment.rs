@@ -253,7 +253,7 @@ fn scoring_tells_of_each_batch_leaves_out_what_is_done_and_measures() {
     let clips = data.split("test").unwrap();
     let mut told = Vec::new();
     let found = block_on(scorer.score(&data, &request, |event| {
-        let ScoreEvent::Scored { scores, done, of } = event else { panic!("{event:?}") };
+        let ScoreEvent::Scored { scores, done, of, .. } = event else { panic!("{event:?}") };
         told.extend(scores.clone());
         assert_eq!((told.len(), clips.len()), (*done, *of));
         ControlFlow::Continue(())

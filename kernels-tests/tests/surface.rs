@@ -11,6 +11,7 @@ use foveal::kernels::{Then, matmul};
 use foveal::{Context, ContextOptions, Dtype, Error, Result, SelfTest, Tensor, block_on};
 use kernels_tests::devices::compile_unoptimised;
 use std::future::Future;
+use std::ops::ControlFlow;
 use std::pin::pin;
 use std::task::{Poll, Waker};
 
@@ -44,15 +45,12 @@ fn app_device(workgroups: u32) -> (wgpu::Device, wgpu::Queue) {
 fn an_apps_device_is_asked_as_one_of_our_own_is() {
     let open = |workgroups, options| {
         let (device, queue) = app_device(workgroups);
-        // One that answers nothing stands for a driver that answers wrongly.
+        // One that answers nothing cannot be asked.
         device.destroy();
         block_on(Context::from_device(device, queue, options))
     };
     let refused = open(60_001, ContextOptions::default());
-    assert!(
-        matches!(&refused, Err(Error::NoAdapter(reason)) if reason.contains("app's device")),
-        "{refused:?}"
-    );
+    assert!(!matches!(&refused, Ok(_) | Err(Error::NoAdapter(_))), "{refused:?}");
     assert!(open(60_002, ContextOptions::default().self_test(SelfTest::Skip)).is_ok());
     // Once it has answered, a device of these capabilities is not asked again.
     let (device, queue) = app_device(60_003);
@@ -202,8 +200,11 @@ fn what_was_prepared_is_not_compiled_again_and_computes_the_same() {
     let expected = bytes(&work(&plain).unwrap());
     let plan = rehearsed(&context);
     let mut steps = Vec::new();
-    let prepared =
-        block_on(context.prepare(&plan, |p| steps.push((p.done, p.total, p.kernel.to_owned())))).unwrap();
+    let prepared = block_on(context.prepare(&plan, |p| {
+        steps.push((p.done, p.total, p.kernel.clone()));
+        ControlFlow::Continue(())
+    }))
+    .unwrap();
     assert_eq!(
         (prepared, context.compiled_count(), plan.compiled_count()),
         (plain.compiled_count(), prepared, 0)
@@ -218,8 +219,19 @@ fn what_was_prepared_is_not_compiled_again_and_computes_the_same() {
     assert_eq!(context.dispatches(), 0, "nothing runs");
     assert_eq!(bytes(&work(&context).unwrap()), expected);
     assert_eq!(context.compiled_count(), prepared, "a dispatch compiled what was prepared");
-    let again = block_on(context.prepare(&plan, |_| panic!("compiled twice"))).unwrap();
+    let again =
+        block_on(context.prepare(&plan, |_| -> ControlFlow<()> { panic!("compiled twice") })).unwrap();
     assert_eq!((again, context.compiled_count()), (0, prepared));
+}
+
+#[test]
+fn a_preparation_may_be_broken_off() {
+    let context = context();
+    let plan = rehearsed(&context);
+    let broken = block_on(context.prepare(&plan, |_| ControlFlow::Break(())));
+    assert!(matches!(&broken, Err(Error::Cancelled(place)) if place.contains("kernel 1 of")), "{broken:?}");
+    let rest = block_on(context.prepare(&plan, |_| ControlFlow::Continue(()))).unwrap();
+    assert!(context.compiled_count() > rest, "what was compiled before stays");
 }
 
 #[test]
@@ -229,11 +241,14 @@ fn kernels_are_prepared_on_several_threads_while_others_run() {
     let plan = rehearsed(&context);
     std::thread::scope(|scope| {
         for _ in 0..2 {
-            scope.spawn(|| block_on(context.prepare(&plan, |_| ())).unwrap());
+            scope.spawn(|| block_on(context.prepare(&plan, |_| ControlFlow::Continue(()))).unwrap());
         }
         scope.spawn(|| assert_eq!(bytes(&work(&context).unwrap()), expected));
     });
     assert_eq!(bytes(&work(&context).unwrap()), expected);
+    let compiled = context.compiled_count();
+    assert_eq!(block_on(context.prepare(&plan, |_| ControlFlow::Continue(()))).unwrap(), 0);
+    assert_eq!(context.compiled_count(), compiled);
 }
 
 #[test]
@@ -241,7 +256,7 @@ fn a_preparation_that_is_dropped_leaves_no_thread_at_work() {
     let context = context();
     let plan = rehearsed(&context);
     {
-        let preparing = pin!(context.prepare(&plan, |_| ()));
+        let preparing = pin!(context.prepare(&plan, |_| ControlFlow::Continue(())));
         // The first look starts the threads.
         let polled = preparing.poll(&mut std::task::Context::from_waker(Waker::noop()));
         assert!(matches!(polled, Poll::Pending | Poll::Ready(Ok(_))));
@@ -261,11 +276,18 @@ fn what_cannot_be_prepared_is_an_error_that_leaves_the_context_whole() {
         Err(Error::Input { reason, .. } | Error::Unsupported { reason, .. }) => reason,
         other => panic!("{other:?}"),
     };
-    assert!(reason(block_on(context.prepare(&context, |_| ()))).contains("no dry run"));
-    assert!(reason(block_on(plan.prepare(&plan, |_| ()))).contains("compiles nothing"));
+    assert!(
+        reason(block_on(context.prepare(&context, |_| ControlFlow::Continue(())))).contains("no dry run")
+    );
+    assert!(
+        reason(block_on(plan.prepare(&plan, |_| ControlFlow::Continue(())))).contains("compiles nothing")
+    );
     let other = context.caps().clone().with(|caps| caps.max_buffer += 4);
     let other = Context::plan(other, ContextOptions::default());
-    assert!(reason(block_on(context.prepare(&other, |_| ()))).contains("other capabilities"));
+    assert!(
+        reason(block_on(context.prepare(&other, |_| ControlFlow::Continue(()))))
+            .contains("other capabilities")
+    );
     // A text that does not compile: where, and of which kernel.
     let kernel = Each::<Gelu>::new(8);
     let variant = AnyKernel::variants(&kernel, context.caps()).remove(0);
@@ -274,7 +296,7 @@ fn what_cannot_be_prepared_is_an_error_that_leaves_the_context_whole() {
     let (x, y) =
         (Tensor::empty(&plan, [8], Dtype::F32).unwrap(), Tensor::empty(&plan, [8], Dtype::F32).unwrap());
     kernel.run_composed(&plan, &variant, &broken, &[&x, &y]).unwrap();
-    let refused = block_on(context.prepare(&plan, |_| ()));
+    let refused = block_on(context.prepare(&plan, |_| ControlFlow::Continue(())));
     let Err(Error::Shader { variant, location, .. }) = &refused else { panic!("{refused:?}") };
     assert!(variant.starts_with("gelu f32") && location.contains("gelu.wgsl:"), "{refused:?}");
     assert_eq!(
@@ -282,5 +304,8 @@ fn what_cannot_be_prepared_is_an_error_that_leaves_the_context_whole() {
         [2.0; 2]
     );
     context.mark_lost("a test");
-    assert!(matches!(block_on(context.prepare(&plan, |_| ())), Err(Error::DeviceLost(_))));
+    assert!(matches!(
+        block_on(context.prepare(&plan, |_| ControlFlow::Continue(()))),
+        Err(Error::DeviceLost(_))
+    ));
 }

@@ -516,3 +516,31 @@ fn norms_of_any_size_are_right() {
     sums.add(part(&c, &[("a", &[3e30, 1e-30, 1.0]), ("b", &[4e30])])).unwrap();
     assert!((block_on(sums.norm()).unwrap() / 5e30 - 1.0).abs() < 1e-6);
 }
+
+/// A block that is trained reads a batch from around it: what it would read when it runs again is another.
+#[test]
+fn a_block_refuses_what_it_read_and_was_written_since() {
+    let c = context();
+    let batch = t(&c, &[4, 4], &[0.5; 16]);
+    let run = |by_rows: bool| {
+        let mut tape = Tape::record();
+        let w = tape.leaf(t(&c, &[4, 4], &[0.25; 16]));
+        let read = Var::constant(batch.clone());
+        let y = if by_rows {
+            tape.by_rows(&w, 4, move |tape, w| tape.linear(&read, w, None)).unwrap()
+        } else {
+            tape.checkpoint(&[w.clone()], move |tape, v| Ok(vec![tape.linear(&read, &v[0], None)?]))
+                .unwrap()
+                .remove(0)
+        };
+        (tape, y)
+    };
+    for by_rows in [false, true] {
+        let seed = t(&c, &[4, 4], &[1.0; 16]);
+        let (tape, y) = run(by_rows);
+        assert!(tape.backward(&[(&y, seed.clone())]).is_ok());
+        let (tape, y) = run(by_rows);
+        batch.write(&[0.75; 16]).unwrap();
+        refused(tape.backward(&[(&y, seed)]).map(|_| ()), "written after the forward pass");
+    }
+}

@@ -1,9 +1,9 @@
 // The gradient of nt_xent's weighted losses, summed over a clip's pairs, by the similarities:
-// d[b, a, c] = upstream[b] / temperature · (negatives[a, c] e^{s_c} Σ_p w_p / Z_p  -  w_c (1 - e^{s_c} / Z_c)),
+// d[b, a, c] = dy[b] / temperature · (negatives[a, c] e^{s_c} Σ_p w_p / Z_p  -  w_c (1 - e^{s_c} / Z_c)),
 // Z_p = e^{s_p} + Σ_n negatives[a, n] e^{s_n}, w = positives[a, :].
 //
 // One invocation writes the gradients of one anchor.
-@group(0) @binding(3) var<storage, read> upstream: array<f32>; // (batch)
+@group(0) @binding(3) var<storage, read> dy: array<f32>; // (batch)
 @group(0) @binding(4) var<storage, read_write> d_similarity: array<f32>; // (batch, rows, rows)
 
 @compute @workgroup_size(WG_SIZE)
@@ -33,7 +33,7 @@ fn nt_xent_backward(workgroup: Workgroup, @builtin(local_invocation_index) lane:
             }
         }
         let others = sum_of(sum);
-        let scale = upstream[at / params.rows] * params.sharpness;
+        let scale = dy[at / params.rows] * params.sharpness;
         // Σ_p w_p / Z_p; without negatives nobody reads it, and a positive far below would make it infinite.
         var shares: Cascade;
         for (var c = 0u; c < params.rows; c++) {

@@ -170,6 +170,8 @@ impl Tape {
     ) -> Result<Var> {
         self.admit(op, inputs)?;
         let wanted = inputs.iter().any(|v| v.requires_grad());
+        // The block reads all of them when it runs again.
+        self.note(&inputs.iter().map(|v| v.tensor()).collect::<Vec<_>>());
         self.note(saved);
         let out = self.var(tensor, self.recording() && wanted);
         if out.requires_grad() {

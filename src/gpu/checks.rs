@@ -73,7 +73,9 @@ pub(super) fn dispatch(
         );
     }
     for (i, b) in bindings.iter().enumerate() {
-        own(context, stem, &format!("binding {i}"), b.buffer)?;
+        if b.buffer.0.context != *context {
+            own(context, stem, &format!("binding {i}"), b.buffer)?;
+        }
         if b.size > caps.max_binding {
             return unsupported(
                 format!("{label}: binding {i} of {} bytes", b.size),

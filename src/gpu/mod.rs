@@ -39,7 +39,7 @@ pub(crate) use memory::BufferWatch;
 pub use memory::{Binding, Buffer, MemoryStats};
 pub use options::{AdapterChoice, ContextOptions, SelfTest};
 pub(crate) use pipeline::{PipelineKey, PipelineSource};
-pub use prepare::Progress;
+pub use prepare::PrepareEvent;
 pub(crate) use rehearsed::Later;
 pub use timing::Timing;
 pub use track::Access;

@@ -6,13 +6,14 @@ use super::lock::lock;
 use super::pipeline::PipelineKey;
 use super::rehearsed::Later;
 use crate::{Error, Result};
+use std::ops::ControlFlow;
 
 /// A kernel that [`Context::prepare`] has compiled.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 #[non_exhaustive]
-pub struct Progress<'a> {
+pub struct PrepareEvent {
     /// Stem and variant.
-    pub kernel: &'a str,
+    pub kernel: String,
     /// Kernels compiled so far, with this one.
     pub done: usize,
     /// Kernels to compile in all.
@@ -24,16 +25,22 @@ impl Context {
     /// Returns how many kernels that were; what is compiled already is not compiled again. Results stay the same bits.
     ///
     /// A dry run is [`Context::plan`] with the capabilities of this device, on which the program's own calls have run: one
-    /// kernel, or a whole pipeline.
+    /// kernel, or a whole pipeline as far as its calls do not depend on values, which a dry run has not got.
     ///
     /// ```no_run
     /// # async fn f(context: &foveal::Context) -> foveal::Result<()> {
     /// use foveal::kernels::elementwise::gelu;
     /// use foveal::{Context, ContextOptions, Dtype, Tensor};
+    /// use std::ops::ControlFlow;
     ///
     /// let plan = Context::plan(context.caps().clone(), ContextOptions::default());
     /// gelu(&Tensor::empty(&plan, [1024, 3072], Dtype::F16)?)?;
-    /// context.prepare(&plan, |p| println!("{} of {}: {}", p.done, p.total, p.kernel)).await?;
+    /// context
+    ///     .prepare(&plan, |event| {
+    ///         println!("{} of {}: {}", event.done, event.total, event.kernel);
+    ///         ControlFlow::Continue(())
+    ///     })
+    ///     .await?;
     /// # Ok(())
     /// # }
     /// ```
@@ -44,10 +51,15 @@ impl Context {
     /// pipelines, so the first dispatch may still wait there.
     ///
     /// # Errors
-    /// The first error of a compiler, [`Error::Shader`] with the place; what was compiled before stays. [`Error::Input`] for a
+    /// The first error of a compiler, [`Error::Shader`] with the place; what was compiled before stays. [`Error::Cancelled`] where the hook
+    /// breaks off. [`Error::Input`] for a
     /// `plan` that is no dry run or has other capabilities, [`Error::Unsupported`] on a dry run itself,
     /// [`Error::DeviceLost`].
-    pub async fn prepare(&self, plan: &Self, mut progress: impl FnMut(Progress<'_>)) -> Result<usize> {
+    pub async fn prepare(
+        &self,
+        plan: &Self,
+        mut hook: impl FnMut(&PrepareEvent) -> ControlFlow<()>,
+    ) -> Result<usize> {
         self.inner.device.alive()?;
         if self.is_plan() {
             let adapter = &self.caps().adapter;
@@ -68,7 +80,9 @@ impl Context {
         let mut done = 0;
         while let Some(compiled) = compiling.next().await {
             done += 1;
-            progress(Progress { kernel: &compiled?, done, total });
+            if hook(&PrepareEvent { kernel: compiled?, done, total }).is_break() {
+                return Err(Error::Cancelled(format!("kernel {done} of {total}")));
+            }
         }
         compiling.finish(self).await?;
         if done < total {
@@ -108,7 +122,9 @@ mod threads {
     type Alarm = Arc<Mutex<Option<Waker>>>;
 
     fn ring(alarm: &Alarm) {
-        if let Some(waker) = lock(alarm).take() {
+        // Not under the lock: whoever is woken may look at once.
+        let waker = lock(alarm).take();
+        if let Some(waker) = waker {
             waker.wake();
         }
     }
@@ -199,7 +215,9 @@ mod threads {
         /// A thread that outlives the process's use of the driver would crash in it.
         fn drop(&mut self) {
             lock(&self.kernels).by_ref().for_each(drop);
-            for thread in self.threads.drain(..) {
+            // One of them may be the one that drops this, having woken who drops it.
+            let others = |thread: &JoinHandle<()>| thread.thread().id() != std::thread::current().id();
+            for thread in self.threads.drain(..).filter(others) {
                 let _ = thread.join();
             }
         }

@@ -28,7 +28,10 @@ impl Answer {
             slot.delivered = true;
             slot.value = Some(value);
         }
-        if let Some(waker) = slot.waker.take() {
+        let waker = slot.waker.take();
+        // Not under the lock: whoever is woken may look at once.
+        drop(slot);
+        if let Some(waker) = waker {
             waker.wake();
         }
     }
@@ -43,7 +46,9 @@ impl Answer {
     fn drive(&self, driven: bool) {
         let mut slot = lock(&self.0);
         slot.driven = driven;
-        if let Some(waker) = slot.waker.take().filter(|_| !driven) {
+        let waker = slot.waker.take().filter(|_| !driven);
+        drop(slot);
+        if let Some(waker) = waker {
             waker.wake();
         }
     }
@@ -179,5 +184,10 @@ pub(super) fn staging(device: &Device, size: u64) -> Result<wgpu::Buffer> {
         usage: wgpu::BufferUsages::MAP_READ | wgpu::BufferUsages::COPY_DST,
         mapped_at_creation: false,
     };
-    device.attempt(|raw| raw.create_buffer(&descriptor)).map_err(|error| device.fault(error))
+    device.attempt(|raw| raw.create_buffer(&descriptor)).map_err(|error| {
+        device.fault(match error {
+            Error::OutOfMemory { live, limit, .. } => Error::OutOfMemory { requested: size, live, limit },
+            other => other,
+        })
+    })
 }

@@ -52,6 +52,10 @@ pub(super) fn submit(device: &Device, recorder: &Recorder, timings: &Timings, pa
     let mut errors = device.errors();
     let failed = scopes.pop_then(&mut errors, settled(recorded.uses)).or_else(|| errors.take());
     drop(errors);
+    if failed.is_some() {
+        // One of them may be what there was no memory for.
+        (state.writes, state.params_ring) = (None, None);
+    }
     drop(state);
     failed.map_or(Ok(()), |error| Err(device.fault(error)))
 }

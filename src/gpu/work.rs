@@ -101,8 +101,10 @@ impl Context {
     /// Records a copy between buffers of this context; offsets and size in bytes, multiples of 4.
     ///
     /// # Errors
-    /// [`Error::Input`](crate::Error::Input) for ranges past an end or inside a word, for a buffer copied onto itself, and for an app's buffer
-    /// without COPY_SRC or COPY_DST; [`Error::Lost`](crate::Error::Lost) where the source was never computed.
+    /// [`Error::Input`](crate::Error::Input) for ranges past an end or inside a word and for a buffer copied onto itself,
+    /// [`Error::Usage`](crate::Error::Usage) for an app's buffer without COPY_SRC or COPY_DST,
+    /// [`Error::Context`](crate::Error::Context) for a buffer of another context; [`Error::Lost`](crate::Error::Lost) where the
+    /// source was never computed.
     pub fn copy(&self, from: Binding<'_>, to: Binding<'_>) -> Result<()> {
         let inner = &self.inner;
         let size = from.size.min(to.size);
@@ -150,8 +152,8 @@ impl Context {
     }
 
     /// Writes bytes into a buffer of this context, in order with recorded work; the rest of the last word becomes zero. Up
-    /// to 64 KiB are recorded like everything else, so that a table may change from call to call; what is longer goes to
-    /// the device by itself, after what is recorded.
+    /// to 64 KiB are recorded like everything else, so that a table may change from call to call; what is longer, and what
+    /// goes into an app's buffer, goes to the device by itself, after what is recorded.
     ///
     /// # Errors
     /// As for [`Context::copy`].
@@ -172,7 +174,8 @@ impl Context {
         }
         self.in_order([to]);
         let uses = vec![place.used(Access::Write)];
-        if bytes.len() <= RECORDED_WRITE && inner.recorder.has_work() {
+        // An app that hands over work of its own sees what was written to its buffer before.
+        if bytes.len() <= RECORDED_WRITE && !to.0.borrowed && inner.recorder.has_work() {
             let command = Command::Write { to: to.raw().clone(), to_offset: offset, bytes: bytes.to_vec() };
             let full = inner.recorder.record(&inner.device, command, uses, None)?;
             return if full { inner.submit() } else { Ok(()) };
@@ -218,8 +221,9 @@ impl Context {
     /// Bytes of a buffer of this context after all work recorded so far; offset and size in bytes, multiples of 4.
     ///
     /// # Errors
-    /// [`Error::Input`](crate::Error::Input) for a range past the end or inside a word, and for an app's buffer without COPY_SRC;
-    /// [`Error::Lost`](crate::Error::Lost) where the bytes were never computed.
+    /// [`Error::Input`](crate::Error::Input) for a range past the end or inside a word,
+    /// [`Error::Usage`](crate::Error::Usage) for an app's buffer without COPY_SRC, [`Error::Context`](crate::Error::Context) for
+    /// a buffer of another context; [`Error::Lost`](crate::Error::Lost) where the bytes were never computed.
     pub async fn read(&self, buffer: &Buffer, offset: u64, size: u64) -> Result<Vec<u8>> {
         let inner = &self.inner;
         inner.device.alive()?;

@@ -51,7 +51,11 @@ fn not_stored(caps: &Caps, variants: &[Variant], elem: Dtype, weight: Option<Dty
     }
     let stored = if stored.is_empty() { "none".into() } else { stored.join(", ") };
     let pairs = [Some(elem), weight].contains(&Some(Dtype::Bf16));
-    let hint = if pairs { "; bf16 lies two in a word, so its rows must hold an even number" } else { "" };
+    let hint = if pairs {
+        "; bf16 lies two in a word, so what is read at a time must hold an even number of elements"
+    } else {
+        ""
+    };
     format!("at this size the kernel stores {stored}{hint}")
 }
 

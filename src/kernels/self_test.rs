@@ -165,21 +165,23 @@ impl Context {
         Ok(report)
     }
 
-    /// Asks what the options say of a device that is new, and takes its matrices where they are right. An error is why the
-    /// device is refused.
-    async fn examine(&self, level: SelfTest) -> Result<(), String> {
+    /// Asks what the options say of a device that is new, and takes its matrices where they are right; or why the device is
+    /// refused. An error says that it could not be asked.
+    async fn examine(&self, level: SelfTest) -> Result<std::result::Result<(), String>> {
         if level == SelfTest::Skip {
-            return Ok(());
+            return Ok(Ok(()));
         }
-        let failed = |error: Error| format!("the self-test could not run: {error}");
-        let faults = self.known_answer(Question::Level(level)).await.map_err(failed)?.faults;
+        let SelfTestReport { passed, faults, .. } = self.known_answer(Question::Level(level)).await?;
+        if passed.is_empty() && faults.is_empty() {
+            return Ok(Err("the device can be asked nothing: no kernel runs on it".into()));
+        }
         if let Some(first) = faults.first() {
             let (wrong, more) = (faults.len(), if faults.len() > 1 { ", the first being" } else { ":" });
-            return Err(format!("the driver computes wrongly: {wrong} faults{more} {first}"));
+            return Ok(Err(format!("the driver computes wrongly: {wrong} faults{more} {first}")));
         }
-        let of_matrices = self.known_answer(Question::Matrices).await.map_err(failed)?;
+        let of_matrices = self.known_answer(Question::Matrices).await?;
         self.take_what_is_right(&of_matrices);
-        Ok(())
+        Ok(Ok(()))
     }
 
     /// Opens an adapter of this machine: a device of foveal's own, with every feature and the limits that it can use. On an
@@ -199,7 +201,8 @@ impl Context {
         let mut refused = Vec::new();
         loop {
             let context = Self::open(&options, &refused).await?;
-            match context.examine(options.self_test).await {
+            let failed = |error: Error| Err(format!("the self-test could not run: {error}"));
+            match context.examine(options.self_test).await.unwrap_or_else(failed) {
                 Ok(()) => return Ok(context),
                 Err(reason) => refused.push((context.caps().clone(), reason)),
             }
@@ -220,12 +223,12 @@ impl Context {
     ///
     /// # Errors
     /// As for [`Context::new`]: [`Error::NoAdapter`] where the device does not fit (limits below WebGPU's defaults, a driver
-    /// that computes wrongly), with what it is and why it is refused; [`Error::Unsupported`] for [`SelfTest::Full`] without
-    /// the feature `verify`.
+    /// that computes wrongly), with what it is and why it is refused; [`Error::DeviceLost`], [`Error::OutOfMemory`] and others
+    /// where it could not be asked; [`Error::Unsupported`] for [`SelfTest::Full`] without the feature `verify`.
     pub async fn from_device(device: AppDevice, queue: AppQueue, options: ContextOptions) -> Result<Self> {
         has_what_it_takes(options.self_test)?;
         let context = Self::adopt_device(device, queue, &options)?;
-        match context.examine(options.self_test).await {
+        match context.examine(options.self_test).await? {
             Ok(()) => Ok(context),
             Err(reason) => Err(refused_device(context.caps(), &reason)),
         }

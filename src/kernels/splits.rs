@@ -86,13 +86,19 @@ pub(crate) struct Piece {
 /// Cuts rows so that each piece fits the device's largest binding and starts at an allowed offset; a piece lies within a
 /// group unless everything fits at once. A group of a cut tensor that starts at an odd place stays refused, by name.
 pub(crate) fn pieces(caps: &Caps, rows: usize, row_bytes: usize, groups: usize) -> Vec<Piece> {
+    pieces_of(caps, rows, &[row_bytes], groups)
+}
+
+/// [`pieces`] of several tensors of the same rows, each with so many bytes a row.
+pub(crate) fn pieces_of(caps: &Caps, rows: usize, bytes: &[usize], groups: usize) -> Vec<Piece> {
+    let row_bytes = bytes.iter().copied().max().unwrap_or(0);
     let limit = caps.max_binding.min(1 << 31) as usize;
     let whole = Piece { row: 0, rows, group: 0, groups };
     if rows.saturating_mul(row_bytes) <= limit || groups == 0 || !rows.is_multiple_of(groups) {
         return vec![whole];
     }
     let alignment = caps.offset_alignment.max(16) as usize;
-    let aligned_rows = alignment / gcd(alignment, row_bytes);
+    let aligned_rows = alignment / bytes.iter().fold(alignment, |all, &own| gcd(all, own));
     let most = (limit / row_bytes / aligned_rows).max(1) * aligned_rows;
     let per_group = rows / groups;
     let within = |group: usize| {

@@ -6,14 +6,14 @@
 //! |---|---|---|---|
 //! | request | plain data that an app may keep, edit and send to a thread, with a constructor or a default | [`ClipRequest`](text_to_video::ClipRequest) | `TrainOptions`, `ScoreRequest` |
 //! | model | the models on a device, opened from a folder | [`TextToVideo`](text_to_video::TextToVideo) | `SentimentModel` |
-//! | run | a method `run(request, hook)` | `TextToVideo::generate` | `Trainer::run`, `SentimentModel::score`, `evaluate` |
+//! | run | a method that takes what is asked for and a hook | `TextToVideo::generate` | `Trainer::run`, `SentimentModel::score`, `evaluate` |
 //! | progress | an event, which the hook sees | [`Event`](text_to_video::Event) | `TrainEvent`, `ScoreEvent` |
 //! | result | a struct, which the run returns | [`ClipResult`](text_to_video::ClipResult) | `TrainResult`, `ScoreResult`, `Evaluation` |
 //!
 //! A hook is a `FnMut(&Event) -> ControlFlow<()>`. Breaking off ends the run with [`Error::Cancelled`], which says where; models
 //! and context may be used again. What an event holds it owns: it may be cloned and sent to another thread, though tensors may be
-//! overwritten later, so that copies are for keeping. On native targets the futures of runs are [`Send`], and so is what they are
-//! handed ([`MaybeSend`](crate::autograd::MaybeSend)).
+//! overwritten later, so that copies are for keeping. On native targets the futures of runs are [`Send`] where
+//! their hooks are.
 //!
 //! Requests are written `X { field, ..X::new(…) }` or `..X::default()`, so that fields which come later break nobody; for that
 //! they stay open. Events and results are `#[non_exhaustive]`: they are read.

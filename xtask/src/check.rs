@@ -127,6 +127,8 @@ const CI: &[Step] = &[
             "numbers",
             "contexts",
             "surface",
+            "asking",
+            "places",
             "variables",
             "planted",
             "gpu",

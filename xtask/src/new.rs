@@ -11,9 +11,19 @@ use crate::Result;
 
 const REGISTRY: &str = "src/kernels/registry.rs";
 /// Names that no function may have in Rust or WGSL.
-const KEYWORDS: &str = "as async await box break case const continue crate default diagnostic discard do dyn else enable \
+const KEYWORDS: &str = "abstract as async await become box break case const continue crate default diagnostic discard do dyn else enable \
      enum extern false final fn for gen if impl in let loop macro match mod move mut override priv pub ref requires \
      return self static struct super switch trait true try type typeof unsafe unsized use var virtual where while yield";
+/// Words that WGSL keeps for itself, and functions that it has: an entry point of that name would hide what modules call.
+const OF_WGSL: &str = "NULL Self active alignas alignof asm assert atomic attribute auto bitcast catch class common compile \
+     concept constexpr debugger decltype delete demote export extends external fallthrough filter final finally friend from \
+     get goto groupshared handle highp implements import inline instanceof interface layout lowp macro mediump meta mutable \
+     namespace new nil noinline null nullptr of operator package packoffset pass patch pixelfragment precise precision premerge \
+     private protected public readonly ref regardless register require resource set shared sizeof smooth snorm std target \
+     template texture this throw typedef typeid typename typeof union unless unorm uniform using varying vertex volatile wgsl \
+     workgroup writeonly write abs acos all any array asin atan ceil clamp cos cosh cross degrees determinant distance dot exp \
+     exp2 f16 f32 faceforward floor fma fract frexp i32 inverse length log log2 max min mix modf normalize pow radians reflect \
+     refract round saturate select sign sin sinh sqrt step tan tanh transpose trunc u32";
 
 /// What is asked for.
 #[derive(Debug, Clone, Copy)]
@@ -159,15 +169,24 @@ pub(crate) fn plan(root: &Path, new: New<'_>) -> Result<Vec<Change>> {
         let kernel = registered(&registry, family, like).unwrap_or_default();
         // After the kernel that is copied and what was put there before: a gradient follows its forward.
         let before = pairs.iter().take_while(|(_, s)| s != stem).last();
-        let entry = |kernel: &str| format!("    super::{family}::{kernel},\n");
-        let own = names.get(&kernel).cloned().unwrap_or_default();
-        let after = before.map_or(Some(kernel), |(like, _)| {
-            registered(&registry, family, like).and_then(|kernel| names.get(&kernel).cloned())
-        });
-        let after = entry(&after.unwrap_or_default());
+        // As the sibling has it: some kernels are named with what makes a kernel of them.
+        let entry = |like: &str, kernel: &str| {
+            let of = registered(&registry, family, like)?;
+            let line = registry.lines().find(|line| names_kernel(line, family, &of))?;
+            Some(format!("{}\n", line.replace(&format!("::{of}"), &format!("::{kernel}"))))
+        };
+        let own = names.get(&kernel).and_then(|own| entry(like, own)).unwrap_or_default();
+        let after = match before {
+            None => entry(like, &kernel),
+            Some((like, _)) => registered(&registry, family, like)
+                .and_then(|kernel| names.get(&kernel).cloned())
+                .and_then(|kernel| entry(like, &kernel)),
+        };
+        let after = after.unwrap_or_default();
         let at = on_a_line(&registry, &after)
-            .ok_or_else(|| format!("{REGISTRY} has no line `{}`", after.trim()))?;
-        registry.insert_str(at + after.len(), &entry(&own));
+            .filter(|_| !after.is_empty())
+            .ok_or_else(|| format!("{REGISTRY} has no line of `{like}`"))?;
+        registry.insert_str(at + after.len(), &own);
     }
     let new = |(path, text): (String, String)| Change { path, text: with_names(&text, &names), new: true };
     let mut changes: Vec<Change> = sources.into_iter().map(new).collect();
@@ -189,7 +208,7 @@ fn check_name(stem: &str) -> Result {
             "`{stem}` is no name for a kernel: lower case and digits with single `_` between, log_softmax"
         ));
     }
-    if KEYWORDS.split_whitespace().any(|word| word == stem) {
+    if KEYWORDS.split_whitespace().chain(OF_WGSL.split_whitespace()).any(|word| word == stem) {
         return Err(format!("`{stem}` is a word of Rust or WGSL"));
     }
     Ok(())
@@ -256,11 +275,20 @@ fn renamed(name: &str, like: &str, stem: &str) -> String {
 
 /// The type by which the registry knows a kernel.
 fn registered(registry: &str, family: &str, stem: &str) -> Option<String> {
-    let start = format!("    super::{family}::");
-    let types = || registry.lines().filter_map(|line| line.strip_prefix(&start)?.strip_suffix(','));
+    let start = format!("super::{family}::");
+    let types = || {
+        let lines = registry.lines().filter(|line| line.starts_with("    "));
+        lines.filter_map(|line| line.split_once(&start)?.1.split(|c| !is_part(c)).next())
+    };
     let name = camel(stem).to_lowercase();
     let same = types().find(|found| found.to_lowercase() == name);
     same.or_else(|| types().find(|found| found.to_lowercase().starts_with(&name))).map(str::to_owned)
+}
+
+/// Whether a line of the registry is that of a kernel.
+fn names_kernel(line: &str, family: &str, kernel: &str) -> bool {
+    let path = format!("super::{family}::{kernel}");
+    line.starts_with("    ") && line.split_once(&path).is_some_and(|(_, rest)| !rest.starts_with(is_part))
 }
 
 /// What a file declares `pub`, beside methods and fields.

@@ -62,7 +62,7 @@ impl Library for Foveal {
                 } else {
                     (upload(1, &[k, n])?, Layout::Columns)
                 };
-                Ok(self.call(move || matmul(&x, &w, layout, Then::Nothing)))
+                Ok(self.call(move || Ok(vec![matmul(&x, &w, layout, Then::Nothing)?])))
             }
             Op::Attention { batch, heads, seq_q, seq_kv, dim, masked, backward } => {
                 let shape = AttentionShape { batch, heads, kv_heads: heads, seq_q, seq_kv, head_dim: dim };

@@ -50,7 +50,7 @@ pub(crate) fn shoot(
     pipeline: &TextToVideo,
     request: &ClipRequest,
     progress: &mut Progress,
-    observe: &mut (dyn FnMut(&Event) -> Result<()> + Send),
+    observe: &mut dyn FnMut(&Event) -> Result<()>,
 ) -> Result<Film> {
     pipeline.context().reset_peak();
     let start = Instant::now();

@@ -115,7 +115,7 @@ mod tests {
             line: 31,
             column: 9,
             text: "let row = n / SLAB;".into(),
-            function: "stage_side".into(),
+            function: "stage_slab".into(),
             kind: "constant",
             before: "SLAB".into(),
             after: "(SLAB + 1u)".into(),

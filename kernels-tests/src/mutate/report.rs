@@ -192,7 +192,7 @@ mod tests {
             line: 31,
             column: 9,
             text: "let row = n / SLAB;".into(),
-            function: "stage_side".into(),
+            function: "stage_slab".into(),
             kind: "constant",
             before: "SLAB".into(),
             after: after.into(),
@@ -225,7 +225,7 @@ mod tests {
         assert_eq!(counts, Counts { mutants: 4, found: 2, explained: 1, spread: 2.0 });
         let text = listed(&survivors);
         assert!(
-            text.starts_with("shaders/attention/tile.wgsl:31:9: constant in stage_side: SLAB → d\n"),
+            text.starts_with("shaders/attention/tile.wgsl:31:9: constant in stage_slab: SLAB → d\n"),
             "{text}"
         );
     }

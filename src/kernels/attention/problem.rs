@@ -77,7 +77,7 @@ impl fmt::Display for AttentionProblem {
         if let Some(Positions { first_query, first_key }) = self.positions {
             write!(f, ",from={first_query}/{first_key}")?;
         }
-        // These words are part of the names by which measured errors are recorded.
+        // `columns` and `no-upstream` are part of the names by which measured errors are recorded and inputs are drawn.
         if self.readout.groups > 0 {
             write!(f, ",columns={}", self.readout.groups)?;
         }

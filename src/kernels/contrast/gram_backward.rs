@@ -13,7 +13,7 @@ use crate::shader::Source;
 use crate::{Result, Tensor, wgsl};
 use std::fmt;
 
-/// The kernel of their gradient.
+/// The kernel of the gradient of [`Gram`](super::Gram).
 #[derive(Debug, Clone, PartialEq)]
 pub struct GramBackward(pub GramProblem);
 

@@ -16,7 +16,7 @@ use crate::shader::Source;
 use crate::{Dtype, Result, Tensor, wgsl};
 use std::fmt;
 
-/// The kernel of its gradient.
+/// The kernel of the gradient of [`NtXent`](super::NtXent).
 #[derive(Debug, Clone, PartialEq)]
 pub struct NtXentBackward(pub NtXentProblem);
 

@@ -162,7 +162,7 @@ impl Verified for Dropout {
     }
 }
 
-/// Dropout of every element with probability `p`; the gradient is the same call on the gradient.
+/// Dropout of every element with probability `p`; the gradient is the same call on the gradient by its result.
 pub fn dropout(x: &Tensor, p: f32, stream: Stream) -> Result<Tensor> {
     let (context, n) = (x.context(), x.len());
     let y = Tensor::empty(context, x.shape().clone(), x.dtype())?;

@@ -43,7 +43,7 @@ use super::GRID;
 use super::contract::Variant;
 use super::packs::{pack, pack_module};
 use super::run::{grid, lanes};
-use super::splits::{Operand, by_rows, check_groups, pieces, rows_of, vectors};
+use super::splits::{Operand, by_rows, check_groups, pieces, pieces_of, rows_of, vectors};
 use crate::gpu::{AdapterClass, Caps};
 use crate::shader::Source;
 use crate::{Dtype, Error, Result, wgsl};
@@ -56,13 +56,14 @@ const GELU_ERF: Source = wgsl!("shared/gelu_erf.wgsl");
 
 /// The variant for a storage type; `cols` is what the pack must divide.
 fn variant(caps: &Caps, elem: Dtype, cols: usize) -> Variant {
+    packed(caps, elem, pack(cols))
+}
+
+/// The variant for a storage type and so many elements at a time.
+fn packed(caps: &Caps, elem: Dtype, pack: usize) -> Variant {
     // Starting a workgroup costs a CPU as much as hundreds of elements; a GPU wants many workgroups.
     let steps = if caps.class == AdapterClass::Software { 16 } else { 2 };
-    Variant::new(elem, lanes(caps))
-        .with("STEPS", steps)
-        .module(GRID)
-        .module(STEP)
-        .module(pack_module(pack(cols)))
+    Variant::new(elem, lanes(caps)).with("STEPS", steps).module(GRID).module(STEP).module(pack_module(pack))
 }
 
 /// Workgroups for a number of packs.

@@ -3,13 +3,13 @@
 //!
 //! Shapes: `x (outer, of, inner)` and `y (outer, count, inner)`; with `pads` exchanged. Memory written: `y`.
 //!
-//! Errors: sizes of zero, a slice that does not lie inside, 2³¹ elements or more. Packs are as wide as slices allow; bf16
-//! needs them, so runs of `inner · start`, `inner · count` or `inner · of` elements that are no multiples of four have no
-//! variant in bf16.
+//! Errors: sizes of zero, a slice that does not lie inside, more than 2³¹ elements in one dispatch (the wrapper cuts larger
+//! tensors). Packs are as wide as slices allow; bf16
+//! needs two at least: where `inner · start`, `inner · count` or `inner · of` is odd, there is no variant in bf16.
 
 #[cfg(feature = "verify")]
 use super::verified::*;
-use super::{check_len, groups_for, pack, variant};
+use super::{check_len, groups_for, packed, pieces_of};
 use crate::gpu::Caps;
 use crate::kernels::{Kernel, Launch, Slot, Variant, Work, elems, run};
 use crate::shader::Source;
@@ -53,8 +53,8 @@ impl fmt::Display for Slice {
 impl Slice {
     /// Elements at a time: what divides every run.
     fn pack(&self) -> usize {
-        let runs = [self.of, self.start, self.count].map(|n| pack(n * self.inner));
-        if runs == [4; 3] { 4 } else { 1 }
+        let runs = [self.of, self.start, self.count].map(|n| n * self.inner);
+        [4, 2].into_iter().find(|pack| runs.iter().all(|run| run.is_multiple_of(*pack))).unwrap_or(1)
     }
 
     /// Places of `x` and of `y`.
@@ -89,7 +89,7 @@ impl Kernel for Slice {
 
     fn variants(&self, caps: &Caps) -> Vec<Variant> {
         let pack = self.pack();
-        let of = |elem| variant(caps, elem, pack).flag("PADS", self.pads);
+        let of = |elem| packed(caps, elem, pack).flag("PADS", self.pads);
         elems(caps, pack).into_iter().map(of).collect()
     }
 
@@ -161,12 +161,13 @@ impl Verified for Slice {
             [false, true].map(|pads| Self { outer, of, inner, start, count, pads })
         };
         let all = [
-            case([1, 1, 1], 0, 1),
             case([3, 7, 1], 2, 3),
+            case([1, 1, 1], 0, 1),
             case([2, 12, 5], 11, 1),
             case([5, 16, 1], 4, 8),
-            case([37, 6, 64], 1, 4),
+            case([3, 6, 3], 2, 2),
             case([4, 9, 36], 0, 9),
+            case([37, 6, 64], 1, 4),
         ];
         all.into_iter().flatten().collect()
     }
@@ -180,30 +181,27 @@ impl Verified for Slice {
 
 fn slice_of(x: &Tensor, axis: usize, of: usize, start: usize, count: usize, pads: bool) -> Result<Tensor> {
     let dims = x.dims();
-    let Some(&found) = dims.get(axis) else {
+    if axis >= dims.len() {
         return Err(Error::problem(
             Slice::STEM,
             format!("axis {axis} of {}, which has no such axis", x.shape()),
         ));
-    };
-    if found != if pads { count } else { of } {
-        return Err(Error::Shape {
-            kernel: Slice::STEM,
-            tensor: "x".into(),
-            axis: axis.to_string(),
-            expected: if pads { count } else { of },
-            found,
-        });
     }
     let size = |dims: &[usize]| dims.iter().fold(1, |n: usize, &d| n.saturating_mul(d));
     let (outer, inner) = (size(&dims[..axis]), size(&dims[axis + 1..]));
-    let kernel = Slice { outer, of, inner, start, count, pads };
-    kernel.check()?;
-    let [from, to] = kernel.places();
+    let whole = Slice { outer, of, inner, start, count, pads };
+    // One run says whether there is a slice; how many there are is no matter of it.
+    Slice { outer: outer.min(1), ..whole }.check()?;
+    let [from, to] = whole.places();
     let mut shape = dims.to_vec();
     shape[axis] = to;
     let y = Tensor::empty(x.context(), shape, x.dtype())?;
-    run(x.context(), &kernel, &[&x.reshape([outer, from, inner])?, &y.reshape([outer, to, inner])?])?;
+    let (x_runs, y_runs) = (x.reshape([outer, from, inner])?, y.reshape([outer, to, inner])?);
+    let bytes = [from, to].map(|places| places.saturating_mul(inner).saturating_mul(x.dtype().size()));
+    for piece in pieces_of(x.context().caps(), outer, &bytes, 1) {
+        let cut = |t: &Tensor| t.narrow(piece.row, piece.rows);
+        run(x.context(), &Slice { outer: piece.rows, ..whole }, &[&cut(&x_runs)?, &cut(&y_runs)?])?;
+    }
     Ok(y)
 }
 
@@ -211,7 +209,7 @@ fn slice_of(x: &Tensor, axis: usize, of: usize, start: usize, count: usize, pads
 ///
 /// # Errors
 /// [`Error::Problem`] for an axis that is none, for sizes of zero, and for places that do not lie inside the axis; otherwise
-/// those of [`kernels::run`](crate::kernels::run()), for bf16 among them runs that are no multiples of four elements.
+/// those of [`kernels::run`](crate::kernels::run()), for bf16 among them runs of an odd number of elements.
 pub fn slice(x: &Tensor, axis: usize, start: usize, count: usize) -> Result<Tensor> {
     let of = x.dims().get(axis).copied().unwrap_or(0);
     slice_of(x, axis, of, start, count, false)

@@ -90,7 +90,10 @@ impl Verified for LayerNorm {
 
     fn cases() -> Vec<Self> {
         let empty = LayerNormProblem { rows: 0, cols: 8, groups: 1, modulated: false, eps: 1e-6 };
-        LayerNormProblem::cases().into_iter().chain([empty]).map(Self).collect()
+        let mut cases = LayerNormProblem::cases();
+        // Not last: the last case is what every device runs in every storage type.
+        cases.insert(1, empty);
+        cases.into_iter().map(Self).collect()
     }
 
     fn bench_cases() -> Vec<(&'static str, Self)> {

@@ -7,7 +7,8 @@
 //! kernel turning back.
 //!
 //! Errors: sizes of zero or above 2³², more pairs than columns, sections behind one of none, a position past the table
-//! (where the host sees the positions; on the device such a position reads the last row).
+//! (where the host sees the positions; on the device such a position reads the last row). bf16 needs an even number of columns
+//! and, in halves, of pairs.
 //!
 //! Source: Su et al. 2021; sections as in Qwen2-VL's M-RoPE.
 
@@ -95,8 +96,12 @@ impl Rotary {
     fn pack(&self) -> usize {
         match self.pairs {
             Pairs::Interleaved => 2,
-            Pairs::Halves if self.head_dim.is_multiple_of(4) && self.pair_count().is_multiple_of(4) => 4,
-            Pairs::Halves => 1,
+            Pairs::Halves => {
+                let whole = |pack: &usize| {
+                    self.head_dim.is_multiple_of(*pack) && self.pair_count().is_multiple_of(*pack)
+                };
+                [4, 2].into_iter().find(whole).unwrap_or(1)
+            }
         }
     }
 }
@@ -143,6 +148,7 @@ impl Kernel for Rotary {
         let turned = match (self.pairs, pack) {
             (Pairs::Interleaved, _) => wgsl!("token/rotary/interleaved.wgsl"),
             (Pairs::Halves, 4) => wgsl!("token/rotary/halves.4.wgsl"),
+            (Pairs::Halves, 2) => wgsl!("token/rotary/halves.2.wgsl"),
             (Pairs::Halves, _) => wgsl!("token/rotary/halves.1.wgsl"),
         };
         let of = |elem| Variant::new(elem, lanes(caps)).module(GRID).module(pack_module(pack)).module(turned);
@@ -260,6 +266,7 @@ impl Verified for Rotary {
             // Columns that do not turn.
             case([9, 2, 20], [4, 2, 0], Interleaved),
             case([9, 2, 20], [4, 4, 0], Halves),
+            case([9, 2, 10], [2, 2, 0], Halves),
             case([9, 2, 11], [2, 1, 1], Halves),
             case([12, 4, 128], [16, 24, 24], Halves),
             Self { back: true, ..case([12, 4, 128], [16, 24, 24], Halves) },
@@ -289,7 +296,8 @@ impl Verified for Rotary {
 /// of their own.
 ///
 /// # Errors
-/// [`Error::Input`] for sizes of zero, a table of 2³² elements and more, and a theta that is not above zero.
+/// [`Error::Input`] for sizes of zero, a table of 2³² elements and more, and a theta that is not above zero or of which angles
+/// pass f64's range.
 pub fn rotary_table(rows: usize, pairs: usize, theta: f64) -> Result<HostTensor> {
     let elements =
         rows.checked_mul(pairs).and_then(|n| n.checked_mul(2)).filter(|&n| u32::try_from(n).is_ok());

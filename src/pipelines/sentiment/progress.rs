@@ -38,8 +38,14 @@ pub struct StepRecord {
 pub enum TrainEvent {
     /// A step was taken.
     Step(StepRecord),
-    /// An epoch ended; whether its model is the best so far by the validation clips' error.
-    Epoch(EpochRecord, bool),
+    /// An epoch ended.
+    #[non_exhaustive]
+    Epoch {
+        /// What it came to.
+        record: EpochRecord,
+        /// Its model is the best so far by the validation clips' error.
+        best: bool,
+    },
 }
 
 /// What a scoring run reports on its way.
@@ -47,6 +53,7 @@ pub enum TrainEvent {
 #[non_exhaustive]
 pub enum ScoreEvent {
     /// A batch has its scores.
+    #[non_exhaustive]
     Scored {
         /// Those of the batch, of clips of like length.
         scores: Vec<Score>,

@@ -69,7 +69,7 @@ pub struct Saving {
     /// File of the checkpoint that [`Trainer::resume`](super::Trainer::resume) reads: written after each epoch, and where the hook
     /// breaks off.
     pub checkpoint: Option<PathBuf>,
-    /// Steps after which it is written too.
+    /// Steps after which it is written too; 0 for none.
     pub every_steps: Option<u32>,
     /// Folder of the model that was best on the validation clips so far.
     pub best: Option<PathBuf>,

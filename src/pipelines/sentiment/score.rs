@@ -7,7 +7,6 @@ use super::progress::ScoreEvent;
 use super::request::ScoreRequest;
 use super::result::{Evaluation, ScoreResult};
 use crate::Result;
-use crate::autograd::MaybeSend;
 use crate::pipelines::go_on;
 use std::ops::ControlFlow;
 
@@ -32,7 +31,7 @@ impl SentimentModel {
         &self,
         data: &Dataset,
         request: &ScoreRequest,
-        mut hook: impl FnMut(&ScoreEvent) -> ControlFlow<()> + MaybeSend,
+        mut hook: impl FnMut(&ScoreEvent) -> ControlFlow<()>,
     ) -> Result<ScoreResult> {
         let clips = asked(data, request)?;
         let costs: Vec<usize> = clips.iter().map(|clip| self.cost(clip)).collect();
@@ -57,7 +56,7 @@ impl SentimentModel {
         &self,
         data: &Dataset,
         request: &ScoreRequest,
-        hook: impl FnMut(&ScoreEvent) -> ControlFlow<()> + MaybeSend,
+        hook: impl FnMut(&ScoreEvent) -> ControlFlow<()>,
     ) -> Result<Evaluation> {
         let labels = data.labels(asked(data, request)?)?;
         let scores = self.score(data, request, hook).await?.scores;

@@ -8,7 +8,7 @@ use super::progress::{EpochRecord, StepRecord, TrainEvent};
 use super::request::{Saving, ScoreRequest, TrainOptions};
 use super::result::TrainResult;
 use super::retrieval::Retrieval;
-use crate::autograd::{MaybeSend, Tape, Var};
+use crate::autograd::{Tape, Var};
 use crate::kernels::optim::AdamW;
 use crate::models::bert::{self, Texts};
 use crate::models::dashfusion::{Batch, Dropping, Fused, Fusion, forward, keys, loss, represent};
@@ -97,17 +97,14 @@ impl Trainer {
     /// # Errors
     /// [`Error::Cancelled`] where the hook breaks off: the trainer is as the event left it, and runs on from there when this is
     /// called again. Otherwise as [`Trainer::next`], and [`Error::Io`] for what is saved.
-    pub async fn run(
-        &mut self,
-        mut hook: impl FnMut(&TrainEvent) -> ControlFlow<()> + MaybeSend,
-    ) -> Result<TrainResult> {
+    pub async fn run(&mut self, mut hook: impl FnMut(&TrainEvent) -> ControlFlow<()>) -> Result<TrainResult> {
         while let Some(event) = self.next().await? {
             let due = match &event {
                 TrainEvent::Step(step) => {
-                    self.saving.every_steps.is_some_and(|n| step.step.is_multiple_of(n.max(1)))
+                    self.saving.every_steps.is_some_and(|n| step.step.is_multiple_of(n))
                 }
-                TrainEvent::Epoch(_, better) => {
-                    if let Some(folder) = self.saving.best.as_ref().filter(|_| *better) {
+                TrainEvent::Epoch { best, .. } => {
+                    if let Some(folder) = self.saving.best.as_ref().filter(|_| *best) {
                         self.model.save(folder, self.options.train_text).await?;
                     }
                     true
@@ -196,7 +193,7 @@ impl Trainer {
         }
         self.state.history.push(record.clone());
         (self.state.epoch, self.state.batches_done, self.state.sums) = (epoch, 0, [0.0; 3]);
-        Ok(Some(TrainEvent::Epoch(record, better)))
+        Ok(Some(TrainEvent::Epoch { record, best: better }))
     }
 
     fn contrasts(&self) -> bool {

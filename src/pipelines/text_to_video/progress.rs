@@ -9,6 +9,7 @@ use crate::kernels::temporal::GroupTerms;
 #[non_exhaustive]
 pub enum Event {
     /// A denoising step is done.
+    #[non_exhaustive]
     Stepped {
         /// Index of the step.
         step: usize,
@@ -18,6 +19,7 @@ pub enum Event {
         latent: Tensor,
     },
     /// The map was read after a step, before any update.
+    #[non_exhaustive]
     Read {
         /// Index of the step.
         step: usize,
@@ -31,6 +33,7 @@ pub enum Event {
         optimised: bool,
     },
     /// An update was made, or computed and discarded because the threshold was met.
+    #[non_exhaustive]
     Updated {
         /// Index of the step.
         step: usize,
@@ -46,6 +49,7 @@ pub enum Event {
         applied: bool,
     },
     /// A step with its updates is over.
+    #[non_exhaustive]
     Done {
         /// Index of the step.
         step: usize,

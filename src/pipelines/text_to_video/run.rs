@@ -5,7 +5,6 @@ use super::progress::Event;
 use super::request::{ClipDefaults, ClipRequest, require_places};
 use super::result::ClipResult;
 use super::temporal_control::{Control, Prompts, TimedTokens, sample};
-use crate::autograd::MaybeSend;
 use crate::gpu::Context;
 use crate::models::umt5::{Umt5, Umt5Config, Umt5Weights};
 use crate::models::wan::{Wan, WanConfig, WanWeights};
@@ -97,7 +96,7 @@ impl TextToVideo {
     pub async fn generate(
         &self,
         request: &ClipRequest,
-        hook: impl FnMut(&Event) -> ControlFlow<()> + MaybeSend,
+        hook: impl FnMut(&Event) -> ControlFlow<()>,
     ) -> Result<ClipResult> {
         let [frames, height, width] = request.size;
         self.transformer.config().grid(frames, height, width)?;

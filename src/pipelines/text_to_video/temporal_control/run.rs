@@ -1,7 +1,7 @@
 //! The denoising loop.
 
 use super::{Control, Event, Guidance, Prompts, StopWhen, Update};
-use crate::autograd::{MaybeSend, Tape, Var};
+use crate::autograd::{Tape, Var};
 use crate::kernels::elementwise::weighted_sum;
 use crate::kernels::optim::{adamw, norm, sum_of_squares};
 use crate::kernels::temporal::{GroupTerms, TemporalOutcome, temporal_loss};
@@ -60,7 +60,7 @@ pub async fn sample(
     prompts: &Prompts,
     sampler: &Sampler,
     control: Option<&Control>,
-    mut hook: impl FnMut(&Event) -> ControlFlow<()> + MaybeSend,
+    mut hook: impl FnMut(&Event) -> ControlFlow<()>,
 ) -> Result<Tensor> {
     latent.require_finite("latent")?;
     let run = Run::new(model, latent, prompts, sampler, control)?;
