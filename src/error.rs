@@ -274,7 +274,7 @@ mod tests {
                 "gelu: tensor `y`: expected f32 or f16, found u32",
             ),
             (memory(16, Some(20)), "out of memory: 16 bytes asked for, 8 bytes live, budget 20 bytes"),
-            (memory(0, None), "out of memory: the device has no room for recorded work"),
+            (memory(0, None), "out of memory: the device has no room"),
             (
                 Error::unsupported("f16", "a GPU", "no shader-f16"),
                 "f16 is not supported by a GPU: no shader-f16",

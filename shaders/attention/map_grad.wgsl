@@ -10,7 +10,9 @@ fn map_grad(b: u32, h: u32, i: u32, j: u32, log_p: f32) -> f32 {
     if (GROUPS > 0u) {
         for (var group = 0u; group < GROUPS; group++) {
             let weight = tables[params.columns_at + group * params.seq_kv + j];
-            g += map_grads[(b * GROUPS + group) * params.seq_q + i] * weight * params.column_factor;
+            // What the gradient of a group holds does not matter to keys outside it.
+            let own = map_grads[(b * GROUPS + group) * params.seq_q + i] * weight * params.column_factor;
+            g += select(own, 0.0, weight == 0.0);
         }
     }
     if (ENTROPY) {

@@ -176,6 +176,9 @@ impl Context {
         let uses = vec![place.used(Access::Write)];
         // An app that hands over work of its own sees what was written to its buffer before.
         if bytes.len() <= RECORDED_WRITE && !to.0.borrowed && inner.recorder.has_work() {
+            // A device that is lost says so when it is asked.
+            inner.pacer.poll(&inner.device);
+            inner.device.alive()?;
             let command = Command::Write { to: to.raw().clone(), to_offset: offset, bytes: bytes.to_vec() };
             let full = inner.recorder.record(&inner.device, command, uses, None)?;
             return if full { inner.submit() } else { Ok(()) };

@@ -171,10 +171,7 @@ impl Context {
         if level == SelfTest::Skip {
             return Ok(Ok(()));
         }
-        let SelfTestReport { passed, faults, .. } = self.known_answer(Question::Level(level)).await?;
-        if passed.is_empty() && faults.is_empty() {
-            return Ok(Err("the device can be asked nothing: no kernel runs on it".into()));
-        }
+        let faults = self.known_answer(Question::Level(level)).await?.faults;
         if let Some(first) = faults.first() {
             let (wrong, more) = (faults.len(), if faults.len() > 1 { ", the first being" } else { ":" });
             return Ok(Err(format!("the driver computes wrongly: {wrong} faults{more} {first}")));

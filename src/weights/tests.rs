@@ -259,7 +259,7 @@ fn a_planned_store_reads_as_zeros_and_has_no_bytes() {
         assert!(matches!(error, Error::Weight { .. }), "{error:?}");
         error.to_string()
     };
-    assert!(text(store.load_rows("t", &[3, 2], &[3]).map(drop)).contains("row 3 was asked for, it has 3"));
+    assert!(text(store.load_rows("t", &[3, 2], &[3]).map(drop)).contains("no row 3: it has 3"));
     assert!(text(store.load("t", &[2, 3]).map(drop)).contains("a plan: tensor `t`: expected shape"));
     for outcome in [store.bytes("v").map(drop), store.load_u32("v").map(drop)] {
         assert!(text(outcome).contains("a plan: tensor `v`: it is planned"));

@@ -238,12 +238,11 @@ impl Upstream<'_> {
         let [entropy_at, mass_at, _] = p.map_grads_offsets();
         let g = &self.map_grads.data;
         let groups = p.readout.groups;
+        // What the gradient of a group holds does not matter to keys outside it.
+        let weight = |gr: usize| tables.data[columns_at + gr * seq_kv + j];
         let mut sum: f64 = (0..groups)
-            .map(|gr| {
-                g[(b * groups + gr) * seq_q + i]
-                    * tables.data[columns_at + gr * seq_kv + j]
-                    * f64::from(p.column_factor)
-            })
+            .filter(|&gr| weight(gr) != 0.0)
+            .map(|gr| g[(b * groups + gr) * seq_q + i] * weight(gr) * f64::from(p.column_factor))
             .sum();
         if p.readout.entropy {
             sum -= g[entropy_at + (b * heads + h) * seq_q + i] * log_p;
