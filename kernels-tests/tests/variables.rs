@@ -529,9 +529,11 @@ fn a_block_refuses_what_it_read_and_was_written_since() {
         let y = if by_rows {
             tape.by_rows(&w, 4, move |tape, w| tape.linear(&read, w, None)).unwrap()
         } else {
-            tape.checkpoint(&[w.clone()], move |tape, v| Ok(vec![tape.linear(&read, &v[0], None)?]))
-                .unwrap()
-                .remove(0)
+            tape.checkpoint(std::slice::from_ref(&w), move |tape, v| {
+                Ok(vec![tape.linear(&read, &v[0], None)?])
+            })
+            .unwrap()
+            .remove(0)
         };
         (tape, y)
     };

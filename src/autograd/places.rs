@@ -9,7 +9,7 @@ impl Tape {
     /// `count` places of an axis of `x` from `start` on, as a copy.
     ///
     /// # Errors
-    /// Those of [`slice`] and of every op.
+    /// Those of [`slice()`] and of every op.
     pub fn slice(&mut self, x: &Var, axis: usize, start: usize, count: usize) -> Result<Var> {
         let y = slice(x.tensor(), axis, start, count)?;
         let of = x.tensor().dims().get(axis).copied().unwrap_or(0);
@@ -20,7 +20,7 @@ impl Tape {
     /// `x (…, heads, head_dim)` turned by the positions of its tokens.
     ///
     /// # Errors
-    /// Those of [`rotary`] and of every op.
+    /// Those of [`rotary()`] and of every op.
     pub fn rotary(&mut self, x: &Var, at: &RotaryPositions) -> Result<Var> {
         let y = rotary(x.tensor(), at)?;
         let (input, at) = (x.clone(), at.clone());

@@ -249,7 +249,7 @@ impl AttentionOutput {
     /// nothing is seen. Beside large scores it has fewer digits than `stats`, which the other kernels take.
     ///
     /// # Errors
-    /// Those of [`weighted_sum`].
+    /// Those of [`weighted_sum()`].
     pub fn lse(&self) -> Result<Tensor> {
         weighted_sum(&[(&self.plane(0)?, 1.0), (&self.plane(1)?, 1.0)])
     }

@@ -215,10 +215,10 @@ pub fn slice(x: &Tensor, axis: usize, start: usize, count: usize) -> Result<Tens
     slice_of(x, axis, of, start, count, false)
 }
 
-/// The gradient of [`slice`] from the gradient `dy` by its result: `dy` laid into zeros, `of` places along the axis.
+/// The gradient of [`slice()`] from the gradient `dy` by its result: `dy` laid into zeros, `of` places along the axis.
 ///
 /// # Errors
-/// As for [`slice`].
+/// As for [`slice()`].
 pub fn slice_backward(dy: &Tensor, axis: usize, start: usize, of: usize) -> Result<Tensor> {
     let count = dy.dims().get(axis).copied().unwrap_or(0);
     slice_of(dy, axis, of, start, count, true)

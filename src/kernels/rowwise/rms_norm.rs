@@ -1,5 +1,5 @@
 //! `y = rope(x weight / sqrt(mean(x²) + eps))` over each row: RMS norm over all heads of a row together, then, where
-//! asked for, the rotary position of [`Rope`] inside each head.
+//! asked for, the rotary position of [`Rope`](super::Rope) inside each head.
 //!
 //! Shapes: `x, y (rows, cols)`; `weight (cols)` in f32; `rope_table (positions, head_dim / 2, 2)` in f32: cosine and
 //! sine. With a rotary position, row `r` is token `(first_token + r) mod (frames · height · width)`. Memory written:

@@ -316,7 +316,7 @@ pub fn rotary_table(rows: usize, pairs: usize, theta: f64) -> Result<HostTensor>
     HostTensor::new([rows, pairs, 2], (0..rows * pairs).flat_map(turn).collect())
 }
 
-/// Where tokens stand, for [`rotary`].
+/// Where tokens stand, for [`rotary()`].
 #[derive(Debug, Clone)]
 pub struct RotaryPositions {
     /// `(table rows, pairs, 2)` in f32: cosine and sine of every position and pair.
@@ -401,10 +401,10 @@ pub fn rotary(x: &Tensor, at: &RotaryPositions) -> Result<Tensor> {
     at.apply(x, false)
 }
 
-/// Gradient of [`rotary`] by `x` from the gradient `dy` by its result.
+/// Gradient of [`rotary()`] by `x` from the gradient `dy` by its result.
 ///
 /// # Errors
-/// As for [`rotary`].
+/// As for [`rotary()`].
 pub fn rotary_backward(dy: &Tensor, at: &RotaryPositions) -> Result<Tensor> {
     at.apply(dy, true)
 }
