@@ -1,5 +1,5 @@
 //! The kernels. Each is one stem: `shaders/<family>/<stem>.wgsl`, `<family>/<stem>.rs` here, one line in
-//! [`registry`]. A kernel never imports another kernel.
+//! `registry`. A kernel never imports another kernel.
 
 mod any_kernel;
 pub mod attention;

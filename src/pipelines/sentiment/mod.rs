@@ -1,6 +1,6 @@
 //! Multimodal sentiment: a DashFusion model trained on a user's feature files, and clips scored with it.
 //!
-//! [`data`] reads the files, [`model`] keeps a model in a folder, [`metrics`] measures as the published tables do, [`log`] keeps
+//! [`data`] reads the files, `model` keeps a model in a folder, [`metrics`] measures as the published tables do, `log` keeps
 //! scores so that a run that was killed goes on where it stopped. `Trainer::run` trains as `TrainOptions` say,
 //! `SentimentModel::score` and `evaluate` score what a `ScoreRequest` names; a hook sees their events, as in [every
 //! system](super).

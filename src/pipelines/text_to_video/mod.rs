@@ -4,7 +4,7 @@
 //! A model without a VAE works on pixels: its latent is the clip, in −1..1. A VAE's decoder is not part of the crate yet, and
 //! a folder with one is refused rather than decoded wrongly.
 //!
-//! A [`ClipRequest`] says what is to be drawn, [`TextToVideo`] holds the models of a folder, and [`TextToVideo::generate`] draws
+//! A [`ClipRequest`] says what is to be drawn, [`TextToVideo`] holds the models of a folder, and `TextToVideo::generate` draws
 //! it as a [`ClipResult`], telling a hook of each [`Event`]. Words follow curves ([`curve`], [`plan`]) by [`temporal_control`];
 //! [`memory_plan`] says beforehand what it takes.
 
