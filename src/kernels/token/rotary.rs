@@ -145,13 +145,16 @@ impl Kernel for Rotary {
 
     fn variants(&self, caps: &Caps) -> Vec<Variant> {
         let pack = self.pack();
-        let turned = match (self.pairs, pack) {
-            (Pairs::Interleaved, _) => wgsl!("token/rotary/interleaved.wgsl"),
-            (Pairs::Halves, 4) => wgsl!("token/rotary/halves.4.wgsl"),
-            (Pairs::Halves, 2) => wgsl!("token/rotary/halves.2.wgsl"),
-            (Pairs::Halves, _) => wgsl!("token/rotary/halves.1.wgsl"),
+        let modules: &[Source] = match (self.pairs, pack) {
+            (Pairs::Interleaved, _) => &[wgsl!("token/rotary/interleaved.wgsl")],
+            (Pairs::Halves, 4) => &[wgsl!("token/rotary/halves.wgsl"), wgsl!("token/rotary/turns/4.wgsl")],
+            (Pairs::Halves, 2) => &[wgsl!("token/rotary/halves.wgsl"), wgsl!("token/rotary/turns/2.wgsl")],
+            (Pairs::Halves, _) => &[wgsl!("token/rotary/halves.wgsl"), wgsl!("token/rotary/turns/1.wgsl")],
         };
-        let of = |elem| Variant::new(elem, lanes(caps)).module(GRID).module(pack_module(pack)).module(turned);
+        let of = |elem| {
+            let variant = Variant::new(elem, lanes(caps)).module(GRID).module(pack_module(pack));
+            modules.iter().fold(variant, |variant, &module| variant.module(module))
+        };
         elems(caps, pack).into_iter().map(of).collect()
     }
 

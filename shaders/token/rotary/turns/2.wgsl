@@ -1,0 +1,11 @@
+// The turns of a pack of pairs.
+struct Turns {
+    cosine: Pack,
+    sine: Pack,
+}
+
+fn turns_of(token: u32, pair: u32) -> Turns {
+    let a = turn_of(token, pair);
+    let b = turn_of(token, pair + 1u);
+    return Turns(Pack(a.x, b.x), Pack(a.y, b.y));
+}
