@@ -1,7 +1,8 @@
 //! Weight files and the `config.json` beside them.
 //!
 //! [`WeightStore`] reads the safetensors format from one file, a sharded folder or memory;
-//! [`ConfigFile`] reads the JSON next to it with errors that name the file and the key.
+//! [`ConfigFile`] reads the JSON next to it with errors that name the file and the key. What a run writes is written whole by
+//! `write_whole`, in a folder that `FolderLock` keeps to one run at a time.
 
 mod config_file;
 mod element;
@@ -9,6 +10,8 @@ mod element;
 pub(crate) mod file;
 #[cfg(not(target_arch = "wasm32"))]
 mod folder;
+#[cfg(not(target_arch = "wasm32"))]
+pub(crate) mod lock;
 mod source;
 mod store;
 #[cfg(test)]
@@ -16,4 +19,8 @@ mod tests;
 
 pub use config_file::ConfigFile;
 pub use element::FileDtype;
+#[cfg(not(target_arch = "wasm32"))]
+pub use file::{require_writable, write_whole};
+#[cfg(not(target_arch = "wasm32"))]
+pub use lock::FolderLock;
 pub use store::WeightStore;

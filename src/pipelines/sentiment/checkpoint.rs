@@ -1,18 +1,9 @@
-//! Files that are whole or not there: written beside their place and moved into it.
+//! Tensors and the state of a run in one file, that is whole or not there.
 
+use crate::weights::write_whole;
 use crate::{Error, Result, Tensor};
 use std::collections::HashMap;
 use std::path::Path;
-
-/// Replaces a file in one step: a reader, and a run that is killed, see the old content or the new one.
-pub(super) fn replace(path: &Path, bytes: &[u8]) -> Result<()> {
-    use std::io::Write;
-    let beside = path.with_extension("partial");
-    let io = |e| Error::io(&beside, e);
-    let mut file = std::fs::File::create(&beside).map_err(io)?;
-    file.write_all(bytes).and_then(|()| file.sync_all()).map_err(io)?;
-    std::fs::rename(&beside, path).map_err(|e| Error::io(path, e))
-}
 
 /// Writes f32 tensors by name as safetensors, with a text under `state` among the metadata.
 pub(super) async fn write(path: &Path, tensors: Vec<(String, Tensor)>, state: Option<String>) -> Result<()> {
@@ -29,7 +20,7 @@ pub(super) async fn write(path: &Path, tensors: Vec<(String, Tensor)>, state: Op
     }
     let metadata = state.map(|state| HashMap::from([("state".to_owned(), state)]));
     let bytes = safetensors::tensor::serialize(views, metadata).map_err(refuse)?;
-    replace(path, &bytes)
+    write_whole(path, &bytes)
 }
 
 /// The text under `state` of a file that [`write`] made.

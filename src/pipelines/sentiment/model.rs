@@ -8,7 +8,7 @@ use crate::models::bert::{self, BertConfig, Texts};
 use crate::models::dashfusion::{Batch, DashFusionConfig, Frames, Fused, Padding, forward, keys};
 use crate::models::tokenizer::Tokenizer;
 use crate::nn::{Parameters, Weights};
-use crate::weights::WeightStore;
+use crate::weights::{WeightStore, write_whole};
 use crate::{Error, Result, Tensor};
 use serde::{Deserialize, Serialize};
 use std::path::{Path, PathBuf};
@@ -166,7 +166,7 @@ impl SentimentModel {
         }
         let json = serde_json::to_vec_pretty(&self.description)
             .map_err(|e| Error::file(folder.join(CONFIG), e.to_string()))?;
-        super::checkpoint::replace(&folder.join(CONFIG), &json)?;
+        write_whole(folder.join(CONFIG), &json)?;
         let kept = |name: &str| text_trained || !name.starts_with(keys::TEXT_EXTRACTOR);
         let named = self.parameters.iter().filter(|(name, _)| kept(name));
         let tensors = named.map(|(name, t)| (name.to_owned(), t.clone())).collect();
