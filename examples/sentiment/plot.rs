@@ -1,6 +1,7 @@
 //! Losses over the epochs, and predicted against true scores, as SVG.
 
 use foveal::pipelines::sentiment::EpochRecord;
+use foveal::weights::write_whole;
 use plotters::prelude::*;
 use std::error::Error;
 use std::path::Path;
@@ -11,13 +12,19 @@ const VALID: RGBColor = RGBColor(20, 110, 200);
 
 /// Mean squared error in training and mean absolute error on the validation clips, by epoch.
 pub(crate) fn losses(history: &[EpochRecord], path: &Path) -> Result<(), Box<dyn Error>> {
+    let mut svg = String::new();
+    draw_losses(history, &mut svg)?;
+    Ok(write_whole(path, svg.as_bytes())?)
+}
+
+fn draw_losses(history: &[EpochRecord], svg: &mut String) -> Result<(), Box<dyn Error>> {
     let epochs = history.len().max(2) as f64;
     let lines = [
         ("mean squared error, training", TRAIN, history.iter().map(|e| e.train_mse).collect::<Vec<_>>()),
         ("mean absolute error, validation", VALID, history.iter().map(|e| e.valid.mae()).collect()),
     ];
     let top = lines.iter().flat_map(|(_, _, v)| v).copied().fold(1e-3, f64::max) * 1.08;
-    let root = SVGBackend::new(path, SIZE).into_drawing_area();
+    let root = SVGBackend::with_string(svg, SIZE).into_drawing_area();
     root.fill(&WHITE)?;
     let mut chart = ChartBuilder::on(&root)
         .margin(16)
@@ -42,11 +49,22 @@ pub(crate) fn losses(history: &[EpochRecord], path: &Path) -> Result<(), Box<dyn
 pub(crate) fn predicted(
     scores: &[f32],
     labels: &[f32],
-    [low, high]: [f32; 2],
+    range: [f32; 2],
     path: &Path,
 ) -> Result<(), Box<dyn Error>> {
+    let mut svg = String::new();
+    draw_predicted(scores, labels, range, &mut svg)?;
+    Ok(write_whole(path, svg.as_bytes())?)
+}
+
+fn draw_predicted(
+    scores: &[f32],
+    labels: &[f32],
+    [low, high]: [f32; 2],
+    svg: &mut String,
+) -> Result<(), Box<dyn Error>> {
     let range = || f64::from(low) * 1.08..f64::from(high) * 1.08;
-    let root = SVGBackend::new(path, (SIZE.1 + 60, SIZE.1 + 60)).into_drawing_area();
+    let root = SVGBackend::with_string(svg, (SIZE.1 + 60, SIZE.1 + 60)).into_drawing_area();
     root.fill(&WHITE)?;
     let mut chart = ChartBuilder::on(&root)
         .margin(16)

@@ -6,6 +6,7 @@
 //! `audio`, `vision` are `[first_row, rows]` of the matrices `audio` and `vision` (f32, `(rows of all clips, width)`,
 //! without padding). No rows: the modality is missing.
 
+use super::digest::Digest;
 use crate::weights::WeightStore;
 use crate::{Error, Result};
 use serde::Deserialize;
@@ -129,7 +130,8 @@ impl Dataset {
         let mut seen = BTreeSet::new();
         for (split, clips) in &d.splits {
             for clip in clips {
-                let of = |reason: String| Err(refuse(format!("clip `{}` of `{split}`: {reason}", clip.id)));
+                let id = clip.id.escape_debug();
+                let of = |reason: String| Err(refuse(format!("clip `{id}` of `{split}`: {reason}")));
                 if !seen.insert(clip.id.as_str()) {
                     return of("its id comes twice".into());
                 }
@@ -185,7 +187,9 @@ impl Dataset {
     /// [`Error::File`] naming the first clip without one.
     pub fn labels<'a>(&self, clips: impl IntoIterator<Item = &'a Clip>) -> Result<Vec<f32>> {
         let label = |c: &Clip| {
-            c.label.ok_or_else(|| Error::file(&self.path, format!("clip `{}` has no label", c.id)))
+            c.label.ok_or_else(|| {
+                Error::file(&self.path, format!("clip `{}` has no label", c.id.escape_debug()))
+            })
         };
         clips.into_iter().map(label).collect()
     }
@@ -200,6 +204,25 @@ impl Dataset {
     pub fn vision(&self, clip: &Clip) -> &[f32] {
         let [first, rows] = clip.vision;
         self.vision.get(first * self.vision_width..(first + rows) * self.vision_width).unwrap_or_default()
+    }
+
+    /// Sixteen digits that another data set does not have: of the clips' splits, names, texts and features. Labels are no part
+    /// of it, since scores do not depend on them.
+    pub fn digest(&self) -> String {
+        self.digest_of(self.splits.keys().map(String::as_str))
+    }
+
+    /// The digest of some splits.
+    pub(super) fn digest_of<'a>(&self, splits: impl IntoIterator<Item = &'a str>) -> String {
+        let mut digest = Digest::new();
+        digest.number(self.audio_width).number(self.vision_width);
+        for (split, clips) in splits.into_iter().filter_map(|name| self.splits.get_key_value(name)) {
+            digest.text(split).number(clips.len());
+            for clip in clips {
+                digest.text(&clip.id).text(&clip.text).floats(self.audio(clip)).floats(self.vision(clip));
+            }
+        }
+        digest.digits()
     }
 
     /// Most frames of audio and of vision of any clip.

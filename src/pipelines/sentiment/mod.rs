@@ -11,6 +11,8 @@ pub mod metrics;
 mod checkpoint;
 #[cfg(not(target_arch = "wasm32"))]
 pub mod data;
+#[cfg(not(target_arch = "wasm32"))]
+mod digest;
 #[cfg(all(feature = "tokenizers", not(target_arch = "wasm32")))]
 pub mod log;
 #[cfg(all(feature = "tokenizers", not(target_arch = "wasm32")))]
@@ -21,6 +23,8 @@ mod progress;
 mod request;
 #[cfg(all(feature = "tokenizers", not(target_arch = "wasm32")))]
 mod result;
+#[cfg(all(feature = "tokenizers", not(target_arch = "wasm32")))]
+mod resume;
 #[cfg(all(feature = "tokenizers", not(target_arch = "wasm32")))]
 mod retrieval;
 #[cfg(all(feature = "tokenizers", not(target_arch = "wasm32")))]
@@ -33,6 +37,7 @@ pub use self::{
     model::{Description, Score, SentimentModel},
     progress::{EpochRecord, ScoreEvent, StepRecord, TrainEvent},
     request::{Saving, ScoreRequest, TrainOptions},
-    result::{Evaluation, ScoreResult, TrainResult},
+    result::{Evaluation, Resumed, ScoreResult, TrainResult},
+    score::Unscored,
     train::Trainer,
 };

@@ -1,6 +1,7 @@
 //! A model that scores clips: DashFusion, its text encoder and tokenizer, in one folder.
 
 use super::data::{Clip, Dataset};
+use super::digest::Digest;
 use super::metrics::Convention;
 use crate::autograd::{Tape, Var};
 use crate::gpu::Context;
@@ -22,6 +23,8 @@ pub const TEXT_ENCODER: &str = "text_encoder";
 /// Most tokens of a text, as the released code cuts it.
 pub const MAX_TOKENS: usize = 128;
 const FORMAT: &str = "foveal-dashfusion";
+/// More bytes than any tokenizer has.
+const MAX_TOKENIZER: u64 = 1 << 28;
 
 /// What is known of a model beside its weights.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -160,8 +163,12 @@ impl SentimentModel {
         std::fs::create_dir_all(&text).map_err(|e| Error::io(&text, e))?;
         for name in ["config.json", "tokenizer.json", "tokenizer_config.json", "model.safetensors"] {
             let (from, to) = (self.text_folder.join(name), text.join(name));
-            if from.exists() && !to.exists() {
-                std::fs::copy(&from, &to).map_err(|e| Error::io(&to, e))?;
+            if from.exists() {
+                let bytes = std::fs::read(&from).map_err(|e| Error::io(&from, e))?;
+                // What stands there may be half of it, or another encoder's.
+                if std::fs::read(&to).ok().as_ref() != Some(&bytes) {
+                    write_whole(&to, &bytes)?;
+                }
             }
         }
         let json = serde_json::to_vec_pretty(&self.description)
@@ -171,6 +178,41 @@ impl SentimentModel {
         let named = self.parameters.iter().filter(|(name, _)| kept(name));
         let tensors = named.map(|(name, t)| (name.to_owned(), t.clone())).collect();
         super::checkpoint::write(&folder.join(WEIGHTS), tensors, None).await
+    }
+
+    /// Sixteen digits that another model does not have: of its sizes, values, tokenizer and padding, of all that a score depends
+    /// on. Reads every parameter back from the device.
+    ///
+    /// # Errors
+    /// [`Error::Io`] for the tokenizer's file; those of a readback.
+    pub async fn digest(&self) -> Result<String> {
+        let mut digest = self.text_digest()?;
+        let sizes = serde_json::to_string(&self.description)
+            .map_err(|e| Error::input("model's description", e.to_string()))?;
+        digest.text(sizes).text(format!("{:?}", self.padding));
+        for (name, parameter) in self.parameters.iter() {
+            digest.text(name).floats(&parameter.to_vec().await?);
+        }
+        Ok(digest.digits())
+    }
+
+    /// Of what stands between a text and its encoder's parameters.
+    fn text_digest(&self) -> Result<Digest> {
+        let mut digest = Digest::new();
+        let path = self.text_folder.join("tokenizer.json");
+        digest.text(crate::weights::file::read(&path, MAX_TOKENIZER, "a tokenizer")?);
+        digest.number(self.tokenizer.max_length()).text(format!("{:?}", self.text_config));
+        Ok(digest)
+    }
+
+    /// Of the tokenizer and, where asked for, of the text encoder's parameters: what a training run takes from outside.
+    pub(super) async fn encoder_digest(&self, parameters: bool) -> Result<String> {
+        let mut digest = self.text_digest()?;
+        let text = |name: &str| parameters && name.starts_with(keys::TEXT_EXTRACTOR);
+        for (name, parameter) in self.parameters.iter().filter(|(name, _)| text(name)) {
+            digest.text(name).floats(&parameter.to_vec().await?);
+        }
+        Ok(digest.digits())
     }
 
     /// Token ids of a text, `[CLS]` and `[SEP]` included, cut to [`MAX_TOKENS`].
@@ -243,7 +285,7 @@ impl SentimentModel {
         let audio: Vec<&[f32]> = clips.iter().map(|clip| data.audio(clip)).collect();
         let vision: Vec<&[f32]> = clips.iter().map(|clip| data.vision(clip)).collect();
         let named = |e: Error| match clips {
-            [only] => Error::input(format!("clip `{}`", only.id), e.to_string()),
+            [only] => Error::input(format!("clip `{}`", only.id.escape_debug()), e.to_string()),
             _ => e,
         };
         Ok([

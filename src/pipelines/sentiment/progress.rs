@@ -2,6 +2,7 @@
 
 use super::metrics::Metrics;
 use super::model::Score;
+use super::score::Unscored;
 use serde::{Deserialize, Serialize};
 
 /// What one epoch came to.
@@ -52,12 +53,22 @@ pub enum TrainEvent {
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
 pub enum ScoreEvent {
+    /// Some clips cannot be scored; the others are scored next.
+    #[non_exhaustive]
+    Unscored {
+        /// All of them, with their reasons.
+        clips: Vec<Unscored>,
+        /// Clips that are done by now: these.
+        done: usize,
+        /// Clips of the whole run.
+        of: usize,
+    },
     /// A batch has its scores.
     #[non_exhaustive]
     Scored {
         /// Those of the batch, of clips of like length.
         scores: Vec<Score>,
-        /// Clips that are scored by now.
+        /// Clips that are done by now.
         done: usize,
         /// Clips of the whole run.
         of: usize,

@@ -54,20 +54,34 @@ impl TrainOptions {
     pub(super) fn check(&self) -> Result<()> {
         // They reach the device as f32.
         let positive = |v: f64| v >= 0.0 && (v as f32).is_finite();
-        let sound = self.epochs > 0
-            && self.batch > 0
-            && self.part > 0
-            && [self.learning_rate, self.weight_decay, self.contrastive_weight].into_iter().all(positive)
-            && self.clip_norm.is_none_or(|c| c.is_finite() && c > 0.0);
-        if sound { Ok(()) } else { Err(Error::input("training options", format!("{self:?}"))) }
+        let some = [("epochs", self.epochs as usize), ("batch", self.batch), ("part", self.part)];
+        if let Some((name, _)) = some.into_iter().find(|(_, n)| *n == 0) {
+            return Err(Error::input(format!("training option `{name}`"), "0, at least 1 is wanted"));
+        }
+        let measures = [
+            ("learning_rate", self.learning_rate),
+            ("weight_decay", self.weight_decay),
+            ("contrastive_weight", self.contrastive_weight),
+        ];
+        if let Some((name, value)) = measures.into_iter().find(|(_, v)| !positive(*v)) {
+            let reason = format!("{value}, a number from 0 on is wanted");
+            return Err(Error::input(format!("training option `{name}`"), reason));
+        }
+        match self.clip_norm {
+            Some(norm) if !(norm.is_finite() && norm > 0.0) => Err(Error::input(
+                "training option `clip_norm`",
+                format!("{norm}, a number above 0 is wanted"),
+            )),
+            _ => Ok(()),
+        }
     }
 }
 
 /// What a run writes on its way, so that it may be killed and go on: none by default.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Saving {
-    /// File of the checkpoint that [`Trainer::resume`](super::Trainer::resume) reads: written after each epoch, and where the hook
-    /// breaks off.
+    /// File of the checkpoint that [`Trainer::resume`](super::Trainer::resume) reads: written before the first step, after each
+    /// epoch, and where the hook breaks off.
     pub checkpoint: Option<PathBuf>,
     /// Steps after which it is written too; 0 for none.
     pub every_steps: Option<u32>,

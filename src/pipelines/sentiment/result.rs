@@ -3,6 +3,7 @@
 use super::metrics::Metrics;
 use super::model::Score;
 use super::progress::EpochRecord;
+use super::score::Unscored;
 
 /// What a training run came to; the model is the trainer's.
 #[derive(Debug, Clone, PartialEq)]
@@ -16,12 +17,24 @@ pub struct TrainResult {
     pub best: Option<(u32, f64)>,
 }
 
+/// Where a training run goes on from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Resumed {
+    /// Steps that were taken.
+    pub steps: u32,
+    /// Epochs that the checkpoint's run was asked for: another number than the options' where it is extended.
+    pub epochs: u32,
+}
+
 /// Scores of a bulk run.
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
 pub struct ScoreResult {
     /// In the order of the data set.
     pub scores: Vec<Score>,
+    /// Clips that the model cannot score, likewise.
+    pub unscored: Vec<Unscored>,
 }
 
 /// Scores of clips with labels, and how good they are.

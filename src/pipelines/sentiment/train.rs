@@ -1,12 +1,12 @@
 //! Training: epochs of shuffled batches of like length, a look at the validation clips after each, checkpoints from which
 //! a run goes on as if it had not stopped.
 
-use super::checkpoint;
 use super::data::{Clip, Dataset, bucketed};
 use super::model::{Hidden, SentimentModel};
 use super::progress::{EpochRecord, StepRecord, TrainEvent};
 use super::request::{Saving, ScoreRequest, TrainOptions};
 use super::result::TrainResult;
+use super::resume::Origin;
 use super::retrieval::Retrieval;
 use crate::autograd::{Tape, Var};
 use crate::kernels::optim::AdamW;
@@ -14,49 +14,46 @@ use crate::models::bert::{self, Texts};
 use crate::models::dashfusion::{Batch, Dropping, Fused, Fusion, forward, keys, loss, represent};
 use crate::nn::{Accumulated, Optimiser, WarmupLinear, Weights};
 use crate::pipelines::go_on;
-use crate::weights::WeightStore;
-use crate::{Error, HostTensor, Result, Tensor};
+use crate::{Error, Result, Tensor};
 use rand::{RngExt, SeedableRng};
 use rand_pcg::Pcg64;
 use serde::{Deserialize, Serialize};
 use std::ops::ControlFlow;
-use std::path::Path;
 use std::sync::Arc;
 
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
-struct State {
-    epoch: u32,
-    batches_done: usize,
+#[serde(deny_unknown_fields)]
+pub(super) struct State {
+    pub(super) epoch: u32,
+    pub(super) batches_done: usize,
     sums: [f64; 3],
-    best: Option<(u32, f64)>,
+    pub(super) best: Option<(u32, f64)>,
     history: Vec<EpochRecord>,
-    retrieval: Retrieval,
-    steps: u32,
+    pub(super) retrieval: Retrieval,
+    pub(super) steps: u32,
 }
 
-const TRAIN: &str = "train";
-const VALID: &str = "valid";
-
-#[derive(Serialize, Deserialize)]
-struct Saved {
-    options: TrainOptions,
-    state: State,
-}
+pub(super) const TRAIN: &str = "train";
+pub(super) const VALID: &str = "valid";
 
 /// A training run.
 #[derive(Debug)]
 pub struct Trainer {
     /// The model as it is now.
     pub model: SentimentModel,
-    options: TrainOptions,
-    saving: Saving,
+    pub(super) options: TrainOptions,
+    pub(super) saving: Saving,
+    /// Whether what `saving` names is this run's, from an earlier time or a checkpoint.
+    pub(super) own: bool,
     data: Arc<Dataset>,
+    /// What the run depends on beside its options.
+    pub(super) origin: Origin,
     labels: Vec<f32>,
     tokens: Vec<Vec<u32>>,
     /// Hidden states of the training clips' texts, while the encoder is frozen.
     hidden: Vec<Hidden>,
-    optimiser: Optimiser,
-    state: State,
+    pub(super) optimiser: Optimiser,
+    pub(super) state: State,
 }
 
 impl Trainer {
@@ -84,7 +81,9 @@ impl Trainer {
         let optimiser = Optimiser::new(settings);
         let hidden = if options.train_text { Vec::new() } else { hidden_of(&model, &tokens).await? };
         let (saving, state) = (Saving::default(), State::default());
-        Ok(Self { model, options, saving, data, labels, tokens, hidden, optimiser, state })
+        let origin = Origin::of(&model, &data, &options).await?;
+        let own = false;
+        Ok(Self { model, options, saving, own, data, origin, labels, tokens, hidden, optimiser, state })
     }
 
     /// Has [`Trainer::run`] write what `saving` says.
@@ -92,12 +91,14 @@ impl Trainer {
         Self { saving, ..self }
     }
 
-    /// Goes on to the end of the last epoch, telling `hook` of each step and epoch.
+    /// Goes on to the end of the last epoch, telling `hook` of each step and epoch. What is to be saved to is looked at before the
+    /// work starts, and a checkpoint written where there is none.
     ///
     /// # Errors
-    /// [`Error::Cancelled`] where the hook breaks off: the trainer is as the event left it, and runs on from there when this is
+    /// [`Error::File`] where a checkpoint or a model of another run would be overwritten; [`Error::Cancelled`] where the hook breaks off: the trainer is as the event left it, and runs on from there when this is
     /// called again. Otherwise as [`Trainer::next`], and [`Error::Io`] for what is saved.
     pub async fn run(&mut self, mut hook: impl FnMut(&TrainEvent) -> ControlFlow<()>) -> Result<TrainResult> {
+        self.prepare().await?;
         while let Some(event) = self.next().await? {
             let due = match &event {
                 TrainEvent::Step(step) => {
@@ -121,7 +122,7 @@ impl Trainer {
     }
 
     /// The clips that are trained on.
-    fn clips(&self) -> &[Clip] {
+    pub(super) fn clips(&self) -> &[Clip] {
         self.data.splits.get(TRAIN).map(Vec::as_slice).unwrap_or_default()
     }
 
@@ -135,8 +136,23 @@ impl Trainer {
         self.state.steps
     }
 
-    fn steps_per_epoch(&self) -> u32 {
+    pub(super) fn steps_per_epoch(&self) -> u32 {
         self.clips().len().div_ceil(self.options.batch) as u32
+    }
+
+    /// The rate of each step of as many epochs as the options say.
+    fn plan(&self) -> WarmupLinear {
+        let per_epoch = self.steps_per_epoch();
+        WarmupLinear {
+            peak: self.options.learning_rate,
+            warmup: self.options.warmup_epochs.saturating_mul(per_epoch),
+            total: self.options.epochs.saturating_mul(per_epoch),
+        }
+    }
+
+    /// Learning rate of the next step.
+    pub fn learning_rate(&self) -> f64 {
+        self.plan().rate(self.state.steps)
     }
 
     /// A stream of its own for each purpose and number.
@@ -220,12 +236,7 @@ impl Trainer {
         if let Some(limit) = self.options.clip_norm {
             gradients.clip(limit).await?;
         }
-        let per_epoch = self.steps_per_epoch();
-        let plan = WarmupLinear {
-            peak: self.options.learning_rate,
-            warmup: self.options.warmup_epochs.saturating_mul(per_epoch),
-            total: self.options.epochs.saturating_mul(per_epoch),
-        };
+        let plan = self.plan();
         self.optimiser.step(&self.model.parameters, &gradients, plan.rate(number), &keys::decays)?;
         self.state.steps += 1;
         Ok(StepRecord { step: self.state.steps, of: plan.total, mse, contrast: pull })
@@ -327,70 +338,6 @@ impl Trainer {
             }
         }
         Ok(Retrieval::of(&vectors, &self.labels, self.model.description.convention))
-    }
-
-    /// Writes everything that the rest of the run depends on, in one step.
-    ///
-    /// # Errors
-    /// [`Error::Io`].
-    pub async fn checkpoint(&self, path: &Path) -> Result<()> {
-        let mut tensors = Vec::new();
-        for (name, parameter) in self.model.parameters.iter() {
-            if self.options.train_text || !name.starts_with(keys::TEXT_EXTRACTOR) {
-                tensors.push((format!("parameter.{name}"), parameter.clone()));
-            }
-        }
-        for (name, [first, second]) in self.optimiser.moments() {
-            tensors.push((format!("first_moment.{name}"), first.clone()));
-            tensors.push((format!("second_moment.{name}"), second.clone()));
-        }
-        let saved = Saved { options: self.options.clone(), state: self.state.clone() };
-        let state = serde_json::to_string(&saved).map_err(|e| Error::file(path, e.to_string()))?;
-        checkpoint::write(path, tensors, Some(state)).await
-    }
-
-    /// Whether a state can be one of a run on these clips: every batch of an epoch is a step.
-    fn continues(&self, state: &State) -> bool {
-        let (per_epoch, batches) = (u64::from(self.steps_per_epoch()), state.batches_done as u64);
-        batches <= per_epoch
-            && u64::from(state.epoch) * per_epoch + batches == u64::from(state.steps)
-            && state.retrieval.fits(self.clips().len())
-    }
-
-    /// Goes on from a checkpoint of a run with the same options and clips.
-    ///
-    /// # Errors
-    /// [`Error::File`] for a checkpoint of another run, naming what differs; [`Error::Weight`] for a tensor of another
-    /// shape; [`Error::NonFinite`] for parameters that are NaN or infinite; as [`Optimiser::restore`]. Then nothing has changed.
-    pub fn resume(&mut self, path: &Path) -> Result<()> {
-        let saved: Saved = serde_json::from_str(&checkpoint::state(path)?)
-            .map_err(|e| Error::file(path, format!("state: {e}")))?;
-        if saved.options != self.options {
-            let reason = format!("it is of a run with {:?}, not {:?}", saved.options, self.options);
-            return Err(Error::file(path, reason));
-        }
-        if !self.continues(&saved.state) {
-            return Err(Error::file(path, "it is of a run with other clips"));
-        }
-        let store = WeightStore::open(path)?;
-        // Beside those of the model, which stay until nothing can be refused any more.
-        let mut parameters = self.model.parameters.clone();
-        let mut moments = Vec::new();
-        for (name, tensor) in self.model.parameters.iter() {
-            let shape = tensor.dims();
-            if self.options.train_text || !name.starts_with(keys::TEXT_EXTRACTOR) {
-                let values: HostTensor = store.load(&format!("parameter.{name}"), shape)?;
-                values.require_finite(&format!("parameter `{name}`"))?;
-                parameters.insert(name, &values)?;
-            }
-            if store.contains(&format!("first_moment.{name}")) {
-                let load = |kind: &str| store.load(&format!("{kind}.{name}"), shape);
-                moments.push((name.to_owned(), [load("first_moment")?, load("second_moment")?]));
-            }
-        }
-        self.optimiser.restore(&parameters, saved.state.steps, moments)?;
-        (self.model.parameters, self.state) = (parameters, saved.state);
-        Ok(())
     }
 }
 
