@@ -373,7 +373,7 @@ fn clips_that_a_model_cannot_take_are_refused_by_name() {
     let error = refused(DashFusionConfig { text_width: 64, ..tiny_dashfusion() }, options());
     assert!(error.contains("hidden size 32; the model takes 64"), "{error}");
     let error = refused(tiny_dashfusion(), TrainOptions { batch: 0, ..options() });
-    assert!(error.contains("training options"), "{error}");
+    assert!(error.contains("training option `batch`: 0"), "{error}");
     assert!(
         model(&context, tiny_dashfusion()).unwrap().tokens("  ").unwrap_err().to_string().contains("empty")
     );
