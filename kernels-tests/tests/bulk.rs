@@ -13,7 +13,7 @@ use foveal::pipelines::sentiment::metrics::Convention;
 use foveal::pipelines::sentiment::{
     Description, Saving, ScoreEvent, ScoreRequest, SentimentModel, TrainEvent, TrainOptions, Trainer,
 };
-use foveal::weights::WeightStore;
+use foveal::weights::{WeightStore, write_whole};
 use foveal::{Context, Error, Result};
 use kernels_tests::golden::new_context;
 use kernels_tests::{root, tiny_dashfusion};
@@ -202,6 +202,11 @@ fn a_training_run_overwrites_nothing_of_another() {
     block_on(first.model.save(folder.join("a/best"), false)).unwrap();
     SentimentModel::open(&context, folder.join("a/best")).unwrap();
 
+    // A copy of a checkpoint is not the file that would be overwritten.
+    std::fs::copy(folder.join("a/checkpoint"), folder.join("copy")).unwrap();
+    let mut again = new(saving("a/checkpoint", "a/best"));
+    again.resume(&folder.join("copy")).unwrap();
+    assert!(run(&mut again).contains("a/checkpoint: it is of another training run"));
     let mut again = new(saving("a/checkpoint", "a/best"));
     again.resume(&folder.join("a/checkpoint")).unwrap();
     std::fs::remove_file(folder.join("a/best/model.safetensors")).unwrap();
@@ -305,6 +310,50 @@ fn scores_clips() {
     let data = Dataset::open(folder()).unwrap();
     let request = ScoreRequest { batch: 1, ..ScoreRequest::default() };
     block_on(log.fill(&model, &data, &request, go)).unwrap();
+}
+
+#[test]
+#[ignore = "a part of the test of full disks, which starts it as a process of its own"]
+fn writes_a_file() {
+    let path = PathBuf::from(std::env::var_os(FILE).unwrap());
+    if let Err(error) = write_whole(&path, &[b'n'; 100_000]) {
+        panic!("{error}");
+    }
+}
+
+/// A process whose files end at 4,096 bytes, as they would on a disk with no more room.
+#[cfg(unix)]
+fn without_room(part: &str, path: &Path) -> String {
+    let mut command = Command::new("sh");
+    command
+        .args(["-c", "trap '' XFSZ; ulimit -f 8; exec \"$@\"", "sh"])
+        .arg(std::env::current_exe().unwrap());
+    command.args(["--ignored", "--exact", "--nocapture", part]).env(FILE, path);
+    let ended = command.output().unwrap();
+    assert!(!ended.status.success(), "{part} had room");
+    String::from_utf8(ended.stderr).unwrap()
+}
+
+#[cfg(unix)]
+#[test]
+fn a_full_disk_leaves_whole_lines_and_old_files() {
+    let folder = scratch("full");
+    let path = folder.join("scores.jsonl");
+    let said = without_room("writes_lines", &path);
+    let found = lines(&path);
+    assert!(said.contains(&format!("{} clips have their lines", found.len())), "{said}");
+    assert!(!found.is_empty() && found.len() < CLIPS, "{} lines", found.len());
+    assert!(std::fs::read(&path).unwrap().ends_with(b"\n"));
+    assert!(after(start("writes_lines", &path), Duration::from_secs(300)));
+    assert_eq!(lines(&path).values().sum::<usize>(), CLIPS);
+
+    let path = folder.join("file");
+    assert!(without_room("writes_a_file", &path).contains("no file was made"));
+    assert!(!path.exists());
+    std::fs::write(&path, "old").unwrap();
+    assert!(without_room("writes_a_file", &path).contains("the file that stood there is unchanged"));
+    assert_eq!(std::fs::read_to_string(&path).unwrap(), "old");
+    assert_eq!(std::fs::read_dir(&folder).unwrap().count(), 2, "something stays beside the files");
 }
 
 fn start(part: &str, path: &Path) -> Child {

@@ -369,7 +369,10 @@ fn clips_that_a_model_cannot_take_are_refused_by_name() {
     let error = refused(DashFusionConfig { audio_width: 32, ..tiny_dashfusion() }, options());
     assert!(error.contains("audio width") && error.contains("the data set has 33, the model 32"), "{error}");
     let error = refused(DashFusionConfig { vision_frames: 30, ..tiny_dashfusion() }, options());
-    assert!(error.contains("train_0001") && error.contains("position table has 30"), "{error}");
+    assert!(
+        error.contains("`train_0001`: vision has ") && error.contains("frames, the model takes at most 30"),
+        "{error}"
+    );
     let error = refused(DashFusionConfig { text_width: 64, ..tiny_dashfusion() }, options());
     assert!(error.contains("hidden size 32; the model takes 64"), "{error}");
     let error = refused(tiny_dashfusion(), TrainOptions { batch: 0, ..options() });

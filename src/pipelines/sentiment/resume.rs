@@ -155,7 +155,7 @@ impl Trainer {
         }
         self.optimiser.restore(&parameters, saved.state.steps, moments)?;
         (self.model.parameters, self.state) = (parameters, saved.state);
-        self.own = true;
+        self.resumed = Some(path.to_path_buf());
         Ok(Resumed { steps: self.state.steps, epochs: saved.options.epochs })
     }
 
@@ -164,12 +164,16 @@ impl Trainer {
         let model = self.saving.best.as_ref().map(|folder| folder.join(WEIGHTS));
         let checkpoint = self.saving.checkpoint.clone();
         if !self.own {
-            let there = [&checkpoint, &model].into_iter().flatten().find(|path| path.exists());
+            // The model belongs to a checkpoint, which says more of whose it is.
+            let others = checkpoint.as_ref().filter(|path| self.resumed.as_ref() != Some(*path));
+            let models = model.as_ref().filter(|_| self.resumed.is_none());
+            let there = [others, models].into_iter().flatten().find(|path| path.exists());
             if let Some(path) = there {
                 let reason = "it is of another training run, and would be overwritten: go on from that run's checkpoint, or save elsewhere";
                 return Err(Error::file(path, reason));
             }
-        } else if let (Some((epoch, _)), Some(path)) = (self.state.best, &model)
+        }
+        if let (Some((epoch, _)), Some(path)) = (self.state.best, &model)
             && !path.exists()
         {
             let reason = format!(

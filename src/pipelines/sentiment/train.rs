@@ -8,6 +8,7 @@ use super::request::{Saving, ScoreRequest, TrainOptions};
 use super::result::TrainResult;
 use super::resume::Origin;
 use super::retrieval::Retrieval;
+use super::score::Unscored;
 use crate::autograd::{Tape, Var};
 use crate::kernels::optim::AdamW;
 use crate::models::bert::{self, Texts};
@@ -19,6 +20,7 @@ use rand::{RngExt, SeedableRng};
 use rand_pcg::Pcg64;
 use serde::{Deserialize, Serialize};
 use std::ops::ControlFlow;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
@@ -43,8 +45,10 @@ pub struct Trainer {
     pub model: SentimentModel,
     pub(super) options: TrainOptions,
     pub(super) saving: Saving,
-    /// Whether what `saving` names is this run's, from an earlier time or a checkpoint.
+    /// Whether what `saving` names is this run's since [`Trainer::run`] looked at it.
     pub(super) own: bool,
+    /// The checkpoint that the run went on from.
+    pub(super) resumed: Option<PathBuf>,
     data: Arc<Dataset>,
     /// What the run depends on beside its options.
     pub(super) origin: Origin,
@@ -73,6 +77,9 @@ impl Trainer {
         let labels = data.labels(clips)?;
         data.labels(data.split(VALID)?)?;
         for clip in clips.iter().chain(data.split(VALID)?) {
+            if let Some(Unscored { id, reason }) = model.refusal(clip) {
+                return Err(Error::input(format!("clip `{}`", id.escape_debug()), reason));
+            }
             model.frames(&data, &[clip])?;
         }
         let tokens: Vec<Vec<u32>> = clips.iter().map(|c| model.tokens(&c.text)).collect::<Result<_>>()?;
@@ -82,13 +89,26 @@ impl Trainer {
         let hidden = if options.train_text { Vec::new() } else { hidden_of(&model, &tokens).await? };
         let (saving, state) = (Saving::default(), State::default());
         let origin = Origin::of(&model, &data, &options).await?;
-        let own = false;
-        Ok(Self { model, options, saving, own, data, origin, labels, tokens, hidden, optimiser, state })
+        let (own, resumed) = (false, None);
+        Ok(Self {
+            model,
+            options,
+            saving,
+            own,
+            resumed,
+            data,
+            origin,
+            labels,
+            tokens,
+            hidden,
+            optimiser,
+            state,
+        })
     }
 
     /// Has [`Trainer::run`] write what `saving` says.
     pub fn with_saving(self, saving: Saving) -> Self {
-        Self { saving, ..self }
+        Self { saving, own: false, ..self }
     }
 
     /// Goes on to the end of the last epoch, telling `hook` of each step and epoch. What is to be saved to is looked at before the

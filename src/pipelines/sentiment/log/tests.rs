@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
 
 use super::*;
+use proptest::prelude::*;
 
 const ODD: [&str; 8] = ["one", "a \"b\",\u{e9}", "two\nlines", "cr\r", "", ",", "\"", "\\n\u{1f600}\t"];
 
@@ -153,6 +154,36 @@ fn a_file_has_one_writer_at_a_time() {
     first.add(&[score("b")]).unwrap();
     drop(first);
     assert_eq!(begun(&path).unwrap().len(), 2);
+}
+
+proptest! {
+    #[test]
+    fn any_bytes_are_lines_or_refused(bytes in prop::collection::vec(any::<u8>(), 0..200), first: bool) {
+        for format in [LogFormat::JsonLines, LogFormat::Csv] {
+            let (lines, tail) = lines::split(&bytes, format);
+            let sum: usize = lines.iter().map(|line| line.len() + 1).sum();
+            prop_assert_eq!(sum + tail.len(), bytes.len());
+            prop_assert!(lines.iter().all(|line| Line::parse(line, format).is_none()));
+            Line::tail(tail, format, first);
+        }
+    }
+
+    #[test]
+    fn any_line_comes_back_and_any_beginning_of_it_is_torn(id in any::<String>(), reason in "\\PC+", value: f32) {
+        for format in [LogFormat::JsonLines, LogFormat::Csv] {
+            let unscored = Unscored { id: id.clone(), reason: reason.clone() };
+            let scored = Score { score: value, ..score(&id) };
+            for line in [Line::unscored(&unscored, &origin()), Line::scored(&scored, &origin())] {
+                let text = line.text(format).unwrap();
+                let (lines, tail) = lines::split(text.as_bytes(), format);
+                prop_assert_eq!((lines.len(), tail.len()), (1, 0));
+                prop_assert_eq!(Line::parse(lines[0], format), Some(line));
+                for at in 1..text.len() - 1 {
+                    prop_assert_eq!(Line::tail(&text.as_bytes()[..at], format, false), Tail::Torn, "{} bytes of {}", at, text);
+                }
+            }
+        }
+    }
 }
 
 #[cfg(unix)]
