@@ -134,7 +134,7 @@ fn a_checkpoint_of_another_run_is_refused_by_what_differs() {
             run(tiny_dashfusion(), same(), TrainOptions { clip_norm: Some(1.0), ..options(2) }),
             "`clip_norm` none, not 1",
         ),
-        (run(other, same(), options(2)), "`model.fusion` \"hierarchical\", not \"text\""),
+        (run(other, same(), options(2)), "`fusion` \"hierarchical\", not \"text\""),
         (run(tiny_dashfusion(), edited(text), options(2)), "other clips, features or labels"),
         (run(tiny_dashfusion(), edited(label), options(2)), "other clips, features or labels"),
     ] {

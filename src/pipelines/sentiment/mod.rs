@@ -18,6 +18,8 @@ pub mod log;
 #[cfg(all(feature = "tokenizers", not(target_arch = "wasm32")))]
 pub mod model;
 #[cfg(all(feature = "tokenizers", not(target_arch = "wasm32")))]
+mod origin;
+#[cfg(all(feature = "tokenizers", not(target_arch = "wasm32")))]
 mod progress;
 #[cfg(all(feature = "tokenizers", not(target_arch = "wasm32")))]
 mod request;
@@ -34,10 +36,9 @@ mod train;
 
 #[cfg(all(feature = "tokenizers", not(target_arch = "wasm32")))]
 pub use self::{
-    model::{Description, Score, SentimentModel},
+    model::{Description, Score, SentimentModel, Unscored},
     progress::{EpochRecord, ScoreEvent, StepRecord, TrainEvent},
     request::{Saving, ScoreRequest, TrainOptions},
     result::{Evaluation, Resumed, ScoreResult, TrainResult},
-    score::Unscored,
     train::Trainer,
 };

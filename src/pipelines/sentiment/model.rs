@@ -78,6 +78,16 @@ pub struct Score {
     pub missing: Vec<String>,
 }
 
+/// A clip that the model cannot score, and why.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Unscored {
+    /// The clip.
+    pub id: String,
+    /// Such as "audio has 700 frames, the model takes at most 375".
+    pub reason: String,
+}
+
 impl SentimentModel {
     /// A fresh model: seeded first values, and a text encoder from a Hugging Face folder.
     ///

@@ -1,8 +1,7 @@
 //! What runs report on their way.
 
 use super::metrics::Metrics;
-use super::model::Score;
-use super::score::Unscored;
+use super::model::{Score, Unscored};
 use serde::{Deserialize, Serialize};
 
 /// What one epoch came to.

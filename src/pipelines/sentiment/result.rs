@@ -1,9 +1,8 @@
 //! What runs return.
 
 use super::metrics::Metrics;
-use super::model::Score;
+use super::model::{Score, Unscored};
 use super::progress::EpochRecord;
-use super::score::Unscored;
 
 /// What a training run came to; the model is the trainer's.
 #[derive(Debug, Clone, PartialEq)]

@@ -1,39 +1,17 @@
 //! What a training run writes so that it can go on, and how it does.
 
 use super::checkpoint;
-use super::data::Dataset;
-use super::digest::Digest;
-use super::model::{Description, SentimentModel, WEIGHTS};
+use super::model::{Description, WEIGHTS};
+use super::origin::Origin;
 use super::request::TrainOptions;
 use super::result::Resumed;
-use super::train::{State, TRAIN, Trainer, VALID};
+use super::train::{State, Trainer};
 use crate::models::dashfusion::keys;
 use crate::weights::{WeightStore, require_writable};
 use crate::{Error, HostTensor, Result};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use std::path::Path;
-
-/// What a run depends on beside its options and its own values, by digests.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub(super) struct Origin {
-    /// Clips that are trained on and those that the model is looked at by, with their labels.
-    data: String,
-    /// The text encoder, of which the tokenizer alone where it is trained, and so in the checkpoint.
-    text: String,
-}
-
-impl Origin {
-    pub(super) async fn of(model: &SentimentModel, data: &Dataset, options: &TrainOptions) -> Result<Self> {
-        let mut digest = Digest::new();
-        digest.text(data.digest_of([TRAIN, VALID]));
-        for split in [TRAIN, VALID] {
-            let labels: Vec<f32> = data.labels(data.split(split)?)?;
-            digest.floats(&labels);
-        }
-        Ok(Self { data: digest.digits(), text: model.encoder_digest(!options.train_text).await? })
-    }
-}
 
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -44,7 +22,7 @@ struct Saved {
     state: State,
 }
 
-/// Appends what differs between two descriptions, by name, as they are saved.
+/// Appends what differs between two descriptions, by the names of their fields.
 fn compare(name: &str, there: &Value, here: &Value, differences: &mut Vec<String>) {
     match (there, here) {
         (Value::Object(there), Value::Object(here)) => {

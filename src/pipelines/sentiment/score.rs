@@ -2,7 +2,7 @@
 
 use super::data::{Clip, Dataset, bucketed};
 use super::metrics::Metrics;
-use super::model::SentimentModel;
+use super::model::{SentimentModel, Unscored};
 use super::progress::ScoreEvent;
 use super::request::ScoreRequest;
 use super::result::{Evaluation, ScoreResult};
@@ -10,16 +10,6 @@ use crate::models::dashfusion::Padding;
 use crate::pipelines::go_on;
 use crate::{Error, Result};
 use std::ops::ControlFlow;
-
-/// A clip that the model cannot score, and why.
-#[derive(Debug, Clone, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct Unscored {
-    /// The clip.
-    pub id: String,
-    /// Such as "audio has 700 frames, the model takes at most 375".
-    pub reason: String,
-}
 
 /// The clips that a request names, in the order of the data set.
 fn asked<'a>(data: &'a Dataset, request: &ScoreRequest) -> Result<Vec<&'a Clip>> {

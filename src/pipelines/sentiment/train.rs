@@ -2,13 +2,12 @@
 //! a run goes on as if it had not stopped.
 
 use super::data::{Clip, Dataset, bucketed};
-use super::model::{Hidden, SentimentModel};
+use super::model::{Hidden, SentimentModel, Unscored};
+use super::origin::{Origin, TRAIN, VALID};
 use super::progress::{EpochRecord, StepRecord, TrainEvent};
 use super::request::{Saving, ScoreRequest, TrainOptions};
 use super::result::TrainResult;
-use super::resume::Origin;
 use super::retrieval::Retrieval;
-use super::score::Unscored;
 use crate::autograd::{Tape, Var};
 use crate::kernels::optim::AdamW;
 use crate::models::bert::{self, Texts};
@@ -34,9 +33,6 @@ pub(super) struct State {
     pub(super) retrieval: Retrieval,
     pub(super) steps: u32,
 }
-
-pub(super) const TRAIN: &str = "train";
-pub(super) const VALID: &str = "valid";
 
 /// A training run.
 #[derive(Debug)]

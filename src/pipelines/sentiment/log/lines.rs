@@ -1,14 +1,50 @@
 //! Lines of a file of scores, as text and back.
 
-use super::super::model::Score;
-use super::super::score::Unscored;
-use super::{LogFormat, Origin};
+use super::super::model::{Score, Unscored};
+use crate::{Error, Result};
 use serde::{Deserialize, Serialize};
+use std::path::Path;
 
 /// First row of a file of comma-separated values.
 pub(super) const HEADER: &str = "id,score,missing,error,model,data";
 /// Digits of a digest.
 const DIGITS: usize = 16;
+
+/// How a line looks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LogFormat {
+    /// One JSON object a line: `id`, `score` and `missing` (a list), or `id` and `error`; then `model` and `data`.
+    JsonLines,
+    /// `id,score,missing,error,model,data` under a header; missing modalities joined by `+`. An id may hold line ends, in quotes.
+    Csv,
+}
+
+impl LogFormat {
+    /// By a file's extension: `jsonl` or `csv`.
+    ///
+    /// # Errors
+    /// [`Error::Input`] for any other.
+    pub fn of(path: &Path) -> Result<Self> {
+        match path.extension().and_then(|e| e.to_str()) {
+            Some("jsonl") => Ok(Self::JsonLines),
+            Some("csv") => Ok(Self::Csv),
+            _ => {
+                let reason = "scores are written to a file whose name ends in .jsonl or .csv";
+                Err(Error::input(path.display().to_string(), reason))
+            }
+        }
+    }
+}
+
+/// What scores are made from: digests by [`SentimentModel::digest`](super::super::SentimentModel::digest) and
+/// [`Dataset::digest`](super::super::data::Dataset::digest).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Origin {
+    /// The model's.
+    pub model: String,
+    /// The data set's.
+    pub data: String,
+}
 
 /// What a line says.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]

@@ -10,51 +10,16 @@ mod lines;
 #[cfg(test)]
 mod tests;
 
+pub use self::lines::{LogFormat, Origin};
+
 use self::lines::{HEADER, Line, Tail};
-use super::model::Score;
-use super::score::Unscored;
+use super::model::{Score, Unscored};
 use crate::weights::lock::lock;
 use crate::{Error, Result};
 use std::collections::HashSet;
 use std::fs::{File, OpenOptions};
 use std::io::{Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
-
-/// How a line looks.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum LogFormat {
-    /// One JSON object a line: `id`, `score` and `missing` (a list), or `id` and `error`; then `model` and `data`.
-    JsonLines,
-    /// `id,score,missing,error,model,data` under a header; missing modalities joined by `+`. An id may hold line ends, in quotes.
-    Csv,
-}
-
-impl LogFormat {
-    /// By a file's extension: `jsonl` or `csv`.
-    ///
-    /// # Errors
-    /// [`Error::Input`] for any other.
-    pub fn of(path: &Path) -> Result<Self> {
-        match path.extension().and_then(|e| e.to_str()) {
-            Some("jsonl") => Ok(Self::JsonLines),
-            Some("csv") => Ok(Self::Csv),
-            _ => {
-                let reason = "scores are written to a file whose name ends in .jsonl or .csv";
-                Err(Error::input(path.display().to_string(), reason))
-            }
-        }
-    }
-}
-
-/// What scores are made from: digests by [`SentimentModel::digest`](super::SentimentModel::digest) and
-/// [`Dataset::digest`](super::data::Dataset::digest).
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Origin {
-    /// The model's.
-    pub model: String,
-    /// The data set's.
-    pub data: String,
-}
 
 /// More bytes than any file of scores has.
 const MAX_BYTES: u64 = 1 << 32;
