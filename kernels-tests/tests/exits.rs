@@ -9,9 +9,9 @@
 use foveal::kernels::elementwise::{gelu, silu};
 use foveal::kernels::rowwise::softmax;
 use foveal::pipelines::text_to_video::TextToVideo;
+use foveal::pipelines::text_to_video::TimedWord;
 use foveal::pipelines::text_to_video::curve::{TimeAxis, TimingCurve};
 use foveal::pipelines::text_to_video::temporal_control::Guidance;
-use foveal::pipelines::text_to_video::TimedWord;
 use foveal::{Context, ContextOptions, Dtype, Error, Result, SelfTest, Tensor, block_on};
 use libtest_mimic::{Arguments, Failed, Trial};
 use std::future::Future;

@@ -1,5 +1,6 @@
 //! The evaluation's own parts: its prompts, scores, statistics and records.
 
+pub(crate) mod args;
 pub(crate) mod file;
 pub(crate) mod overview;
 pub(crate) mod pass_through;
