@@ -198,17 +198,18 @@ mod tests {
 
     #[test]
     fn flags_win_and_every_seed_has_a_folder() {
-        let (args, folder) =
-            (args("--negative-prompt ring --steps 3 --out o").unwrap(), |name| PathBuf::from(name));
-        let plan = args.plan().unwrap();
+        let folder = |name: &str| PathBuf::from(name);
+        let plan = args("--negative-prompt ring --steps 3").unwrap().plan().unwrap();
         assert_eq!((plan.negative_prompt.as_deref(), plan.steps), (Some("ring"), Some(3)));
-        assert_eq!(args.seeds(&plan).unwrap(), [(1, folder("o"))]);
-        let seeds = |line| super::tests::args(line).unwrap().seeds(&plan).unwrap();
-        assert_eq!(seeds("--seed 7 --out o"), [(7, folder("o"))]);
+        let seeds = |line: &str, plan: &Plan| args(line).unwrap().seeds(plan).unwrap();
+        assert_eq!(seeds("--out o", &plan), [(1, folder("o"))]);
+        assert_eq!(seeds("--seed 7 --out o", &plan), [(7, folder("o"))]);
         let two = [(7, folder("o/seed-7")), (0, folder("o/seed-0"))];
-        assert_eq!(seeds("--seed 7,0 --out o"), two);
-        assert_eq!(seeds("--seed 7 --seed 0 --out o"), two);
-        let stated = Plan { seed: Some(5), ..plan.clone() };
-        assert_eq!(super::tests::args("--out o").unwrap().seeds(&stated).unwrap(), [(5, folder("o"))]);
+        assert_eq!(seeds("--seed 7,0 --out o", &plan), two);
+        assert_eq!(seeds("--seed 7 --seed 0 --out o", &plan), two);
+        let mut stated = plan;
+        stated.seed = Some(5);
+        assert_eq!(seeds("--out o", &stated), [(5, folder("o"))]);
+        assert_eq!(seeds("--seed 7 --out o", &stated), [(7, folder("o"))]);
     }
 }

@@ -31,6 +31,9 @@ impl Folder {
     /// [`Error::File`] for a folder that another run is writing to, or that holds something else than such a report;
     /// [`Error::Io`] where it cannot be written to.
     pub(crate) fn open(path: &Path, kind: &str, files: &[&str]) -> Result<Self> {
+        if path.exists() && !path.is_dir() {
+            return Err(Error::file(path, "a folder was expected: give another one"));
+        }
         let lock = FolderLock::take(path)?;
         let taken = files.iter().find(|name| path.join(name).symlink_metadata().is_ok());
         let replaces = taken.is_some();

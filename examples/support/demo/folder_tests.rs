@@ -96,7 +96,8 @@ fn a_folder_of_something_else_is_refused_and_left_alone() {
     std::fs::create_dir(place.0.join("index.html")).unwrap();
     assert!(place.open().unwrap_err().to_string().contains("index.html"));
     let file = place.0.join(RESULT);
-    assert!(Folder::open(&file, "demo", &FILES).is_err(), "a file is no folder");
+    let text = Folder::open(&file, "demo", &FILES).unwrap_err().to_string();
+    assert!(text.contains("a folder was expected"), "{text}");
 }
 
 #[test]

@@ -88,13 +88,10 @@ impl Estimate {
         }
     }
 
-    /// Seconds that are left, so many seconds into the step at hand, of which `share` (0 to 1) is over; none before anything
-    /// is known.
+    /// Seconds that are left, so many seconds into the step at hand, of which `share` (0 to 1) is over; none as long as all
+    /// that is known is steps that waited for compilers.
     pub(crate) fn left(&self, into: f64, share: f64) -> Option<f64> {
-        let unit = self.seconds_of_a_unit().or((share > 0.0).then(|| {
-            let kind = self.at_hand();
-            into / (share * kind.map_or(1.0, Kind::units))
-        }))?;
+        let unit = self.seconds_of_a_unit()?;
         let cost = |kind: Kind| self.typical(kind, unit);
         let at_hand = self.at_hand().map_or(0.0, |kind| {
             let by_kind = (cost(kind) - into).max(0.0);
@@ -106,18 +103,15 @@ impl Estimate {
         Some(at_hand + later)
     }
 
-    /// Seconds of a forward pass, by the steps that were not the first of their kind; by all where there are no others.
+    /// Seconds of a forward pass, by the steps that were not the first of their kind.
     fn seconds_of_a_unit(&self) -> Option<f64> {
-        let of = |first: usize| {
-            let (mut seconds, mut units) = (0.0, 0.0);
-            for (kind, spent) in &self.spent {
-                let counted = spent.get(first..).unwrap_or_default();
-                seconds += counted.iter().sum::<f64>();
-                units += kind.units() * counted.len() as f64;
-            }
-            (units > 0.0).then(|| seconds / units)
-        };
-        of(1).or_else(|| of(0))
+        let (mut seconds, mut units) = (0.0, 0.0);
+        for (kind, spent) in &self.spent {
+            let counted = spent.get(1..).unwrap_or_default();
+            seconds += counted.iter().sum::<f64>();
+            units += kind.units() * counted.len() as f64;
+        }
+        (units > 0.0).then(|| seconds / units)
     }
 
     /// What a step of a kind is expected to take.
@@ -201,11 +195,16 @@ mod tests {
 
     #[test]
     fn within_a_step_its_own_pace_counts() {
-        let mut estimate = Estimate::new(vec![GUIDED, PLAIN]);
-        assert_eq!(estimate.left(3.0, 0.0), None);
-        // 9 of 18 units in 9 seconds: 9 are left, and 2 of the plain step.
-        assert_eq!(estimate.left(9.0, GUIDED.share(false, 0).max(0.5)), Some(11.0));
-        estimate.step(18.0);
+        let mut estimate = Estimate::new(vec![PLAIN, PLAIN, GUIDED, PLAIN]);
+        assert_eq!(estimate.left(3.0, 0.5), None);
+        estimate.step(30.0);
+        assert_eq!(estimate.left(1.0, 0.5), None, "all that is known has waited for compilers");
+        estimate.step(2.0);
+        // A guided step is 18 units of a second each; a plain one took 2 seconds.
+        assert_eq!(estimate.left(0.0, 0.0), Some(20.0));
+        // Half of it took 27 seconds.
+        assert_eq!(estimate.left(27.0, 0.5), Some(29.0));
+        estimate.step(54.0);
         assert_eq!(estimate.left(0.0, 0.0), Some(2.0));
         assert_eq!(estimate.left(1.5, 0.0), Some(0.5));
         estimate.step(2.0);
