@@ -11,10 +11,12 @@ use foveal::{AdapterChoice, Caps, Context, ContextOptions, SelfTest};
 use std::process::ExitCode;
 use std::time::Instant;
 
-/// Lists and verifies adapters.
+/// Lists the adapters of this machine: what each offers, which one a program takes, and why others are refused.
 #[derive(Debug, Parser)]
+#[command(name = "devices")]
 struct Args {
-    /// Compute known results on each adapter and compare
+    /// Compute known results on each adapter instead, by each main kernel in every way that it would take, and compare;
+    /// fails where one is wrong
     #[arg(long)]
     verify: bool,
     /// Verify only this one: best, low-power, software, its number, or part of its name
@@ -93,7 +95,7 @@ fn verify(choice: Option<AdapterChoice>) -> ExitCode {
                 }
                 sound += usize::from(report.faults.is_empty());
             }
-            Err(error) => println!("   {choice:?}: {error}"),
+            Err(error) => println!("   {choice}: {error}"),
         }
     }
     println!("{sound} of {} adapters compute rightly", choices.len());

@@ -1,9 +1,17 @@
 //! Attention inside an app: its own wgpu device and buffer, a word hidden from some frames, the word's column of the
 //! map read without the map, and a gradient sent into it.
 
+use clap::Parser;
 use foveal::autograd::{Attend, Tape, Var};
 use foveal::kernels::attention::{AttentionProblem, AttentionShape, Mask, Readout, Tables};
 use foveal::{Context, ContextOptions, Dtype, HostTensor, Tensor};
+use std::process::ExitCode;
+
+/// Reads and steers a word's column of attention on a device that an app has made, and prints what came of it. It takes no
+/// arguments; the source is what it is for.
+#[derive(Debug, Parser)]
+#[command(name = "embed")]
+struct Args {}
 
 async fn run() -> Result<(), Box<dyn std::error::Error>> {
     // The app has its own device and buffer; here both are made on the spot, with WebGPU's default limits.
@@ -52,6 +60,13 @@ async fn run() -> Result<(), Box<dyn std::error::Error>> {
     Ok(())
 }
 
-fn main() -> Result<(), Box<dyn std::error::Error>> {
-    foveal::block_on(run())
+fn main() -> ExitCode {
+    let Args {} = Args::parse();
+    match foveal::block_on(run()) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error}");
+            ExitCode::FAILURE
+        }
+    }
 }

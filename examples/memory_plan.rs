@@ -17,8 +17,9 @@ use foveal::{Caps, Error, Result};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-/// Plans the device memory of a clip.
+/// Says what a clip needs in device memory, before any device is touched: a dry run of the code that makes it.
 #[derive(Debug, Parser)]
+#[command(name = "memory_plan")]
 struct Args {
     /// Sizes of a released model, and of its text encoder
     #[arg(long, value_enum, default_value = "wan-1.3b")]
@@ -39,13 +40,13 @@ struct Args {
     #[arg(long)]
     recompute: bool,
     /// Rows that the feed-forward layers take at a time
-    #[arg(long)]
+    #[arg(long, value_parser = at_least_one)]
     rows: Option<usize>,
     /// The text encoder stays on the device too
     #[arg(long)]
     text_encoder: bool,
     /// Fail where more than this many GB (10⁹ bytes) are needed
-    #[arg(long)]
+    #[arg(long, value_parser = gigabytes)]
     budget: Option<f64>,
     /// Print the peak for every precision and setting
     #[arg(long)]
@@ -64,7 +65,7 @@ fn main() -> ExitCode {
     match run(&Args::parse()) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("memory_plan: {error}");
+            eprintln!("error: {error}");
             ExitCode::FAILURE
         }
     }
@@ -144,7 +145,7 @@ fn configs(args: &Args) -> Result<(WanConfig, Umt5Config)> {
 fn latent(text: &str) -> Result<[usize; 3]> {
     let bad = || {
         let rule = "WIDTHxHEIGHTxFRAMES, multiples of 16 and 4n + 1 frames, such as 832x480x81";
-        Error::input("size", format!("`{text}` is not {rule}"))
+        Error::input("--size", format!("`{text}` is not {rule}"))
     };
     let numbers: Vec<usize> = text.split('x').map(|n| n.parse().map_err(|_| bad())).collect::<Result<_>>()?;
     match *numbers.as_slice() {
@@ -153,6 +154,18 @@ fn latent(text: &str) -> Result<[usize; 3]> {
         }
         _ => Err(bad()),
     }
+}
+
+fn at_least_one(text: &str) -> Result<usize, String> {
+    text.parse()
+        .ok()
+        .filter(|rows| *rows > 0)
+        .ok_or_else(|| "a whole number of at least 1 was expected".into())
+}
+
+fn gigabytes(text: &str) -> Result<f64, String> {
+    let number = text.parse().ok().filter(|gb: &f64| gb.is_finite() && *gb > 0.0);
+    number.ok_or_else(|| "a number of GB above 0 was expected, such as 15 or 7.5".into())
 }
 
 /// One word that comes in the second half.

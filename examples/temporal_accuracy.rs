@@ -13,72 +13,22 @@ mod accuracy;
 #[path = "support/shared/mod.rs"]
 mod shared;
 
+use accuracy::args::{Args, Outputs};
 use accuracy::overview::{self, Cell};
-use accuracy::prompts::{self, Set, Task, Words};
+use accuracy::prompts::{self, Task};
 use accuracy::record::{self, Record};
 use accuracy::score::Score;
-use accuracy::tuning::Tuning;
 use accuracy::{pass_through, table};
 use clap::Parser;
-use foveal::Result;
-use foveal::pipelines::text_to_video::curve::TimingCurve;
-use foveal::pipelines::text_to_video::temporal_control::Guidance;
-use foveal::pipelines::text_to_video::{ClipRequest, TextToVideo, TimedWord};
-use serde_json::{Map, Value, json};
-use shared::detector::{Detector, RULE};
+use serde_json::json;
+use shared::detector::Detector;
 use shared::film;
-use shared::mode::Mode;
+use shared::interrupt::Interrupt;
 use shared::progress::Progress;
-use shared::session::{Place, Session, end, in_repository};
+use shared::session::{Session, end, in_repository, unless_stopped};
+use shared::warning::warn;
 use std::error::Error;
-use std::path::PathBuf;
 use std::process::ExitCode;
-
-/// Measures how well curves are followed.
-#[derive(Debug, Parser)]
-struct Args {
-    /// List of prompts: settings are chosen on one and reported on the other.
-    #[arg(long, value_enum, default_value = "evaluation")]
-    set: Set,
-    /// Modes to compare: uncontrolled, mask, released (or parity), default, mask+default.
-    #[arg(long, value_enum, value_delimiter = ',', default_value = "uncontrolled,default")]
-    modes: Vec<Mode>,
-    /// Only the first prompts.
-    #[arg(long)]
-    limit: Option<usize>,
-    /// Added to each prompt's seed, for other noise.
-    #[arg(long, default_value_t = 0)]
-    seed_offset: u64,
-    /// Which words get a curve: the target and others whose curve varies, or every object.
-    #[arg(long, value_enum, default_value = "target")]
-    words: Words,
-    /// Denoising steps [default: the model's]
-    #[arg(long)]
-    steps: Option<usize>,
-    /// File of prompts [default: the ones of the repository]
-    #[arg(long)]
-    prompts: Option<PathBuf>,
-    /// Write everything measured here; rewritten after each clip.
-    #[arg(long)]
-    json: Option<PathBuf>,
-    /// Go on with an interrupted evaluation from its own JSON, and write it there; refused where settings differ. A
-    /// file that does not exist yet is begun.
-    #[arg(long, conflicts_with_all = ["json", "pass_through"])]
-    resume: Option<PathBuf>,
-    /// Draw every clip here (PNG); rewritten after each clip. With --resume, over the picture that is there.
-    #[arg(long)]
-    sheet: Option<PathBuf>,
-    /// Measure how much of an edit of the latent reaches the finished clip, instead of the modes.
-    #[arg(long)]
-    pass_through: bool,
-    /// Denoising steps after which --pass-through edits.
-    #[arg(long, value_delimiter = ',', default_value = "0,2,4")]
-    edit_after: Vec<usize>,
-    #[command(flatten)]
-    place: Place,
-    #[command(flatten)]
-    tuning: Tuning,
-}
 
 fn main() -> ExitCode {
     let mut args = Args::parse();
@@ -94,146 +44,142 @@ fn main() -> ExitCode {
 }
 
 fn run(args: &Args) -> Result<(), Box<dyn Error>> {
+    // Whatever can be wrong with what was asked for is found out before the device is opened.
+    args.check()?;
+    let outputs = args.outputs()?;
+    let interrupt = Interrupt::watch()?;
     let session = args.place.open()?;
     let file = args.prompts.clone().unwrap_or_else(|| in_repository("tools/train_tiny_wan/prompts.json"));
     let mut tasks = prompts::read(&file, args.set, session.pipeline.defaults().size[0])?;
+    if let Some(limit) = args.limit.filter(|limit| *limit > tasks.len()) {
+        warn(format!("--limit {limit}: there are {} prompts", tasks.len()));
+    }
     tasks.truncate(args.limit.unwrap_or(usize::MAX));
-    if args.pass_through { follow_edits(args, &session, &tasks) } else { evaluate(args, &session, &tasks) }
+    let run = Run { args, session: &session, outputs: &outputs, interrupt: &interrupt };
+    if args.pass_through { run.follow_edits(&tasks) } else { run.evaluate(&tasks) }
 }
 
-impl Args {
-    fn steps(&self, pipeline: &TextToVideo) -> usize {
-        self.steps.unwrap_or(pipeline.defaults().steps)
-    }
-
-    /// Of the modes that are named after it.
-    fn guidance(&self, pipeline: &TextToVideo) -> Guidance {
-        self.tuning.guidance(self.steps(pipeline))
-    }
-
-    fn request(&self, pipeline: &TextToVideo, task: &Task) -> Result<ClipRequest> {
-        let mut request = pipeline.request(&task.prompt);
-        request.seed = task.seed.wrapping_add(self.seed_offset);
-        request.steps = self.steps(pipeline);
-        for object in task.timed(self.words)?.into_iter().filter_map(|o| task.objects.get(o)) {
-            let curve = TimingCurve::new(object.curve.clone())?;
-            let phrase = object.phrase.clone();
-            request.words.push(TimedWord { phrase, occurrence: Default::default(), curve });
-        }
-        Ok(request)
-    }
-
-    /// Everything that a clip depends on beside its prompt and its mode.
-    fn settings(&self, session: &Session) -> Map<String, Value> {
-        let defaults = session.pipeline.defaults();
-        let settings = [
-            ("version", json!(env!("CARGO_PKG_VERSION"))),
-            ("set", json!(format!("{:?}", self.set).to_lowercase())),
-            ("model", json!(session.model)),
-            ("adapter", json!(session.pipeline.context().caps().to_string())),
-            ("precision", json!(session.pipeline.transformer().precision().to_string())),
-            ("steps", json!(self.steps(&session.pipeline))),
-            ("guidance_scale", json!(defaults.guidance_scale)),
-            ("shift", json!(defaults.shift)),
-            ("seed_offset", json!(self.seed_offset)),
-            ("detector", json!(RULE)),
-            ("words", json!(format!("{:?}", self.words).to_lowercase())),
-            ("default", json!(format!("{:?}", self.guidance(&session.pipeline)))),
-            ("released", json!(format!("{:?}", Guidance::released()))),
-            ("mask", json!(format!("{:?}", self.tuning.mask()))),
-        ];
-        settings.map(|(name, value)| (name.to_owned(), value)).into_iter().collect()
-    }
+/// What both kinds of measurement work with.
+struct Run<'a> {
+    args: &'a Args,
+    session: &'a Session,
+    outputs: &'a Outputs,
+    interrupt: &'a Interrupt,
 }
 
-fn evaluate(args: &Args, session: &Session, tasks: &[Task]) -> Result<(), Box<dyn Error>> {
-    let no_palette = "the model states no palette, so its clips cannot be measured";
-    let detector: &Detector = session.detector.as_ref().ok_or(no_palette)?;
-    let pipeline = &session.pipeline;
-    let settings = args.settings(session);
-    for (name, value) in
-        settings.iter().filter(|(name, _)| ["default", "mask", "words"].contains(&name.as_str()))
-    {
-        println!("{name}: {}", value.as_str().unwrap_or_default());
-    }
-    let mut record = Record::new(settings, &args.modes);
-    let mut earlier = None;
-    if let Some(path) = args.resume.as_ref().filter(|path| path.exists()) {
-        record.resume(path, tasks)?;
-        println!("resumed: {} clips of {}", record.scores.len(), path.display());
-        if let Some(sheet) = args.sheet.as_ref().filter(|sheet| sheet.exists()) {
-            earlier = Some(image::open(sheet)?.into_rgb8());
+impl Run<'_> {
+    /// What a run that was asked to stop leaves behind.
+    fn remains(&self, done: &str) -> String {
+        match (&self.outputs.json, &self.args.resume) {
+            (Some(_), Some(path)) => {
+                format!("{done} are in {}; the same command goes on from there", path.display())
+            }
+            (Some(file), None) => format!("{done} are in {}", file.path.display()),
+            (None, _) => format!("{done} were made and are not kept: --resume FILE keeps them"),
         }
     }
 
-    // Prompt by prompt, so that an evaluation that is cut short still compares its modes.
-    let mut jobs = Vec::new();
-    for (index, task) in tasks.iter().enumerate() {
-        for (column, &mode) in args.modes.iter().enumerate().filter(|(_, mode)| !record.has(index, **mode)) {
-            let mut request = args.request(pipeline, task)?;
-            mode.apply(&mut request, &args.guidance(pipeline), args.tuning.mask());
-            jobs.push((index, task, column, mode, request));
+    fn evaluate(&self, tasks: &[Task]) -> Result<(), Box<dyn Error>> {
+        let Self { args, session, .. } = *self;
+        let no_palette = "the model states no palette, so its clips cannot be measured";
+        let detector: &Detector = session.detector.as_ref().ok_or(no_palette)?;
+        let pipeline = &session.pipeline;
+        let settings = args.settings(session);
+        for (name, value) in
+            settings.iter().filter(|(name, _)| ["default", "mask", "words"].contains(&name.as_str()))
+        {
+            println!("{name}: {}", value.as_str().unwrap_or_default());
         }
-    }
-    let mut progress = Progress::new(jobs.iter().map(|job| &job.4));
-    let mut cells: Vec<Cell> = Vec::new();
-    for (row, task, column, mode, request) in &jobs {
-        progress.begin(&format!("{} {}/{}", mode.name(), row + 1, tasks.len()), request);
-        let film = film::shoot(pipeline, request, &mut progress, &mut |_| Ok(()))?;
-        let reports = detector.read(&film.frames, &task.asked(detector)?);
-        // The target is the first word in every case.
-        let reached = film.reached().first().copied();
-        let score = Score::new((*mode, *row, task), &reports, reached, film.seconds, film.readings.clone())?;
-        progress.say(&score.line());
-        cells.push(Cell {
-            row: *row,
-            column: *column,
-            curve: score.curve.clone(),
-            ink: detector.colour_in(&task.target).unwrap_or([200; 3]),
-            right: score.right.clone(),
-            frames: film.frames,
-        });
-        record.scores.push(score);
-        if let Some(path) = args.resume.as_ref().or(args.json.as_ref()) {
-            record.write(path)?;
+        let mut record = Record::new(settings, &args.modes);
+        let mut earlier = None;
+        if let Some(path) = args.resume.as_ref().filter(|path| path.exists()) {
+            record.resume(path, tasks)?;
+            println!("resumed: {} clips of {}", record.scores.len(), path.display());
+            if let Some(sheet) = args.sheet.as_ref().filter(|sheet| sheet.exists()) {
+                earlier = Some(image::open(sheet)?.into_rgb8());
+            }
         }
-        if let Some(path) = &args.sheet {
-            overview::write(&cells, request.size, earlier.as_ref(), path)?;
-        }
-    }
-    progress.finish();
-    record.scores.retain(|score| score.index < tasks.len());
-    println!("\n{}", table::table(&record.scores, &args.modes));
-    Ok(())
-}
 
-fn follow_edits(args: &Args, session: &Session, tasks: &[Task]) -> Result<(), Box<dyn Error>> {
-    let guidance = args.guidance(&session.pipeline);
-    let mut jobs = Vec::new();
-    for task in tasks {
-        let request = args.request(&session.pipeline, task)?;
-        if let Some(step) = args.edit_after.iter().find(|step| **step + 1 >= request.steps) {
-            return Err(format!(
-                "--edit-after {step}: the last edit is possible after step {}",
-                request.steps.saturating_sub(2)
-            )
-            .into());
+        // Prompt by prompt, so that an evaluation that is cut short still compares its modes.
+        let mut jobs = Vec::new();
+        for (index, task) in tasks.iter().enumerate() {
+            for (column, &mode) in
+                args.modes.iter().enumerate().filter(|(_, mode)| !record.has(index, **mode))
+            {
+                let mut request = args.request(pipeline, task)?;
+                mode.apply(&mut request, &args.guidance(pipeline), args.tuning.mask());
+                jobs.push((index, task, column, mode, request));
+            }
         }
-        jobs.push(pass_through::requests(&request, &guidance, &args.edit_after));
-    }
-    let mut progress = Progress::new(jobs.iter().flatten());
-    let mut rows = Vec::new();
-    for (prompt, requests) in jobs.iter().enumerate() {
-        rows.extend(pass_through::measure(&session.pipeline, prompt, requests, &mut progress)?);
-        if let Some(path) = &args.json {
-            let rules = pass_through::RULES.map(|(_, name)| name);
-            let value = json!({ "settings": args.settings(session), "rules": rules, "pass_through": rows });
-            record::write_whole(path, &value)?;
+        let mut progress = Progress::new(jobs.iter().map(|job| &job.4), self.interrupt);
+        let mut cells: Vec<Cell> = Vec::new();
+        for (row, task, column, mode, request) in &jobs {
+            progress.begin(&format!("{} {}/{}", mode.name(), row + 1, tasks.len()), request);
+            let film = film::shoot(pipeline, request, &mut progress, &mut |_| Ok(()));
+            let film = unless_stopped(film, self.interrupt, || {
+                self.remains(&format!("{} clips", record.scores.len()))
+            })?;
+            let reports = detector.read(&film.frames, &task.asked(detector)?);
+            // The target is the first word in every case.
+            let reached = film.reached().first().copied();
+            let score =
+                Score::new((*mode, *row, task), &reports, reached, film.seconds, film.readings.clone())?;
+            progress.say(&score.line());
+            cells.push(Cell {
+                row: *row,
+                column: *column,
+                curve: score.curve.clone(),
+                ink: detector.colour_in(&task.target).unwrap_or([200; 3]),
+                right: score.right.clone(),
+                frames: film.frames,
+            });
+            record.scores.push(score);
+            if let Some(file) = &self.outputs.json {
+                record.write(&file.path)?;
+            }
+            if let Some(file) = &self.outputs.sheet {
+                overview::write(&cells, request.size, earlier.as_ref(), &file.path)?;
+            }
         }
+        progress.finish();
+        record.scores.retain(|score| score.index < tasks.len());
+        println!("\n{}", table::table(&record.scores, &args.modes));
+        Ok(())
     }
-    progress.finish();
-    if let Some(request) = jobs.iter().flatten().next() {
-        println!("\n{}", pass_through::table(&rows, &args.edit_after, request)?);
+
+    fn follow_edits(&self, tasks: &[Task]) -> Result<(), Box<dyn Error>> {
+        let Self { args, session, .. } = *self;
+        let guidance = args.guidance(&session.pipeline);
+        let mut jobs = Vec::new();
+        for task in tasks {
+            let request = args.request(&session.pipeline, task)?;
+            if let Some(step) = args.edit_after.iter().find(|step| **step + 1 >= request.steps) {
+                return Err(format!(
+                    "--edit-after {step}: the last edit is possible after step {}",
+                    request.steps.saturating_sub(2)
+                )
+                .into());
+            }
+            jobs.push(pass_through::requests(&request, &guidance, &args.edit_after));
+        }
+        let mut progress = Progress::new(jobs.iter().flatten(), self.interrupt);
+        let mut rows = Vec::new();
+        for (prompt, requests) in jobs.iter().enumerate() {
+            let measured = pass_through::measure(&session.pipeline, prompt, requests, &mut progress);
+            rows.extend(unless_stopped(measured, self.interrupt, || {
+                self.remains(&format!("{prompt} prompts of {}", jobs.len()))
+            })?);
+            if let Some(file) = &self.outputs.json {
+                let rules = pass_through::RULES.map(|(_, name)| name);
+                let value =
+                    json!({ "settings": args.settings(session), "rules": rules, "pass_through": rows });
+                record::write_json(&file.path, &value)?;
+            }
+        }
+        progress.finish();
+        if let Some(request) = jobs.iter().flatten().next() {
+            println!("\n{}", pass_through::table(&rows, &args.edit_after, request)?);
+        }
+        Ok(())
     }
-    Ok(())
 }

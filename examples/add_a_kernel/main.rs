@@ -4,11 +4,13 @@
 
 mod proof;
 
+use clap::Parser;
 use foveal::autograd::{Tape, Var};
 use foveal::kernels::verified::Verified;
 use foveal::kernels::{Kernel, Launch, REDUCE, Slot, Variant, Work, elems, grid, pack, pack_module, run};
 use foveal::{Caps, Context, ContextOptions, Error, Tensor, shader::Source};
 use std::fmt::{Display, Formatter};
+use std::process::ExitCode;
 
 /// `y = x / sqrt(Σ x² + EPS)` over each row: sizes and options of one call.
 #[derive(Debug, Clone)]
@@ -122,7 +124,24 @@ fn unit_rows_op(tape: &mut Tape, x: &Var) -> foveal::Result<Var> {
     tape.apply(&[x], y, move |dy| Ok(vec![Some(unit_rows_backward(&x_value, dy)?)]))
 }
 
-fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// Proves a kernel of its own, rows of length one, and the kernel's gradient on this machine's adapter, and runs both. It takes
+/// no arguments; the source is what it is for.
+#[derive(Debug, Parser)]
+#[command(name = "add_a_kernel")]
+struct Args {}
+
+fn main() -> ExitCode {
+    let Args {} = Args::parse();
+    match run_example() {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run_example() -> Result<(), Box<dyn std::error::Error>> {
     foveal::block_on(async {
         let context = Context::new(ContextOptions::default()).await?;
         for (forward, backward) in UnitRows::cases().iter().zip(&UnitRowsBackward::cases()) {
@@ -146,5 +165,5 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
 
 #[test]
 fn the_example_holds() -> Result<(), Box<dyn std::error::Error>> {
-    main()
+    run_example()
 }

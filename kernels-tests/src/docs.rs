@@ -75,7 +75,7 @@ pub fn update(root: &Path, check: bool) -> Result<bool, String> {
         return Ok(true);
     }
     if !check {
-        std::fs::write(&path, new).map_err(|e| format!("{FILE} cannot be written: {e}"))?;
+        foveal::weights::write_whole(&path, new.as_bytes()).map_err(|e| e.to_string())?;
     }
     Ok(false)
 }

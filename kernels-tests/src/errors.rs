@@ -191,7 +191,7 @@ impl Record {
         let path = self.path(root);
         let failed = |e: std::io::Error| format!("{}: {e}", path.display());
         std::fs::create_dir_all(folder(root)).map_err(failed)?;
-        std::fs::write(&path, self.to_text()).map_err(failed)?;
+        foveal::weights::write_whole(&path, self.to_text().as_bytes()).map_err(|e| e.to_string())?;
         Ok(path)
     }
 }

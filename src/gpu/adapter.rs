@@ -20,6 +20,19 @@ impl std::str::FromStr for AdapterChoice {
     }
 }
 
+/// As it is typed, quoted: `best`, `2`, `Radeon`.
+impl fmt::Display for AdapterChoice {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Best => f.write_str("`best`"),
+            Self::LowPower => f.write_str("`low-power`"),
+            Self::Software => f.write_str("`software`"),
+            Self::Index(number) => write!(f, "`{number}`"),
+            Self::Name(name) => write!(f, "`{name}`"),
+        }
+    }
+}
+
 /// One adapter of this machine.
 #[derive(Debug, Clone)]
 #[non_exhaustive]
@@ -196,7 +209,7 @@ pub(super) fn choose(
     let best = found.into_iter().find(|(_, r)| r.refused.is_none() && wanted(r));
     best.ok_or_else(|| {
         let found = if listing.is_empty() { "none was found".to_owned() } else { format!("found {listing}") };
-        Error::NoAdapter(format!("asked for {choice:?}, {found}"))
+        Error::NoAdapter(format!("asked for {choice}, {found}"))
     })
 }
 
@@ -236,7 +249,9 @@ mod tests {
             ("2", AdapterChoice::Index(2)),
             ("Radeon", AdapterChoice::Name("Radeon".into())),
         ] {
-            assert_eq!(word.parse(), Ok(choice));
+            assert_eq!(word.parse(), Ok(choice.clone()));
+            let shown = if word.is_empty() { "best" } else { word };
+            assert_eq!(choice.to_string(), format!("`{shown}`"));
         }
     }
 }

@@ -48,6 +48,14 @@ pub(super) struct Inner {
     assumed_rates: Option<(f64, f64)>,
 }
 
+/// Whoever drops a context's last clone closes the device, and no thread of it is at the driver's afterwards.
+#[cfg(not(target_arch = "wasm32"))]
+impl Drop for Inner {
+    fn drop(&mut self) {
+        self.device.gather();
+    }
+}
+
 impl Inner {
     /// Encodes and submits everything recorded. Returns the first error known by now.
     pub(super) fn submit(&self) -> Result<()> {

@@ -22,6 +22,9 @@ pub(super) struct Device {
     pub(super) plan: bool,
     errors: Mutex<PendingErrors>,
     lost: Lost,
+    /// Threads at the driver's that nobody waits for any more.
+    #[cfg(not(target_arch = "wasm32"))]
+    left_behind: Mutex<Vec<std::thread::JoinHandle<()>>>,
 }
 
 impl Device {
@@ -33,7 +36,36 @@ impl Device {
     }
 
     pub(super) fn new(raw: wgpu::Device, queue: wgpu::Queue, caps: Caps, plan: bool, lost: Lost) -> Self {
-        Self { raw, queue, caps, plan, errors: Mutex::default(), lost }
+        Self {
+            raw,
+            queue,
+            caps,
+            plan,
+            errors: Mutex::default(),
+            lost,
+            #[cfg(not(target_arch = "wasm32"))]
+            left_behind: Mutex::default(),
+        }
+    }
+
+    /// Keeps a thread that drives the device for nobody any more, until [`gather`](Self::gather).
+    #[cfg(not(target_arch = "wasm32"))]
+    pub(super) fn leave_behind(&self, thread: std::thread::JoinHandle<()>) {
+        let mut left = lock(&self.left_behind);
+        left.retain(|thread| !thread.is_finished());
+        left.push(thread);
+    }
+
+    /// Waits for the threads that were left behind. One that outlives its context may be in the driver, or close the device,
+    /// while the process takes the driver down, and crash there.
+    #[cfg(not(target_arch = "wasm32"))]
+    pub(super) fn gather(&self) {
+        let left = std::mem::take(&mut *lock(&self.left_behind));
+        // A waker that such a thread calls may drop the context.
+        let others = left.into_iter().filter(|thread| thread.thread().id() != std::thread::current().id());
+        for thread in others {
+            let _ = thread.join();
+        }
     }
 
     pub(super) fn alive(&self) -> Result<()> {

@@ -81,6 +81,8 @@ const GRACE: std::time::Duration = std::time::Duration::from_secs(10);
 struct Driver {
     #[cfg(not(target_arch = "wasm32"))]
     thread: Option<std::thread::JoinHandle<()>>,
+    #[cfg(not(target_arch = "wasm32"))]
+    device: Arc<Device>,
 }
 
 #[cfg(not(target_arch = "wasm32"))]
@@ -99,14 +101,24 @@ impl Driver {
             poll_until_settled(device, answer);
             answer.drive(false);
         }
-        Self { thread: thread.ok() }
+        Self { thread: thread.ok(), device: device.clone() }
     }
 
     /// Waits for the thread's last instructions. A thread that outlives what it was started for would give back what the
     /// driver keeps for it while the process takes the driver down, and crash there.
-    fn join(self) {
-        if let Some(thread) = self.thread {
+    fn join(mut self) {
+        if let Some(thread) = self.thread.take() {
             let _ = thread.join();
+        }
+    }
+}
+
+/// A future that is dropped does not wait for the device: the context does, when it goes.
+#[cfg(not(target_arch = "wasm32"))]
+impl Drop for Driver {
+    fn drop(&mut self) {
+        if let Some(thread) = self.thread.take() {
+            self.device.leave_behind(thread);
         }
     }
 }

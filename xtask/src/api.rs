@@ -16,7 +16,7 @@ const LISTING: &str = "docs/public-api.txt";
 /// Writes the listing.
 pub(crate) fn write() -> Result {
     let path = root().join(LISTING);
-    std::fs::write(&path, listing()?).map_err(|e| format!("{}: {e}", path.display()))?;
+    crate::process::replace(&path, &listing()?)?;
     println!("{}", path.display());
     Ok(())
 }

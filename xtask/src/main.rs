@@ -244,26 +244,9 @@ fn measure(stems: &[String]) -> Result<ExitCode> {
 
 fn demo(args: &[OsString]) -> Result<ExitCode> {
     ready()?;
-    let root = root();
     let program = cargo::build(cargo::Kind::Example, "temporal_control")?;
-    let code = cargo::run(Command::new(program).args(args).current_dir(&root))?;
-    if code == ExitCode::SUCCESS {
-        let folder = root.join("out").join("demo");
-        match report(&folder) {
-            Some(path) => println!("report: {}", path.display()),
-            None if folder.is_dir() => println!("results: {}", folder.display()),
-            None => {}
-        }
-    }
-    Ok(code)
-}
-
-/// The page to open first in a folder of results.
-fn report(folder: &Path) -> Option<PathBuf> {
-    ["index.html", "report.html", "report.md"]
-        .iter()
-        .map(|name| folder.join(name))
-        .find(|path| path.is_file())
+    // It says itself where its reports are.
+    cargo::run(Command::new(program).args(args).current_dir(root()))
 }
 
 /// Root of the workspace, where cargo was told to find this package.

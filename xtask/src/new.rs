@@ -93,7 +93,7 @@ fn report(New { family, stem, like, backward }: New<'_>, changes: &[Change]) -> 
 /// Writes what was planned.
 pub(crate) fn write(root: &Path, changes: &[Change]) -> Result {
     for Change { path, text, .. } in changes {
-        std::fs::write(root.join(path), text).map_err(|e| format!("{path}: {e}"))?;
+        crate::process::replace(&root.join(path), text)?;
     }
     Ok(())
 }

@@ -1,5 +1,6 @@
-//! Running other programs, and saying in words what became of them.
+//! Running other programs, and saying in words what became of them; replacing files.
 
+use std::path::Path;
 use std::process::{Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
@@ -40,6 +41,17 @@ pub(crate) fn within(time: Duration, command: &mut Command) -> Result {
     })
 }
 
+/// Replaces a file in one step, so that one that cannot be written stays as it is.
+pub(crate) fn replace(path: &Path, text: &str) -> Result {
+    let mut beside = path.as_os_str().to_owned();
+    beside.push(format!(".{}.partial", std::process::id()));
+    let beside = Path::new(&beside);
+    std::fs::write(beside, text).and_then(|()| std::fs::rename(beside, path)).map_err(|e| {
+        let _ = std::fs::remove_file(beside);
+        format!("{}: {e}", path.display())
+    })
+}
+
 fn judge(command: &mut Command, status: impl Fn(&mut Command) -> std::io::Result<ExitStatus>) -> Result {
     let ended = status(command);
     let name = command.get_program().display();
@@ -60,6 +72,21 @@ mod tests {
         assert!(run(&mut Command::new("false")).is_err_and(|e| e.contains("`false`")));
         assert!(quietly(&mut Command::new("no-such-program-anywhere")).is_err_and(|e| e.contains("no-such")));
         assert_eq!(output("false", &[]), None);
+    }
+
+    #[test]
+    fn a_file_is_replaced_or_left() {
+        let folder = std::env::temp_dir().join(format!("foveal-xtask-replace-{}", std::process::id()));
+        std::fs::create_dir_all(folder.join("taken")).expect("a temporary folder");
+        let path = folder.join("file");
+        for text in ["old", "new"] {
+            assert_eq!(replace(&path, text), Ok(()));
+            assert_eq!(std::fs::read_to_string(&path).expect("a file"), text);
+        }
+        assert!(replace(&folder.join("taken"), "text").is_err_and(|e| e.contains("taken")));
+        assert!(replace(&folder.join("none/file"), "text").is_err());
+        assert_eq!(std::fs::read_dir(&folder).expect("a folder").count(), 2);
+        std::fs::remove_dir_all(&folder).expect("a temporary folder");
     }
 
     #[test]

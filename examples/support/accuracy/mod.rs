@@ -1,5 +1,7 @@
 //! The evaluation's own parts: its prompts, scores, statistics and records.
 
+pub(crate) mod args;
+pub(crate) mod file;
 pub(crate) mod overview;
 pub(crate) mod pass_through;
 pub(crate) mod prompts;

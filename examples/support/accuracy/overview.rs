@@ -1,8 +1,10 @@
 //! Every clip of an evaluation on one picture: a row a prompt, a block of frames a mode.
 
 use crate::shared::canvas::Canvas;
+use foveal::weights::write_whole;
 use foveal::{Error, Result};
-use image::RgbImage;
+use image::{ImageFormat, RgbImage};
+use std::io::Cursor;
 use std::path::Path;
 
 const ZOOM: u32 = 3;
@@ -28,6 +30,9 @@ const RIGHT: [u8; 3] = [40, 160, 80];
 const WRONG: [u8; 3] = [190, 60, 50];
 
 /// Draws the clips over an earlier picture of the same layout, if there is one; over each frame the wanted curve, under it green or red for right or wrong.
+///
+/// # Errors
+/// Those of the file, [`Error::File`] for a picture that no PNG holds.
 pub(crate) fn write(
     cells: &[Cell],
     [frames, height, width]: [usize; 3],
@@ -56,6 +61,13 @@ pub(crate) fn write(
             canvas.fill([x, top + BAR + h + 2, w, BAR], verdict);
         }
     }
-    super::record::make_folder(path)?;
-    canvas.into_image().save(path).map_err(|e| Error::file(path, e.to_string()))
+    let mut bytes = Vec::new();
+    let written = canvas.into_image().write_to(&mut Cursor::new(&mut bytes), ImageFormat::Png);
+    written.map_err(|e| Error::file(path, e.to_string()))?;
+    write_whole(path, &bytes)
+}
+
+/// The bytes are a PNG's.
+pub(crate) fn is_png(bytes: &[u8]) -> bool {
+    image::guess_format(bytes).is_ok_and(|format| format == ImageFormat::Png)
 }

@@ -17,7 +17,6 @@ use foveal::pipelines::text_to_video::temporal_control::{Event, Guidance, Update
 use foveal::pipelines::text_to_video::{ClipRequest, TextToVideo};
 use foveal::{Error, HostTensor, Result, Tensor};
 use serde::Serialize;
-use std::ops::ControlFlow;
 
 /// The rules, with what they do to the corrector.
 pub(crate) const RULES: [(AfterEdit, &str); 3] = [
@@ -150,13 +149,12 @@ fn clip(
         Err(error) => failure = Some(error),
     };
     let made = foveal::block_on(pipeline.generate(request, |event| {
-        progress.on(event);
         match event {
             Event::Stepped { step, latent, .. } if *step == at => keep(&mut before, latent),
             Event::Updated { latent, .. } => keep(&mut after, latent),
             _ => {}
         }
-        ControlFlow::Continue(())
+        progress.on(event)
     }))?;
     if let Some(error) = failure {
         return Err(error);

@@ -4,9 +4,10 @@ use super::score::Score;
 use super::table::summary;
 use crate::accuracy::prompts::Task;
 use crate::shared::mode::Mode;
+use foveal::weights::write_whole;
 use foveal::{Error, Result};
 use serde_json::{Map, Value, json};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 /// Settings and clips.
 #[derive(Debug)]
@@ -89,27 +90,20 @@ impl Record {
             "summary": summary(&self.scores, &self.modes),
             "clips": self.scores,
         });
-        write_whole(path, &value)
+        write_json(path, &value)
     }
 }
 
-/// Makes the folder that a file is to stand in.
-pub(crate) fn make_folder(of: &Path) -> Result<()> {
-    match of.parent() {
-        Some(folder) => std::fs::create_dir_all(folder).map_err(|e| Error::io(folder, e)),
-        None => Ok(()),
-    }
+/// Writes JSON in one step: whoever reads the file meanwhile, or after a run was cut short, finds it whole.
+pub(crate) fn write_json(path: &Path, value: &Value) -> Result<()> {
+    let text = serde_json::to_vec_pretty(value).map_err(|e| Error::file(path, e.to_string()))?;
+    write_whole(path, &text)
 }
 
-/// Writes JSON beside the file and moves it there.
-pub(crate) fn write_whole(path: &Path, value: &Value) -> Result<()> {
-    let text = serde_json::to_string_pretty(value).map_err(|e| Error::file(path, e.to_string()))?;
-    let mut part = path.as_os_str().to_owned();
-    part.push(".part");
-    let part = PathBuf::from(part);
-    make_folder(path)?;
-    std::fs::write(&part, text).map_err(|e| Error::io(&part, e))?;
-    std::fs::rename(&part, path).map_err(|e| Error::io(path, e))
+/// The bytes are what an evaluation or a measurement of pass-through has written.
+pub(crate) fn is_result(bytes: &[u8]) -> bool {
+    let value: Value = serde_json::from_slice(bytes).unwrap_or_default();
+    value.get("settings").is_some() && ["clips", "pass_through"].iter().any(|part| value.get(part).is_some())
 }
 
 #[cfg(test)]
@@ -118,6 +112,7 @@ mod tests {
     use super::*;
     use crate::accuracy::prompts::{Set, read};
     use crate::shared::session::in_repository;
+    use std::path::PathBuf;
 
     fn settings(steps: usize) -> Map<String, Value> {
         json!({ "set": "evaluation", "steps": steps }).as_object().cloned().unwrap()
@@ -141,6 +136,7 @@ mod tests {
             then.scores.push(Score::new((mode, index, task), &[], Some(0.1), 1.5, Vec::new()).unwrap());
         }
         then.write(&path).unwrap();
+        assert!(is_result(&std::fs::read(&path).unwrap()));
         let result = now.resume(&path, tasks);
         std::fs::remove_file(&path).unwrap();
         if result.is_ok() {
@@ -183,6 +179,7 @@ mod tests {
         for (name, text) in [("empty", ""), ("list", "[]"), ("half", "{\"settings\": {}, \"modes\": []")] {
             let path = file(name);
             std::fs::write(&path, text).unwrap();
+            assert!(!is_result(text.as_bytes()), "{name}");
             let error = now.resume(&path, &[]).unwrap_err();
             std::fs::remove_file(&path).unwrap();
             assert!(matches!(error, Error::File { .. }), "{error}");

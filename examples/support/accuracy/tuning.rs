@@ -16,31 +16,31 @@ pub(crate) struct Tuning {
     #[arg(long)]
     updates: Option<usize>,
     /// Root mean square of an update as a share of the noise level.
-    #[arg(long)]
+    #[arg(long, value_parser = finite)]
     size: Option<f32>,
     /// Correlation at which updates end.
-    #[arg(long)]
+    #[arg(long, value_parser = finite)]
     threshold: Option<f32>,
     /// Frames at the start that correlation and flatness leave out.
     #[arg(long)]
     skip_first: Option<usize>,
     /// Weight of the correlation.
-    #[arg(long)]
+    #[arg(long, value_parser = finite)]
     correlation: Option<f32>,
     /// Weight of the magnitude.
-    #[arg(long)]
+    #[arg(long, value_parser = finite)]
     magnitude: Option<f32>,
     /// Weight of the entropy.
-    #[arg(long)]
+    #[arg(long, value_parser = finite)]
     entropy: Option<f32>,
     /// Weight of the flatness.
-    #[arg(long)]
+    #[arg(long, value_parser = finite)]
     flatness: Option<f32>,
     /// What the solver does about an update.
     #[arg(long, value_enum)]
     after_edit: Option<After>,
     /// Share of attention that the mask leaves where the curve is 0.
-    #[arg(long)]
+    #[arg(long, value_parser = finite)]
     floor: Option<f32>,
     /// Denoising steps that are masked, from the first.
     #[arg(long)]
@@ -52,6 +52,11 @@ enum After {
     Transport,
     Skip,
     Ignore,
+}
+
+fn finite(text: &str) -> Result<f32, String> {
+    let number = text.parse().ok().filter(|number: &f32| number.is_finite());
+    number.ok_or_else(|| "a finite number was expected".into())
 }
 
 impl Tuning {

@@ -1,9 +1,9 @@
 //! Everything the demonstration knows when both clips are made, and its form as JSON.
 
+use super::folder::KIND;
 use super::heat::HeatMaps;
 use crate::shared::detector::{Detector, Flaw, FrameReport, Object, Sighting};
 use crate::shared::film::Film;
-use foveal::pipelines::text_to_video::temporal_control::Guidance;
 use serde_json::{Value, json};
 
 /// A phrase with its curve.
@@ -127,6 +127,7 @@ impl Demo {
         let facts: serde_json::Map<String, Value> =
             self.facts.iter().map(|(name, value)| ((*name).to_owned(), json!(value))).collect();
         json!({
+            (KIND): super::report::NAME,
             "prompt": self.prompt,
             "words": self.words.iter().map(word).collect::<Vec<_>>(),
             "settings": facts,
@@ -134,15 +135,4 @@ impl Demo {
             "controlled": self.after.json(&self.words),
         })
     }
-}
-
-/// Settings of the gradient in one line.
-pub(crate) fn describe(guidance: &Guidance) -> String {
-    let Guidance { steps, updates, threshold, stop_when, objective, update, after_edit, .. } = guidance;
-    let w = objective.weights;
-    format!(
-        "after steps {steps}, at most {updates} updates each until correlation {threshold} ({stop_when:?}); {update:?}; \
-         {after_edit:?}; weights: correlation {}, magnitude {} ({:?}), entropy {}, flatness {}",
-        w.correlation, w.magnitude, objective.magnitude, w.entropy, w.flatness
-    )
 }

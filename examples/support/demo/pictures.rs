@@ -6,10 +6,9 @@
 
 use super::clips::{Demo, Shown, Take, Word};
 use crate::shared::canvas::{Canvas, PAPER};
-use foveal::{Error, Result};
 use image::codecs::gif::{GifEncoder, Repeat};
-use image::{Delay, Frame, RgbImage};
-use std::path::Path;
+use image::{Delay, Frame, ImageError, ImageFormat, RgbImage};
+use std::io::Cursor;
 use std::time::Duration;
 
 const GAP: u32 = 8;
@@ -20,8 +19,10 @@ const MARGIN: u32 = 20;
 const PLAIN: [u8; 3] = [140, 144, 158];
 const STEERED: [u8; 3] = [255, 255, 255];
 
-fn to_file(image: &RgbImage, path: &Path) -> Result<()> {
-    image.save(path).map_err(|e| Error::file(path, e.to_string()))
+fn png(image: &RgbImage) -> Result<Vec<u8>, ImageError> {
+    let mut bytes = Vec::new();
+    image.write_to(&mut Cursor::new(&mut bytes), ImageFormat::Png)?;
+    Ok(bytes)
 }
 
 /// Square pixels of a frame so that it is about `target` wide.
@@ -29,17 +30,16 @@ fn zoom(demo: &Demo, target: u32) -> u32 {
     (target / demo.size[2].max(1) as u32).max(1)
 }
 
-/// Both clips beside each other, looping; above them each word's curve with the frame's place marked.
-pub(crate) fn animation(demo: &Demo, path: &Path) -> Result<()> {
+/// Both clips beside each other, looping (GIF); above them each word's curve with the frame's place marked.
+pub(crate) fn animation(demo: &Demo) -> Result<Vec<u8>, ImageError> {
     let [frames, height, width] = demo.size;
     let zoom = zoom(demo, 192);
     let (w, h) = (width as u32 * zoom, height as u32 * zoom);
     let lanes = demo.words.len() as u32;
     let head = GAP + lanes * (BAR + 4);
-    let file = std::fs::File::create(path).map_err(|e| Error::io(path, e))?;
-    let mut encoder = GifEncoder::new_with_speed(std::io::BufWriter::new(file), 1);
-    let encoding = |e: image::ImageError| Error::file(path, e.to_string());
-    encoder.set_repeat(Repeat::Infinite).map_err(encoding)?;
+    let mut bytes = Vec::new();
+    let mut encoder = GifEncoder::new_with_speed(&mut bytes, 1);
+    encoder.set_repeat(Repeat::Infinite)?;
     for frame in 0..frames {
         let mut canvas = Canvas::new(3 * GAP + 2 * w, head + GAP / 2 + h + GAP);
         for (side, take) in (0u32..).zip([&demo.before, &demo.after]) {
@@ -53,11 +53,10 @@ pub(crate) fn animation(demo: &Demo, path: &Path) -> Result<()> {
         }
         let shown = Duration::from_secs_f64(1.0 / demo.fps);
         let rgba = image::DynamicImage::ImageRgb8(canvas.into_image()).into_rgba8();
-        encoder
-            .encode_frame(Frame::from_parts(rgba, 0, 0, Delay::from_saturating_duration(shown)))
-            .map_err(encoding)?;
+        encoder.encode_frame(Frame::from_parts(rgba, 0, 0, Delay::from_saturating_duration(shown)))?;
     }
-    Ok(())
+    drop(encoder);
+    Ok(bytes)
 }
 
 /// A curve as cells; the cell of the frame on show has a white line under it.
@@ -65,7 +64,9 @@ fn timeline(canvas: &mut Canvas, [left, top, width]: [u32; 3], word: &Word, now:
     let count = word.curve.len().max(1) as u32;
     let edge = |i: u32| left + i * width / count;
     for (i, value) in (0u32..).zip(&word.curve) {
-        let cell = edge(i + 1) - edge(i) - 2;
+        // A gap of two pixels, where a cell has room for it.
+        let whole = edge(i + 1) - edge(i);
+        let cell = if whole > 4 { whole - 2 } else { whole };
         canvas.bar([edge(i), top, cell, BAR - 4], *value, word.ink);
         if i as usize == now {
             canvas.fill([edge(i), top + BAR - 3, cell, 3], STEERED);
@@ -73,18 +74,18 @@ fn timeline(canvas: &mut Canvas, [left, top, width]: [u32; 3], word: &Word, now:
     }
 }
 
-/// The frames of one clip in a row, each under its wanted bars and above its measured ones.
-pub(crate) fn strip(demo: &Demo, take: &Take, path: &Path) -> Result<()> {
+/// The frames of one clip in a row (PNG), each under its wanted bars and above its measured ones.
+pub(crate) fn strip(demo: &Demo, take: &Take) -> Result<Vec<u8>, ImageError> {
     let sheet = Sheet::new(demo);
     let lanes = demo.words.len() as u32 * (BAR + 4);
     let mut canvas = Canvas::new(sheet.width(), GAP + lanes + sheet.frame_block() + GAP);
     let top = sheet.wanted(&mut canvas, GAP);
     sheet.frames(&mut canvas, top, take);
-    to_file(&canvas.into_image(), path)
+    png(&canvas.into_image())
 }
 
-/// Wanted curves, uncontrolled frames with their attention, controlled frames with theirs.
-pub(crate) fn sheet(demo: &Demo, path: &Path) -> Result<()> {
+/// Wanted curves, uncontrolled frames with their attention, controlled frames with theirs (PNG).
+pub(crate) fn sheet(demo: &Demo) -> Result<Vec<u8>, ImageError> {
     let sheet = Sheet::new(demo);
     let words = demo.words.len() as u32;
     let lanes = words * (BAR + 4);
@@ -103,7 +104,7 @@ pub(crate) fn sheet(demo: &Demo, path: &Path) -> Result<()> {
         }
         top += GAP;
     }
-    to_file(&canvas.into_image(), path)
+    png(&canvas.into_image())
 }
 
 /// Sizes that the rows of a sheet share.

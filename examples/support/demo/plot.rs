@@ -4,7 +4,6 @@ use super::clips::{Demo, Shown, Word};
 use plotters::coord::ranged1d::{KeyPointHint, NoDefaultFormatting, Ranged, ValueFormatter};
 use plotters::prelude::*;
 use std::error::Error;
-use std::path::Path;
 
 const BEFORE: RGBColor = RGBColor(120, 124, 138);
 const AFTER: RGBColor = RGBColor(20, 110, 200);
@@ -41,10 +40,11 @@ impl ValueFormatter<f64> for FrameAxis {
     }
 }
 
-/// Writes one panel a word, under each other.
-pub(crate) fn curves(demo: &Demo, path: &Path) -> Result<(), Box<dyn Error>> {
+/// One panel a word, under each other (SVG).
+pub(crate) fn curves(demo: &Demo) -> Result<String, Box<dyn Error>> {
     let rows = demo.words.len().max(1);
-    let root = SVGBackend::new(path, (PANEL.0, PANEL.1 * rows as u32)).into_drawing_area();
+    let mut text = String::new();
+    let root = SVGBackend::with_string(&mut text, (PANEL.0, PANEL.1 * rows as u32)).into_drawing_area();
     root.fill(&WHITE)?;
     for ((group, word), area) in demo.words.iter().enumerate().zip(root.split_evenly((rows, 1))) {
         let (left, right) = area.split_horizontally(PANEL.0 - LEGEND);
@@ -52,7 +52,8 @@ pub(crate) fn curves(demo: &Demo, path: &Path) -> Result<(), Box<dyn Error>> {
         legend(&right)?;
     }
     root.present()?;
-    Ok(())
+    drop(root);
+    Ok(text)
 }
 
 fn panel(

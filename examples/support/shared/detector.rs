@@ -63,8 +63,8 @@ struct Template {
 /// Recognises the palette and the shapes of one model.
 #[derive(Debug)]
 pub(crate) struct Detector {
-    height: usize,
-    width: usize,
+    /// Rows and columns of the frames that are read; at first those of the model.
+    pub(crate) size: [usize; 2],
     colours: Vec<(String, [f32; 3])>,
     shapes: Vec<Template>,
 }
@@ -179,8 +179,7 @@ impl Detector {
             Template { name, pixels, size: (rows.len(), columns) }
         };
         Self {
-            height: card.height,
-            width: card.width,
+            size: [card.height, card.width],
             colours: card.palette.into_iter().collect(),
             shapes: card.shapes.into_iter().map(template).collect(),
         }
@@ -239,7 +238,7 @@ impl Detector {
                 rivals.len() == 1
                     || self.best_shape(piece, |s| rivals.contains(&s)).is_some_and(|(s, _)| s == object.shape)
             };
-            let all: Vec<Piece> = pieces(&mask, self.width).into_iter().filter(ours).collect();
+            let all: Vec<Piece> = pieces(&mask, self.size[1]).into_iter().filter(ours).collect();
             let pixels = all.iter().map(Piece::len).sum();
             let large: Vec<&Piece> = all.iter().filter(|piece| piece.len() >= LEAST).collect();
             let flaw = match large.as_slice() {
@@ -281,7 +280,7 @@ impl Detector {
         if rows > template.size.0 + STEP || columns > template.size.1 + STEP || 3 * found > 4 * whole {
             return Some(Flaw::TooLarge);
         }
-        (2 * found < whole && !piece.at_edge(self.height, self.width)).then_some(Flaw::Fragment)
+        (2 * found < whole && !piece.at_edge(self.size[0], self.size[1])).then_some(Flaw::Fragment)
     }
 
     /// The shape, of those that are let in, with the largest intersection over union with a piece, over all positions, and
@@ -290,8 +289,8 @@ impl Detector {
         let overlap = |template: &Template| {
             let (rows, columns) = template.size;
             let mut best = 0.0f64;
-            for top in 0..(self.height + 1).saturating_sub(rows) {
-                for left in 0..(self.width + 1).saturating_sub(columns) {
+            for top in 0..(self.size[0] + 1).saturating_sub(rows) {
+                for left in 0..(self.size[1] + 1).saturating_sub(columns) {
                     let both =
                         template.pixels.iter().filter(|(y, x)| piece.contains((top + y, left + x))).count();
                     let either = piece.len() + template.pixels.len() - both;

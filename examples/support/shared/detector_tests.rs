@@ -11,13 +11,13 @@ fn detector() -> Detector {
 
 /// A black clip of eight frames with each object drawn in its place where its curve is on.
 fn clip(d: &Detector, objects: &[(&str, (usize, usize), [u8; 8])]) -> Vec<Vec<u8>> {
-    let mut frames = vec![vec![0u8; d.height * d.width * 3]; 8];
+    let mut frames = vec![vec![0u8; d.size[0] * d.size[1] * 3]; 8];
     for (phrase, (top, left), on) in objects {
         let object = d.objects(phrase)[0];
         let rgb = d.colours[object.colour].1.map(|v| (v * 255.0).round() as u8);
         for (frame, _) in frames.iter_mut().zip(on).filter(|(_, on)| **on == 1) {
             for (y, x) in &d.shapes[object.shape].pixels {
-                let at = ((top + y) * d.width + left + x) * 3;
+                let at = ((top + y) * d.size[1] + left + x) * 3;
                 frame[at..at + 3].copy_from_slice(&rgb);
             }
         }
@@ -27,7 +27,7 @@ fn clip(d: &Detector, objects: &[(&str, (usize, usize), [u8; 8])]) -> Vec<Vec<u8
 
 fn full(d: &Detector, colour: &str) -> Vec<u8> {
     let (_, rgb) = d.colours.iter().find(|(name, _)| name == colour).unwrap();
-    rgb.map(|v| (v * 255.0).round() as u8).repeat(d.height * d.width)
+    rgb.map(|v| (v * 255.0).round() as u8).repeat(d.size[0] * d.size[1])
 }
 
 /// Share of frames that are clean and show the first object exactly where it is wanted.
@@ -38,12 +38,12 @@ fn accuracy(reports: &[FrameReport], wanted: [u8; 8]) -> f64 {
 
 /// A frame as it is drawn on a map of letters: `r`ed, `g`reen, `b`lue, `y`ellow and background; below the last row black.
 fn drawn(d: &Detector, rows: &[&str]) -> Vec<u8> {
-    let mut frame = vec![0u8; d.height * d.width * 3];
+    let mut frame = vec![0u8; d.size[0] * d.size[1] * 3];
     let cells =
         rows.iter().enumerate().flat_map(|(y, row)| row.chars().enumerate().map(move |(x, c)| (y, x, c)));
     for (y, x, c) in cells {
         if let Some((_, rgb)) = d.colours.iter().find(|(name, _)| name.starts_with(c)) {
-            let at = (y * d.width + x) * 3;
+            let at = (y * d.size[1] + x) * 3;
             frame[at..at + 3].copy_from_slice(&rgb.map(|v| (v * 255.0).round() as u8));
         }
     }
@@ -119,7 +119,7 @@ fn a_full_frame_of_the_colour_is_wrong() {
     let always = vec![full(&d, "red"); 8];
     assert_eq!(accuracy(&d.read(&always, &asked), LATE), 0.0);
     assert_eq!(accuracy(&d.read(&always, &asked), ALL), 0.0);
-    let black = vec![0; d.height * d.width * 3];
+    let black = vec![0; d.size[0] * d.size[1] * 3];
     let timed: Vec<Vec<u8>> =
         LATE.iter().map(|on| if *on == 1 { full(&d, "red") } else { black.clone() }).collect();
     let reports = d.read(&timed, &asked);
@@ -141,9 +141,9 @@ fn half_a_frame_of_the_colour_is_wrong() {
 fn noise_and_greys_are_wrong() {
     let d = detector();
     let asked = d.objects("a red square");
-    let noise: Vec<u8> = (0..d.height * d.width * 3).map(|i| (i * 7919 % 251) as u8).collect();
+    let noise: Vec<u8> = (0..d.size[0] * d.size[1] * 3).map(|i| (i * 7919 % 251) as u8).collect();
     assert_eq!(accuracy(&d.read(&vec![noise; 8], &asked), LATE), 0.0);
-    let grey = vec![128; d.height * d.width * 3];
+    let grey = vec![128; d.size[0] * d.size[1] * 3];
     assert_eq!(accuracy(&d.read(&vec![grey; 8], &asked), [0; 8]), 0.0);
 }
 

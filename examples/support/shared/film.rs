@@ -46,6 +46,9 @@ impl Film {
 }
 
 /// Generates a clip; `observe` sees every event.
+///
+/// # Errors
+/// Those of [`TextToVideo::generate`], [`Error::Cancelled`] where the run was asked to stop.
 pub(crate) fn shoot(
     pipeline: &TextToVideo,
     request: &ClipRequest,
@@ -74,9 +77,9 @@ pub(crate) fn shoot(
             Event::Done { .. } => step_ends.push(start.elapsed().as_secs_f64()),
             _ => {}
         }
-        progress.on(event);
+        let flow = progress.on(event);
         match observe(event) {
-            Ok(()) => ControlFlow::Continue(()),
+            Ok(()) => flow,
             Err(error) => {
                 failure = Some(error);
                 ControlFlow::Break(())

@@ -1,9 +1,12 @@
 //! The device, the model and the detector that a run works with, and how a program ends.
 
 use super::detector::Detector;
+use super::interrupt::{self, Interrupt, Stopped};
+use super::mode::Mode;
 use foveal::nn::Precision;
 use foveal::pipelines::text_to_video::TextToVideo;
-use foveal::{Context, ContextOptions};
+use foveal::pipelines::text_to_video::temporal_control::Guidance;
+use foveal::{AdapterChoice, Context, ContextOptions, Dtype};
 use std::error::Error;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -14,11 +17,11 @@ use std::process::ExitCode;
 pub(crate) struct Place {
     /// best, low-power, software, a number from the `devices` example, or part of a name.
     #[arg(long, default_value = "best")]
-    adapter: String,
+    adapter: AdapterChoice,
     /// Model folder [default: the tiny model of the repository]
     #[arg(long)]
     model: Option<PathBuf>,
-    /// How the model lies in memory: f32, bf16, f16, bf16-weights or f16-weights.
+    /// How the model lies in memory: f32, bf16, f16 (only for modes without a gradient), bf16-weights or f16-weights.
     #[arg(long, default_value = "f32")]
     pub(crate) precision: Precision,
 }
@@ -34,10 +37,30 @@ pub(crate) struct Session {
 }
 
 impl Place {
+    /// Refuses f16 for what takes a gradient, before anything is opened. `flag` is what asks for it, as it is typed.
+    pub(crate) fn allow_gradient(&self, flag: &str) -> Result<(), String> {
+        if self.precision.activations != Dtype::F16 {
+            return Ok(());
+        }
+        Err(format!(
+            "--precision {} with {flag}: the gradient is smaller than what f16 holds; use --precision bf16 or f16-weights, or a \
+             mode without a gradient (--mode mask, --modes uncontrolled,mask)",
+            self.precision
+        ))
+    }
+
+    /// The same for a way to steer; `flag` is the name of its flag.
+    pub(crate) fn allow(&self, flag: &str, mode: Mode) -> Result<(), String> {
+        match mode.guidance(&Guidance::default(), 1) {
+            Some(_) => self.allow_gradient(&format!("{flag} {}", mode.name())),
+            None => Ok(()),
+        }
+    }
+
     /// Opens the adapter and the model; prints which adapter it is.
     pub(crate) fn open(&self) -> foveal::Result<Session> {
-        let Ok(adapter) = self.adapter.parse();
-        let context = foveal::block_on(Context::new(ContextOptions::default().adapter(adapter)))?;
+        let options = ContextOptions::default().adapter(self.adapter.clone());
+        let context = foveal::block_on(Context::new(options))?;
         println!("adapter: {}", context.caps());
         let folder = self.model.clone().unwrap_or_else(|| in_repository("models/tiny-wan"));
         let pipeline = TextToVideo::open_as(&context, &folder, self.precision)?;
@@ -51,10 +74,28 @@ pub(crate) fn in_repository(path: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join(path)
 }
 
-/// Prints the error of a run that failed.
+/// What became of a clip; one that ctrl-C has cut short leaves behind what `remains` says.
+pub(crate) fn unless_stopped<T>(
+    made: foveal::Result<T>,
+    interrupt: &Interrupt,
+    remains: impl FnOnce() -> String,
+) -> Result<T, Box<dyn Error>> {
+    match made {
+        Err(foveal::Error::Cancelled(at)) if interrupt.asked() => {
+            Err(Stopped(format!("at {at}; {}", remains())).into())
+        }
+        made => Ok(made?),
+    }
+}
+
+/// Prints the error of a run that failed. The device is closed by then: whoever has opened it has returned.
 pub(crate) fn end(result: Result<(), Box<dyn Error>>) -> ExitCode {
     match result {
         Ok(()) => ExitCode::SUCCESS,
+        Err(error) if error.is::<Stopped>() => {
+            eprintln!("{error}");
+            ExitCode::from(interrupt::CODE)
+        }
         Err(error) => {
             eprintln!("error: {error}");
             ExitCode::FAILURE

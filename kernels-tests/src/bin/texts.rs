@@ -25,10 +25,10 @@ fn main() -> ExitCode {
     let Args { file } = Args::parse();
     let texts = texts();
     let json = Value::from(texts).to_string();
-    match std::fs::write(&file, json) {
+    match foveal::weights::write_whole(&file, json.as_bytes()) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("texts: {}: {error}", file.display());
+            eprintln!("texts: {error}");
             ExitCode::FAILURE
         }
     }

@@ -177,7 +177,7 @@ pub fn write(root: &Path, caps: &Caps, rows: &[(&str, Counts)]) -> Result<(), St
         old.split_once(BEGIN).and_then(|(_, rest)| rest.split_once(END)).map_or("", |(inside, _)| inside);
     let new =
         docs::between(&old, (BEGIN, END), &merged(inside, caps, rows)).map_err(|e| format!("{FILE} {e}"))?;
-    std::fs::write(&path, new).map_err(failed)
+    foveal::weights::write_whole(&path, new.as_bytes()).map_err(|e| e.to_string())
 }
 
 #[cfg(test)]

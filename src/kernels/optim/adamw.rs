@@ -74,6 +74,12 @@ impl AdamWStep {
         let t = f64::from(self.step);
         [1.0 - self.settings.beta1.powf(t), 1.0 - self.settings.beta2.powf(t)]
     }
+
+    /// The settings, for who has to mend them.
+    fn shown(&self) -> String {
+        let AdamW { lr, beta1, beta2, eps, weight_decay } = self.settings;
+        format!("a rate of {lr:e}, betas {beta1} and {beta2}, eps {eps:e}, a decay of {weight_decay:e}")
+    }
 }
 
 impl Kernel for AdamWStep {
@@ -99,14 +105,12 @@ impl Kernel for AdamWStep {
             || !(eps as f32).is_normal()
             || eps < 0.0
         {
-            return Err(Error::problem(
-                Self::STEM,
-                format!("{:?}: betas are in 0..1, eps above 0", self.settings),
-            ));
+            let reason = format!("{}: betas are in 0..1, eps above 0, the others 0 or more", self.shown());
+            return Err(Error::problem(Self::STEM, reason));
         }
         let [first, _] = self.corrections();
         if [lr / first, 1.0 - lr * weight_decay].into_iter().any(|v| !(v as f32).is_finite()) {
-            let reason = format!("{:?}: step {} is beyond f32", self.settings, self.step);
+            let reason = format!("{}: step {} is beyond f32", self.shown(), self.step);
             return Err(Error::problem(Self::STEM, reason));
         }
         Ok(())

@@ -91,10 +91,12 @@ impl Kernel for TemporalLoss {
         let TemporalWeights { correlation, magnitude, entropy, flatness } = self.objective.weights;
         let numbers = [correlation, magnitude, entropy, flatness, self.objective.tau];
         if numbers.iter().any(|v| !v.is_finite()) {
-            return Err(Error::problem(
-                Self::STEM,
-                format!("{:?}: weights and tau are finite", self.objective),
-            ));
+            let reason = format!(
+                "weights of correlation {correlation}, magnitude {magnitude}, entropy {entropy} and flatness {flatness}, and \
+                 the threshold tau {}, have to be finite",
+                self.objective.tau
+            );
+            return Err(Error::problem(Self::STEM, reason));
         }
         Ok(())
     }

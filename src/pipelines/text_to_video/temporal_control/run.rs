@@ -170,8 +170,13 @@ impl<'a> Run<'a> {
                 }
             }
         }
-        if control.guidance.is_some() && model.precision().activations == Dtype::F16 {
-            let reason = "gradients into the map are below what f16 holds; bf16 has the range";
+        let takes_gradient =
+            |g: &Guidance| g.updates > 0 && (0..sampler.steps()).any(|step| g.guides(step, sampler.steps()));
+        if control.guidance.as_ref().is_some_and(takes_gradient)
+            && model.precision().activations == Dtype::F16
+        {
+            let reason = "gradients into the map are below what f16 holds; bf16 has the range, and so have f16 weights \
+                          with f32 activations; without updates the map is read in f16 too";
             return Err(Error::input("precision f16 with a gradient", reason));
         }
         if let Some(guidance) = &control.guidance {
