@@ -9,11 +9,17 @@ mod element;
 pub(crate) mod file;
 #[cfg(not(target_arch = "wasm32"))]
 mod folder;
+pub(crate) mod foreign;
+mod names;
+mod scale;
 mod source;
 mod store;
 #[cfg(test)]
 mod tests;
 
 pub use config_file::ConfigFile;
+#[cfg(not(target_arch = "wasm32"))]
+pub(crate) use folder::file_names as visible_files;
+pub(crate) use names::warning;
 pub use element::FileDtype;
 pub use store::WeightStore;
