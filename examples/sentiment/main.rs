@@ -221,6 +221,7 @@ async fn train(args: &Train) -> Outcome {
     let (config, convention) = sizes(args, &data, text.hidden_size);
     let description = Description::new(config, convention, data.label_range);
     let model = SentimentModel::fresh(&context, description, &args.text_encoder, args.seed)?;
+    model.warnings().iter().for_each(|warning| eprintln!("warning: {warning}"));
     let options = TrainOptions {
         epochs: args.epochs,
         batch: args.batch,

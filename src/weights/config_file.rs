@@ -67,6 +67,7 @@ impl ConfigFile {
     }
 
     /// Keys and values, without those that are null.
+    #[cfg(all(feature = "tokenizers", not(target_arch = "wasm32")))]
     pub(crate) fn entries(&self) -> impl Iterator<Item = (&str, &Value)> {
         self.root.iter().filter(|(_, value)| !value.is_null()).map(|(key, value)| (key.as_str(), value))
     }

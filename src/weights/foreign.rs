@@ -3,9 +3,11 @@
 use std::path::Path;
 
 /// Endings of PyTorch's own checkpoints, which are pickles: they are programs, so that this library does not read them.
+#[cfg(not(target_arch = "wasm32"))]
 const PICKLES: [&str; 4] = [".pth", ".pt", ".bin", ".ckpt"];
 
 /// True for a file name that ends like a PyTorch checkpoint.
+#[cfg(not(target_arch = "wasm32"))]
 pub(crate) fn is_pickle(name: &str) -> bool {
     PICKLES.iter().any(|ending| name.ends_with(ending))
 }
@@ -39,7 +41,7 @@ pub(crate) fn unfetched(bytes: &[u8]) -> Option<&'static str> {
     } else if starts("<!doctype html") || starts("<html") {
         Some("this is a web page and not the file itself: download it again")
     } else if bytes.is_empty() {
-        Some("the file is empty: download it again")
+        Some("the file is empty")
     } else {
         None
     }

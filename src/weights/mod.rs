@@ -18,8 +18,9 @@ mod store;
 mod tests;
 
 pub use config_file::ConfigFile;
-#[cfg(not(target_arch = "wasm32"))]
-pub(crate) use folder::file_names as visible_files;
-pub(crate) use names::warning;
 pub use element::FileDtype;
+#[cfg(all(feature = "tokenizers", not(target_arch = "wasm32")))]
+pub(crate) use folder::file_names as visible_files;
+#[cfg(all(feature = "tokenizers", not(target_arch = "wasm32")))]
+pub(crate) use names::warning;
 pub use store::WeightStore;

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use super::WeightStore;
 use super::scale;
-use crate::{Error, Result};
+use crate::Result;
 
 /// What stands in front of every name of a file: a model inside a trainer (`model.`), inside what runs it on several
 /// devices (`module.`), inside ComfyUI's checkpoint (`model.diffusion_model.`). They are found in any order.
@@ -26,7 +26,7 @@ impl WeightStore {
     /// `diffusion_model.`, `_orig_mod.` and their kind, also several of them. Errors go on naming tensors as the file does.
     ///
     /// # Errors
-    /// [`Error::Weight`] when two tensors have one name then, as where a file holds a model twice.
+    /// [`crate::Error::Weight`] when two tensors have one name then, as where a file holds a model twice.
     pub fn unwrapped(&self) -> Result<Self> {
         self.renamed(bare)
     }
@@ -35,7 +35,7 @@ impl WeightStore {
     /// quantised files are not listed.
     ///
     /// # Errors
-    /// [`Error::Weight`] for a tensor that says how one that is read is to be decoded, in a form that is not understood.
+    /// [`crate::Error::Weight`] for a tensor that says how one that is read is to be decoded, in a form that is not understood.
     pub(crate) fn unread(&self, read: &BTreeSet<String>) -> Result<Vec<String>> {
         let mut unread = Vec::new();
         for name in self.names().filter(|name| !read.contains(*name)) {
@@ -55,14 +55,16 @@ impl WeightStore {
     }
 }
 
-/// Names for a message: the first ones, and how many there are.
-pub(crate) fn listed(names: &[String]) -> String {
+/// Names for a message: the first ones.
+#[cfg(all(feature = "tokenizers", not(target_arch = "wasm32")))]
+fn listed(names: &[String]) -> String {
     let shown: Vec<String> = names.iter().take(3).map(|name| format!("`{name}`")).collect();
     let more = if names.len() > shown.len() { ", …" } else { "" };
     format!("{}{more}", shown.join(", "))
 }
 
 /// What to tell a user about tensors that are not read; nothing where there are none.
+#[cfg(all(feature = "tokenizers", not(target_arch = "wasm32")))]
 pub(crate) fn warning(model: &str, unread: &[String]) -> Option<String> {
     let count = match unread.len() {
         0 => return None,

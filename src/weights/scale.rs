@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use super::WeightStore;
 use super::element::to_f32;
 use super::source::{Entry, Place};
-use crate::{Error, Result, Shape};
+use crate::{Result, Shape};
 
 /// What a layer's scale is called beside its `weight`: by ComfyUI, and by most others.
 const SCALES: [&str; 2] = ["scale_weight", "weight_scale"];
@@ -84,7 +84,7 @@ impl WeightStore {
     /// The scale of a tensor.
     ///
     /// # Errors
-    /// [`Error::Weight`] for a scale of another shape or type, one that is not a positive number, two of them, and a matrix
+    /// [`crate::Error::Weight`] for a scale of another shape or type, one that is not a positive number, two of them, and a matrix
     /// of 8-bit floats without one in a file that is marked as scaled.
     pub(super) fn scale(&self, name: &str, entry: &Entry) -> Result<Scale> {
         if entry.place == Place::Planned {

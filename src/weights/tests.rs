@@ -1,5 +1,8 @@
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+mod layouts;
+mod scaled;
+
 use super::{ConfigFile, FileDtype, WeightStore};
 use crate::{Error, HostTensor, Result};
 
@@ -134,6 +137,7 @@ fn refuses_damaged_files() {
     let mut long = good.clone();
     long.push(0);
     assert!(open(long).contains("damaged"));
+    assert!(open(Vec::new()).contains("empty"));
     assert!(open(u64::MAX.to_le_bytes().to_vec()).contains("not a safetensors file"));
     assert!(open([50u64.to_le_bytes().to_vec(), b"{}".to_vec()].concat()).contains("truncated"));
     assert!(open(b"PK\x03\x04........".to_vec()).contains("PyTorch"));
@@ -182,7 +186,7 @@ fn opens_folders() {
     let folder = Folder::new("single");
     assert!(reason(folder.open()).contains("no .safetensors"));
     folder.put("model.pth", b"x");
-    assert!(reason(folder.open()).contains("converted"));
+    assert!(reason(folder.open()).contains("convert it once"));
     folder.put("odd.safetensors", &one("a", [1., 2.]));
     assert_eq!(folder.open().unwrap().load("a", &[2]).unwrap().data(), [1., 2.]);
     folder.put("other.safetensors", &one("b", [1., 2.]));

@@ -36,10 +36,13 @@ impl SchedulerConfig {
         };
         let Some(&(_, grid, solver)) = CLASSES.iter().find(|(name, ..)| *name == class) else {
             let names = names.join(", ");
-            return Err(file.refuse(format!("`_class_name` is \"{class}\", a scheduler that is not built; supported: {names}")));
+            return Err(file.refuse(format!(
+                "`_class_name` is \"{class}\", a scheduler that is not built; supported: {names}"
+            )));
         };
         file.usize_or("num_train_timesteps", 1000, 1000..=1000)?;
-        let mut off = vec!["use_dynamic_shifting", "use_karras_sigmas", "use_exponential_sigmas", "use_beta_sigmas"];
+        let mut off =
+            vec!["use_dynamic_shifting", "use_karras_sigmas", "use_exponential_sigmas", "use_beta_sigmas"];
         if grid == SigmaGrid::FlowMatchEuler {
             off.extend(["invert_sigmas", "stochastic_sampling"]);
         } else {
@@ -52,15 +55,23 @@ impl SchedulerConfig {
             if grid == SigmaGrid::Diffusers && !file.has("prediction_type") {
                 return Err(file.refuse("`prediction_type` is missing, and the class predicts noise then: expected flow_prediction"));
             }
-            let flow = [("predict_x0", true), ("lower_order_final", true), ("use_flow_sigmas", grid == SigmaGrid::Wan)];
+            let flow = [
+                ("predict_x0", true),
+                ("lower_order_final", true),
+                ("use_flow_sigmas", grid == SigmaGrid::Wan),
+            ];
             for (key, default) in flow {
                 if !file.bool_or(key, default)? {
-                    return Err(file.refuse(format!("`{key}` is not true: {class} is built for flow matching with it on")));
+                    return Err(file.refuse(format!(
+                        "`{key}` is not true: {class} is built for flow matching with it on"
+                    )));
                 }
             }
             let corrects = file.get("disable_corrector").and_then(|v| v.as_array());
             if file.has("disable_corrector") && !corrects.is_some_and(Vec::is_empty) {
-                return Err(file.refuse("`disable_corrector` is not []: steps without a corrector are asked for by code"));
+                return Err(file.refuse(
+                    "`disable_corrector` is not []: steps without a corrector are asked for by code",
+                ));
             }
         }
         file.require_absent("shift_terminal", "stretching the noise levels to a terminal one")?;
@@ -69,12 +80,17 @@ impl SchedulerConfig {
                 return Err(file.refuse(format!("`{key}` is true: {class} is built without it")));
             }
         }
-        let [key, other] = if class == "UniPCMultistepScheduler" { ["flow_shift", "shift"] } else { ["shift", "flow_shift"] };
+        let [key, other] = if class == "UniPCMultistepScheduler" {
+            ["flow_shift", "shift"]
+        } else {
+            ["shift", "flow_shift"]
+        };
         let shift = match (file.has(key), file.has(other)) {
             (true, true) => {
                 let (a, b) = (file.positive_or(key, 1.0, 100.0)?, file.positive_or(other, 1.0, 100.0)?);
                 if a != b {
-                    return Err(file.refuse(format!("`{key}` is {a} and `{other}` is {b}: {class} has `{key}` alone")));
+                    return Err(file
+                        .refuse(format!("`{key}` is {a} and `{other}` is {b}: {class} has `{key}` alone")));
                 }
                 a
             }

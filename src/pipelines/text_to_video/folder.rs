@@ -1,6 +1,9 @@
 //! Where the parts of a model lie: in a diffusers folder, in one of the original repository's, or around a single file of
 //! the transformer. Only small files are opened here, and what cannot be run is refused before anything large is.
 
+use super::request::ClipDefaults;
+use crate::models::tokenizer::Tokenizer;
+use crate::models::wan::WanConfig;
 use crate::weights::{ConfigFile, foreign};
 use crate::{Error, Result};
 use serde_json::Value;
@@ -21,6 +24,42 @@ pub(super) struct Parts {
     pub(super) transformer: PathBuf,
     /// Its configuration, which a file by itself may lack.
     pub(super) config: Option<ConfigFile>,
+}
+
+impl Parts {
+    /// The number of text positions that all agree on who state one: the transformer's configuration, `foveal.json` and the
+    /// tokenizer's.
+    ///
+    /// # Errors
+    /// [`Error::File`] naming two that do not agree.
+    pub(super) fn text_len(
+        &self,
+        config: Option<&WanConfig>,
+        defaults: &ClipDefaults,
+        tokenizer: &Tokenizer,
+    ) -> Result<Option<usize>> {
+        let own = self.config.as_ref().filter(|file| file.has("text_len"));
+        let stated = [
+            own.zip(config).map(|(file, config)| ("text_len", file.path().to_path_buf(), config.text_len)),
+            defaults.text_len.map(|length| ("text_len", self.root.join("foveal.json"), length)),
+            tokenizer
+                .stated_max_length()
+                .map(|length| ("model_max_length", self.tokenizer.join("tokenizer_config.json"), length)),
+        ];
+        let mut all = stated.iter().flatten();
+        let Some((key, path, length)) = all.next() else { return Ok(None) };
+        match all.find(|(_, _, other)| other != length) {
+            None => Ok(Some(*length)),
+            Some((other_key, other_path, other)) => Err(Error::file(
+                path,
+                format!(
+                    "`{key}` is {length}, and `{other_key}` of {} is {other}: both are the text positions of \
+                     cross-attention, which the model was trained with; correct the wrong one",
+                    other_path.display()
+                ),
+            )),
+        }
+    }
 }
 
 /// diffusers' description of a folder.
@@ -95,7 +134,10 @@ fn purpose(class: &str) -> &'static str {
         ("Hunyuan", "is another model"),
         ("LTX", "is another video model"),
     ];
-    known.iter().find(|(start, _)| class.starts_with(start)).map_or("is another model", |(_, purpose)| purpose)
+    known
+        .iter()
+        .find(|(start, _)| class.starts_with(start))
+        .map_or("is another model", |(_, purpose)| purpose)
 }
 
 /// Refuses the folder of anything but Wan 2.1's text to video without a VAE.
@@ -122,7 +164,9 @@ fn require_supported(index: &ConfigFile) -> Result<()> {
             "text_encoder" => "UMT5EncoderModel",
             "transformer" => "WanTransformer3DModel",
             _ if absent(value) => continue,
-            _ => return Err(index.refuse(format!("the component `{key}` ({class}) is not supported: {OURS}"))),
+            _ => {
+                return Err(index.refuse(format!("the component `{key}` ({class}) is not supported: {OURS}")));
+            }
         };
         if absent(value) {
             return Err(index.refuse(format!("`{key}` is null: the folder lacks it (expected {wanted})")));
@@ -167,27 +211,32 @@ fn original(root: &Path, file: Option<&Path>) -> Result<Parts> {
     let config = if config.exists() { Some(ConfigFile::open(config)?) } else { None };
     if let Some(config) = &config {
         // What it cannot run is of more use to know than what else is amiss.
-        crate::models::wan::WanConfig::from_config(config)?;
+        WanConfig::from_config(config)?;
     } else if file.is_none() {
         let reason = format!(
             "no model: neither {INDEX} (a diffusers folder) nor config.json (the original Wan repository) is here"
         );
         return Err(Error::file(root, reason));
     }
-    let names = crate::weights::visible_files(if root.as_os_str().is_empty() { Path::new(".") } else { root })?;
+    let names =
+        crate::weights::visible_files(if root.as_os_str().is_empty() { Path::new(".") } else { root })?;
     let of = |part| names.iter().filter(move |name| whose(name) == Some(part));
     let (encoder, obstacles) = encoder_of(root, of(Whose::Encoder).collect());
     let mut obstacles: Vec<String> = obstacles.into_iter().collect();
     if let Some(vae) = of(Whose::Vae).next() {
         obstacles.insert(0, format!("`{vae}`: {NO_VAE}"));
     }
-    let tokenizer = TOKENIZERS.map(|folder| root.join(folder)).into_iter().find(|folder| {
-        ["tokenizer.json", "spiece.model"].iter().any(|name| folder.join(name).exists())
-    });
+    let tokenizer = TOKENIZERS
+        .map(|folder| root.join(folder))
+        .into_iter()
+        .find(|folder| ["tokenizer.json", "spiece.model"].iter().any(|name| folder.join(name).exists()));
     if tokenizer.is_none() {
-        obstacles.push("no tokenizer (expected google/umt5-xxl/tokenizer.json or tokenizer/tokenizer.json)".into());
+        obstacles.push(
+            "no tokenizer (expected google/umt5-xxl/tokenizer.json or tokenizer/tokenizer.json)".into(),
+        );
     }
-    let (Some((encoder, encoder_config)), Some(tokenizer), []) = (encoder, tokenizer, obstacles.as_slice()) else {
+    let (Some((encoder, encoder_config)), Some(tokenizer), []) = (encoder, tokenizer, obstacles.as_slice())
+    else {
         return Err(Error::file(file.unwrap_or(root), obstacles.join("; ")));
     };
     let encoder_config = encoder_config.map(ConfigFile::open).transpose()?;
@@ -242,26 +291,6 @@ fn transformer_of(root: &Path, names: Vec<&String>) -> Result<PathBuf> {
         (many, _) => {
             let names: Vec<&str> = many.iter().take(6).map(|(_, name)| name.as_str()).collect();
             let reason = format!("{} transformers: name the file to open ({})", many.len(), names.join(", "));
-            Err(Error::file(root, reason))
-        }
-    }
-}
-
-/// The number of text positions that everyone agrees on who states one: the transformer's configuration, `foveal.json` and the
-/// tokenizer's.
-///
-/// # Errors
-/// [`Error::File`] naming two that do not agree.
-pub(super) fn agreed_text_len(root: &Path, stated: &[(String, Option<usize>)]) -> Result<Option<usize>> {
-    let mut all = stated.iter().filter_map(|(who, length)| Some((who, (*length)?)));
-    let Some((first, length)) = all.next() else { return Ok(None) };
-    match all.find(|(_, other)| *other != length) {
-        None => Ok(Some(length)),
-        Some((second, other)) => {
-            let reason = format!(
-                "{first} is {length} and {second} is {other}: both are the text positions of cross-attention, which the \
-                 model was trained with; correct the wrong one"
-            );
             Err(Error::file(root, reason))
         }
     }

@@ -40,9 +40,13 @@ impl TextToVideo {
         let tokenizer = Tokenizer::from_folder(&parts.tokenizer)?;
         let mut warnings = Vec::new();
 
+        let config = parts.config.as_ref().map(WanConfig::from_config).transpose()?;
+        let encoder_config = parts.encoder_config.as_ref().map(Umt5Config::from_config).transpose()?;
+        let text_len = parts.text_len(config.as_ref(), &defaults, &tokenizer)?;
+
         let store = WeightStore::open(&parts.transformer)?;
-        let config = match &parts.config {
-            Some(file) => WanConfig::from_config(file)?,
+        let config = match config {
+            Some(config) => config,
             None => {
                 let told = WanConfig::infer(&store)?;
                 let WanConfig { dim, num_layers, num_heads, .. } = told;
@@ -53,26 +57,15 @@ impl TextToVideo {
                 told
             }
         };
-        let of = |key: &str, path: &Path| format!("`{key}` of {}", path.display());
-        let of_config = parts.config.as_ref().filter(|file| file.has("text_len"));
-        let stated = [
-            (
-                of_config.map(|file| of("text_len", file.path())).unwrap_or_default(),
-                of_config.map(|_| config.text_len),
-            ),
-            (of("text_len", &parts.root.join("foveal.json")), defaults.text_len),
-            (
-                of("model_max_length", &parts.tokenizer.join("tokenizer_config.json")),
-                tokenizer.stated_max_length(),
-            ),
-        ];
-        let text_len = folder::agreed_text_len(&parts.root, &stated)?.unwrap_or(config.text_len);
-        let tokenizer = tokenizer.with_max_length(text_len)?;
-        let transformer = WanWeights::new(&store, config.with_text_len(text_len)?)?;
-
+        let config = match text_len {
+            Some(stated) => config.with_text_len(stated)?,
+            None => config,
+        };
+        let tokenizer = tokenizer.with_max_length(config.text_len)?;
+        let transformer = WanWeights::new(&store, config)?;
         let store = WeightStore::open(&parts.encoder)?;
-        let config = match &parts.encoder_config {
-            Some(file) => Umt5Config::from_config(file)?,
+        let config = match encoder_config {
+            Some(config) => config,
             None => Umt5Config::infer(&store)?,
         };
         let encoder = Umt5Weights::new(&store, config)?;
