@@ -285,6 +285,15 @@ impl WeightStore {
         Err(self.refuse(name, entry, format!("expected shape {expected}, found {found}")))
     }
 
+    /// [`require_shape`](Self::require_shape), and that [`load`](Self::load) will take its type and its scale; reads a scale
+    /// at most.
+    pub(crate) fn require_float(&self, name: &str, expected: &[usize]) -> Result<()> {
+        self.require_shape(name, expected)?;
+        let entry = self.entry(name)?;
+        to_f32(entry.dtype, &[]).map_err(|reason| self.refuse(name, entry, reason))?;
+        self.scale(name, entry).map(drop)
+    }
+
     fn full(&self, name: &str) -> String {
         format!("{}{name}", self.prefix)
     }

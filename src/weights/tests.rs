@@ -172,6 +172,18 @@ fn refuses_damaged_files() {
 }
 
 #[test]
+fn a_tensor_without_elements_is_one() {
+    let header = r#"{"a":{"dtype":"F32","shape":[0,3],"data_offsets":[0,0]},"b":{"dtype":"F32","shape":[2],"data_offsets":[0,8]},
+        "c":{"dtype":"F32","shape":[0,4294967296,4294967296],"data_offsets":[8,8]}}"#;
+    let store = WeightStore::from_bytes("m", file(header, &f32s(&[1., 2.]))).unwrap();
+    assert_eq!(store.load("a", &[0, 3]).unwrap().data(), [0.0; 0]);
+    assert_eq!(store.load("b", &[2]).unwrap().data(), [1., 2.]);
+    assert!(store.load_rows("a", &[0, 3], &[0]).unwrap_err().to_string().contains("no row 0"));
+    // Sizes whose product overflows beside a 0: nothing or an error, and no wrapped product.
+    assert!(store.load_any("c").map_or_else(|e| !e.to_string().is_empty(), |t| t.data().is_empty()));
+}
+
+#[test]
 fn joins_byte_shards_and_refuses_duplicates() {
     let shards =
         |second: &str| vec![("1".to_owned(), one("a", [1., 2.])), ("2".to_owned(), one(second, [3., 4.]))];

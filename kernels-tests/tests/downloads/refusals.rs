@@ -4,6 +4,7 @@ use crate::files::{Scratch, Stored, read, write};
 use crate::wan::original_folder;
 use foveal::pipelines::text_to_video::TextToVideo;
 use foveal::{Caps, Context, ContextOptions, Error};
+use safetensors::tensor::Dtype;
 use std::path::Path;
 
 const MODEL: &str = "models/tiny-wan";
@@ -109,6 +110,8 @@ fn the_original_repository_as_it_is_published_says_all_that_is_in_the_way() {
     folder.remove("config.json");
     let text = refusal(&folder.0);
     assert!(text.contains("neither model_index.json") && text.contains("config.json"), "{text}");
+    folder.put("high_noise_model/config.json", "{}");
+    assert!(refusal(&folder.0).contains("Wan 2.2"));
 }
 
 #[test]
@@ -144,6 +147,24 @@ fn weights_of_another_model_are_refused_by_their_tensor() {
         let text = refusal(&folder.0);
         assert!(text.contains(&format!("`{name}`")) && text.contains(wanted), "{name}: {text}");
     }
+    // A layer whose scale is missing or makes none is refused before anything is uploaded, too.
+    let mut scaled = tensors.clone();
+    scaled.insert("scaled_fp8".into(), Stored { dtype: Dtype::F8_E4M3, shape: vec![0], bytes: Vec::new() });
+    let name = "blocks.4.ffn.net.2";
+    let weight = &scaled[&format!("{name}.weight")];
+    let weight = Stored {
+        dtype: Dtype::F8_E4M3,
+        shape: weight.shape.clone(),
+        bytes: vec![0x38; weight.values().len()],
+    };
+    scaled.insert(format!("{name}.weight"), weight);
+    write(&folder.path(TRANSFORMER), &scaled);
+    let text = refusal(&folder.0);
+    assert!(text.contains(&format!("`{name}.scale_weight` is missing")), "{text}");
+    scaled.insert(format!("{name}.scale_weight"), Stored::f32(&[2], &[1.0, 1.0]));
+    write(&folder.path(TRANSFORMER), &scaled);
+    let text = refusal(&folder.0);
+    assert!(text.contains(&format!("`{name}.scale_weight`: a scale is one number")), "{text}");
     folder.put(TRANSFORMER, "version https://git-lfs.github.com/spec/v1\n");
     assert!(refusal(&folder.0).contains("git lfs pull"));
     folder.remove(TRANSFORMER).put("transformer/diffusion_pytorch_model.bin", "x");

@@ -103,7 +103,7 @@ pub fn load(
     let store = names::usual(store)?;
     let shapes = parameter_shapes(config);
     for (name, shape) in &shapes {
-        store.require_shape(name, shape)?;
+        store.require_float(name, shape)?;
     }
     let read = shapes.iter().map(|(name, _)| name.clone()).collect();
     let unread = names::unread(&store, &read, config)?;

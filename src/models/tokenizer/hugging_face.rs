@@ -93,15 +93,19 @@ impl Tokenizer {
 
         word_piece::complete(&mut inner);
         let stated = config.as_ref().map(max_length).transpose()?.flatten();
-        let empty = guarded(|| inner.encode("", true).map_err(|e| e.to_string()))
-            .map_err(|e| refuse(format!("it cannot encode: {e}")))?;
+        // What a post-processor puts behind a text; a token in front of it alone ends nothing.
+        let probe = |text: &str| guarded(|| inner.encode(text, true).map_err(|e| e.to_string()));
+        let probed =
+            probe("a").or_else(|_| probe("")).map_err(|e| refuse(format!("it cannot encode: {e}")))?;
+        let behind = probed.get_special_tokens_mask().last() == Some(&1);
+        let appended = probed.get_ids().last().copied().filter(|_| behind);
         let eos = match config.as_ref().map(eos_token).transpose()?.flatten() {
             Some(token) => inner.token_to_id(&token).ok_or_else(|| {
                 refuse(format!("the end-of-sequence token \"{token}\" is not in the vocabulary"))
             })?,
             None => {
                 let usual = || DEFAULT_ENDS.iter().find_map(|token| inner.token_to_id(token));
-                empty.get_ids().last().copied().or_else(usual).ok_or_else(|| {
+                appended.or_else(usual).ok_or_else(|| {
                     let names = DEFAULT_ENDS.join(" nor ");
                     refuse(format!(
                         "no end-of-sequence token: tokenizer_config.json states none (`eos_token`, `sep_token`), none is \
@@ -110,7 +114,7 @@ impl Tokenizer {
                 })?
             }
         };
-        let appends_eos = empty.get_ids().last() == Some(&eos);
+        let appends_eos = appended == Some(eos);
         let max_length = stated.unwrap_or(DEFAULT_MAX_LENGTH);
         Ok(Self { inner, max_length, eos, appends_eos, stated: stated.is_some() })
     }

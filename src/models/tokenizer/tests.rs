@@ -259,6 +259,14 @@ mod hugging_face {
             let tokenizer = Tokenizer::from_bytes("tokenizer.json", &bert(post_processor), config).unwrap();
             assert_eq!(tokenizer.encode_raw("film film").unwrap().ids, [2, 4, 4, 3], "{post_processor}");
         }
+        // A token in front of a text does not end it.
+        let front = r#"{"type": "TemplateProcessing", "single": [{"SpecialToken": {"id": "[CLS]", "type_id": 0}}, {"Sequence": {"id": "A", "type_id": 0}}],
+            "pair": [{"Sequence": {"id": "A", "type_id": 0}}, {"Sequence": {"id": "B", "type_id": 0}}],
+            "special_tokens": {"[CLS]": {"id": "[CLS]", "ids": [2], "tokens": ["[CLS]"]}}}"#;
+        for (config, end) in [(None, 3), (Some(r#"{"eos_token": "[CLS]"}"#), 2)] {
+            let tokenizer = Tokenizer::from_bytes("t", &bert(front), config.map(str::as_bytes)).unwrap();
+            assert_eq!(tokenizer.encode_raw("film film").unwrap().ids, [2, 4, 4, end]);
+        }
         // T5's without a post-processor has the token in its vocabulary; a vocabulary without any is refused.
         assert_eq!(tokenizer(false, Some("{}")).unwrap().eos(), 1);
         let without = String::from_utf8(bert("null")).unwrap().replace("SEP", "END");

@@ -176,7 +176,7 @@ impl Umt5Weights {
         let mut read = BTreeSet::new();
         for param in Umt5Param::all(&weights.config) {
             let key = weights.key(param);
-            weights.store.require_shape(&key, &param.shape(&weights.config))?;
+            weights.store.require_float(&key, &param.shape(&weights.config))?;
             read.insert(key);
         }
         weights.unread = weights.others(&read)?;

@@ -266,7 +266,7 @@ impl WanWeights {
         let mut read = BTreeSet::new();
         for param in WanParam::all(&config) {
             let key = format.key(param);
-            store.require_shape(&key, &param.shape(&config))?;
+            store.require_float(&key, &param.shape(&config))?;
             read.insert(key);
         }
         let unread = foreign::unread(&store, &read)?;

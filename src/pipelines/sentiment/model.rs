@@ -160,6 +160,7 @@ impl SentimentModel {
     }
 
     fn load(&mut self, store: &WeightStore) -> Result<()> {
+        let store = &store.unwrapped()?;
         keys::load(&mut self.parameters, store, &self.description.model)?;
         let text = store.with_prefix(keys::TEXT_EXTRACTOR);
         if text.names().next().is_some() {

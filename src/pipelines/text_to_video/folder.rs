@@ -64,6 +64,8 @@ impl Parts {
 
 /// diffusers' description of a folder.
 const INDEX: &str = "model_index.json";
+/// What a folder of another pipeline is told.
+const OURS: &str = "WanPipeline (Wan 2.1, text to video) is supported";
 /// What a folder with a VAE is told.
 const NO_VAE: &str = "the folder has a VAE, whose decoder is not part of the crate yet";
 /// Where the original repository has its tokenizer, then where diffusers has one.
@@ -142,7 +144,6 @@ fn purpose(class: &str) -> &'static str {
 
 /// Refuses the folder of anything but Wan 2.1's text to video without a VAE.
 fn require_supported(index: &ConfigFile) -> Result<()> {
-    const OURS: &str = "WanPipeline (Wan 2.1, text to video) is supported";
     if let Some(class) = index.str("_class_name")?.filter(|class| *class != "WanPipeline") {
         return Err(index.refuse(format!("`_class_name` is \"{class}\", which {}: {OURS}", purpose(class))));
     }
@@ -212,6 +213,8 @@ fn original(root: &Path, file: Option<&Path>) -> Result<Parts> {
     if let Some(config) = &config {
         // What it cannot run is of more use to know than what else is amiss.
         WanConfig::from_config(config)?;
+    } else if root.join("high_noise_model").is_dir() {
+        return Err(Error::file(root, format!("`high_noise_model` is here, as in Wan 2.2: {OURS}")));
     } else if file.is_none() {
         let reason = format!(
             "no model: neither {INDEX} (a diffusers folder) nor config.json (the original Wan repository) is here"
@@ -279,6 +282,9 @@ fn transformer_of(root: &Path, names: Vec<&String>) -> Result<PathBuf> {
         let stem = name.rsplit_once("-of-").and_then(|(rest, _)| rest.rsplit_once('-')).map(|(stem, _)| stem);
         stem.unwrap_or(name).to_owned()
     };
+    if let [index] = files().filter(|name| name.ends_with(".json")).collect::<Vec<_>>().as_slice() {
+        return Ok(root.join(index));
+    }
     let mut models: Vec<(String, &String)> = files().map(|name| (model(name), *name)).collect();
     models.dedup_by(|a, b| a.0 == b.0);
     match (models.as_slice(), names.first()) {
