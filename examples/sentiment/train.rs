@@ -135,6 +135,7 @@ pub(crate) async fn train(args: &Train) -> Ended {
     let (config, convention) = sizes(args, &data, text.hidden_size);
     let description = Description::new(config, convention, data.label_range);
     let model = SentimentModel::fresh(&context, description, &args.text_encoder, args.seed)?;
+    model.warnings().iter().for_each(|warning| eprintln!("warning: {warning}"));
     let saving = Saving {
         checkpoint: Some(checkpoint.clone()),
         every_steps: Some(args.checkpoint_steps),

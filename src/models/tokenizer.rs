@@ -9,6 +9,8 @@ mod hugging_face;
 mod matching;
 #[cfg(test)]
 mod tests;
+#[cfg(all(feature = "tokenizers", not(target_arch = "wasm32")))]
+mod word_piece;
 
 pub use clean::clean_prompt;
 #[cfg(all(feature = "tokenizers", not(target_arch = "wasm32")))]

@@ -66,6 +66,12 @@ impl ConfigFile {
         self.root.get(key).is_some_and(Value::is_null)
     }
 
+    /// Keys and values, without those that are null.
+    #[cfg(all(feature = "tokenizers", not(target_arch = "wasm32")))]
+    pub(crate) fn entries(&self) -> impl Iterator<Item = (&str, &Value)> {
+        self.root.iter().filter(|(_, value)| !value.is_null()).map(|(key, value)| (key.as_str(), value))
+    }
+
     /// An [`Error::File`] about this file.
     pub fn refuse(&self, reason: impl Into<String>) -> Error {
         Error::file(&self.path, reason)

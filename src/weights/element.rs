@@ -14,6 +14,10 @@ pub enum FileDtype {
     F16,
     /// bfloat16.
     Bf16,
+    /// 8-bit float with four bits of exponent and no infinity (`float8_e4m3fn`); loaded as f32.
+    F8E4m3,
+    /// 8-bit float with five bits of exponent (`float8_e5m2`); loaded as f32.
+    F8E5m2,
     /// 64-bit signed integer.
     I64,
     /// 32-bit signed integer.
@@ -31,6 +35,7 @@ impl FileDtype {
             Self::F64 | Self::I64 => Some(8),
             Self::F32 | Self::I32 | Self::U32 => Some(4),
             Self::F16 | Self::Bf16 => Some(2),
+            Self::F8E4m3 | Self::F8E5m2 => Some(1),
             Self::Other(_) => None,
         }
     }
@@ -42,10 +47,35 @@ impl FileDtype {
             Self::F16 => Some(crate::Dtype::F16),
             Self::Bf16 => Some(crate::Dtype::Bf16),
             Self::U32 => Some(crate::Dtype::U32),
-            Self::F64 | Self::I64 | Self::I32 | Self::Other(_) => None,
+            Self::F64 | Self::F8E4m3 | Self::F8E5m2 | Self::I64 | Self::I32 | Self::Other(_) => None,
         }
     }
+
+    /// True for the 8-bit floats, which most files store with a scale beside them.
+    pub(super) const fn is_eight_bits(self) -> bool {
+        matches!(self, Self::F8E4m3 | Self::F8E5m2)
+    }
 }
+
+/// What the 256 numbers of `float8_e4m3fn` are: a sign, four bits of exponent that count from −7, three of fraction. The
+/// largest exponent holds numbers too; only all bits set are NaN.
+const E4M3: [f32; 256] = {
+    let mut table = [0.0; 256];
+    let mut bits = 0;
+    while bits < 256 {
+        let (exponent, fraction) = (bits as u32 >> 3 & 15, bits as u32 & 7);
+        let magnitude = if exponent == 0 {
+            fraction as f32 / 512.0
+        } else if exponent == 15 && fraction == 7 {
+            f32::NAN
+        } else {
+            f32::from_bits((exponent + 120) << 23 | fraction << 20)
+        };
+        table[bits] = if bits >= 128 { -magnitude } else { magnitude };
+        bits += 1;
+    }
+    table
+};
 
 impl From<safetensors::Dtype> for FileDtype {
     fn from(dtype: safetensors::Dtype) -> Self {
@@ -64,8 +94,15 @@ impl From<safetensors::Dtype> for FileDtype {
             D::I16 => Self::Other("I16"),
             D::U16 => Self::Other("U16"),
             D::U64 => Self::Other("U64"),
-            D::F8_E4M3 => Self::Other("F8_E4M3"),
-            D::F8_E5M2 => Self::Other("F8_E5M2"),
+            D::F8_E4M3 => Self::F8E4m3,
+            D::F8_E5M2 => Self::F8E5m2,
+            D::F8_E8M0 => Self::Other("F8_E8M0"),
+            D::F8_E4M3FNUZ => Self::Other("F8_E4M3FNUZ"),
+            D::F8_E5M2FNUZ => Self::Other("F8_E5M2FNUZ"),
+            D::F4 => Self::Other("F4"),
+            D::F6_E2M3 => Self::Other("F6_E2M3"),
+            D::F6_E3M2 => Self::Other("F6_E3M2"),
+            D::C64 => Self::Other("C64"),
             _ => Self::Other("another type"),
         }
     }
@@ -78,6 +115,8 @@ impl fmt::Display for FileDtype {
             Self::F32 => "F32",
             Self::F16 => "F16",
             Self::Bf16 => "BF16",
+            Self::F8E4m3 => "F8_E4M3",
+            Self::F8E5m2 => "F8_E5M2",
             Self::I64 => "I64",
             Self::I32 => "I32",
             Self::U32 => "U32",
@@ -98,6 +137,13 @@ pub(super) fn to_f32(dtype: FileDtype, bytes: &[u8]) -> Result<Vec<f32>, String>
         FileDtype::Bf16 => {
             bytes.as_chunks::<2>().0.iter().map(|b| half::bf16::from_le_bytes(*b).to_f32()).collect()
         }
+        FileDtype::F8E4m3 => {
+            bytes.iter().map(|b| E4M3.get(usize::from(*b)).copied().unwrap_or(f32::NAN)).collect()
+        }
+        // The upper half of an f16.
+        FileDtype::F8E5m2 => {
+            bytes.iter().map(|b| half::f16::from_bits(u16::from(*b) << 8).to_f32()).collect()
+        }
         FileDtype::F64 => {
             let mut out = Vec::with_capacity(bytes.len() / 8);
             for b in bytes.as_chunks::<8>().0 {
@@ -110,7 +156,7 @@ pub(super) fn to_f32(dtype: FileDtype, bytes: &[u8]) -> Result<Vec<f32>, String>
             }
             out
         }
-        other => return Err(format!("expected F32, F16, BF16 or F64, found {other}")),
+        other => return Err(format!("expected F32, F16, BF16, F64, F8_E4M3 or F8_E5M2, found {other}")),
     })
 }
 

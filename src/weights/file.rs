@@ -27,7 +27,13 @@ pub(crate) fn read(path: &Path, most: u64, what: &str) -> Result<Vec<u8>> {
     }
     let mut bytes = Vec::with_capacity(meta.len() as usize);
     File::open(path).map_err(io)?.take(most + 1).read_to_end(&mut bytes).map_err(io)?;
-    if bytes.len() as u64 > most { Err(too_many(bytes.len() as u64)) } else { Ok(bytes) }
+    if bytes.len() as u64 > most {
+        return Err(too_many(bytes.len() as u64));
+    }
+    match super::foreign::unfetched(&bytes) {
+        Some(reason) => Err(Error::file(path, reason)),
+        None => Ok(bytes),
+    }
 }
 
 /// Replaces a file in one step: it is written beside its place, forced to the disk and moved into it, so that a reader, a run

@@ -1,8 +1,9 @@
 //! Finds the weight files of a folder.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Component, Path, PathBuf};
 
+use super::foreign::{self, conversion};
 use crate::{Error, Result};
 
 /// Base names that the common libraries give to a model's weights, preferred in this order.
@@ -15,8 +16,8 @@ const MAX_INDEX_BYTES: u64 = 100_000_000;
 /// What a path stands for.
 #[derive(Debug)]
 pub(super) enum Layout {
-    /// One file.
-    Single(PathBuf),
+    /// All tensors of these files.
+    Files(Vec<PathBuf>),
     /// Several files; which one holds each tensor.
     Sharded {
         /// Folder of the shards.
@@ -32,55 +33,155 @@ pub(super) enum Layout {
 pub(super) fn resolve(path: &Path) -> Result<Layout> {
     let meta = std::fs::metadata(path).map_err(|e| Error::io(path, e))?;
     if !meta.is_dir() {
-        return if path.to_string_lossy().ends_with(INDEX_SUFFIX) {
-            sharded(path)
-        } else {
-            Ok(Layout::Single(path.to_path_buf()))
-        };
+        return resolve_file(path);
     }
     let names = file_names(path)?;
-    let ending = |suffix: &str| names.iter().filter(|n| n.ends_with(suffix)).cloned().collect::<Vec<_>>();
-    let preferred =
-        |suffix: &str| STEMS.iter().map(|stem| format!("{stem}{suffix}")).find(|n| names.contains(n));
-
-    if let Some(index) = preferred(INDEX_SUFFIX) {
-        return sharded(&path.join(index));
+    let has = |name: &String| names.binary_search(name).is_ok();
+    let indices: Vec<&String> = names.iter().filter(|n| n.ends_with(INDEX_SUFFIX)).collect();
+    let (files, sets) = files_and_sets(&names);
+    for stem in STEMS {
+        let (index, file) = (format!("{stem}{INDEX_SUFFIX}"), format!("{stem}{FILE_SUFFIX}"));
+        if has(&index) {
+            return sharded(&path.join(index));
+        }
+        if has(&file) {
+            return Ok(Layout::Files(vec![path.join(file)]));
+        }
+        if let Some(set) = sets.iter().find(|set| set.stem == stem) {
+            return set.layout(path);
+        }
     }
-    if let Some(file) = preferred(FILE_SUFFIX) {
-        return Ok(Layout::Single(path.join(file)));
-    }
-    let (indices, files) = (ending(INDEX_SUFFIX), ending(FILE_SUFFIX));
-    match (indices.as_slice(), files.as_slice()) {
-        ([index], _) => sharded(&path.join(index)),
-        ([], [file]) => Ok(Layout::Single(path.join(file))),
-        ([], []) => {
-            let pickles = names
-                .iter()
-                .filter(|n| [".pth", ".pt", ".bin", ".ckpt"].iter().any(|s| n.ends_with(s)))
-                .count();
-            let hint = if pickles > 0 {
-                "; it has PyTorch checkpoints, which must be converted to safetensors first"
-            } else {
-                ""
-            };
+    match (indices.as_slice(), files.as_slice(), sets.as_slice()) {
+        ([index], ..) => sharded(&path.join(index)),
+        ([], [file], []) => Ok(Layout::Files(vec![path.join(file)])),
+        ([], [], [set]) => set.layout(path),
+        ([], [], []) => {
+            let pickles: Vec<&String> = names.iter().filter(|n| foreign::is_pickle(n)).collect();
+            // Beside a model lie the pickles of its training.
+            let pickle = pickles.iter().find(|n| n.contains("model")).or(pickles.first());
+            let hint = pickle.map_or_else(String::new, |name| {
+                format!(
+                    "; `{name}` is a PyTorch checkpoint, which is not read: {}",
+                    conversion(Path::new(name))
+                )
+            });
             Err(Error::file(path, format!("no .safetensors file in this folder{hint}")))
         }
-        ([], many) => Err(Error::file(
-            path,
-            format!("{} .safetensors files and no index: name the file to open ({})", many.len(), list(many)),
-        )),
-        (many, _) => Err(Error::file(
-            path,
-            format!("{} index files: name the one to open ({})", many.len(), list(many)),
-        )),
+        ([], ..) => {
+            let sets = sets.iter().map(|set| set.file(1));
+            let all: Vec<String> = files.iter().map(|f| (*f).clone()).chain(sets).collect();
+            let reason =
+                format!("{} models in .safetensors files: name the one to open ({})", all.len(), list(&all));
+            Err(Error::file(path, reason))
+        }
+        (many, ..) => {
+            let all: Vec<String> = many.iter().map(|n| (*n).clone()).collect();
+            Err(Error::file(
+                path,
+                format!("{} index files: name the one to open ({})", all.len(), list(&all)),
+            ))
+        }
     }
 }
 
-fn file_names(folder: &Path) -> Result<Vec<String>> {
+/// An index, one shard of several, or a file by itself.
+fn resolve_file(path: &Path) -> Result<Layout> {
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    if name.ends_with(INDEX_SUFFIX) {
+        return sharded(path);
+    }
+    let folder = path.parent().unwrap_or(Path::new(""));
+    match Set::of(&name) {
+        Some((mut set, _)) if set.of > 1 => {
+            // The parent of a bare file name is empty, which is no folder to the system.
+            let here = if folder.as_os_str().is_empty() { Path::new(".") } else { folder };
+            set.found = file_names(here)?.iter().filter_map(|n| set.number_of(n)).collect();
+            set.layout(folder)
+        }
+        _ => Ok(Layout::Files(vec![path.to_path_buf()])),
+    }
+}
+
+/// Shards that belong together by their names: `stem-00001-of-00003.safetensors`.
+#[derive(Debug)]
+struct Set {
+    stem: String,
+    /// Digits of a number, and how many shards there should be.
+    digits: usize,
+    of: usize,
+    /// Numbers that were found.
+    found: BTreeSet<usize>,
+}
+
+impl Set {
+    /// The set that a file name belongs to, and its number in it.
+    fn of(name: &str) -> Option<(Self, usize)> {
+        let (rest, of) = name.strip_suffix(FILE_SUFFIX)?.rsplit_once("-of-")?;
+        let (stem, number) = rest.rsplit_once('-')?;
+        // As many digits of both as people write; longer ones are names and no numbers.
+        let fits =
+            |digits: &str| (1..=6).contains(&digits.len()) && digits.bytes().all(|b| b.is_ascii_digit());
+        if !fits(of) || !fits(number) || stem.is_empty() {
+            return None;
+        }
+        let set = Self { stem: stem.into(), digits: of.len(), of: of.parse().ok()?, found: BTreeSet::new() };
+        let number = number.parse().ok()?;
+        (set.file(number) == name).then_some((set, number))
+    }
+
+    fn number_of(&self, name: &str) -> Option<usize> {
+        Self::of(name)
+            .filter(|(set, _)| (&set.stem, set.digits, set.of) == (&self.stem, self.digits, self.of))
+            .map(|f| f.1)
+    }
+
+    fn file(&self, number: usize) -> String {
+        let Self { stem, digits, of, .. } = self;
+        format!("{stem}-{number:0digits$}-of-{of:0digits$}{FILE_SUFFIX}")
+    }
+
+    /// All of its files, where all are there.
+    fn layout(&self, folder: &Path) -> Result<Layout> {
+        let missing: Vec<usize> =
+            (1..=self.of).filter(|number| !self.found.contains(number)).take(7).collect();
+        if !missing.is_empty() || self.of == 0 {
+            let missing: Vec<String> = missing.into_iter().map(|number| self.file(number)).collect();
+            let (found, of) = (self.found.len(), self.of);
+            let reason = format!(
+                "{found} of {of} shards are here, the download is incomplete: missing {}",
+                list(&missing)
+            );
+            return Err(Error::file(folder.join(self.file(1)), reason));
+        }
+        Ok(Layout::Files((1..=self.of).map(|number| folder.join(self.file(number))).collect()))
+    }
+}
+
+/// The weight files that are a model each, and the sets of shards.
+fn files_and_sets(names: &[String]) -> (Vec<&String>, Vec<Set>) {
+    let (mut files, mut sets) = (Vec::new(), Vec::<Set>::new());
+    for name in names.iter().filter(|n| n.ends_with(FILE_SUFFIX)) {
+        match Set::of(name) {
+            None => files.push(name),
+            Some((mut set, number)) => match sets.iter_mut().find(|set| set.number_of(name).is_some()) {
+                Some(known) => drop(known.found.insert(number)),
+                None => {
+                    set.found.insert(number);
+                    sets.push(set);
+                }
+            },
+        }
+    }
+    (files, sets)
+}
+
+/// Names in a folder, sorted, without hidden ones.
+pub(crate) fn file_names(folder: &Path) -> Result<Vec<String>> {
     let mut names = Vec::new();
     for item in std::fs::read_dir(folder).map_err(|e| Error::io(folder, e))? {
         let item = item.map_err(|e| Error::io(folder, e))?;
-        names.extend(item.file_name().into_string().ok());
+        // Hidden ones are an editor's or a system's, such as the `._` files that macOS leaves beside each.
+        names.extend(item.file_name().into_string().ok().filter(|name| !name.starts_with('.')));
     }
     names.sort();
     Ok(names)
@@ -111,6 +212,17 @@ fn sharded(index: &Path) -> Result<Layout> {
         }
     }
     let folder = index.parent().unwrap_or(Path::new("")).to_path_buf();
+    let shards: BTreeSet<&String> = weight_map.values().collect();
+    let missing: Vec<String> =
+        shards.iter().filter(|shard| !folder.join(shard).exists()).map(|s| (*s).clone()).collect();
+    if !missing.is_empty() {
+        let (count, all) = (missing.len(), shards.len());
+        let reason = format!(
+            "{count} of its {all} shards are not here, the download is incomplete: {}",
+            list(&missing)
+        );
+        return Err(Error::file(index, reason));
+    }
     Ok(Layout::Sharded { folder, index: index.to_path_buf(), weight_map })
 }
 

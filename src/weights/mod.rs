@@ -10,8 +10,11 @@ mod element;
 pub(crate) mod file;
 #[cfg(not(target_arch = "wasm32"))]
 mod folder;
+pub(crate) mod foreign;
 #[cfg(not(target_arch = "wasm32"))]
 pub(crate) mod lock;
+mod names;
+mod scale;
 mod source;
 mod store;
 #[cfg(test)]
@@ -21,6 +24,10 @@ pub use config_file::ConfigFile;
 pub use element::FileDtype;
 #[cfg(not(target_arch = "wasm32"))]
 pub use file::{require_writable, write_whole};
+#[cfg(all(feature = "tokenizers", not(target_arch = "wasm32")))]
+pub(crate) use folder::file_names as visible_files;
 #[cfg(not(target_arch = "wasm32"))]
 pub use lock::FolderLock;
+#[cfg(all(feature = "tokenizers", not(target_arch = "wasm32")))]
+pub(crate) use names::warning;
 pub use store::WeightStore;

@@ -53,6 +53,8 @@ pub(super) struct Entry {
     pub(super) shape: Vec<usize>,
     /// Where it lies.
     pub(super) place: Place,
+    /// Its name in the file, where the store calls it otherwise.
+    pub(super) stored: Option<String>,
 }
 
 /// One file of a store.
@@ -94,12 +96,12 @@ impl Shard {
 
 fn parse(path: &Path, bytes: &[u8], shard: usize) -> Result<Vec<(String, Entry)>> {
     let refuse = |reason: String| Error::file(path, reason);
+    if let Some(reason) = super::foreign::refusal(path, bytes) {
+        return Err(refuse(reason));
+    }
     let Some((prefix, rest)) = bytes.split_first_chunk::<LENGTH_PREFIX>() else {
         return Err(refuse(format!("{} bytes are too few for a safetensors file", bytes.len())));
     };
-    if let Some(other) = foreign_format(bytes) {
-        return Err(refuse(format!("this is {other}, not a safetensors file; convert it first")));
-    }
     let header_len = usize::try_from(u64::from_le_bytes(*prefix)).unwrap_or(usize::MAX);
     if header_len > MAX_HEADER {
         return Err(refuse(format!(
@@ -133,22 +135,9 @@ fn parse(path: &Path, bytes: &[u8], shard: usize) -> Result<Vec<(String, Entry)>
                 dtype: info.dtype.into(),
                 shape: info.shape.clone(),
                 place: Place::File(shard, base + start..base + end),
+                stored: None,
             },
         )
     };
     Ok(metadata.tensors().into_iter().map(entry).collect())
-}
-
-/// Names a format that users commonly pass by mistake.
-fn foreign_format(bytes: &[u8]) -> Option<&'static str> {
-    match bytes {
-        [b'P', b'K', 3, 4, ..] => Some("a PyTorch checkpoint (zip)"),
-        [0x80, 2..=5, b'}' | b'c' | b'\x8a' | b'\x95', ..] => Some("a Python pickle"),
-        [b'G', b'G', b'U', b'F', ..] => Some("a GGUF file"),
-        [b'v', b'e', b'r', b's', b'i', b'o', b'n', b' ']
-        | [b'v', b'e', b'r', b's', b'i', b'o', b'n', b' ', ..] => {
-            Some("a git-lfs pointer (the download is incomplete)")
-        }
-        _ => None,
-    }
 }

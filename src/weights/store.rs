@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use super::FileDtype;
 use super::element::{to_f32, to_u32};
+use super::scale::Scale;
 use super::source::{Entry, Place, Shard};
 use crate::{Error, HostTensor, Result, Shape};
 
@@ -30,20 +31,24 @@ struct Inner {
 impl WeightStore {
     /// Opens a `.safetensors` file, a `*.safetensors.index.json`, or a folder.
     ///
-    /// In a folder the first of these is taken: `diffusion_pytorch_model.safetensors.index.json`,
-    /// `model.safetensors.index.json`, `diffusion_pytorch_model.safetensors`, `model.safetensors`, the
-    /// only index, the only `.safetensors` file. The index decides which tensors exist.
+    /// In a folder the first of these is taken: the index, the file, the shards of `diffusion_pytorch_model`, those of
+    /// `model`; the only index; the only file or set of shards. An index decides which tensors exist; without one the
+    /// shards are those whose names end in `-00001-of-00003.safetensors` and so on, and a path to one of them stands for
+    /// all. Hidden files, such as the `._` ones of macOS, are not there.
     ///
     /// # Errors
-    /// [`Error::Io`] from the system; [`Error::File`] for a folder without a clear choice, a damaged or
-    /// truncated file, or an index that names a path outside its folder; [`Error::Weight`] when a shard
-    /// lacks a tensor that the index places in it.
+    /// [`Error::Io`] from the system; [`Error::File`] for a folder without a clear choice, a damaged, truncated or
+    /// unfetched file, a shard that is not there, or an index that names a path outside its folder; [`Error::Weight`]
+    /// when a shard lacks a tensor that the index places in it, and when two shards without an index hold the same.
     #[cfg(not(target_arch = "wasm32"))]
     pub fn open(path: impl AsRef<Path>) -> Result<Self> {
         use super::folder::{Layout, resolve};
         let path = path.as_ref();
         match resolve(path)? {
-            Layout::Single(file) => Self::from_shards(path.to_path_buf(), vec![Shard::map(&file)?]),
+            Layout::Files(files) => {
+                let shards = files.iter().map(|file| Shard::map(file)).collect::<Result<_>>()?;
+                Self::from_shards(path.to_path_buf(), shards)
+            }
             Layout::Sharded { folder, index, weight_map } => {
                 let mut found = BTreeMap::new();
                 let mut shards = Vec::new();
@@ -63,6 +68,11 @@ impl WeightStore {
                 Ok(Self::from_inner(Inner { path: path.to_path_buf(), shards, entries: found }))
             }
         }
+    }
+
+    /// The files that hold its tensors, or the names that were given with their bytes.
+    pub fn files(&self) -> impl Iterator<Item = &Path> {
+        self.inner.shards.iter().map(|shard| shard.path.as_path())
     }
 
     /// Takes a safetensors file in memory; `name` stands for the path in messages.
@@ -89,8 +99,13 @@ impl WeightStore {
         let mut entries: BTreeMap<String, Entry> = BTreeMap::new();
         for (number, shard) in shards.iter().enumerate() {
             for (name, entry) in shard.entries(number)? {
-                if entries.contains_key(&name) {
-                    return Err(Error::weight(&shard.path, name, "another shard holds it too"));
+                if let Some(Entry { place: Place::File(other, _), .. }) = entries.get(&name) {
+                    let other = shards.get(*other).map(|s| s.path.display().to_string()).unwrap_or_default();
+                    return Err(Error::weight(
+                        &shard.path,
+                        name,
+                        format!("another shard holds it too: {other}"),
+                    ));
                 }
                 entries.insert(name, entry);
             }
@@ -101,13 +116,34 @@ impl WeightStore {
     /// A store of f32 tensors that have shapes and read as zeros, for planning what a model needs without its files.
     /// They have no [`bytes`](Self::bytes).
     pub fn zeros(name: impl Into<PathBuf>, shapes: impl IntoIterator<Item = (String, Vec<usize>)>) -> Self {
-        let entry = |shape| Entry { dtype: FileDtype::F32, shape, place: Place::Planned };
+        let entry = |shape| Entry { dtype: FileDtype::F32, shape, place: Place::Planned, stored: None };
         let entries = shapes.into_iter().map(|(key, shape)| (key, entry(shape))).collect();
         Self::from_inner(Inner { path: name.into(), shards: Vec::new(), entries })
     }
 
     fn from_inner(inner: Inner) -> Self {
         Self { inner: Arc::new(inner), prefix: String::new() }
+    }
+
+    /// The tensors of this view under other names.
+    ///
+    /// # Errors
+    /// [`Error::Weight`] when two of them get the same.
+    pub(crate) fn renamed(&self, rename: impl Fn(&str) -> String) -> Result<Self> {
+        let mut entries: BTreeMap<String, Entry> = BTreeMap::new();
+        for old in self.names() {
+            let (new, mut entry) = (rename(old), self.entry(old)?.clone());
+            entry.stored = Some(self.stored(old, &entry));
+            if let Some(other) = entries.get(&new) {
+                let other = other.stored.as_deref().unwrap_or_default();
+                return Err(
+                    self.refusal(old, format!("`{other}` is here too, and both are `{new}`: keep one"))
+                );
+            }
+            entries.insert(new, entry);
+        }
+        let (path, shards) = (self.inner.path.clone(), self.inner.shards.clone());
+        Ok(Self::from_inner(Inner { path, shards, entries }))
     }
 
     /// A view of the tensors whose names start with `prefix`, named without it.
@@ -148,9 +184,17 @@ impl WeightStore {
 
     /// Elements as they lie in the file: little endian, row-major, at any alignment.
     ///
-    /// For uploads that keep the stored type. Fails with [`Error::Weight`] when the tensor is missing or only planned.
+    /// For uploads that keep the stored type. Fails with [`Error::Weight`] when the tensor is missing, only planned, or
+    /// stored with a scale, which its bytes lack.
     pub fn bytes(&self, name: &str) -> Result<&[u8]> {
         let entry = self.entry(name)?;
+        match self.scale(name, entry)? {
+            Scale::None => self.raw(name, entry),
+            _ => Err(self.refusal(name, "it is stored with a scale: its bytes alone are not its values")),
+        }
+    }
+
+    pub(super) fn raw(&self, name: &str, entry: &Entry) -> Result<&[u8]> {
         match &entry.place {
             Place::File(_, range) => self.slice(name, entry, 0..range.len()),
             Place::Planned => {
@@ -159,10 +203,12 @@ impl WeightStore {
         }
     }
 
-    /// Loads a float tensor as f32 and checks its shape.
+    /// Loads a float tensor as f32 and checks its shape. A scale beside it (`scale_weight` or `weight_scale`, one number or
+    /// one a row, as files of 8-bit floats have them) is multiplied in.
     ///
     /// # Errors
-    /// [`Error::Weight`] when the tensor is missing, has another shape, or is not F32, F16, BF16 or F64.
+    /// [`Error::Weight`] when the tensor is missing, has another shape, or is not F32, F16, BF16, F64, F8_E4M3 or F8_E5M2;
+    /// when its scale makes no sense, or is missing in a file that is marked as scaled.
     pub fn load(&self, name: &str, expected_shape: &[usize]) -> Result<HostTensor> {
         self.require_shape(name, expected_shape)?;
         self.load_any(name)
@@ -174,8 +220,10 @@ impl WeightStore {
         if entry.place == Place::Planned {
             return Ok(HostTensor::zeros(entry.shape.clone()));
         }
-        let data =
-            to_f32(entry.dtype, self.bytes(name)?).map_err(|reason| self.refuse(name, entry, reason))?;
+        let scale = self.scale(name, entry)?;
+        let mut data =
+            to_f32(entry.dtype, self.raw(name, entry)?).map_err(|reason| self.refuse(name, entry, reason))?;
+        scale.apply(&mut data, 0, entry.shape.iter().skip(1).fold(1, |n, &d| n.saturating_mul(d)));
         HostTensor::new(entry.shape.clone(), data)
     }
 
@@ -195,6 +243,7 @@ impl WeightStore {
                 Shape::from(expected_shape)
             )));
         };
+        let scale = self.scale(name, entry)?;
         let mut data = Vec::new();
         for &row in rows {
             let row = row as usize;
@@ -207,7 +256,9 @@ impl WeightStore {
             // There is such a row, so its bytes lie in the file and the product fits.
             let row_bytes = columns * entry.dtype.size().unwrap_or(0);
             let bytes = self.slice(name, entry, row * row_bytes..(row + 1) * row_bytes)?;
-            data.extend(to_f32(entry.dtype, bytes).map_err(refuse)?);
+            let mut values = to_f32(entry.dtype, bytes).map_err(refuse)?;
+            scale.apply(&mut values, row, columns);
+            data.extend(values);
         }
         match entry.place {
             Place::Planned => Ok(HostTensor::zeros([rows.len(), columns])),
@@ -221,7 +272,7 @@ impl WeightStore {
     /// [`Error::Weight`] when the tensor is missing, only planned, of another type, or holds a value outside u32.
     pub fn load_u32(&self, name: &str) -> Result<Vec<u32>> {
         let entry = self.entry(name)?;
-        to_u32(entry.dtype, self.bytes(name)?).map_err(|reason| self.refuse(name, entry, reason))
+        to_u32(entry.dtype, self.raw(name, entry)?).map_err(|reason| self.refuse(name, entry, reason))
     }
 
     /// Fails with [`Error::Weight`] unless the tensor exists with this shape; reads no elements.
@@ -234,11 +285,20 @@ impl WeightStore {
         Err(self.refuse(name, entry, format!("expected shape {expected}, found {found}")))
     }
 
+    /// [`require_shape`](Self::require_shape), and that [`load`](Self::load) will take its type and its scale; reads a scale
+    /// at most.
+    pub(crate) fn require_float(&self, name: &str, expected: &[usize]) -> Result<()> {
+        self.require_shape(name, expected)?;
+        let entry = self.entry(name)?;
+        to_f32(entry.dtype, &[]).map_err(|reason| self.refuse(name, entry, reason))?;
+        self.scale(name, entry).map(drop)
+    }
+
     fn full(&self, name: &str) -> String {
         format!("{}{name}", self.prefix)
     }
 
-    fn entry(&self, name: &str) -> Result<&Entry> {
+    pub(super) fn entry(&self, name: &str) -> Result<&Entry> {
         let full = self.full(name);
         self.inner.entries.get(&full).ok_or_else(|| {
             let count = self.names().count();
@@ -267,6 +327,18 @@ impl WeightStore {
             Place::File(shard, _) => self.inner.shards.get(shard),
             Place::Planned => None,
         };
-        Error::weight(shard.map_or(&self.inner.path, |s| &s.path), self.full(name), reason)
+        Error::weight(shard.map_or(&self.inner.path, |s| &s.path), self.stored(name, entry), reason)
+    }
+
+    /// An [`Error::Weight`] about a tensor of this view, by its name in the file.
+    pub(crate) fn refusal(&self, name: &str, reason: impl Into<String>) -> Error {
+        match self.inner.entries.get(&self.full(name)) {
+            Some(entry) => self.refuse(name, entry, reason.into()),
+            None => Error::weight(&self.inner.path, self.full(name), reason),
+        }
+    }
+
+    fn stored(&self, name: &str, entry: &Entry) -> String {
+        entry.stored.clone().unwrap_or_else(|| self.full(name))
     }
 }

@@ -112,6 +112,7 @@ def main() -> None:
         "guidance_scale": GUIDANCE_SCALE,
         "steps": STEPS,
         "shift": SHIFT,
+        "grid": "wan",
         "palette": {name: list(rgb) for name, rgb in data.PALETTE.items()},
         "shapes": {name: ["".join("#" if c else "." for c in row) for row in mask] for name, mask in data.SHAPES.items()},
         "object_size": data.SIZE,

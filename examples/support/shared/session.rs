@@ -18,7 +18,7 @@ pub(crate) struct Place {
     /// best, low-power, software, a number from the `devices` example, or part of a name.
     #[arg(long, default_value = "best")]
     adapter: AdapterChoice,
-    /// Model folder [default: the tiny model of the repository]
+    /// Model folder, or a .safetensors file of the transformer in one [default: the tiny model of the repository]
     #[arg(long)]
     model: Option<PathBuf>,
     /// How the model lies in memory: f32, bf16, f16 (only for modes without a gradient), bf16-weights or f16-weights.
@@ -64,8 +64,10 @@ impl Place {
         println!("adapter: {}", context.caps());
         let folder = self.model.clone().unwrap_or_else(|| in_repository("models/tiny-wan"));
         let pipeline = TextToVideo::open_as(&context, &folder, self.precision)?;
+        pipeline.warnings().iter().for_each(|warning| eprintln!("warning: {warning}"));
         let model = folder.file_name().map(|n| n.to_string_lossy().into_owned()).unwrap_or_default();
-        Ok(Session { pipeline, detector: Detector::open(&folder)?, model })
+        let detector = Detector::open(pipeline.folder())?;
+        Ok(Session { pipeline, detector, model })
     }
 }
 

@@ -45,6 +45,9 @@ impl BertConfig {
     pub fn from_config(file: &ConfigFile) -> Result<Self> {
         file.require_one_of("model_type", &["bert"])?;
         file.require_one_of("hidden_act", &["gelu"])?;
+        if file.bool_or("is_decoder", false)? || file.bool_or("add_cross_attention", false)? {
+            return Err(file.refuse("`is_decoder` or `add_cross_attention` is set: only an encoder is built"));
+        }
         if let Some(kind) = file.str("position_embedding_type")?.filter(|k| *k != "absolute") {
             return Err(file.refuse(format!("`position_embedding_type` {kind}: only absolute is built")));
         }
@@ -89,6 +92,7 @@ mod tests {
         assert!(error("\"bert\"", "\"roberta\"").contains("model_type"));
         assert!(error("\"gelu\"", "\"relu\"").contains("hidden_act"));
         assert!(error("absolute", "relative_key").contains("position_embedding_type"));
+        assert!(error("\"hidden_act\"", "\"is_decoder\": true, \"hidden_act\"").contains("is_decoder"));
         assert!(error("_heads\": 12", "_heads\": 11").contains("11 heads"));
     }
 }

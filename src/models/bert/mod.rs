@@ -6,6 +6,7 @@
 //! Source: Devlin et al. 2018, as in transformers' BertModel.
 
 mod config;
+mod names;
 
 pub use config::BertConfig;
 
@@ -83,23 +84,34 @@ pub fn parameter_shapes(config: &BertConfig) -> Vec<(String, Vec<usize>)> {
 }
 
 /// Adds an encoder's parameters under `prefix`. A checkpoint of a model with a head on top, whose names begin with
-/// `bert.`, loads too; what the encoder does not read (pooler, heads, `position_ids`) is left.
+/// `bert.`, loads too, as do those of before 2019, whose norms have `gamma` and `beta`, and names with a wrapper around them
+/// ([`WeightStore::unwrapped`]).
+///
+/// Returns the names of tensors that no one reads. Pooler, heads and tables of positions, which every such checkpoint may
+/// have, are not listed.
 ///
 /// # Errors
-/// [`Error::Weight`] naming the tensor that is missing or has another shape.
+/// [`Error::Weight`] naming the tensor that is missing or has another shape, that is there twice, or that makes another
+/// model: more layers than the configuration has, unknown tensors in a layer, scales of a form that is not read. Nothing
+/// is added then.
 pub fn load(
     parameters: &mut Parameters,
     prefix: &str,
     store: &WeightStore,
     config: &BertConfig,
-) -> Result<()> {
-    let inner = store.with_prefix("bert.");
-    let store = if inner.contains("embeddings.word_embeddings.weight") { &inner } else { store };
-    for (name, shape) in parameter_shapes(config) {
+) -> Result<Vec<String>> {
+    let store = names::usual(store)?;
+    let shapes = parameter_shapes(config);
+    for (name, shape) in &shapes {
+        store.require_float(name, shape)?;
+    }
+    let read = shapes.iter().map(|(name, _)| name.clone()).collect();
+    let unread = names::unread(&store, &read, config)?;
+    for (name, shape) in shapes {
         let values: HostTensor = store.load(&name, &shape)?;
         parameters.insert(format!("{prefix}{name}"), &values)?;
     }
-    Ok(())
+    Ok(unread)
 }
 
 /// The last hidden state `(texts × longest, hidden_size)`; rows past a text's length hold what the padding became.

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use super::{Encoding, WordMatch, clean_prompt};
+use super::{Encoding, WordMatch, clean_prompt, word_piece};
 use crate::error::without_panic;
 use crate::weights::ConfigFile;
 use crate::{Error, Result};
@@ -13,8 +13,8 @@ const DEFAULT_MAX_LENGTH: usize = 512;
 const LARGEST_MAX_LENGTH: f64 = 65_536.0;
 /// UMT5's, with a vocabulary of a quarter of a million, has 17 MB.
 const MAX_BYTES: u64 = 256 << 20;
-/// End-of-sequence token of the T5 family.
-const DEFAULT_EOS: &str = "</s>";
+/// End-of-sequence tokens of the T5 family and of BERT.
+const DEFAULT_ENDS: [&str; 2] = ["</s>", "[SEP]"];
 
 /// A tokenizer in the Hugging Face format, used as Wan uses UMT5's: the prompt is cleaned, one
 /// end-of-sequence token is appended, and what is too long is cut in front of it.
@@ -25,19 +25,43 @@ pub struct Tokenizer {
     eos: u32,
     /// Whether the file's post-processor appends the end-of-sequence token by itself.
     appends_eos: bool,
+    /// Whether the folder states the limit.
+    stated: bool,
 }
 
 impl Tokenizer {
     /// Reads `tokenizer.json` and, where there is one, `tokenizer_config.json` for `model_max_length`
-    /// (512 without it) and `eos_token` or `sep_token` (`</s>` without both).
+    /// (512 without it) and `eos_token` or `sep_token`. Where neither is stated the end token is the one that the tokenizer
+    /// itself appends, as BERT's do, or `</s>`, or `[SEP]`.
+    ///
+    /// A folder of BERT's that has `vocab.txt` alone is read too, as the Python library reads it: WordPiece between `[CLS]` and
+    /// `[SEP]`; in lower case if `do_lower_case` says so, and where nothing does unless the vocabulary has capitals.
     ///
     /// # Errors
-    /// [`Error::Io`]; [`Error::File`] for a file that cannot be understood.
+    /// [`Error::Io`]; [`Error::File`] for a file that cannot be understood, and for a folder with another tokenizer's files.
     pub fn from_folder(folder: impl AsRef<Path>) -> Result<Self> {
-        let path = folder.as_ref().join("tokenizer.json");
-        let json = crate::weights::file::read(&path, MAX_BYTES, "a tokenizer")?;
-        let config = folder.as_ref().join("tokenizer_config.json");
+        let folder = folder.as_ref();
+        let path = folder.join("tokenizer.json");
+        let config = folder.join("tokenizer_config.json");
         let config = if config.exists() { Some(ConfigFile::open(config)?) } else { None };
+        if !path.exists() {
+            let vocabulary = folder.join("vocab.txt");
+            if vocabulary.exists() {
+                let text = crate::weights::file::read(&vocabulary, MAX_BYTES, "a vocabulary")?;
+                let json = word_piece::from_vocabulary(&vocabulary, &text, config.as_ref())?;
+                return Self::build(vocabulary, &json, config);
+            }
+            for other in ["spiece.model", "sentencepiece.bpe.model", "tokenizer.model", "vocab.json"] {
+                if folder.join(other).exists() {
+                    let reason = format!(
+                        "not here, and `{other}` is not read: write it once, in this folder: python -c \"from transformers \
+                         import AutoTokenizer; AutoTokenizer.from_pretrained('.').save_pretrained('.')\""
+                    );
+                    return Err(Error::file(path, reason));
+                }
+            }
+        }
+        let json = crate::weights::file::read(&path, MAX_BYTES, "a tokenizer")?;
         Self::build(path, &json, config)
     }
 
@@ -67,17 +91,32 @@ impl Tokenizer {
         inner.with_truncation(None).map_err(|e| refuse(e.to_string()))?;
         inner.with_padding(None);
 
-        let (max_length, eos_token) = match &config {
-            Some(config) => (max_length(config)?, eos_token(config)?),
-            None => (DEFAULT_MAX_LENGTH, DEFAULT_EOS.to_owned()),
+        word_piece::complete(&mut inner);
+        let stated = config.as_ref().map(max_length).transpose()?.flatten();
+        // What a post-processor puts behind a text; a token in front of it alone ends nothing.
+        let probe = |text: &str| guarded(|| inner.encode(text, true).map_err(|e| e.to_string()));
+        let probed =
+            probe("a").or_else(|_| probe("")).map_err(|e| refuse(format!("it cannot encode: {e}")))?;
+        let behind = probed.get_special_tokens_mask().last() == Some(&1);
+        let appended = probed.get_ids().last().copied().filter(|_| behind);
+        let eos = match config.as_ref().map(eos_token).transpose()?.flatten() {
+            Some(token) => inner.token_to_id(&token).ok_or_else(|| {
+                refuse(format!("the end-of-sequence token \"{token}\" is not in the vocabulary"))
+            })?,
+            None => {
+                let usual = || DEFAULT_ENDS.iter().find_map(|token| inner.token_to_id(token));
+                appended.or_else(usual).ok_or_else(|| {
+                    let names = DEFAULT_ENDS.join(" nor ");
+                    refuse(format!(
+                        "no end-of-sequence token: tokenizer_config.json states none (`eos_token`, `sep_token`), none is \
+                         appended, and neither {names} is in the vocabulary"
+                    ))
+                })?
+            }
         };
-        let eos = inner.token_to_id(&eos_token).ok_or_else(|| {
-            refuse(format!("the end-of-sequence token \"{eos_token}\" is not in the vocabulary"))
-        })?;
-        let empty = guarded(|| inner.encode("", true).map_err(|e| e.to_string()))
-            .map_err(|e| refuse(format!("it cannot encode: {e}")))?;
-        let appends_eos = empty.get_ids().last() == Some(&eos);
-        Ok(Self { inner, max_length, eos, appends_eos })
+        let appends_eos = appended == Some(eos);
+        let max_length = stated.unwrap_or(DEFAULT_MAX_LENGTH);
+        Ok(Self { inner, max_length, eos, appends_eos, stated: stated.is_some() })
     }
 
     /// Cuts prompts to another number of tokens, the end-of-sequence token included.
@@ -91,12 +130,17 @@ impl Tokenizer {
                 format!("expected 1 ..= {LARGEST_MAX_LENGTH}, found {max_length}"),
             ));
         }
-        Ok(Self { max_length, ..self })
+        Ok(Self { max_length, stated: true, ..self })
     }
 
     /// Most tokens of an encoding, the end-of-sequence token included.
     pub fn max_length(&self) -> usize {
         self.max_length
+    }
+
+    /// The same, where `model_max_length` or a caller has set it.
+    pub fn stated_max_length(&self) -> Option<usize> {
+        self.stated.then_some(self.max_length)
     }
 
     /// Id of the end-of-sequence token.
@@ -149,22 +193,22 @@ fn guarded<T>(call: impl FnOnce() -> Result<T, String>) -> Result<T, String> {
     without_panic(call).unwrap_or_else(|| Err("the tokenizer's tables contradict each other".into()))
 }
 
-fn max_length(config: &ConfigFile) -> Result<usize> {
+/// What the file states, where that is a limit.
+fn max_length(config: &ConfigFile) -> Result<Option<usize>> {
     match config.get("model_max_length").map(serde_json::Value::as_f64) {
-        None => Ok(DEFAULT_MAX_LENGTH),
-        Some(Some(length)) if length > LARGEST_MAX_LENGTH => Ok(DEFAULT_MAX_LENGTH),
-        Some(_) => config.usize("model_max_length", 1..=LARGEST_MAX_LENGTH as usize),
+        None => Ok(None),
+        Some(Some(length)) if length > LARGEST_MAX_LENGTH => Ok(None),
+        Some(_) => config.usize("model_max_length", 1..=LARGEST_MAX_LENGTH as usize).map(Some),
     }
 }
 
 /// The token stands as a string or as an object with its `content`. BERT's files call it `sep_token`.
-fn eos_token(config: &ConfigFile) -> Result<String> {
-    match config.get("eos_token").filter(|v| !v.is_null()).or_else(|| config.get("sep_token")) {
-        None => Ok(DEFAULT_EOS.to_owned()),
-        Some(value) => {
-            let text = value.as_str().or_else(|| value.get("content").and_then(serde_json::Value::as_str));
-            text.map(str::to_owned)
-                .ok_or_else(|| config.refuse("`eos_token`: expected a string or an object with `content`"))
-        }
-    }
+fn eos_token(config: &ConfigFile) -> Result<Option<String>> {
+    let Some((key, value)) = ["eos_token", "sep_token"].iter().find_map(|key| Some((key, config.get(key)?)))
+    else {
+        return Ok(None);
+    };
+    let text = value.as_str().or_else(|| value.get("content").and_then(serde_json::Value::as_str));
+    let expected = || config.refuse(format!("`{key}`: expected a string or an object with `content`"));
+    text.map(|text| Some(text.to_owned())).ok_or_else(expected)
 }

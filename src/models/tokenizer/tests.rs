@@ -179,4 +179,98 @@ mod hugging_face {
         );
         assert!(matches!(Tokenizer::from_folder("/nonexistent-folder"), Err(Error::Io { .. })));
     }
+
+    /// A BERT vocabulary, one token a line.
+    fn vocabulary(words: &[&str]) -> Vec<u8> {
+        [&["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"], words].concat().join("\n").into_bytes()
+    }
+
+    /// A folder of these files, read.
+    fn folder(tag: &str, files: &[(&str, &[u8])]) -> Result<Tokenizer> {
+        let path = std::env::temp_dir().join(format!("foveal-tokenizer-{tag}-{}", std::process::id()));
+        let _ = std::fs::remove_dir_all(&path);
+        std::fs::create_dir_all(&path).unwrap();
+        for (name, bytes) in files {
+            std::fs::write(path.join(name), bytes).unwrap();
+        }
+        let read = Tokenizer::from_folder(&path);
+        std::fs::remove_dir_all(&path).unwrap();
+        read
+    }
+
+    #[test]
+    fn a_vocabulary_alone_is_read_as_word_pieces() {
+        let words = ["the", "film", "##s", "caf\u{e9}", "cafe", "\u{597d}", ".", "The"];
+        let lower = vocabulary(&words[..7]);
+        let ids = |tokenizer: Result<Tokenizer>, text: &str| tokenizer.unwrap().encode_raw(text).unwrap().ids;
+        let found = folder("lower", &[("vocab.txt", &lower)]).unwrap();
+        assert_eq!((found.eos(), found.stated_max_length(), found.max_length()), (3, None, 512));
+        // Lower case takes accents off, and Chinese characters are words.
+        assert_eq!(ids(Ok(found), "The films\u{597d}CAF\u{c9}. [SEP]"), [2, 5, 6, 7, 10, 9, 11, 3, 3]);
+        let stated = br#"{"do_lower_case": false, "model_max_length": 4}"#;
+        let cased = folder("cased", &[("vocab.txt", &lower), ("tokenizer_config.json", stated)]);
+        assert_eq!(cased.as_ref().unwrap().stated_max_length(), Some(4));
+        assert_eq!(ids(cased, "The film caf\u{e9} film"), [2, 1, 6, 3]);
+        // A vocabulary with capitals keeps them where nothing is said.
+        assert_eq!(ids(folder("capitals", &[("vocab.txt", &vocabulary(&words))]), "The the"), [2, 12, 5, 3]);
+        let windows = String::from_utf8(lower).unwrap().replace('\n', "\r\n");
+        assert_eq!(ids(folder("windows", &[("vocab.txt", windows.as_bytes())]), "the"), [2, 5, 3]);
+    }
+
+    #[test]
+    fn folders_without_a_tokenizer_say_what_is_missing() {
+        let text = |tag, files: &[(&str, &[u8])]| folder(tag, files).unwrap_err().to_string();
+        let found = text("piece", &[("spiece.model", b"x")]);
+        assert!(found.contains("tokenizer.json") && found.contains("`spiece.model` is not read"), "{found}");
+        assert!(found.contains("save_pretrained"), "{found}");
+        assert!(text("none", &[]).contains("tokenizer.json"));
+        let found = text("foreign", &[("vocab.txt", b"a\nb\n")]);
+        assert!(found.contains("vocab.txt") && found.contains("none of them is [UNK]"), "{found}");
+        assert!(text("bytes", &[("vocab.txt", &[0xff, 0xfe])]).contains("not a vocabulary"));
+        let wrong = br#"{"do_lower_case": "yes"}"#;
+        let found = text("flag", &[("vocab.txt", &vocabulary(&["a"])), ("tokenizer_config.json", wrong)]);
+        assert!(found.contains("tokenizer_config.json") && found.contains("`do_lower_case`"), "{found}");
+        let pointer = b"version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 1\n";
+        assert!(text("pointer", &[("tokenizer.json", pointer)]).contains("git lfs pull"));
+    }
+
+    /// BERT's tokenizer.json with this post-processor.
+    fn bert(post_processor: &str) -> Vec<u8> {
+        format!(
+            r###"{{"version": "1.0", "added_tokens": [], "normalizer": null, "pre_tokenizer": {{"type": "BertPreTokenizer"}},
+                "post_processor": {post_processor}, "decoder": null, "model": {{"type": "WordPiece", "unk_token": "[UNK]",
+                "continuing_subword_prefix": "##", "max_input_chars_per_word": 100,
+                "vocab": {{"[PAD]": 0, "[UNK]": 1, "[CLS]": 2, "[SEP]": 3, "film": 4}}}}}}"###
+        )
+        .into_bytes()
+    }
+
+    #[test]
+    fn the_end_token_comes_from_the_tokenizer_where_no_configuration_has_it() {
+        let processing = r#"{"type": "BertProcessing", "sep": ["[SEP]", 3], "cls": ["[CLS]", 2]}"#;
+        // With none of its own, BERT's kind of model gets BERT's.
+        for (post_processor, config) in [
+            (processing, None),
+            (processing, Some(r#"{"do_lower_case": true}"#)),
+            (processing, Some(r#"{"eos_token": null, "sep_token": {"content": "[SEP]"}}"#)),
+            ("null", Some(r#"{"do_lower_case": true, "model_max_length": 512}"#)),
+        ] {
+            let config = config.map(str::as_bytes);
+            let tokenizer = Tokenizer::from_bytes("tokenizer.json", &bert(post_processor), config).unwrap();
+            assert_eq!(tokenizer.encode_raw("film film").unwrap().ids, [2, 4, 4, 3], "{post_processor}");
+        }
+        // A token in front of a text does not end it.
+        let front = r#"{"type": "TemplateProcessing", "single": [{"SpecialToken": {"id": "[CLS]", "type_id": 0}}, {"Sequence": {"id": "A", "type_id": 0}}],
+            "pair": [{"Sequence": {"id": "A", "type_id": 0}}, {"Sequence": {"id": "B", "type_id": 0}}],
+            "special_tokens": {"[CLS]": {"id": "[CLS]", "ids": [2], "tokens": ["[CLS]"]}}}"#;
+        for (config, end) in [(None, 3), (Some(r#"{"eos_token": "[CLS]"}"#), 2)] {
+            let tokenizer = Tokenizer::from_bytes("t", &bert(front), config.map(str::as_bytes)).unwrap();
+            assert_eq!(tokenizer.encode_raw("film film").unwrap().ids, [2, 4, 4, end]);
+        }
+        // T5's without a post-processor has the token in its vocabulary; a vocabulary without any is refused.
+        assert_eq!(tokenizer(false, Some("{}")).unwrap().eos(), 1);
+        let without = String::from_utf8(bert("null")).unwrap().replace("SEP", "END");
+        let text = Tokenizer::from_bytes("tokenizer.json", without.as_bytes(), None).unwrap_err().to_string();
+        assert!(text.contains("no end-of-sequence token") && text.contains("sep_token"), "{text}");
+    }
 }

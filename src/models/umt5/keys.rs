@@ -1,5 +1,7 @@
 //! Names and shapes of a UMT5 encoder's parameters in the two checkpoint formats.
 
+use std::collections::BTreeSet;
+
 use super::config::Umt5Config;
 use crate::weights::WeightStore;
 use crate::{Error, HostTensor, Result};
@@ -128,34 +130,79 @@ pub struct Umt5Weights {
     config: Umt5Config,
     /// Key of the token table: a file may hold only the tied name.
     embedding_key: String,
+    unread: Vec<String>,
 }
 
 /// The name of the token table that an encoder-only checkpoint may use instead of `shared`.
 const TIED_EMBEDDING: &str = "encoder.embed_tokens.weight";
 
-impl Umt5Weights {
-    /// Recognises the format and checks that every parameter of the configuration is there with its
-    /// shape. Reads no elements. A decoder in the same file is ignored.
-    ///
-    /// # Errors
-    /// [`Error::Weight`] naming the first tensor that is missing or has another shape.
-    pub fn new(store: &WeightStore, config: Umt5Config) -> Result<Self> {
-        let formats = [Umt5Format::Original, Umt5Format::HuggingFace];
-        let probe = Umt5Param::Block(0, Umt5BlockParam::Q);
-        let Some(format) = formats.into_iter().find(|f| store.contains(&f.key(probe))) else {
+/// The file without what is wrapped around its names, and whose names they are.
+///
+/// # Errors
+/// [`Error::Weight`] for what is no UMT5 encoder.
+pub(super) fn recognise(store: &WeightStore) -> Result<(WeightStore, Umt5Format)> {
+    let formats = [Umt5Format::Original, Umt5Format::HuggingFace];
+    let probe = Umt5Param::Block(0, Umt5BlockParam::Q);
+    let store = store.unwrapped()?;
+    match formats.into_iter().find(|f| store.contains(&f.key(probe))) {
+        Some(format) => Ok((store, format)),
+        None => {
             let keys = formats.map(|f| f.key(probe)).join("` nor `");
             let reason = format!("not a UMT5 encoder: neither `{keys}` is here");
-            return Err(Error::Weight { path: store.path().into(), tensor: formats[1].key(probe), reason });
-        };
-        let usual = format.key(Umt5Param::TokenEmbedding);
-        let tied =
-            format == Umt5Format::HuggingFace && !store.contains(&usual) && store.contains(TIED_EMBEDDING);
-        let embedding_key = if tied { TIED_EMBEDDING.to_owned() } else { usual };
-        let weights = Self { store: store.clone(), format, config, embedding_key };
-        for param in Umt5Param::all(&weights.config) {
-            weights.store.require_shape(&weights.key(param), &param.shape(&weights.config))?;
+            Err(Error::weight(store.path(), formats[1].key(probe), reason))
         }
+    }
+}
+
+/// Key of the token table in a file.
+pub(super) fn embedding_key(store: &WeightStore, format: Umt5Format) -> String {
+    let usual = format.key(Umt5Param::TokenEmbedding);
+    let tied = format == Umt5Format::HuggingFace && !store.contains(&usual) && store.contains(TIED_EMBEDDING);
+    if tied { TIED_EMBEDDING.to_owned() } else { usual }
+}
+
+impl Umt5Weights {
+    /// Recognises the format, strips what is wrapped around the names ([`WeightStore::unwrapped`]), and checks that every
+    /// parameter of the configuration is there with its shape. Reads no elements. A decoder in the same file is ignored,
+    /// as is a tokenizer.
+    ///
+    /// # Errors
+    /// [`Error::Weight`] naming the first tensor that is missing or has another shape, that is there twice, or that makes
+    /// another model: more blocks than the configuration has, unknown layers in a block, scales of a form that is not read.
+    pub fn new(store: &WeightStore, config: Umt5Config) -> Result<Self> {
+        let (store, format) = recognise(store)?;
+        let embedding_key = embedding_key(&store, format);
+        let mut weights = Self { store, format, config, embedding_key, unread: Vec::new() };
+        let mut read = BTreeSet::new();
+        for param in Umt5Param::all(&weights.config) {
+            let key = weights.key(param);
+            weights.store.require_float(&key, &param.shape(&weights.config))?;
+            read.insert(key);
+        }
+        weights.unread = weights.others(&read)?;
         Ok(weights)
+    }
+
+    /// What nobody reads, without what an encoder's file may well hold.
+    fn others(&self, read: &BTreeSet<String>) -> Result<Vec<String>> {
+        let whole = self.format == Umt5Format::HuggingFace;
+        let expected = |name: &str| {
+            let of_the_whole = name.starts_with("decoder.") || name.starts_with("lm_head.");
+            whole && (of_the_whole || name == TIED_EMBEDDING) || name == "spiece_model"
+        };
+        let unread: Vec<String> = self.store.unread(read)?.into_iter().filter(|n| !expected(n)).collect();
+        let blocks = if whole { "encoder.block." } else { "blocks." };
+        match unread.iter().find(|name| name.starts_with(blocks)) {
+            None => Ok(unread),
+            Some(name) => {
+                let layers = self.config.num_layers;
+                let reason = format!(
+                    "no layer of the {layers} blocks of the configuration (`num_layers`): the file and config.json do \
+                     not belong together, or it is a variant of the model that is not supported"
+                );
+                Err(self.store.refusal(name, reason))
+            }
+        }
     }
 
     /// Weights that have shapes and no values, for planning what a model needs without its files; they load as zeros.
@@ -163,7 +210,8 @@ impl Umt5Weights {
         let format = Umt5Format::HuggingFace;
         let shapes = Umt5Param::all(&config).into_iter().map(|p| (format.key(p), p.shape(&config)));
         let store = WeightStore::zeros("planned weights", shapes);
-        Self { store, format, config, embedding_key: format.key(Umt5Param::TokenEmbedding) }
+        let embedding_key = format.key(Umt5Param::TokenEmbedding);
+        Self { store, format, config, embedding_key, unread: Vec::new() }
     }
 
     /// The format that was recognised.
@@ -176,7 +224,12 @@ impl Umt5Weights {
         &self.config
     }
 
-    /// The file: for uploads that keep the stored type.
+    /// Tensors of the file that no one reads, by their names without wrappers: nothing that the encoder computes with.
+    pub fn unread(&self) -> &[String] {
+        &self.unread
+    }
+
+    /// The file, its names without wrappers: for uploads that keep the stored type.
     pub fn store(&self) -> &WeightStore {
         &self.store
     }
@@ -215,12 +268,14 @@ mod tests {
     }
 
     /// A file with every parameter, all ones, except those that `change` renames or drops.
+    /// A key of two names is two tensors.
     fn store(format: Umt5Format, change: impl Fn(String) -> Option<String>) -> WeightStore {
         let (mut header, mut end) = (Vec::new(), 0);
         for param in Umt5Param::all(&config()) {
             let shape = param.shape(&config());
             let bytes = 4 * shape.iter().product::<usize>();
-            if let Some(key) = change(format.key(param)) {
+            let keys = change(format.key(param));
+            for key in keys.iter().flat_map(|keys| keys.split('\0')) {
                 header.push(format!(
                     r#""{key}":{{"dtype":"F32","shape":{shape:?},"data_offsets":[{end},{}]}}"#,
                     end + bytes
@@ -246,6 +301,10 @@ mod tests {
             assert_eq!(weights.load_embeddings(&[4, 0]).unwrap().shape().dims(), [2, 3]);
             assert!(weights.load_embeddings(&[5]).is_err());
         }
+        for wrapper in ["module.", "model.", "_orig_mod.module."] {
+            let wrapped = store(Umt5Format::Original, |k| Some(format!("{wrapper}{k}")));
+            assert_eq!(Umt5Weights::new(&wrapped, config()).unwrap().format(), Umt5Format::Original);
+        }
         // 242 tensors in the released file of 24 blocks.
         assert_eq!(Umt5Param::all(&Umt5Config { num_layers: 24, ..config() }).len(), 242);
     }
@@ -265,6 +324,43 @@ mod tests {
         assert!(
             Umt5Weights::new(&original, config()).unwrap_err().to_string().contains("token_embedding.weight")
         );
+    }
+
+    #[test]
+    fn sizes_are_told_from_the_tensors() {
+        for format in [Umt5Format::Original, Umt5Format::HuggingFace] {
+            let expected = Umt5Config { num_buckets: 32, ..config() };
+            let shapes = Umt5Param::all(&expected).into_iter().map(|p| (format.key(p), p.shape(&expected)));
+            assert_eq!(Umt5Config::infer(&WeightStore::zeros("t5", shapes)).unwrap(), expected);
+        }
+        let other = WeightStore::zeros("o", [("a".to_owned(), vec![1])]);
+        assert!(Umt5Config::infer(&other).unwrap_err().to_string().contains("not a UMT5 encoder"));
+    }
+
+    #[test]
+    fn lists_or_refuses_what_it_does_not_read() {
+        let with = |format: Umt5Format, extra: &str| {
+            let first = format.key(Umt5Param::FinalNorm);
+            let more = |k: String| Some(if k == first { format!("{k}\0{extra}") } else { k });
+            Umt5Weights::new(&store(format, more), config())
+        };
+        use Umt5Format::{HuggingFace, Original};
+        for extra in
+            ["decoder.block.0.layer.0.layer_norm.weight", "lm_head.weight", TIED_EMBEDDING, "spiece_model"]
+        {
+            assert_eq!(with(HuggingFace, extra).unwrap().unread(), [""; 0], "{extra}");
+        }
+        assert_eq!(with(HuggingFace, "projection.weight").unwrap().unread(), ["projection.weight"]);
+        for (format, extra) in [
+            (HuggingFace, "encoder.block.2.layer.0.layer_norm.weight"),
+            (HuggingFace, "encoder.block.0.layer.0.SelfAttention.q.lora_A.weight"),
+            (Original, "blocks.2.norm1.weight"),
+        ] {
+            let text = with(format, extra).unwrap_err().to_string();
+            assert!(text.contains(extra) && text.contains("2 blocks of the configuration"), "{text}");
+        }
+        let text = with(HuggingFace, "model.shared.weight").unwrap_err().to_string();
+        assert!(text.contains("`model.shared.weight` is here too") && text.contains("keep one"), "{text}");
     }
 
     #[test]

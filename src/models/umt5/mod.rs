@@ -6,6 +6,7 @@
 //! Source: google/umt5 as in transformers' UMT5EncoderModel and Wan 2.1's t5.py.
 
 pub mod config;
+mod infer;
 pub mod keys;
 
 pub use config::Umt5Config;
@@ -79,6 +80,11 @@ impl Umt5 {
     /// Sizes.
     pub fn config(&self) -> &Umt5Config {
         self.weights.config()
+    }
+
+    /// The weights it was made from.
+    pub fn weights(&self) -> &Umt5Weights {
+        &self.weights
     }
 
     /// Encodes `ids (batch, length)` with `lengths` real tokens each; keys past a length are not seen. Returns

@@ -19,7 +19,7 @@ pub struct WanConfig {
     /// Width of the text encoder's output.
     pub text_dim: usize,
     /// Text positions in cross-attention: shorter prompts are padded with zero rows that take part in
-    /// the softmax, so this size changes results. The diffusers file lacks it and gets 512.
+    /// the softmax, so this size changes results. 512 where the file does not state it, as diffusers' does not.
     pub text_len: usize,
     /// Attention heads.
     pub num_heads: usize,
@@ -98,7 +98,6 @@ impl WanConfig {
             num_heads: file.usize("num_heads", 1..=1024)?,
             in_dim: file.usize_or("in_dim", 16, 1..=4096)?,
             out_dim: file.usize_or("out_dim", 16, 1..=4096)?,
-            text_len: file.usize_or("text_len", TEXT_LEN, 1..=1 << 16)?,
             qk_norm: file.bool_or("qk_norm", true)?,
             rope_max_seq_len: ROPE_LEN,
             ..Self::common(file)?
@@ -118,7 +117,6 @@ impl WanConfig {
             num_heads,
             in_dim,
             out_dim: file.usize_or("out_channels", in_dim, 1..=4096)?,
-            text_len: TEXT_LEN,
             // An absent key means the class default, the norm across heads; an explicit null means none.
             qk_norm: !file.is_null("qk_norm"),
             rope_max_seq_len: file.usize_or("rope_max_seq_len", ROPE_LEN, 1..=1 << 20)?,
@@ -140,7 +138,7 @@ impl WanConfig {
             num_heads: 0,
             in_dim: 0,
             out_dim: 0,
-            text_len: 0,
+            text_len: file.usize_or("text_len", TEXT_LEN, 1..=1 << 16)?,
             qk_norm: false,
             rope_max_seq_len: 0,
         })

@@ -1,6 +1,9 @@
 //! Names and shapes of a Wan transformer's parameters in the two checkpoint formats.
 
+use std::collections::BTreeSet;
+
 use super::config::WanConfig;
+use super::foreign;
 use crate::weights::WeightStore;
 use crate::{Error, HostTensor, Result};
 
@@ -88,8 +91,6 @@ pub enum WanParam {
 }
 
 const PARTS: [Part; 2] = [Part::Weight, Part::Bias];
-/// Prefixes of single-file checkpoints; the first that fits is stripped.
-const PREFIXES: [&str; 3] = ["", "model.diffusion_model.", "model."];
 
 impl Part {
     const fn name(self) -> &'static str {
@@ -225,40 +226,58 @@ pub struct WanWeights {
     store: WeightStore,
     format: WanFormat,
     config: WanConfig,
+    unread: Vec<String>,
+}
+
+/// The file without what is wrapped around its names, and whose names they are.
+///
+/// # Errors
+/// [`Error::Weight`] for what is no Wan transformer.
+pub(super) fn recognise(store: &WeightStore) -> Result<(WeightStore, WanFormat)> {
+    // The one key whose name differs and that every model has.
+    let probe = WanParam::TimeProjection(Part::Weight);
+    let formats = [WanFormat::Original, WanFormat::Diffusers];
+    let store = store.unwrapped()?;
+    if let Some(format) = formats.into_iter().find(|format| store.contains(&format.key(probe))) {
+        return Ok((store, format));
+    }
+    let reason = if foreign::is_lora(&store) {
+        "this is a LoRA, an addition to a model: merge it into the transformer, and take that file".to_owned()
+    } else {
+        let keys = formats.map(|f| f.key(probe)).join("` nor `");
+        format!(
+            "not a Wan transformer: neither `{keys}` is here, with or without `model.diffusion_model.` and its kind"
+        )
+    };
+    Err(Error::weight(store.path(), formats[0].key(probe), reason))
 }
 
 impl WanWeights {
-    /// Recognises the format, strips a known prefix, and checks that every parameter of the
-    /// configuration is there with its shape. Reads no elements.
+    /// Recognises the format, strips what is wrapped around the names ([`WeightStore::unwrapped`]), and checks that every
+    /// parameter of the configuration is there with its shape. Reads no elements.
     ///
     /// # Errors
-    /// [`Error::Weight`] naming the first tensor that is missing or has another shape.
+    /// [`Error::Weight`] naming the first tensor that is missing or has another shape, that is there twice, or that makes
+    /// another model: layers for an image, VACE's, a LoRA's, more blocks than the configuration has, scales of a form that
+    /// is not read.
     pub fn new(store: &WeightStore, config: WanConfig) -> Result<Self> {
-        // The one key whose name differs and that every model has.
-        let probe = WanParam::TimeProjection(Part::Weight);
-        let formats = [WanFormat::Original, WanFormat::Diffusers];
-        let choices =
-            PREFIXES.iter().flat_map(|prefix| formats.map(|format| (store.with_prefix(prefix), format)));
-        let Some((store, format)) =
-            choices.into_iter().find(|(view, format)| view.contains(&format.key(probe)))
-        else {
-            let keys = formats.map(|f| f.key(probe)).join("` nor `");
-            let reason = format!(
-                "not a Wan transformer: neither `{keys}` is here, with or without `model.diffusion_model.`"
-            );
-            return Err(Error::Weight { path: store.path().into(), tensor: formats[0].key(probe), reason });
-        };
+        let (store, format) = recognise(store)?;
+        foreign::require_none(&store, &config)?;
+        let mut read = BTreeSet::new();
         for param in WanParam::all(&config) {
-            store.require_shape(&format.key(param), &param.shape(&config))?;
+            let key = format.key(param);
+            store.require_float(&key, &param.shape(&config))?;
+            read.insert(key);
         }
-        Ok(Self { store, format, config })
+        let unread = foreign::unread(&store, &read)?;
+        Ok(Self { store, format, config, unread })
     }
 
     /// Weights that have shapes and no values, for planning what a model needs without its files; they load as zeros.
     pub fn planned(config: WanConfig) -> Self {
         let format = WanFormat::Original;
         let shapes = WanParam::all(&config).into_iter().map(|p| (format.key(p), p.shape(&config)));
-        Self { store: WeightStore::zeros("planned weights", shapes), format, config }
+        Self { store: WeightStore::zeros("planned weights", shapes), format, config, unread: Vec::new() }
     }
 
     /// The format that was recognised.
@@ -271,7 +290,12 @@ impl WanWeights {
         &self.config
     }
 
-    /// The file, with the prefix stripped: for uploads that keep the stored type.
+    /// Tensors of the file that no one reads, by their names without wrappers: nothing that the model computes with.
+    pub fn unread(&self) -> &[String] {
+        &self.unread
+    }
+
+    /// The file, its names without wrappers: for uploads that keep the stored type.
     pub fn store(&self) -> &WeightStore {
         &self.store
     }
@@ -298,8 +322,6 @@ impl WanWeights {
 #[cfg(test)]
 #[allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 mod tests {
-    use std::collections::BTreeSet;
-
     use super::*;
 
     fn config() -> WanConfig {
@@ -308,12 +330,18 @@ mod tests {
     }
 
     /// A file with every parameter, zeros, except those that `change` renames or drops.
-    fn store(format: WanFormat, prefix: &str, change: impl Fn(String) -> Option<String>) -> WeightStore {
+    /// A key of two names is two tensors.
+    fn store(
+        format: WanFormat,
+        prefix: &str,
+        mut change: impl FnMut(String) -> Option<String>,
+    ) -> WeightStore {
         let (mut header, mut end) = (Vec::new(), 0);
         for param in WanParam::all(&config()) {
             let shape = param.shape(&config());
             let bytes = 4 * shape.iter().product::<usize>();
-            if let Some(key) = change(format!("{prefix}{}", format.key(param))) {
+            let keys = change(format!("{prefix}{}", format.key(param)));
+            for key in keys.iter().flat_map(|keys| keys.split('\0')) {
                 header.push(format!(
                     r#""{key}":{{"dtype":"F32","shape":{shape:?},"data_offsets":[{end},{}]}}"#,
                     end + bytes
@@ -349,7 +377,9 @@ mod tests {
     #[test]
     fn recognises_format_and_prefix() {
         for format in [WanFormat::Original, WanFormat::Diffusers] {
-            for prefix in PREFIXES {
+            for prefix in
+                ["", "model.diffusion_model.", "module._orig_mod.", "diffusion_model.", "model.module."]
+            {
                 let weights = WanWeights::new(&store(format, prefix, Some), config()).unwrap();
                 assert_eq!(weights.format(), format);
                 let up = weights.load_block(1, BlockParam::FfnUp(Part::Weight)).unwrap();
@@ -369,5 +399,71 @@ mod tests {
         let wider = WanConfig { ffn_dim: 7, ..config() };
         let text = WanWeights::new(&store(WanFormat::Original, "", Some), wider).unwrap_err().to_string();
         assert!(text.contains("ffn.0") && text.contains("expected shape"), "{text}");
+    }
+
+    /// The same with one tensor more, by its whole name.
+    fn with(format: WanFormat, prefix: &str, extra: &str) -> Result<WanWeights> {
+        let (mut first, extra) = (true, extra.to_owned());
+        let twice = |key: String| {
+            let both = if first { format!("{key}\0{extra}") } else { key };
+            first = false;
+            Some(both)
+        };
+        WanWeights::new(&store(format, prefix, twice), config())
+    }
+
+    #[test]
+    fn refuses_what_makes_another_model_and_lists_the_rest() {
+        for (format, extra, wanted) in [
+            (WanFormat::Original, "blocks.2.modulation", "block 2, and the configuration has 2"),
+            (WanFormat::Original, "img_emb.proj.0.weight", "image to video"),
+            (WanFormat::Original, "blocks.0.cross_attn.k_img.weight", "image to video"),
+            (WanFormat::Diffusers, "condition_embedder.image_embedder.norm1.weight", "image to video"),
+            (WanFormat::Diffusers, "blocks.1.attn2.add_k_proj.weight", "image to video"),
+            (WanFormat::Original, "vace_blocks.0.before_proj.weight", "VACE"),
+            (WanFormat::Diffusers, "vace_patch_embedding.weight", "VACE"),
+            (WanFormat::Original, "blocks.0.self_attn.q.lora_A.default.weight", "a LoRA"),
+            (WanFormat::Original, "lora_unet_blocks_0_ffn_0.lora_up.weight", "a LoRA"),
+            (WanFormat::Original, "blocks.0.audio_cross_attn.q_linear.weight", "driven by sound"),
+            (WanFormat::Original, "blocks.1.norm9.weight", "no layer of a block"),
+            (WanFormat::Original, "head.head.weight_scale_inv", "quantised, in a form that is not read"),
+            (WanFormat::Original, "blocks.0.ffn.0.weight.absmax", "quantised, in a form that is not read"),
+            (WanFormat::Original, "module.blocks.0.modulation", "`blocks.0.modulation` is here too"),
+        ] {
+            let text = with(format, "", extra).unwrap_err().to_string();
+            assert!(text.contains(extra) && text.contains(wanted), "{extra}: {text}");
+        }
+        let lora = store(WanFormat::Original, "", |k| k.ends_with("q.weight").then(|| format!("{k}.lora_A")));
+        let text = WanWeights::new(&lora, config()).unwrap_err().to_string();
+        assert!(text.contains("this is a LoRA"), "{text}");
+        for (extra, listed) in [
+            ("model.diffusion_model.freqs", None),
+            ("model.diffusion_model.scaled_fp8", None),
+            ("model.diffusion_model.head.head.scale_input", None),
+            ("model.diffusion_model.fps_embedding.weight", Some("fps_embedding.weight")),
+            ("model_ema.decay", Some("model_ema.decay")),
+        ] {
+            let weights = with(WanFormat::Original, "model.diffusion_model.", extra).unwrap();
+            assert_eq!(weights.unread(), listed.as_slice(), "{extra}");
+        }
+    }
+
+    #[test]
+    fn tells_a_released_model_by_its_sizes_and_no_other() {
+        let large = [("dim", 1536), ("ffn_dim", 8960), ("num_layers", 30), ("num_heads", 12)];
+        let json: serde_json::Map<String, serde_json::Value> =
+            large.iter().map(|(k, v)| ((*k).to_owned(), (*v).into())).collect();
+        let released =
+            WanConfig::from_config(&crate::weights::ConfigFile::from_value("c", json.into()).unwrap())
+                .unwrap();
+        for format in [WanFormat::Original, WanFormat::Diffusers] {
+            let shapes = WanParam::all(&released).into_iter().map(|p| (format.key(p), p.shape(&released)));
+            let shapes = shapes.map(|(key, shape)| (format!("model.diffusion_model.{key}"), shape));
+            assert_eq!(WanConfig::infer(&WeightStore::zeros("1.3B", shapes)).unwrap(), released);
+            let text = WanConfig::infer(&store(format, "", Some)).unwrap_err().to_string();
+            assert!(text.contains("2 blocks: not a released size") && text.contains("config.json"), "{text}");
+        }
+        let other = WeightStore::zeros("o", [("a".to_owned(), vec![1])]);
+        assert!(WanConfig::infer(&other).unwrap_err().to_string().contains("not a Wan transformer"));
     }
 }

@@ -9,6 +9,8 @@
 
 mod block;
 pub mod config;
+mod foreign;
+mod infer;
 pub mod keys;
 
 pub use block::{Capture, CrossMask};

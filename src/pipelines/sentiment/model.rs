@@ -9,7 +9,7 @@ use crate::models::bert::{self, BertConfig, Texts};
 use crate::models::dashfusion::{Batch, DashFusionConfig, Frames, Fused, Padding, forward, keys};
 use crate::models::tokenizer::Tokenizer;
 use crate::nn::{Parameters, Weights};
-use crate::weights::{WeightStore, write_whole};
+use crate::weights::{WeightStore, warning, write_whole};
 use crate::{Error, Result, Tensor};
 use serde::{Deserialize, Serialize};
 use std::path::{Path, PathBuf};
@@ -64,6 +64,9 @@ pub struct SentimentModel {
     pub text_config: BertConfig,
     tokenizer: Tokenizer,
     text_folder: PathBuf,
+    /// Files of the text encoder's weights.
+    text_files: Vec<PathBuf>,
+    warnings: Vec<String>,
 }
 
 /// A score, and what it was made from.
@@ -147,13 +150,30 @@ impl SentimentModel {
         let tokenizer = Tokenizer::from_folder(folder)?;
         let tokenizer = tokenizer.with_max_length(MAX_TOKENS.min(text_config.max_positions))?;
         let mut parameters = Parameters::new(context);
-        bert::load(&mut parameters, keys::TEXT_EXTRACTOR, &WeightStore::open(folder)?, &text_config)?;
-        let text_folder = folder.to_path_buf();
-        let padding = Padding::default();
-        Ok(Self { description, parameters, padding, text_config, tokenizer, text_folder })
+        let store = WeightStore::open(folder)?;
+        let unread = bert::load(&mut parameters, keys::TEXT_EXTRACTOR, &store, &text_config)?;
+        let (text_folder, padding) = (folder.to_path_buf(), Padding::default());
+        let text_files = store.files().map(Path::to_path_buf).collect();
+        let warnings = warning("text encoder", &unread).into_iter().collect();
+        Ok(Self {
+            description,
+            parameters,
+            padding,
+            text_config,
+            tokenizer,
+            text_folder,
+            text_files,
+            warnings,
+        })
+    }
+
+    /// What a user should know of the files, a sentence each: tensors of the text encoder that no one reads.
+    pub fn warnings(&self) -> &[String] {
+        &self.warnings
     }
 
     fn load(&mut self, store: &WeightStore) -> Result<()> {
+        let store = &store.unwrapped()?;
         keys::load(&mut self.parameters, store, &self.description.model)?;
         let text = store.with_prefix(keys::TEXT_EXTRACTOR);
         if text.names().next().is_some() {
@@ -171,8 +191,13 @@ impl SentimentModel {
         let folder = folder.as_ref();
         let text = folder.join(TEXT_ENCODER);
         std::fs::create_dir_all(&text).map_err(|e| Error::io(&text, e))?;
-        for name in ["config.json", "tokenizer.json", "tokenizer_config.json", "model.safetensors"] {
-            let (from, to) = (self.text_folder.join(name), text.join(name));
+        let small = ["config.json", "tokenizer.json", "tokenizer_config.json", "vocab.txt"];
+        let indices = crate::weights::visible_files(&self.text_folder)?;
+        let indices = indices.iter().filter(|name| name.ends_with(".safetensors.index.json"));
+        let copied =
+            small.into_iter().chain(indices.map(String::as_str)).map(|name| self.text_folder.join(name));
+        for from in copied.chain(self.text_files.iter().cloned()) {
+            let to = text.join(from.file_name().unwrap_or_default());
             if from.exists() {
                 let bytes = std::fs::read(&from).map_err(|e| Error::io(&from, e))?;
                 // What stands there may be half of it, or another encoder's.
@@ -209,8 +234,13 @@ impl SentimentModel {
     /// Of what stands between a text and its encoder's parameters.
     fn text_digest(&self) -> Result<Digest> {
         let mut digest = Digest::new();
-        let path = self.text_folder.join("tokenizer.json");
-        digest.text(crate::weights::file::read(&path, MAX_TOKENIZER, "a tokenizer")?);
+        // What a tokenizer can be made from, as far as it is there.
+        for name in ["tokenizer.json", "vocab.txt", "tokenizer_config.json"] {
+            let path = self.text_folder.join(name);
+            if path.exists() {
+                digest.text(name).text(crate::weights::file::read(&path, MAX_TOKENIZER, "a tokenizer")?);
+            }
+        }
         digest.number(self.tokenizer.max_length()).text(format!("{:?}", self.text_config));
         Ok(digest)
     }

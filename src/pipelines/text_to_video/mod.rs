@@ -1,5 +1,7 @@
-//! Text to video from a model folder in the Hugging Face layout: `tokenizer/`, `text_encoder/`, `transformer/`,
-//! `scheduler/`, `model_index.json`.
+//! Text to video from a model folder: diffusers' (`model_index.json`, `tokenizer/`, `text_encoder/`, `transformer/`,
+//! `scheduler/`), the original repository's (`config.json` beside the transformer's weights, `models_t5_….safetensors`,
+//! `google/umt5-xxl/`), or one file of the transformer that lies in either. What a folder says of its clips is in
+//! [`ClipDefaults`].
 //!
 //! A model without a VAE works on pixels: its latent is the clip, in −1..1. A VAE's decoder is not part of the crate yet, and
 //! a folder with one is refused rather than decoded wrongly.
@@ -10,6 +12,8 @@
 
 pub mod audio_mask;
 pub mod curve;
+#[cfg(all(feature = "tokenizers", not(target_arch = "wasm32")))]
+mod folder;
 pub mod memory_plan;
 mod model;
 pub mod plan;

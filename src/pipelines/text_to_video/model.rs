@@ -16,6 +16,8 @@ pub struct TextToVideo {
     pub(super) encoder: Umt5,
     pub(super) transformer: Wan,
     pub(super) defaults: ClipDefaults,
+    pub(super) folder: std::path::PathBuf,
+    pub(super) warnings: Vec<String>,
 }
 
 /// An encoded prompt.
@@ -31,6 +33,16 @@ impl TextToVideo {
     /// What the folder says about its clips.
     pub fn defaults(&self) -> &ClipDefaults {
         &self.defaults
+    }
+
+    /// The folder that it was opened from; where a file was named, the one that the other parts were found in.
+    pub fn folder(&self) -> &std::path::Path {
+        &self.folder
+    }
+
+    /// What a user should know of the files, a sentence each: tensors that no one reads, sizes that were guessed.
+    pub fn warnings(&self) -> &[String] {
+        &self.warnings
     }
 
     /// Latent frames against time, for curves in seconds.

@@ -1,60 +1,86 @@
 //! From a prompt to a clip.
 
+use super::folder;
 use super::model::{Prompt, TextToVideo};
 use super::progress::Event;
 use super::request::{ClipDefaults, ClipRequest, require_places};
 use super::result::ClipResult;
 use super::temporal_control::{Control, Prompts, TimedTokens, sample};
 use crate::gpu::Context;
+use crate::models::tokenizer::Tokenizer;
 use crate::models::umt5::{Umt5, Umt5Config, Umt5Weights};
 use crate::models::wan::{Wan, WanConfig, WanWeights};
 use crate::nn::Precision;
 use crate::pipelines::schedules::noise;
-use crate::pipelines::schedules::{Sampler, Solver};
-use crate::pipelines::schedules::{Schedule, SigmaGrid};
-use crate::weights::{ConfigFile, WeightStore};
+use crate::pipelines::schedules::{Sampler, Schedule};
+use crate::weights::{WeightStore, warning};
 use crate::{Error, Result};
 use std::ops::ControlFlow;
+use std::path::Path;
 
 impl TextToVideo {
-    /// Loads a model folder, in f32.
-    pub fn open(context: &Context, folder: impl AsRef<std::path::Path>) -> Result<Self> {
-        Self::open_as(context, folder, Precision::F32)
+    /// Loads a model, in f32: a diffusers folder, one of the original repository's, or a `.safetensors` file of the
+    /// transformer that lies in such a folder.
+    ///
+    /// # Errors
+    /// As [`TextToVideo::open_as`].
+    pub fn open(context: &Context, model: impl AsRef<Path>) -> Result<Self> {
+        Self::open_as(context, model, Precision::F32)
     }
 
-    /// Loads a model folder, its numbers stored in `precision`; of the text encoder only the weights are.
-    pub fn open_as(
-        context: &Context,
-        folder: impl AsRef<std::path::Path>,
-        precision: Precision,
-    ) -> Result<Self> {
+    /// Loads a model, its numbers stored in `precision`; of the text encoder only the weights are.
+    ///
+    /// # Errors
+    /// [`Error::Io`]; [`Error::File`] and [`Error::Weight`] for what is missing, damaged, of another model or pipeline, or
+    /// contradicts itself, before anything is uploaded; otherwise those of [`Wan::with_precision`].
+    pub fn open_as(context: &Context, model: impl AsRef<Path>, precision: Precision) -> Result<Self> {
         precision.check(context)?;
-        let folder = folder.as_ref();
-        let index = folder.join("model_index.json");
-        let index = ConfigFile::open(&index)?;
-        let has_vae = index.get("vae").and_then(|v| v.get(0)).is_some_and(|v| !v.is_null());
-        if has_vae {
-            return Err(index.refuse("the folder has a VAE, whose decoder is not part of the crate yet"));
+        let parts = folder::find(model.as_ref())?;
+        let defaults = ClipDefaults::read(&parts.root)?;
+        let tokenizer = Tokenizer::from_folder(&parts.tokenizer)?;
+        let mut warnings = Vec::new();
+
+        let config = parts.config.as_ref().map(WanConfig::from_config).transpose()?;
+        let encoder_config = parts.encoder_config.as_ref().map(Umt5Config::from_config).transpose()?;
+        let text_len = parts.text_len(config.as_ref(), &defaults, &tokenizer)?;
+
+        let store = WeightStore::open(&parts.transformer)?;
+        let config = match config {
+            Some(config) => config,
+            None => {
+                let told = WanConfig::infer(&store)?;
+                let WanConfig { dim, num_layers, num_heads, .. } = told;
+                warnings.push(format!(
+                    "transformer: no config.json is there; by its tensors it is the released model with {num_layers} blocks \
+                     of width {dim}, so {num_heads} heads are taken"
+                ));
+                told
+            }
+        };
+        let config = match text_len {
+            Some(stated) => config.with_text_len(stated)?,
+            None => config,
+        };
+        let tokenizer = tokenizer.with_max_length(config.text_len)?;
+        let transformer = WanWeights::new(&store, config)?;
+        let store = WeightStore::open(&parts.encoder)?;
+        let config = match encoder_config {
+            Some(config) => config,
+            None => Umt5Config::infer(&store)?,
+        };
+        let encoder = Umt5Weights::new(&store, config)?;
+        let (width, wanted) = (encoder.config().d_model, transformer.config().text_dim);
+        if width != wanted {
+            let reason = format!("a text encoder of width {width} beside a transformer that takes {wanted}");
+            return Err(Error::file(&parts.root, reason));
         }
-        let tokenizer = crate::models::tokenizer::Tokenizer::from_folder(folder.join("tokenizer"))?;
-        let encoder_folder = folder.join("text_encoder");
-        let encoder_config = Umt5Config::open(encoder_folder.join("config.json"))?;
-        let encoder = Umt5Weights::new(&WeightStore::open(&encoder_folder)?, encoder_config)?;
+        warnings.extend(warning("transformer", transformer.unread()));
+        warnings.extend(warning("text encoder", encoder.unread()));
+
         let encoder = Umt5::with_storage(context, encoder, precision.weights)?;
-        let transformer_folder = folder.join("transformer");
-        let config =
-            WanConfig::open(transformer_folder.join("config.json"))?.with_text_len(tokenizer.max_length())?;
-        let transformer = WanWeights::new(&WeightStore::open(&transformer_folder)?, config)?;
         let transformer = Wan::with_precision(context, &transformer, precision)?;
-        if encoder.config().d_model != transformer.config().text_dim {
-            return Err(index.refuse(format!(
-                "text encoder of width {} beside a transformer that takes {}",
-                encoder.config().d_model,
-                transformer.config().text_dim
-            )));
-        }
-        let defaults = ClipDefaults::read(folder)?;
-        Ok(Self { context: context.clone(), tokenizer, encoder, transformer, defaults })
+        let (context, folder) = (context.clone(), parts.root);
+        Ok(Self { context, tokenizer, encoder, transformer, defaults, folder, warnings })
     }
 
     /// Encodes a prompt, once for any number of clips.
@@ -73,14 +99,14 @@ impl TextToVideo {
         let d = &self.defaults;
         ClipRequest {
             prompt: prompt.into(),
-            negative_prompt: String::new(),
+            negative_prompt: d.negative_prompt.clone(),
             size: d.size,
             seed: 0,
             steps: d.steps,
             guidance_scale: d.guidance_scale,
             shift: d.shift,
-            grid: SigmaGrid::Wan,
-            solver: Solver::UniPc,
+            grid: d.grid,
+            solver: d.solver,
             words: Vec::new(),
             guidance: None,
             mask: None,
