@@ -15,5 +15,6 @@ mod store;
 mod tests;
 
 pub use config_file::ConfigFile;
+pub(crate) use config_file::without_mark;
 pub use element::FileDtype;
 pub use store::WeightStore;
