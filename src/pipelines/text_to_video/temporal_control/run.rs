@@ -1,6 +1,6 @@
 //! The denoising loop.
 
-use super::{Control, Event, Guidance, Prompts, StopWhen, Update};
+use super::{Control, Event, Guidance, Prompts, StopWhen, Update, wish};
 use crate::autograd::{Tape, Var};
 use crate::kernels::elementwise::weighted_sum;
 use crate::kernels::optim::{adamw, norm, sum_of_squares};
@@ -52,7 +52,8 @@ impl Watch {
 /// # Errors
 /// [`Error::NonFinite`] with the step and the tensor where a value first is NaN or infinite, at most a step later;
 /// [`Error::Cancelled`] where the hook says so; [`Error::Input`] for tokens, curves or sizes that do not fit the model,
-/// for settings that are no numbers or out of range, and for guided steps that the sampler does not have. After each of
+/// for settings that are no numbers or out of range, for guided steps that the sampler does not have, and for curves that
+/// nothing would follow (the module's table) or that want different things of a token. After each of
 /// them, and after [`Error::OutOfMemory`], the context and the model may be used again.
 pub async fn sample(
     model: &Wan,
@@ -143,7 +144,6 @@ impl<'a> Run<'a> {
             return Err(Error::input("temporal control", "no word with a curve was given"));
         }
         let mut weights = Vec::with_capacity(control.groups.len() * text_len);
-        let mut curves = Vec::with_capacity(control.groups.len() * frames);
         let mut bias = vec![0f32; frames * text_len];
         for group in &control.groups {
             group.curve.require_frames(frames)?;
@@ -158,7 +158,6 @@ impl<'a> Run<'a> {
                 return Err(Error::input("temporal control", "a group has no token"));
             }
             weights.extend(row);
-            curves.extend_from_slice(group.curve.values());
             if let Some(mask) = control.mask {
                 for (frame, &wanted) in group.curve.values().iter().enumerate() {
                     let left = (mask.floor + (1.0 - mask.floor) * wanted).ln();
@@ -176,6 +175,9 @@ impl<'a> Run<'a> {
         }
         if let Some(guidance) = &control.guidance {
             guidance.steps.require_within(sampler.steps())?;
+        }
+        wish::check(control)?;
+        if let Some(guidance) = &control.guidance {
             let layers = model.config().num_layers as f32;
             let divisor = if guidance.released_layer_divisor { layers - 1.0 } else { layers };
             run.capture = Some(Capture {
@@ -185,6 +187,7 @@ impl<'a> Run<'a> {
                 map_only: true,
             });
         }
+        let curves = wish::objectives(control);
         run.masks = Some(Tensor::from_f32(model.context(), [control.groups.len(), frames], &curves)?);
         run.cross_mask = control.mask.map(|_| CrossMask { bias });
         Ok(run)
@@ -248,8 +251,7 @@ impl<'a> Run<'a> {
             StopWhen::AllGroups => terms
                 .iter()
                 .zip(groups)
-                .filter(|(_, group)| !group.curve.is_constant())
-                .all(|(t, _)| t.correlation > g.threshold),
+                .all(|(t, group)| !group.curve.is_constant() && t.correlation > g.threshold),
         }
     }
 
