@@ -44,7 +44,8 @@ struct Args {
     word: Vec<String>,
     /// When the word should be seen: latent frames 4..8, pixel frames 12f..40f, seconds 0s..1.5s, a level 4..8@0.5,
     /// onset:3, offset:1s, pulse:0s/0.25s/1s, ramp:2..6, keys:0=0,5=1 (step:, smooth:), one value a latent frame,
-    /// audio:FILE, or on [default, with the default prompt: 4..8 and 0..4]
+    /// audio:FILE, on (held throughout) or off (hidden throughout). A frame's time is when it appears, the first at 0s
+    /// [default, with the default prompt: 4..8 and 0..4]
     #[arg(long, allow_hyphen_values = true)]
     curve: Vec<String>,
     /// Words and curves from a file, .toml or .json; the flags below win over what it states.
@@ -132,6 +133,14 @@ fn run(args: &Args) -> Result<(), Box<dyn Error>> {
     let axis = pipeline.time_axis()?;
     let mut plain = pipeline.request(&plan.prompt);
     plan.apply(&mut plain, &axis)?;
+    args.mode.check(&plain.words)?;
+    for (name, prompt) in [("prompt", &plain.prompt), ("negative prompt", &plain.negative_prompt)] {
+        if let Some(cut) = pipeline.tokenize(prompt)?.cut_off() {
+            eprintln!(
+                "warning: the {name} is longer than the model reads; this end of it is left out: {cut}"
+            );
+        }
+    }
     let detector = session.detector.as_ref();
     let asked = Demo::objects(detector, &plan.prompt);
     let words = shown(&plan, &plain, &session, &asked);
