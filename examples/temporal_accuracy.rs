@@ -171,6 +171,7 @@ fn evaluate(args: &Args, session: &Session, tasks: &[Task]) -> Result<(), Box<dy
     for (index, task) in tasks.iter().enumerate() {
         for (column, &mode) in args.modes.iter().enumerate().filter(|(_, mode)| !record.has(index, **mode)) {
             let mut request = args.request(pipeline, task)?;
+            mode.check(&request.words)?;
             mode.apply(&mut request, &args.guidance(pipeline), args.tuning.mask());
             jobs.push((index, task, column, mode, request));
         }

@@ -59,8 +59,8 @@ pub enum Update {
 pub enum StopWhen {
     /// The first group's correlation is above the threshold.
     FirstGroup,
-    /// Every group is above the threshold. A word that is held or hidden throughout has no correlation: where there is one,
-    /// every update is made.
+    /// Every group has what it wants: a word whose curve varies is above the threshold; one that is held throughout has an
+    /// even attention, or 1.4 times as much as the run read first; one that is hidden throughout has a tenth of that.
     AllGroups,
 }
 

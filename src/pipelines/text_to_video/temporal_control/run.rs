@@ -1,6 +1,6 @@
 //! The denoising loop.
 
-use super::{Control, Event, Guidance, Prompts, StopWhen, Update, wish};
+use super::{Control, Event, Guidance, Prompts, StopWhen, TimedTokens, Update, wish};
 use crate::autograd::{Tape, Var};
 use crate::kernels::elementwise::weighted_sum;
 use crate::kernels::optim::{adamw, norm, sum_of_squares};
@@ -10,6 +10,7 @@ use crate::pipelines::go_on;
 use crate::pipelines::schedules::{AfterEdit, Sampler, SamplerState, guidance};
 use crate::{Dtype, Error, HostTensor, Result, Tensor};
 use std::ops::ControlFlow;
+use std::sync::OnceLock;
 
 struct Run<'a> {
     model: &'a Wan,
@@ -19,6 +20,8 @@ struct Run<'a> {
     masks: Option<Tensor>,
     cross_mask: Option<CrossMask>,
     control: Option<&'a Control>,
+    /// What the run read first, against which held and hidden words are measured.
+    first: OnceLock<Vec<GroupTerms>>,
 }
 
 fn go(step: usize, flow: ControlFlow<()>) -> Result<()> {
@@ -116,7 +119,9 @@ impl<'a> Run<'a> {
         sampler: &'a Sampler,
         control: Option<&'a Control>,
     ) -> Result<Self> {
-        let mut run = Self { model, prompts, sampler, capture: None, masks: None, cross_mask: None, control };
+        let first = OnceLock::new();
+        let mut run =
+            Self { model, prompts, sampler, capture: None, masks: None, cross_mask: None, control, first };
         let Some(control) = control else { return Ok(run) };
         // Written so that NaN is refused too.
         if let Some(floor) = control.mask.map(|m| m.floor).filter(|f| !(0.0..=1.0).contains(f)) {
@@ -244,14 +249,27 @@ impl<'a> Run<'a> {
         Ok((tape, leaf, map, outcome))
     }
 
-    fn met(&self, g: &Guidance, terms: &[GroupTerms]) -> bool {
+    /// Which groups have what they want.
+    fn met(&self, g: &Guidance, terms: &[GroupTerms]) -> Vec<bool> {
         let groups = self.control.map(|c| c.groups.as_slice()).unwrap_or_default();
-        match g.stop_when {
-            StopWhen::FirstGroup => terms.first().is_some_and(|t| t.correlation > g.threshold),
-            StopWhen::AllGroups => terms
-                .iter()
-                .zip(groups)
-                .all(|(t, group)| !group.curve.is_constant() && t.correlation > g.threshold),
+        let first = self.first.get_or_init(|| terms.to_vec());
+        let met = |((group, now), first): ((&TimedTokens, &GroupTerms), &GroupTerms)| {
+            wish::met(group, now, first, g).unwrap_or(now.correlation > g.threshold)
+        };
+        groups.iter().zip(terms).zip(first).map(met).collect()
+    }
+
+    /// Gradient of the objective by the map. Words that are held or hidden and are so already are left out of it: more of it
+    /// would draw them twice.
+    fn slope(&self, g: &Guidance, map: &Var, outcome: &TemporalOutcome, met: &[bool]) -> Result<Tensor> {
+        let shape = map.tensor().shape().clone();
+        match self.control.and_then(|control| wish::without(control, g, met)) {
+            None => outcome.grad.reshape(shape),
+            Some(curves) => {
+                let frames = curves.len() / met.len().max(1);
+                let curves = Tensor::from_f32(self.model.context(), [met.len(), frames], &curves)?;
+                temporal_loss(map.tensor(), &curves, &g.objective)?.grad.reshape(shape)
+            }
         }
     }
 
@@ -279,7 +297,11 @@ impl<'a> Run<'a> {
                     index: bad,
                 });
             }
-            let met = self.met(g, &terms);
+            let each = self.met(g, &terms);
+            let met = match g.stop_when {
+                StopWhen::FirstGroup => each.first().is_some_and(|met| *met),
+                StopWhen::AllGroups => each.iter().all(|met| *met),
+            };
             if update == 0 {
                 // The released code optimises a step only strictly below the threshold.
                 let below = !met
@@ -298,7 +320,7 @@ impl<'a> Run<'a> {
                 break;
             }
             let gradient = tape
-                .backward(&[(&map, outcome.grad.reshape(map.tensor().shape().clone())?)])?
+                .backward(&[(&map, self.slope(g, &map, &outcome, &each)?)])?
                 .of(&leaf)?
                 .ok_or_else(|| Error::input("gradient", "none reached the latent"))?;
             if !met {

@@ -1,8 +1,16 @@
 //! What a run can do about the curves that it is given.
 
-use super::{Control, StopWhen};
-use crate::kernels::temporal::Normalisation;
+use super::{Control, Guidance, StopWhen, TimedTokens};
+use crate::kernels::temporal::{GroupTerms, Magnitude, Normalisation};
 use crate::{Error, Result};
+
+/// A held word is even enough at this deviation of its attention over time, as a share of its mean.
+const EVEN: f32 = 0.05;
+/// A held word is raised enough at so many times the attention that the run read first: at twice that the model draws it all
+/// over the frame.
+const RAISED: f32 = 1.4;
+/// A hidden word is lowered enough at this share of the attention that the run read first.
+const LOWERED: f32 = 0.1;
 
 /// Fails where nothing that the run does would follow a word's curve, and where two groups want different things of a token.
 pub(super) fn check(control: &Control) -> Result<()> {
@@ -17,7 +25,7 @@ pub(super) fn check(control: &Control) -> Result<()> {
                  guidance, which holds (1) and hides (0), or a mask, which hides",
             );
         }
-        let ones = |group: &super::TimedTokens| group.curve.values().iter().all(|v| *v == 1.0);
+        let ones = |group: &TimedTokens| group.curve.values().iter().all(|v| *v == 1.0);
         if guidance.is_none() && mask.is_some() && groups.iter().all(ones) {
             return refuse(
                 "every word is held throughout, and a mask can only take words away: take the default guidance, which holds \
@@ -51,8 +59,40 @@ pub(super) fn check(control: &Control) -> Result<()> {
 }
 
 /// The word is wanted at one level between 0 and 1 throughout.
-fn is_level(group: &super::TimedTokens) -> bool {
+fn is_level(group: &TimedTokens) -> bool {
     group.curve.is_constant() && group.curve.values().first().is_some_and(|v| *v > 0.0 && *v < 1.0)
+}
+
+/// Whether a word that is wanted alike in every frame has what it wants; `None` for one whose curve varies. A level between, which
+/// is left to the mask, wants nothing of the gradient.
+pub(super) fn met(group: &TimedTokens, now: &GroupTerms, first: &GroupTerms, g: &Guidance) -> Option<bool> {
+    let level = group.curve.values().first().filter(|_| group.curve.is_constant())?;
+    // Of the attention against the first, from the term of the frames that are on or off.
+    let grown = |now: f32, first: f32| match g.objective.magnitude {
+        Magnitude::Sum => now / first,
+        Magnitude::LogRatio => (now - first).exp(),
+    };
+    Some(if *level == 0.0 {
+        grown(now.negative_magnitude, first.negative_magnitude) <= LOWERED
+    } else if *level == 1.0 {
+        now.flatness <= EVEN * EVEN || grown(-now.positive_magnitude, -first.positive_magnitude) >= RAISED
+    } else {
+        true
+    })
+}
+
+/// The objective's curves without the held and hidden words that have what they want; `None` where there are none.
+pub(super) fn without(control: &Control, g: &Guidance, met: &[bool]) -> Option<Vec<f32>> {
+    let over = |(group, met): (&TimedTokens, &bool)| *met && group.curve.is_constant();
+    let spared = g.stop_when == StopWhen::AllGroups && g.objective.normalisation == Normalisation::Released;
+    if !spared || !control.groups.iter().zip(met).any(over) {
+        return None;
+    }
+    let of = |(group, met): (&TimedTokens, &bool)| match over((group, met)) {
+        true => vec![g.objective.tau; group.curve.frames()],
+        false => group.curve.values().to_vec(),
+    };
+    Some(control.groups.iter().zip(met).flat_map(of).collect())
 }
 
 /// Curves as the gradient's objective takes them, one after the other. Where a mask follows a level that never changes, the
@@ -63,7 +103,7 @@ pub(super) fn objectives(control: &Control) -> Vec<f32> {
             && g.stop_when == StopWhen::AllGroups
             && g.objective.normalisation == Normalisation::Released
     });
-    let of = |group: &super::TimedTokens| match left_alone.filter(|_| is_level(group)) {
+    let of = |group: &TimedTokens| match left_alone.filter(|_| is_level(group)) {
         Some(g) => vec![g.objective.tau; group.curve.frames()],
         None => group.curve.values().to_vec(),
     };
@@ -73,7 +113,7 @@ pub(super) fn objectives(control: &Control) -> Vec<f32> {
 #[cfg(test)]
 #[allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 mod tests {
-    use super::super::{Guidance, GuidedSteps, TemporalMask, TimedTokens};
+    use super::super::{GuidedSteps, TemporalMask};
     use super::*;
     use crate::pipelines::text_to_video::curve::TimingCurve;
 
@@ -136,6 +176,40 @@ mod tests {
         let tau = Guidance::default().objective.tau;
         assert_eq!(objectives(&control(Guidance::default())), [tau, tau, tau, 0.0, 0.0, 1.0]);
         assert_eq!(objectives(&control(Guidance::released())), [0.5, 0.5, 0.5, 0.0, 0.0, 1.0]);
+    }
+
+    #[test]
+    fn what_is_held_or_hidden_is_left_alone_once_it_is() {
+        let group = |curve: [f32; 3]| TimedTokens {
+            tokens: vec![1],
+            curve: TimingCurve::new(curve.to_vec()).unwrap(),
+        };
+        let terms = |attention: f32, flatness: f32, magnitude: Magnitude| {
+            let of = if magnitude == Magnitude::Sum { attention } else { attention.ln() };
+            GroupTerms { positive_magnitude: -of, negative_magnitude: of, flatness, ..GroupTerms::default() }
+        };
+        for magnitude in [Magnitude::Sum, Magnitude::LogRatio] {
+            let mut g = Guidance::default();
+            g.objective.magnitude = magnitude;
+            let found = |curve: [f32; 3], attention: f32, flatness: f32| {
+                met(&group(curve), &terms(attention, flatness, magnitude), &terms(0.04, 0.03, magnitude), &g)
+            };
+            assert_eq!(found(ON, 0.04, 0.03), Some(false));
+            assert_eq!(found(ON, 0.04, 0.002), Some(true));
+            assert_eq!(found(ON, 0.06, 0.03), Some(true));
+            assert_eq!(found(OFF, 0.04, 0.0), Some(false));
+            assert_eq!(found(OFF, 0.0039, 0.0), Some(true));
+            assert_eq!(found(HALF, 0.04, 0.03), Some(true));
+            assert_eq!(found(LATE, 0.04, 0.03), None);
+        }
+        let control =
+            Control { groups: vec![group(ON), group(LATE), group(OFF)], guidance: None, mask: None };
+        let (g, released) = (Guidance::default(), Guidance::released());
+        let tau = g.objective.tau;
+        assert_eq!(without(&control, &g, &[false, true, false]), None);
+        assert_eq!(without(&control, &released, &[true, true, true]), None);
+        let left = [tau, tau, tau, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0];
+        assert_eq!(without(&control, &g, &[true, true, false]), Some(left.to_vec()));
     }
 
     #[test]
