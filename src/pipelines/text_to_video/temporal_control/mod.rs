@@ -10,7 +10,7 @@
 //!
 //! | every frame | [`Guidance::default`] | [`TemporalMask`] | [`Guidance::released`] |
 //! |---|---|---|---|
-//! | 1, held | attention is raised and kept even | the word is left as it is; refused where that is all | refused where no curve varies |
+//! | 1, held | attention is made even | the word is left as it is; refused where that is all | refused where no curve varies |
 //! | 0, hidden | attention is lowered | the word is taken away | the same |
 //! | between | refused without a mask, and left to it | that share of the word is left | as the released code: above τ as 1, below as 0 |
 //!
@@ -60,7 +60,7 @@ pub enum StopWhen {
     /// The first group's correlation is above the threshold.
     FirstGroup,
     /// Every group has what it wants: a word whose curve varies is above the threshold; one that is held throughout has an
-    /// even attention, or 1.4 times as much as the run read first; one that is hidden throughout has a tenth of that.
+    /// attention that varies by a twentieth of its mean; one that is hidden throughout has a tenth of what the run read first.
     AllGroups,
 }
 

@@ -259,17 +259,22 @@ impl<'a> Run<'a> {
         groups.iter().zip(terms).zip(first).map(met).collect()
     }
 
-    /// Gradient of the objective by the map. Words that are held or hidden and are so already are left out of it: more of it
-    /// would draw them twice.
+    /// Gradient by the map of what is minimised: the objective of the curves, or of the parts that held and hidden words make
+    /// of it.
     fn slope(&self, g: &Guidance, map: &Var, outcome: &TemporalOutcome, met: &[bool]) -> Result<Tensor> {
-        let shape = map.tensor().shape().clone();
-        match self.control.and_then(|control| wish::without(control, g, met)) {
-            None => outcome.grad.reshape(shape),
-            Some(curves) => {
-                let frames = curves.len() / met.len().max(1);
-                let curves = Tensor::from_f32(self.model.context(), [met.len(), frames], &curves)?;
-                temporal_loss(map.tensor(), &curves, &g.objective)?.grad.reshape(shape)
-            }
+        let map = map.tensor();
+        let Some(parts) = self.control.and_then(|control| wish::parts(control, g, met)) else {
+            return outcome.grad.reshape(map.shape().clone());
+        };
+        let mut gradients = Vec::with_capacity(parts.len());
+        for (curves, objective) in parts {
+            let shape = [met.len(), curves.len() / met.len().max(1)];
+            let curves = Tensor::from_f32(self.model.context(), shape, &curves)?;
+            gradients.push(temporal_loss(map, &curves, &objective)?.grad.reshape(map.shape().clone())?);
+        }
+        match &gradients[..] {
+            [one] => Ok(one.clone()),
+            all => weighted_sum(&all.iter().map(|part| (part, 1.0)).collect::<Vec<_>>()),
         }
     }
 

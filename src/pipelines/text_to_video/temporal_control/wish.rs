@@ -1,14 +1,11 @@
 //! What a run can do about the curves that it is given.
 
 use super::{Control, Guidance, StopWhen, TimedTokens};
-use crate::kernels::temporal::{GroupTerms, Magnitude, Normalisation};
+use crate::kernels::temporal::{GroupTerms, Magnitude, Normalisation, TemporalObjective};
 use crate::{Error, Result};
 
 /// A held word is even enough at this deviation of its attention over time, as a share of its mean.
 const EVEN: f32 = 0.05;
-/// A held word is raised enough at so many times the attention that the run read first: at twice that the model draws it all
-/// over the frame.
-const RAISED: f32 = 1.4;
 /// A hidden word is lowered enough at this share of the attention that the run read first.
 const LOWERED: f32 = 0.1;
 
@@ -25,8 +22,7 @@ pub(super) fn check(control: &Control) -> Result<()> {
                  guidance, which holds (1) and hides (0), or a mask, which hides",
             );
         }
-        let ones = |group: &TimedTokens| group.curve.values().iter().all(|v| *v == 1.0);
-        if guidance.is_none() && mask.is_some() && groups.iter().all(ones) {
+        if guidance.is_none() && mask.is_some() && groups.iter().all(is_held) {
             return refuse(
                 "every word is held throughout, and a mask can only take words away: take the default guidance, which holds \
                  them",
@@ -67,32 +63,57 @@ fn is_level(group: &TimedTokens) -> bool {
 /// is left to the mask, wants nothing of the gradient.
 pub(super) fn met(group: &TimedTokens, now: &GroupTerms, first: &GroupTerms, g: &Guidance) -> Option<bool> {
     let level = group.curve.values().first().filter(|_| group.curve.is_constant())?;
-    // Of the attention against the first, from the term of the frames that are on or off.
-    let grown = |now: f32, first: f32| match g.objective.magnitude {
-        Magnitude::Sum => now / first,
-        Magnitude::LogRatio => (now - first).exp(),
-    };
-    Some(if *level == 0.0 {
-        grown(now.negative_magnitude, first.negative_magnitude) <= LOWERED
-    } else if *level == 1.0 {
-        now.flatness <= EVEN * EVEN || grown(-now.positive_magnitude, -first.positive_magnitude) >= RAISED
+    Some(if is_held(group) {
+        now.flatness <= EVEN * EVEN
+    } else if *level == 0.0 {
+        let fallen = match g.objective.magnitude {
+            Magnitude::Sum => now.negative_magnitude / first.negative_magnitude,
+            Magnitude::LogRatio => (now.negative_magnitude - first.negative_magnitude).exp(),
+        };
+        fallen <= LOWERED
     } else {
         true
     })
 }
 
-/// The objective's curves without the held and hidden words that have what they want; `None` where there are none.
-pub(super) fn without(control: &Control, g: &Guidance, met: &[bool]) -> Option<Vec<f32>> {
-    let over = |(group, met): (&TimedTokens, &bool)| *met && group.curve.is_constant();
-    let spared = g.stop_when == StopWhen::AllGroups && g.objective.normalisation == Normalisation::Released;
-    if !spared || !control.groups.iter().zip(met).any(over) {
+/// The word is wanted in every frame.
+fn is_held(group: &TimedTokens) -> bool {
+    group.curve.values().iter().all(|v| *v == 1.0)
+}
+
+/// What is minimised where some words are held or hidden: curves and the objective that they meet, added up. `None` where
+/// that is the objective of all curves as they are.
+///
+/// Of a held word the attention is made even and no more: raised everywhere, the model draws the word all over the frame. Words
+/// that have what they want are left out.
+pub(super) fn parts(
+    control: &Control,
+    g: &Guidance,
+    met: &[bool],
+) -> Option<Vec<(Vec<f32>, TemporalObjective)>> {
+    let by_default =
+        g.stop_when == StopWhen::AllGroups && g.objective.normalisation == Normalisation::Released;
+    if !by_default || !control.groups.iter().any(|group| group.curve.is_constant()) {
         return None;
     }
-    let of = |(group, met): (&TimedTokens, &bool)| match over((group, met)) {
-        true => vec![g.objective.tau; group.curve.frames()],
-        false => group.curve.values().to_vec(),
-    };
-    Some(control.groups.iter().zip(met).flat_map(of).collect())
+    let mut parts = Vec::with_capacity(2);
+    for held in [false, true] {
+        let takes =
+            |group: &TimedTokens, met: bool| is_held(group) == held && !(met && group.curve.is_constant());
+        let of = |(group, met): (&TimedTokens, &bool)| match takes(group, *met) {
+            true => group.curve.values().to_vec(),
+            false => vec![g.objective.tau; group.curve.frames()],
+        };
+        if control.groups.iter().zip(met).any(|(group, met)| takes(group, *met)) {
+            let mut objective = g.objective;
+            if held {
+                objective.weights.magnitude = 0.0;
+            }
+            parts.push((control.groups.iter().zip(met).flat_map(of).collect(), objective));
+        }
+    }
+    // Nothing is left to minimise where a discarded gradient is asked for.
+    (!parts.is_empty()).then_some(parts)
 }
 
 /// Curves as the gradient's objective takes them, one after the other. Where a mask follows a level that never changes, the
@@ -196,20 +217,31 @@ mod tests {
             };
             assert_eq!(found(ON, 0.04, 0.03), Some(false));
             assert_eq!(found(ON, 0.04, 0.002), Some(true));
-            assert_eq!(found(ON, 0.06, 0.03), Some(true));
+            assert_eq!(found(ON, 0.06, 0.03), Some(false));
             assert_eq!(found(OFF, 0.04, 0.0), Some(false));
             assert_eq!(found(OFF, 0.0039, 0.0), Some(true));
             assert_eq!(found(HALF, 0.04, 0.03), Some(true));
             assert_eq!(found(LATE, 0.04, 0.03), None);
         }
-        let control =
-            Control { groups: vec![group(ON), group(LATE), group(OFF)], guidance: None, mask: None };
+        let control = |curves: &[[f32; 3]]| Control {
+            groups: curves.iter().map(|c| group(*c)).collect(),
+            guidance: None,
+            mask: None,
+        };
         let (g, released) = (Guidance::default(), Guidance::released());
         let tau = g.objective.tau;
-        assert_eq!(without(&control, &g, &[false, true, false]), None);
-        assert_eq!(without(&control, &released, &[true, true, true]), None);
-        let left = [tau, tau, tau, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0];
-        assert_eq!(without(&control, &g, &[true, true, false]), Some(left.to_vec()));
+        let (all, nothing) = (control(&[ON, LATE, OFF]), [tau; 3]);
+        assert_eq!(parts(&control(&[LATE, LATE]), &g, &[true, false]), None);
+        assert_eq!(parts(&all, &released, &[true, true, true]), None);
+        assert_eq!(parts(&control(&[ON]), &g, &[true]), None);
+        let found = parts(&all, &g, &[false, true, true]).unwrap();
+        let [(others, plain), (held, even)] = &found[..] else { panic!("{found:?}") };
+        assert_eq!(*others, [nothing, LATE, nothing].concat());
+        assert_eq!(*held, [ON, nothing, nothing].concat());
+        assert_eq!((*plain, even.weights.magnitude, even.weights.flatness), (g.objective, 0.0, 1.0));
+        let found = parts(&all, &g, &[true, false, false]).unwrap();
+        assert_eq!((found.len(), &found[0].0), (1, &[nothing, LATE, OFF].concat()));
+        assert_eq!(parts(&control(&[ON]), &g, &[false]).unwrap().len(), 1);
     }
 
     #[test]
