@@ -107,6 +107,7 @@ impl Run<'_> {
                 args.modes.iter().enumerate().filter(|(_, mode)| !record.has(index, **mode))
             {
                 let mut request = args.request(pipeline, task)?;
+                mode.check(&request.words)?;
                 mode.apply(&mut request, &args.guidance(pipeline), args.tuning.mask());
                 jobs.push((index, task, column, mode, request));
             }

@@ -114,6 +114,12 @@ fn request(args: &Args, session: &Session, plan: &Plan) -> Result<(ClipRequest, 
     request.size = lattice.latent(request.size, args.size, args.frames)?;
     let axis = TimeAxis::new(request.size[0], defaults.frames_per_latent, defaults.fps)?;
     plan.apply(&mut request, &axis)?;
+    args.mode.check(&request.words)?;
+    for (name, prompt) in [("prompt", &request.prompt), ("negative prompt", &request.negative_prompt)] {
+        if let Some(cut) = pipeline.tokenize(prompt)?.cut_off() {
+            warn(format!("the {name} is longer than the model reads; this end of it is left out: {cut}"));
+        }
+    }
     if request.guidance_scale == 1.0 && !request.negative_prompt.is_empty() {
         warn("at a guidance scale of 1 the negative prompt is not looked at");
     }

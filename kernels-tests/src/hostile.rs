@@ -293,10 +293,12 @@ pub fn prompt(data: &[u8]) {
     let text = String::from_utf8_lossy(data);
     let (text, phrase) = text.split_once('\0').unwrap_or((&text, "a"));
     let cleaned = clean_prompt(text);
-    assert!(cleaned.len() <= text.len() && !cleaned.contains("  ") && cleaned.trim() == cleaned);
+    // Composed characters that Unicode writes apart take up to three times the bytes.
+    assert!(cleaned.len() <= 3 * text.len() && !cleaned.contains("  ") && cleaned.trim() == cleaned);
     let bounds: Vec<usize> = cleaned.char_indices().map(|(at, _)| at).chain([cleaned.len()]).collect();
     let offsets: Vec<(usize, usize)> = bounds.windows(2).map(|w| (w[0], w[1])).collect();
-    let encoding = Encoding { ids: vec![0; offsets.len()], offsets, text: cleaned };
+    let kept = cleaned.len();
+    let encoding = Encoding { ids: vec![0; offsets.len()], offsets, text: cleaned, kept };
     for which in [WordMatch::All, WordMatch::Nth(1), WordMatch::Released] {
         match encoding.token_indices(phrase, which) {
             Ok(found) => {

@@ -359,6 +359,49 @@ fn a_request_is_refused_by_what_is_wrong_with_it() {
         "one per latent frame",
     );
     refused(&|r| r.prompt = String::new(), "does not contain it; it has: no words");
+    let late = || TimingCurve::parse("4..", &pipeline.time_axis().unwrap()).unwrap();
+    for (words, named) in [
+        (
+            [word("red square", late()), word("square", on())],
+            "words \"red square\" and \"square\": both time \"square\"",
+        ),
+        ([word("red", late()), word("RED", late())], "leave one out"),
+    ] {
+        refused(&|r| r.words = words.to_vec(), named);
+    }
+    // The model reads 16 tokens, the end-of-sequence token among them.
+    let long = "a red square and a blue cross and a green ring and a yellow square and a red cross";
+    let cut = |r: &mut foveal::pipelines::text_to_video::ClipRequest, phrase: &str| {
+        r.prompt = long.into();
+        r.words = vec![word(phrase, late())];
+    };
+    refused(&|r| cut(r, "red cross"), "lies behind the 16 tokens that the prompt was cut to");
+    assert!(long.ends_with(pipeline.tokenize(long).unwrap().cut_off().unwrap()));
+    let mut told = Vec::new();
+    let mut request = pipeline.request(long);
+    request.steps = 1;
+    let mut note = |event: &Event| {
+        if let Event::PromptCut { negative, cut, .. } = event {
+            told.push((*negative, cut.clone()));
+        }
+        ControlFlow::Continue(())
+    };
+    block_on(pipeline.generate(&request, &mut note)).unwrap();
+    assert_eq!(told, [(false, pipeline.tokenize(long).unwrap().cut_off().unwrap().to_owned())]);
+    refused(
+        &|r| {
+            r.guidance = Some(Guidance { steps: (0..2).collect(), ..Guidance::released() });
+        },
+        "every word is held or hidden throughout",
+    );
+    refused(
+        &|r| (r.guidance, r.mask) = (None, Some(TemporalMask::default())),
+        "a mask can only take words away",
+    );
+    refused(
+        &|r| r.words = vec![word("red", TimingCurve::constant(frames, 0.5).unwrap())],
+        "curve of word 0, counted from 0: 0.5 in every frame",
+    );
     refused(&|r| r.steps = 0, "steps");
     refused(
         &|r| r.guidance = Some(Guidance::released()),

@@ -15,6 +15,11 @@ pub struct ConfigFile {
     root: Map<String, Value>,
 }
 
+/// A text file's bytes without the byte order mark that some editors write in front of it.
+pub(crate) fn without_mark(text: &[u8]) -> &[u8] {
+    text.strip_prefix(b"\xef\xbb\xbf").unwrap_or(text)
+}
+
 impl ConfigFile {
     /// Reads a file, or the `config.json` in a folder.
     #[cfg(not(target_arch = "wasm32"))]
@@ -30,7 +35,7 @@ impl ConfigFile {
     /// Parses JSON in memory; `name` stands for the path in messages.
     pub fn from_bytes(name: impl Into<PathBuf>, json: &[u8]) -> Result<Self> {
         let path = name.into();
-        match serde_json::from_slice(json) {
+        match serde_json::from_slice(without_mark(json)) {
             Ok(Value::Object(root)) => Ok(Self { path, root }),
             Ok(_) => Err(Error::file(path, "expected a JSON object")),
             Err(e) => Err(Error::file(path, format!("bad JSON: {e}"))),

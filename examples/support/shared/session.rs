@@ -3,6 +3,7 @@
 use super::detector::Detector;
 use super::interrupt::{self, Interrupt, Stopped};
 use super::mode::Mode;
+use super::warning::warn;
 use foveal::nn::Precision;
 use foveal::pipelines::text_to_video::TextToVideo;
 use foveal::pipelines::text_to_video::temporal_control::Guidance;
@@ -64,7 +65,7 @@ impl Place {
         println!("adapter: {}", context.caps());
         let folder = self.model.clone().unwrap_or_else(|| in_repository("models/tiny-wan"));
         let pipeline = TextToVideo::open_as(&context, &folder, self.precision)?;
-        pipeline.warnings().iter().for_each(|warning| eprintln!("warning: {warning}"));
+        pipeline.warnings().iter().for_each(warn);
         let model = folder.file_name().map(|n| n.to_string_lossy().into_owned()).unwrap_or_default();
         let detector = Detector::open(pipeline.folder())?;
         Ok(Session { pipeline, detector, model })

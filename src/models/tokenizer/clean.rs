@@ -1,5 +1,7 @@
 //! Prompt cleaning as Wan's text encoder does it.
 
+use unicode_normalization::UnicodeNormalization;
+
 /// Names of the characters U+00A0 to U+00FF in HTML, in order. Their semicolon is optional.
 const LATIN_1: &str = "nbsp iexcl cent pound curren yen brvbar sect uml copy ordf laquo not shy reg macr deg plusmn sup2 sup3 acute \
     micro para middot cedil sup1 ordm raquo frac14 frac12 frac34 iquest Agrave Aacute Acirc Atilde Auml Aring AElig Ccedil Egrave \
@@ -55,15 +57,37 @@ const WINDOWS_1252: [u16; 32] = [
 /// Longest name that is looked at.
 const MAX_NAME: usize = 32;
 
-/// Cleans a prompt as Wan's text encoder does: HTML character references are resolved twice, runs of
-/// whitespace become one space, and both ends are trimmed. Case is kept.
+/// Cleans a prompt as Wan's text encoder does: HTML character references are resolved twice, byte order marks and other
+/// control characters are taken out, Latin ligatures are written in letters, full-width and half-width characters in their
+/// usual width, curly quotes straight, accents composed (NFC), runs of whitespace become one space, and both ends are
+/// trimmed. Case is kept.
 ///
-/// Two limits against the Python original: its `ftfy` pass (repair of wrongly decoded text, curly to
-/// straight quotes) is left out, and named references are those of Latin-1 and general punctuation;
-/// another name stays as it is. Plain prompts are not affected by either.
+/// Two limits against the Python original: of its `ftfy` pass the repair of wrongly decoded text is left out, and named
+/// references are those of Latin-1 and general punctuation; another name stays as it is. Plain prompts are not affected by
+/// either.
 pub fn clean_prompt(prompt: &str) -> String {
-    let text = unescape(&unescape(prompt));
+    let text: String = plain(&unescape(&unescape(prompt)));
     text.split(is_space).filter(|word| !word.is_empty()).collect::<Vec<_>>().join(" ")
+}
+
+/// Characters as `ftfy` leaves them.
+fn plain(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    for c in text.chars() {
+        match c {
+            // Those that are whitespace to Python stay for the split.
+            '\0'..='\u{8}' | '\u{e}'..='\u{1b}' | '\u{7f}' | '\u{206a}'..='\u{206f}' | '\u{feff}' => {}
+            '\u{fff9}'..='\u{fffc}' => {}
+            '\u{2bc}' | '\u{2018}'..='\u{201b}' => out.push('\''),
+            '\u{201c}'..='\u{201f}' => out.push('"'),
+            '\u{132}' | '\u{133}' | '\u{149}' | '\u{1c4}'..='\u{1cc}' | '\u{1f1}'..='\u{1f3}' => {
+                out.extend(c.nfkd().map(|c| if c == '\u{2bc}' { '\'' } else { c }));
+            }
+            '\u{fb00}'..='\u{fb06}' | '\u{ff01}'..='\u{ffef}' => out.extend(c.nfkc()),
+            c => out.push(c),
+        }
+    }
+    out.nfc().collect()
 }
 
 /// Python's `\s`: Unicode whitespace and the four ASCII separators.

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use super::{Encoding, WordMatch, clean_prompt, word_piece};
 use crate::error::without_panic;
-use crate::weights::ConfigFile;
+use crate::weights::{ConfigFile, without_mark};
 use crate::{Error, Result};
 
 /// Tokens that Wan's text encoder takes, for folders that set no sensible limit.
@@ -82,6 +82,7 @@ impl Tokenizer {
 
     fn build(path: PathBuf, json: &[u8], config: Option<ConfigFile>) -> Result<Self> {
         let refuse = |reason: String| Error::file(&path, reason);
+        let json = without_mark(json);
         // The library panics on a decoder that is no JSON, so JSON it must be before the library sees it.
         serde_json::from_slice::<serde::de::IgnoredAny>(json)
             .map_err(|e| refuse(format!("not a tokenizer: bad JSON, {e}")))?;
@@ -167,11 +168,16 @@ impl Tokenizer {
         if self.appends_eos {
             ids.pop();
         }
-        ids.truncate(self.max_length - 1);
-        offsets.truncate(ids.len());
+        let kept = if ids.len() < self.max_length {
+            text.len()
+        } else {
+            ids.truncate(self.max_length - 1);
+            offsets.truncate(ids.len());
+            offsets.last().map_or(0, |(_, end)| *end)
+        };
         ids.push(self.eos);
         offsets.push((text.len(), text.len()));
-        Ok(Encoding { ids, offsets, text: text.to_owned() })
+        Ok(Encoding { ids, offsets, text: text.to_owned(), kept })
     }
 
     /// Positions of the tokens of a word or phrase in a prompt. [`WordMatch::Released`] looks in the

@@ -3,6 +3,7 @@
 use std::ops::Range;
 
 use super::clean_prompt;
+use super::fold::{fold, joins};
 use crate::{Error, Result};
 
 /// Most words that an error lists.
@@ -11,10 +12,11 @@ const LISTED_WORDS: usize = 40;
 /// Which occurrences of a phrase are meant.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum WordMatch {
-    /// Every occurrence as whole words, in any case.
+    /// Every occurrence as whole words. Case, spaces, straight or curly quotes, composed or decomposed accents, full-width
+    /// or narrow letters and characters that are never seen make no difference; a plural is another word.
     #[default]
     All,
-    /// One occurrence as whole words, in any case, counted from 0.
+    /// One such occurrence, counted from 0.
     Nth(usize),
     /// Every occurrence of the exact characters, also inside words: what TempoControl's code does, for
     /// comparison with it. "car" is found in "carpet".
@@ -55,14 +57,6 @@ fn exact(text: &str, phrase: &str) -> Vec<Range<usize>> {
     }
 }
 
-/// A lower-case character and the bytes of the character it came from.
-type Folded = (char, Range<usize>);
-
-fn fold(text: &str) -> Vec<Folded> {
-    let lower = |(i, c): (usize, char)| c.to_lowercase().map(move |l| (l, i..i + c.len_utf8()));
-    text.char_indices().flat_map(lower).collect()
-}
-
 /// Occurrences without overlap that do not start or end inside a word.
 fn whole_words(text: &str, phrase: &str) -> Vec<Range<usize>> {
     let (text, phrase) = (fold(text), fold(phrase));
@@ -72,7 +66,7 @@ fn whole_words(text: &str, phrase: &str) -> Vec<Range<usize>> {
         let (Some((_, head)), Some((_, tail))) = (window.first(), window.last()) else { continue };
         let before = start.checked_sub(1).and_then(|i| text.get(i));
         let after = text.get(start + phrase.len());
-        // One character can fold to several: an occurrence must not begin or end between those.
+        // One character can be compared as several: an occurrence must not begin or end between those.
         let whole = before.is_none_or(|(c, range)| range != head && !joins(*c, *first))
             && after.is_none_or(|(c, range)| range != tail && !joins(*last, *c));
         let fresh = spans.last().is_none_or(|span| span.end <= head.start);
@@ -81,24 +75,6 @@ fn whole_words(text: &str, phrase: &str) -> Vec<Range<usize>> {
         }
     }
     spans
-}
-
-/// True when two neighbouring characters belong to the same word.
-fn joins(left: char, right: char) -> bool {
-    let in_word = |c: char| (c.is_alphanumeric() || c == '_') && !is_unspaced(c);
-    in_word(left) && in_word(right)
-}
-
-/// Scripts that do not put spaces between words: any place in them may be a word's edge.
-fn is_unspaced(c: char) -> bool {
-    matches!(c,
-        '\u{0e00}'..='\u{0eff}' // Thai, Lao
-        | '\u{1000}'..='\u{109f}' // Myanmar
-        | '\u{1780}'..='\u{17ff}' // Khmer
-        | '\u{3005}'..='\u{30ff}' // Japanese kana
-        | '\u{3400}'..='\u{4dbf}' | '\u{4e00}'..='\u{9fff}' | '\u{f900}'..='\u{faff}' // Han
-        | '\u{20000}'..='\u{3ffff}' // Han, rarer
-    )
 }
 
 /// The different words of a text, in order.

@@ -12,7 +12,7 @@ fn by_words(text: &str) -> Encoding {
         }
     }
     offsets.push((text.len(), text.len()));
-    Encoding { ids: vec![7; offsets.len()], offsets, text: text.into() }
+    Encoding { ids: vec![7; offsets.len()], offsets, text: text.into(), kept: text.len() }
 }
 
 fn indices(text: &str, phrase: &str, which: WordMatch) -> Result<Vec<usize>> {
@@ -27,7 +27,12 @@ fn cleans_as_wan() {
         ("cat &amp; dog", "cat & dog"),
         // Twice: a reference that was escaped itself.
         ("cat &amp;amp; dog &amp;lt;3", "cat & dog <3"),
-        ("&#39;hi&#x27; &#8217;", "'hi' \u{2019}"),
+        ("&#39;hi&#x27; &#8217;", "'hi' '"),
+        // As ftfy leaves characters.
+        ("\u{feff}a cat\u{feff}\u{0}\u{7f}", "a cat"),
+        ("the cat\u{2019}s \u{201c}hat\u{201d} \u{2014}", "the cat's \"hat\" \u{2014}"),
+        ("cafe\u{301} \u{1112}\u{1161}\u{11ab}", "caf\u{e9} \u{d55c}"),
+        ("\u{ff32}\u{ff25}\u{ff24}\u{3000}\u{ff76}\u{ff9e} \u{fb01}re \u{133}s", "RED \u{30ac} fire ijs"),
         ("&#150; &#0; &#xD800; &#99999999999; &#1;.", "\u{2013} \u{fffd} \u{fffd} \u{fffd} ."),
         ("caf&eacute; &copy 2020 &notit; &hellip;&apos;", "caf\u{e9} \u{a9} 2020 \u{ac}it; \u{2026}'"),
         // Not references.
@@ -72,6 +77,63 @@ fn other_scripts() {
 }
 
 #[test]
+fn spelling_does_not_decide_whether_a_word_is_found() {
+    for (text, phrase, found) in [
+        // Composed and decomposed, either way, and two orders of the same marks.
+        ("a caf\u{e9} here", "cafe\u{301}", [1]),
+        ("a cafe\u{301} here", "CAF\u{c9}", [1]),
+        ("a \u{1ecd}\u{301} x", "o\u{301}\u{323}", [1]),
+        ("\u{1100}\u{1161} b", "\u{ac00}", [0]),
+        // Case that one character does not show.
+        ("die Stra\u{df}e", "STRASSE", [1]),
+        ("\u{3bf} \u{39f}\u{3a3}", "\u{3bf}\u{3c2}", [1]),
+        // Full-width letters, ligatures, half-width kana.
+        ("a \u{ff32}\u{ff25}\u{ff24} square", "red", [1]),
+        ("a red square", "\u{ff52}\u{ff45}\u{ff44}", [1]),
+        ("a \u{fb01}re", "fire", [1]),
+        ("x \u{30ac}", "\u{ff76}\u{ff9e}", [1]),
+        // What is never seen.
+        ("\u{feff}red square", "red", [0]),
+        ("a red square", "\u{feff}red", [1]),
+        ("a sq\u{ad}uare", "square", [1]),
+        ("a \u{2764}\u{fe0f} b", "\u{2764}", [1]),
+        // Quotes, hyphens, spaces.
+        ("the dog\u{2019}s ball", "dog's", [1]),
+        ("the dog's ball", "dog\u{2019}s", [1]),
+        ("a T\u{2011}shirt", "t-shirt", [1]),
+        ("\u{201c}red\u{201d} b", "\"red\"", [0]),
+        // Punctuation beside a word, and a word at either end.
+        ("(red), b", "red", [0]),
+        ("a b-red!", "red", [1]),
+    ] {
+        assert_eq!(indices(text, phrase, WordMatch::All).unwrap(), found, "{phrase} in {text}");
+    }
+    assert_eq!(indices("a red\u{a0}\u{3000}square", "red square", WordMatch::All).unwrap(), [1]);
+    for (text, phrase) in [
+        ("red squares", "square"),
+        ("an unsquare", "square"),
+        ("caf\u{e9}", "cafe"),
+        ("cafe\u{301}", "cafe"),
+        ("cafe\u{301}s", "caf\u{e9}"),
+        ("\u{30ac}", "\u{30ab}"),
+        ("\u{30ab}\u{3099}", "\u{30ab}"),
+        ("\u{ac01}", "\u{ac00}"),
+        ("\u{fb01}re", "f"),
+        ("\u{e19}\u{e49}\u{e33}", "\u{e19}"),
+    ] {
+        let refused = indices(text, phrase, WordMatch::All).unwrap_err().to_string();
+        assert!(refused.contains("does not contain"), "{phrase} in {text}: {refused}");
+    }
+    // Chinese and Japanese put no spaces: any place may be a word's edge.
+    let text = "\u{4e00}\u{53ea}\u{7ea2}\u{8272}\u{7684}\u{5c0f}\u{72d7}\u{5728}\u{8dd1}\u{3002}";
+    for phrase in ["\u{5c0f}\u{72d7}", "\u{4e00}\u{53ea}", "\u{8dd1}", "\u{8dd1}\u{3002}"] {
+        assert_eq!(indices(text, phrase, WordMatch::All).unwrap(), [0], "{phrase}");
+    }
+    assert!(indices(text, "\u{5927}", WordMatch::All).is_err());
+    assert!(indices("a", "\u{200b}", WordMatch::All).is_err());
+}
+
+#[test]
 fn a_missing_word_lists_the_words() {
     let text = indices("A red cat, a dog.", "bird", WordMatch::All).unwrap_err().to_string();
     assert_eq!(text, "phrase \"bird\": the prompt does not contain it; it has: A, red, cat, a, dog");
@@ -83,11 +145,27 @@ fn a_missing_word_lists_the_words() {
 
 #[test]
 fn a_word_past_the_cut_is_named() {
-    let mut cut = by_words("a red cat");
-    cut.offsets.truncate(2);
-    cut.ids.truncate(2);
+    let mut cut = by_words("a red cat, a red dog");
+    assert_eq!(cut.cut_off(), None);
+    cut.offsets.truncate(4);
+    cut.ids.truncate(4);
+    cut.kept = "a red cat, a".len();
+    assert_eq!(cut.cut_off(), Some("red dog"));
+    let refused = |phrase: &str, which| cut.token_indices(phrase, which).unwrap_err().to_string();
+    // Of several occurrences those that are drawn.
     assert_eq!(cut.token_indices("red", WordMatch::All).unwrap(), [1]);
-    assert!(cut.token_indices("cat", WordMatch::All).unwrap_err().to_string().contains("2 tokens"));
+    assert!(refused("red", WordMatch::Nth(1)).contains("lies behind the 4 tokens"));
+    assert!(
+        refused("dog", WordMatch::All)
+            .contains("lies behind the 4 tokens that the prompt was cut to: shorten")
+    );
+    assert!(refused("a red dog", WordMatch::All).contains("lies partly behind the 4 tokens"));
+    // Cut within a word.
+    cut.kept = "a red c".len();
+    assert!(cut.token_indices("cat", WordMatch::All).unwrap_err().to_string().contains("partly"));
+    assert_eq!(cut.cut_off(), Some("at, a red dog"));
+    (cut.text, cut.kept) = ("a \u{e9}".into(), 3);
+    assert_eq!(cut.cut_off(), None);
 }
 
 #[cfg(all(feature = "tokenizers", not(target_arch = "wasm32")))]
@@ -140,7 +218,10 @@ mod hugging_face {
         let tokenizer =
             tokenizer(true, Some(r#"{"model_max_length": 3, "eos_token": {"content": "</s>"}}"#)).unwrap();
         let found = tokenizer.encode("a red cat").unwrap();
+        assert_eq!((found.cut_off(), found.kept), (Some("cat"), 5));
         assert_eq!((found.ids, found.offsets.len()), (vec![4, 5, 1], 3));
+        let whole = tokenizer.encode("a red").unwrap();
+        assert_eq!((whole.cut_off(), whole.kept), (None, 5));
         assert!(
             tokenizer
                 .token_indices("a red cat", "cat", WordMatch::All)
@@ -148,7 +229,8 @@ mod hugging_face {
                 .to_string()
                 .contains("3 tokens")
         );
-        assert_eq!(tokenizer.clone().with_max_length(1).unwrap().encode("a red cat").unwrap().ids, [1]);
+        let nothing = tokenizer.clone().with_max_length(1).unwrap().encode("a red cat").unwrap();
+        assert_eq!((nothing.cut_off(), nothing.ids), (Some("a red cat"), vec![1]));
         assert!(tokenizer.with_max_length(0).is_err());
     }
 
@@ -178,6 +260,11 @@ mod hugging_face {
                 .contains("not a tokenizer")
         );
         assert!(matches!(Tokenizer::from_folder("/nonexistent-folder"), Err(Error::Io { .. })));
+        // A byte order mark in either file.
+        let marked = |text: &[u8]| [b"\xef\xbb\xbf", text].concat();
+        let config = marked(br#"{"model_max_length": 77}"#);
+        let found = Tokenizer::from_bytes("tokenizer.json", &marked(&json(true)), Some(&config)).unwrap();
+        assert_eq!((found.max_length(), found.encode("a cat").unwrap().ids.len()), (77, 3));
     }
 
     /// A BERT vocabulary, one token a line.

@@ -53,7 +53,7 @@ pub fn audio_mask(envelope: &[f32], options: &AudioMaskOptions) -> Result<AudioM
 }
 
 /// The same rule in true time: `envelope` has `rate` values a second, the first of them `start` seconds into
-/// the clip. Each latent frame's bin is the maximum over the time that the frame covers, the envelope being
+/// the clip. Each latent frame's bin is the maximum over the time that the frame is on screen, the envelope being
 /// linear between its values. Frames that the envelope does not reach get its smallest value; what lies before
 /// or after the clip is cut off.
 ///
@@ -233,37 +233,37 @@ mod tests {
     }
 
     fn in_time(envelope: &[f32], rate: f64, start: f64) -> Result<AudioMask> {
-        // Latent frame j covers what lies after j - 1 and up to j seconds.
+        // Latent frame j is on screen from j - 0.75 to j + 0.25 seconds.
         let axis = TimeAxis::new(6, 4, 4.0).unwrap();
         audio_mask_in_time(envelope, rate, start, &axis, &options(6))
     }
 
     #[test]
     fn true_time_keeps_an_onset_where_it_is() {
-        // Ten values a second; the peak is at 2.3 s.
+        // Ten values a second; the peak is at 2.6 s.
         let mut envelope = vec![0.0; 51];
-        envelope[23] = 8.0;
+        envelope[26] = 8.0;
         assert_eq!(in_time(&envelope, 10.0, 0.0).unwrap().pooled, [0., 0., 0., 8., 0., 0.]);
         assert_eq!(in_time(&envelope, 10.0, 2.0).unwrap().pooled, [0., 0., 0., 0., 0., 8.]);
         assert_eq!(in_time(&envelope, 10.0, -2.0).unwrap().pooled, [0., 8., 0., 0., 0., 0.]);
         // Too short and it is padded, too long and it is cut, and neither moves the onset.
-        assert_eq!(in_time(&envelope[..26], 10.0, 0.0).unwrap().pooled, [0., 0., 0., 8., 0., 0.]);
+        assert_eq!(in_time(&envelope[..29], 10.0, 0.0).unwrap().pooled, [0., 0., 0., 8., 0., 0.]);
         let long: Vec<f32> = envelope.iter().copied().chain([9.0; 200]).collect();
         assert_eq!(in_time(&long, 10.0, 0.0).unwrap().pooled, [0., 0., 0., 8., 0., 0.]);
         // The released rule stretches both instead.
-        assert_eq!(audio_mask(&envelope[..26], &options(6)).unwrap().pooled[5], 8.0);
+        assert_eq!(audio_mask(&envelope[..29], &options(6)).unwrap().pooled[5], 8.0);
     }
 
     #[test]
     fn true_time_reads_between_slow_values() {
         let found = in_time(&[0., 4., 0.], 0.5, 0.0).unwrap();
-        assert_eq!(found.pooled, [0., 2., 4., 4., 2., 0.]);
+        assert_eq!(found.pooled, [0.5, 2.5, 4., 3.5, 1.5, 0.]);
     }
 
     #[test]
     fn true_time_refuses_what_lies_elsewhere() {
         let text = |rate: f64, start: f64| in_time(&[0., 1., 0.], rate, start).unwrap_err().to_string();
-        assert!(text(1.0, 9.0).contains("clip from 0s to 5.000s"));
+        assert!(text(1.0, 9.0).contains("clip from 0s to 5.250s"));
         assert!(text(1.0, -9.0).contains("clip"));
         assert!(text(0.0, 0.0).contains("positive"));
         assert!(text(1.0, f64::NAN).contains("finite"));

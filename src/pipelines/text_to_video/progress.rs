@@ -8,6 +8,14 @@ use crate::kernels::temporal::GroupTerms;
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub enum Event {
+    /// A prompt has more tokens than the text encoder takes; the run goes on without its end.
+    #[non_exhaustive]
+    PromptCut {
+        /// It is the negative prompt.
+        negative: bool,
+        /// What was cut off.
+        cut: String,
+    },
     /// A denoising step is done.
     #[non_exhaustive]
     Stepped {

@@ -3,14 +3,15 @@
 use super::folder;
 use super::model::{Prompt, TextToVideo};
 use super::progress::Event;
-use super::request::{ClipDefaults, ClipRequest, require_places};
+use super::request::{ClipDefaults, ClipRequest, TimedWord, require_places};
 use super::result::ClipResult;
 use super::temporal_control::{Control, Prompts, TimedTokens, sample};
 use crate::gpu::Context;
-use crate::models::tokenizer::Tokenizer;
+use crate::models::tokenizer::{Encoding, Tokenizer};
 use crate::models::umt5::{Umt5, Umt5Config, Umt5Weights};
 use crate::models::wan::{Wan, WanConfig, WanWeights};
 use crate::nn::Precision;
+use crate::pipelines::go_on;
 use crate::pipelines::schedules::noise;
 use crate::pipelines::schedules::{Sampler, Schedule};
 use crate::weights::{WeightStore, warning};
@@ -83,9 +84,16 @@ impl TextToVideo {
         Ok(Self { context, tokenizer, encoder, transformer, defaults, folder, warnings })
     }
 
-    /// Encodes a prompt, once for any number of clips.
+    /// The tokens of a prompt, without encoding them: [`Encoding::cut_off`](crate::models::tokenizer::Encoding::cut_off) says
+    /// what of it is too long to be drawn.
+    pub fn tokenize(&self, prompt: &str) -> Result<Encoding> {
+        self.tokenizer.encode(prompt)
+    }
+
+    /// Encodes a prompt, once for any number of clips. The end of one that is too long is left out, and told by
+    /// `encoding.cut_off()`.
     pub fn encode(&self, prompt: &str) -> Result<Prompt> {
-        let encoding = self.tokenizer.encode(prompt)?;
+        let encoding = self.tokenize(prompt)?;
         let n = encoding.ids.len();
         // Padding never reaches the encoder: encoding the real tokens alone gives the same rows.
         let rows = self.encoder.encode(&encoding.ids, n, &[n])?;
@@ -122,7 +130,7 @@ impl TextToVideo {
     pub async fn generate(
         &self,
         request: &ClipRequest,
-        hook: impl FnMut(&Event) -> ControlFlow<()>,
+        mut hook: impl FnMut(&Event) -> ControlFlow<()>,
     ) -> Result<ClipResult> {
         let [frames, height, width] = request.size;
         self.transformer.config().grid(frames, height, width)?;
@@ -132,11 +140,13 @@ impl TextToVideo {
         }
         let positive = self.encode(&request.prompt)?;
         let negative = self.encode(&request.negative_prompt)?;
-        let mut groups = Vec::with_capacity(request.words.len());
-        for word in &request.words {
-            let tokens = positive.encoding.token_indices(&word.phrase, word.occurrence)?;
-            groups.push(TimedTokens { tokens, curve: word.curve.clone() });
+        for (negative, prompt) in [(false, &positive), (true, &negative)] {
+            if let Some(cut) = prompt.encoding.cut_off() {
+                let flow = hook(&Event::PromptCut { negative, cut: cut.into() });
+                go_on(flow, || "reading the prompt".into())?;
+            }
         }
+        let groups = groups(&positive.encoding, &request.words)?;
         let steered = request.guidance.is_some() || request.mask.is_some();
         let control = Control { groups, guidance: request.guidance.clone(), mask: request.mask };
         let sampler =
@@ -152,4 +162,29 @@ impl TextToVideo {
         clip.require_finite("clip")?;
         Ok(ClipResult { clip, fps: self.defaults.fps })
     }
+}
+
+/// The tokens of each word with its curve. Words that share some are refused unless they want the same of them.
+fn groups(prompt: &Encoding, words: &[TimedWord]) -> Result<Vec<TimedTokens>> {
+    let mut groups: Vec<TimedTokens> = Vec::with_capacity(words.len());
+    for (index, word) in words.iter().enumerate() {
+        let tokens = prompt.token_indices(&word.phrase, word.occurrence)?;
+        for (other, group) in words.iter().take(index).zip(&groups) {
+            let Some(shared) = tokens.iter().find(|token| group.tokens.contains(token)) else { continue };
+            if tokens != group.tokens && word.curve == other.curve {
+                continue;
+            }
+            let place = prompt.offsets.get(*shared).and_then(|(from, to)| prompt.text.get(*from..*to));
+            return Err(Error::input(
+                format!("words \"{}\" and \"{}\"", other.phrase, word.phrase),
+                format!(
+                    "both time \"{}\" in the prompt, which follows one curve: leave one out, or give each an occurrence or a \
+                     part of the prompt of its own",
+                    place.unwrap_or_default().trim()
+                ),
+            ));
+        }
+        groups.push(TimedTokens { tokens, curve: word.curve.clone() });
+    }
+    Ok(groups)
 }

@@ -8,7 +8,7 @@ const BARS: [char; 9] = ['·', '▁', '▂', '▃', '▄', '▅', '▆', '▇', 
 const FRAMES_A_ROW: usize = 21;
 
 /// A table of latent frames, their times, and each word's wanted values: a bar and, where it is neither 0 nor 1,
-/// the number. A frame's time is the end of what it covers.
+/// the number. A frame's time is when it appears.
 pub fn chart(axis: &TimeAxis, words: &[(&str, &TimingCurve)]) -> String {
     let width = words.iter().map(|(word, _)| word.chars().count()).chain([12]).max().unwrap_or(12);
     let mut text = String::new();
@@ -24,7 +24,7 @@ pub fn chart(axis: &TimeAxis, words: &[(&str, &TimingCurve)]) -> String {
             put("\n");
         };
         line("latent frame", &|f| f.to_string());
-        line("to second", &|f| format!("{:.2}", axis.seconds_of(f).1));
+        line("from second", &|f| format!("{:.2}", axis.seconds_of(f).0));
         for (word, curve) in words {
             line(word, &|f| curve.values().get(f).map_or_else(String::new, |v| bar(*v)));
         }

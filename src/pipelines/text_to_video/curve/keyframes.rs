@@ -27,34 +27,32 @@ impl Interpolation {
 }
 
 impl TimingCurve {
-    /// Goes through `(time, value)` pairs in rising order; constant before the first and after the last.
-    /// Pairs in latent frames are read at each latent frame, those in pixel frames or seconds at each pixel
-    /// frame and averaged.
+    /// Goes through `(time, value)` pairs in rising order; constant before the first and after the last. Steps give a
+    /// pixel frame each value's share of its time on screen, the others are read when it appears.
     ///
     /// # Errors
     /// [`Error::Input`] when there is no pair, units are mixed, times do not rise strictly or lie outside the
-    /// clip (whose last pixel frame is shown for `1 / fps`), or a value is outside `[0, 1]`.
+    /// clip, at whose end a key may stand, or a value is outside `[0, 1]`.
     pub fn keyframes(axis: &TimeAxis, keys: &[(Moment, f32)], how: Interpolation) -> Result<Self> {
         check(axis, keys)?;
-        let numbers: Vec<(f64, f64)> = keys.iter().map(|(at, v)| (at.number(), f64::from(*v))).collect();
-        let at = |time: f64| interpolate(&numbers, time, how);
-        match keys.first() {
-            Some((Moment::Second(_), _)) => axis.average(|f| at(f as f64 / axis.fps)),
-            Some((Moment::Frame(_), _)) => axis.average(|f| at(f as f64)),
-            _ => Self::new((0..axis.latent_frames).map(|j| at(j as f64) as f32).collect()),
+        let places: Vec<(f64, f64)> =
+            keys.iter().map(|(at, value)| (at.place(axis), f64::from(*value))).collect();
+        if how == Interpolation::Step {
+            // Each value from its key up to the next one; the first from the beginning.
+            let begins = [0.0].into_iter().chain(places.iter().skip(1).map(|(at, _)| *at));
+            let ends = places.iter().skip(1).map(|(at, _)| *at).chain([f64::INFINITY]);
+            let held = begins.zip(ends).zip(&places).map(|((from, to), (_, value))| (from, to, *value));
+            return axis.average(&axis.cover(held));
         }
+        let read = |frame: usize| interpolate(&places, frame as f64, how);
+        axis.average(&(0..axis.pixel_frames()).map(read).collect::<Vec<_>>())
     }
 }
 
 fn check(axis: &TimeAxis, keys: &[(Moment, f32)]) -> Result<()> {
     let refuse = |reason: String| Err(Error::input("keyframes", reason));
     let Some((first, _)) = keys.first() else { return refuse("there are none".into()) };
-    // A key may stand where the last pixel frame stops to be shown, but not after it.
-    let end = match first {
-        Moment::Latent(_) => (axis.latent_frames - 1) as f64,
-        Moment::Frame(_) => (axis.pixel_frames() - 1) as f64,
-        Moment::Second(_) => axis.pixel_frames() as f64 / axis.fps,
-    };
+    let end = axis.pixel_frames() as f64;
     for (at, value) in keys {
         if !at.same_unit(*first) {
             return refuse(format!("{at}={value} mixes frames and seconds with {first}"));
@@ -62,8 +60,8 @@ fn check(axis: &TimeAxis, keys: &[(Moment, f32)]) -> Result<()> {
         if !(0.0..=1.0).contains(value) {
             return refuse(format!("{at}={value}: the value must be in 0 ..= 1"));
         }
-        if !(0.0..=end).contains(&at.number()) {
-            return refuse(format!("{at}={value} lies outside the clip, 0 ..= {end}"));
+        if !(at.number() >= 0.0 && at.place(axis) <= end) {
+            return refuse(format!("{at}={value} lies outside the clip, 0 ..= {}", at.end(axis)));
         }
     }
     let unordered = |w: &&[(Moment, f32)]| matches!(w, [(a, _), (b, _)] if a.number() >= b.number());

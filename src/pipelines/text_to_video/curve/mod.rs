@@ -1,11 +1,30 @@
 //! When something should be there: one value in `[0, 1]` per latent frame.
 //!
-//! Video models of this kind compress time: latent frame 0 is pixel frame 0, and latent frame `j` is
-//! the pixel frames `stride*(j-1) + 1 ..= stride*j`, so `n` latent frames are `1 + stride*(n-1)` pixel
-//! frames. Curves given in pixel frames or seconds become latent ones by averaging over those frames. In
-//! seconds, pixel frame `f` ends at `f / fps` and begins where the one before ends, so that at 16 frames
-//! a second and stride 4 second `s` is exactly the latent frames `4s + 1 ..= 4s + 4`; frame 0 is the
-//! instant 0.
+//! *The clock.* All times of curves, presets, keyframes and sounds are read by it.
+//!
+//! - Pixel frame `p` is on screen from `p / fps` to `(p + 1) / fps` seconds; a clip of `n` pixel frames plays `n / fps`.
+//! - Video models of this kind compress time: latent frame 0 is pixel frame 0 alone, latent frame `j` the pixel frames
+//!   `stride·(j − 1) + 1 ..= stride·j`. Behind Wan's VAE `stride` is 4; without a VAE it is 1, and latent frames are
+//!   pixel frames.
+//! - A [`Moment`] in latent frames, pixel frames or seconds is a time on that screen: a frame's moment is when it
+//!   appears, and the moment behind the last frame is the end of the clip. With `stride` 4 at 16 frames a second `3`,
+//!   `9f` and `0.5625s` are the same moment.
+//! - A pixel frame's value is the mean of the wish while it is on screen: what goes on and off at once (intervals,
+//!   onsets, offsets, windows, pulses, step keyframes) gives it the share of its time. A line or a smooth curve between
+//!   keyframes does not move while a frame stands still: it is read when the frame appears.
+//! - A latent frame's value is the mean over its pixel frames.
+//! - A time in seconds within a 32nd of a frame of the moment at which a frame appears is that moment: tenths of a
+//!   second at 30 frames a second, and times rounded to milliseconds at rates up to 60, fall on frames. Only a stretch
+//!   that would vanish by it is left as it is.
+//!
+//! On 21 latent frames of stride 4 at 16 frames a second, 81 pixel frames or 5.0625 s:
+//!
+//! | latent frame | pixel frames | on screen |
+//! |---|---|---|
+//! | 0 | 0 | 0 s to 0.0625 s |
+//! | 1 | 1 to 4 | 0.0625 s to 0.3125 s |
+//! | 2 | 5 to 8 | 0.3125 s to 0.5625 s |
+//! | 20 | 77 to 80 | 4.8125 s to 5.0625 s |
 
 mod chart;
 mod keyframes;
@@ -68,24 +87,45 @@ impl TimeAxis {
         self.fps
     }
 
-    /// Seconds that a latent frame covers, after the first and up to the second of them; frame 0 is the
-    /// instant 0.
+    /// Seconds that the clip plays: `pixel_frames / fps`.
+    pub fn seconds(&self) -> f64 {
+        self.pixel_frames() as f64 / self.fps
+    }
+
+    /// Pixel frames of a latent frame: 0 of the first, `stride` of each other.
+    pub fn pixels_of(&self, latent: usize) -> Range<usize> {
+        let end = |latent: usize| latent.saturating_mul(self.stride).saturating_add(1);
+        latent.checked_sub(1).map_or(0, end)..end(latent)
+    }
+
+    /// Seconds at which a latent frame's first pixel frame appears and its last one is gone.
     pub fn seconds_of(&self, latent: usize) -> (f64, f64) {
-        let end = |j: usize| j.saturating_mul(self.stride) as f64 / self.fps;
-        (end(latent.saturating_sub(1)), end(latent))
+        let pixels = self.pixels_of(latent);
+        (pixels.start as f64 / self.fps, pixels.end as f64 / self.fps)
     }
 
-    /// Pixel frames of a latent frame.
-    fn pixels_of(&self, latent: usize) -> Range<usize> {
-        if latent == 0 { 0..1 } else { self.stride * (latent - 1) + 1..self.stride * latent + 1 }
+    /// One value per pixel frame: the levels of stretches of time, each by its share of the frame's time on screen, added up
+    /// to 1 at most. Beginnings and ends count in pixel frames.
+    fn cover(&self, stretches: impl IntoIterator<Item = (f64, f64, f64)>) -> Vec<f64> {
+        let mut pixels = vec![0.0; self.pixel_frames()];
+        for (start, end, level) in stretches {
+            let first = start.max(0.0).floor() as usize;
+            let touched = pixels.iter_mut().enumerate().skip(first);
+            for (frame, value) in touched.take_while(|(frame, _)| (*frame as f64) < end) {
+                let frame = frame as f64;
+                *value += level * (end.min(frame + 1.0) - start.max(frame)).clamp(0.0, 1.0);
+            }
+        }
+        // Rounding must not exceed 1 either.
+        pixels.iter_mut().for_each(|value| *value = value.min(1.0));
+        pixels
     }
 
-    /// Mean of a per-pixel-frame value over each latent frame.
-    fn average(&self, value: impl Fn(usize) -> f64) -> Result<TimingCurve> {
-        let mean = |j: usize| {
-            let pixels = self.pixels_of(j);
-            let count = pixels.len() as f64;
-            (pixels.map(&value).sum::<f64>() / count) as f32
+    /// Mean of one value per pixel frame over each latent frame.
+    fn average(&self, pixels: &[f64]) -> Result<TimingCurve> {
+        let mean = |latent: usize| {
+            let of = pixels.get(self.pixels_of(latent)).unwrap_or_default();
+            (of.iter().sum::<f64>() / of.len().max(1) as f64) as f32
         };
         TimingCurve::new((0..self.latent_frames).map(mean).collect())
     }
@@ -146,23 +186,15 @@ impl TimingCurve {
         Self::new(values)
     }
 
-    /// The level of each span inside it, 0 elsewhere; a latent frame that is covered in part gets its covered
-    /// share. Where spans overlap their levels add up, to 1 at most.
+    /// The level of each span inside it, 0 elsewhere; a frame that is covered in part gets its covered share.
+    /// Where spans overlap their levels add up, to 1 at most.
     ///
     /// # Errors
     /// [`Error::Input`] for a level outside `[0, 1]` and for a span that is empty, mixes units, starts after
     /// the clip, or is given in frames that the clip does not have. In seconds it may end after the clip.
     pub fn spans(axis: &TimeAxis, on: &[Span]) -> Result<Self> {
         let on: Vec<(f64, f64, f64)> = on.iter().map(|span| span.resolve(axis)).collect::<Result<_>>()?;
-        // In units of pixel frames, of which number `f` is what lies after `f - 1` and up to `f`.
-        axis.average(|f| {
-            let to = f as f64;
-            let share = |(start, end, level): &(f64, f64, f64)| {
-                level * (end.min(to) - start.max(to - 1.0)).clamp(0.0, 1.0)
-            };
-            // Rounding must not exceed 1 either.
-            on.iter().map(share).sum::<f64>().min(1.0)
-        })
+        axis.average(&axis.cover(on))
     }
 
     /// Averages one value per pixel frame to latent frames.
@@ -182,11 +214,11 @@ impl TimingCurve {
         }
         // The values themselves are checked: a mean could hide one that is out of range.
         let checked = Self::new(values.to_vec())?;
-        axis.average(|f| checked.values.get(f).copied().map_or(0.0, f64::from))
+        axis.average(&checked.values.iter().copied().map(f64::from).collect::<Vec<_>>())
     }
 
     /// Averages a curve sampled `rate` times a second from time `start` (seconds in the clip) on, such as
-    /// an audio envelope: linear between samples, constant before and after.
+    /// an audio envelope: linear between samples, constant before and after, and read where each pixel frame appears.
     ///
     /// # Errors
     /// [`Error::Input`] for an empty curve, a rate that is not positive, or a value outside `[0, 1]`.
@@ -200,11 +232,12 @@ impl TimingCurve {
         let checked = Self::new(samples.to_vec())?;
         let last = checked.values.len() - 1;
         let sample = |i: usize| checked.values.get(i.min(last)).copied().map_or(0.0, f64::from);
-        axis.average(|f| {
-            let position = ((f as f64 / axis.fps - start) * rate).clamp(0.0, last as f64);
+        let at = |frame: usize| {
+            let position = ((frame as f64 / axis.fps - start) * rate).clamp(0.0, last as f64);
             let (left, part) = (position.floor(), position.fract());
             sample(left as usize) * (1.0 - part) + sample(left as usize + 1) * part
-        })
+        };
+        axis.average(&(0..axis.pixel_frames()).map(at).collect::<Vec<_>>())
     }
 
     /// Values, one per latent frame.
@@ -217,7 +250,8 @@ impl TimingCurve {
         self.values.len()
     }
 
-    /// True when every frame has the same value: correlation with such a curve is undefined.
+    /// True when every frame has the same value, as of a word that is held or hidden throughout: correlation with such
+    /// a curve is undefined.
     pub fn is_constant(&self) -> bool {
         self.values.iter().all(|v| Some(v) == self.values.first())
     }

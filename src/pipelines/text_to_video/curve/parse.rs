@@ -11,7 +11,8 @@ const FORMS: &str = "expected values \"0,0,0.5,1\", intervals \"3..8\", \"3..=7\
 
 impl TimingCurve {
     /// Parses the one-line form of a curve. Plain numbers are latent frames and numbers with an `f` pixel
-    /// frames, both counted from 0; numbers with an `s` are seconds.
+    /// frames, both counted from 0; numbers with an `s` are seconds. All of them are times by one clock, which the
+    /// module's documentation states.
     ///
     /// | form | meaning |
     /// |---|---|
@@ -25,7 +26,7 @@ impl TimingCurve {
     /// | `ramp:3..8`, `fade:1s..2s` | a straight line from 0 to 1, and from 1 to 0 |
     /// | `keys:0=0,5=1`, `keys:0s=0,2.5s=1` | straight lines between keyframes (`linear:` is the same) |
     /// | `step:…`, `smooth:…` | values that hold until the next keyframe; smooth curves between them |
-    /// | `on`, `off` | 1 or 0 everywhere |
+    /// | `on`, `off`, `on@0.5` | 1, 0 or 0.5 everywhere |
     ///
     /// # Errors
     /// [`Error::Input`] with the offending part, or as the constructor of the form.

@@ -52,10 +52,7 @@ impl TimingCurve {
         if !(long > 0.0 && period.is_none_or(|p| p.number() >= long)) {
             return refuse(format!("length {length} must be positive and no longer than the period"));
         }
-        let clip = match at {
-            Moment::Second(_) => (axis.pixel_frames() - 1) as f64 / axis.fps,
-            _ => at.end(axis).number(),
-        };
+        let clip = at.end(axis).number();
         let times = period.map_or(1.0, |p| ((clip - start) / p.number()).ceil().max(1.0));
         if !(times <= MAX_PULSES) {
             return refuse(format!("it would repeat {times} times; at most {MAX_PULSES} are allowed"));
@@ -65,13 +62,10 @@ impl TimingCurve {
             Moment::Frame(_) => Moment::Frame(number.min(clip) as usize),
             Moment::Second(_) => Moment::Second(number),
         };
-        let span = |i: usize| {
-            let from = start + i as f64 * period.map_or(0.0, Moment::number);
-            Span { from: moment(from), to: moment(from + long), level }
-        };
+        let begin = |i: usize| start + i as f64 * period.map_or(0.0, Moment::number);
+        let span = |i: usize| Span { from: moment(begin(i)), to: moment(begin(i) + long), level };
         // Rounding may count one more, which would begin where the clip ends.
-        let inside =
-            |i: &usize| *i == 0 || start + *i as f64 * period.map_or(0.0, Moment::number) < clip - 1e-9;
+        let inside = |i: &usize| *i == 0 || moment(begin(*i)).place(axis) < axis.pixel_frames() as f64;
         Self::spans(axis, &(0..times as usize).filter(inside).map(span).collect::<Vec<_>>())
     }
 

@@ -22,22 +22,65 @@ fn parse(spec: &str) -> Vec<f32> {
 }
 
 #[test]
-fn seconds_fall_on_whole_latent_frames() {
-    for s in 0..5 {
-        let found = seconds(&wan(), &[(s as f64, (s + 1) as f64)]).unwrap();
-        let mut expected = TimingCurve::intervals(21, &[4 * s + 1..4 * s + 5]).unwrap();
-        if s == 0 {
-            // The first frame is the instant 0, which is in the first second.
-            expected.values[0] = 1.0;
-        }
-        for (f, e) in found.values().iter().zip(expected.values()) {
-            assert!((f - e).abs() < 1e-6, "second {s}: {found:?}");
+fn a_clip_plays_as_long_as_its_frames_are_shown() {
+    assert_eq!((wan().pixel_frames(), wan().seconds()), (81, 5.0625));
+    assert_eq!((small().pixel_frames(), small().seconds()), (8, 2.0));
+    assert_eq!((wan().pixels_of(0), wan().pixels_of(1), wan().pixels_of(20)), (0..1, 1..5, 77..81));
+    assert_eq!(wan().seconds_of(0), (0.0, 0.0625));
+    assert_eq!(wan().seconds_of(1), (0.0625, 0.3125));
+    assert_eq!(wan().seconds_of(20), (4.8125, 5.0625));
+    assert_eq!(small().seconds_of(7), (1.75, 2.0));
+    // All of time, each moment once.
+    assert!((1..21).all(|j| wan().seconds_of(j).0 == wan().seconds_of(j - 1).1));
+}
+
+#[test]
+fn seconds_cover_the_pixel_frames_on_screen() {
+    // Second 1 is pixel frames 16 to 31: the last of latent frame 4, frames 5 to 7, and three of frame 8.
+    let found = seconds(&wan(), &[(1.0, 2.0)]).unwrap();
+    assert_eq!(&found.values()[3..10], [0.0, 0.25, 1.0, 1.0, 1.0, 0.75, 0.0]);
+    assert_eq!(TimingCurve::parse("16f..32f", &wan()).unwrap(), found);
+    // Half of pixel frame 1 and pixel frame 2.
+    let found = seconds(&wan(), &[(0.09375, 0.1875)]).unwrap();
+    assert_eq!(&found.values()[..3], [0.0, 1.5 / 4.0, 0.0]);
+    assert_eq!(seconds(&wan(), &[(0.0, 9.0), (0.0, 9.0)]).unwrap(), TimingCurve::constant(21, 1.0).unwrap());
+    assert_eq!(seconds(&wan(), &[(0.0, 5.0625)]).unwrap(), TimingCurve::constant(21, 1.0).unwrap());
+    // The last latent frame can be asked for alone.
+    assert_eq!(TimingCurve::parse("4.8125s..", &wan()).unwrap(), TimingCurve::parse("20..", &wan()).unwrap());
+}
+
+#[test]
+fn times_that_binary_or_three_digits_miss_still_fall_on_frames() {
+    for (fps, digits) in [(24.0, 3), (25.0, 3), (30.0, 3), (60.0, 3), (10.0, 1), (29.97, 4), (23.976, 4)] {
+        for stride in [1, 4] {
+            let axis = TimeAxis::new(9, stride, fps).unwrap();
+            for frame in 0..axis.pixel_frames() {
+                for text in [format!("{:.digits$}", frame as f64 / fps), (frame as f64 / fps).to_string()] {
+                    for (form, same) in [
+                        (format!("{text}s.."), format!("{frame}f..")),
+                        (format!("onset:{text}s"), format!("onset:{frame}f")),
+                        (format!("keys:{text}s=0.25"), format!("keys:{frame}f=0.25")),
+                    ] {
+                        let [found, expected] = [form, same].map(|s| TimingCurve::parse(&s, &axis).unwrap());
+                        assert_eq!(found, expected, "frame {frame} of {fps} a second as {text}");
+                    }
+                }
+            }
         }
     }
-    // Half of latent frame 1, which lasts a quarter of a second.
-    let half = seconds(&wan(), &[(0.125, 0.25)]).unwrap();
-    assert!((half.values()[1] - 0.5).abs() < 1e-6 && half.values()[0] == 0.0);
-    assert_eq!(seconds(&wan(), &[(0.0, 9.0), (0.0, 9.0)]).unwrap(), TimingCurve::constant(21, 1.0).unwrap());
+    // Tenths of a second at 30 frames a second, stepped up in floating point.
+    let axis = TimeAxis::new(31, 1, 30.0).unwrap();
+    let (mut at, mut steps) = (0.0, 0);
+    while steps < 10 {
+        let (from, to) = (Moment::Second(at), Moment::Second(at + 0.1));
+        let found = TimingCurve::window(&axis, from, to, 1.0).unwrap();
+        assert_eq!(found, TimingCurve::intervals(31, &[3 * steps..3 * steps + 3]).unwrap(), "{at}");
+        (at, steps) = (at + 0.1, steps + 1);
+    }
+    // A stretch within the tolerance does not vanish, and what is farther off keeps its share.
+    let found = TimingCurve::parse("0.5s..0.501s", &small()).unwrap();
+    assert!(found.values()[2] > 0.0 && found.values()[2] < 0.01, "{found:?}");
+    assert_eq!(parse("0s..0.76s")[3], 0.04);
 }
 
 #[test]
@@ -70,10 +113,13 @@ fn parses_every_form() {
     assert_eq!(parse("3..8"), [0., 0., 0., 1., 1., 1., 1., 1.]);
     assert_eq!(parse("3..=4"), [0., 0., 0., 1., 1., 0., 0., 0.]);
     assert_eq!(parse("..2, 6.."), [1., 1., 0., 0., 0., 0., 1., 1.]);
-    assert_eq!(parse("0.5s..1s"), [0., 0., 0., 1., 1., 0., 0., 0.]);
-    assert_eq!(parse("..0.5s,1.5s.."), [1., 1., 1., 0., 0., 0., 0., 1.]);
+    assert_eq!(parse("0.5s..1s"), [0., 0., 1., 1., 0., 0., 0., 0.]);
+    assert_eq!(parse("..0.5s,1.5s.."), [1., 1., 0., 0., 0., 0., 1., 1.]);
+    assert_eq!(parse("0s..0.75s"), parse("0..3"));
+    assert_eq!(parse("1.75s.."), parse("7.."));
     assert_eq!(parse("onset:3"), [0., 0., 0., 1., 1., 1., 1., 1.]);
-    assert_eq!(parse("onset:1s"), [0., 0., 0., 0., 0., 1., 1., 1.]);
+    assert_eq!(parse("onset:1s"), [0., 0., 0., 0., 1., 1., 1., 1.]);
+    assert_eq!(parse("onset:1s"), parse("step:0s=0,1s=1"));
     assert_eq!(parse("keys:2=0,4=1,6=0.5"), [0., 0., 0., 0.5, 1., 0.75, 0.5, 0.5]);
     assert_eq!(parse("keys:0s=0,1s=1"), [0., 0.25, 0.5, 0.75, 1., 1., 1., 1.]);
     assert_eq!(parse("step:2=0,4=1,6=0.5"), [0., 0., 0., 0., 1., 1., 0.5, 0.5]);
@@ -86,7 +132,12 @@ fn parses_every_form() {
     assert_eq!(parse("2..4@0.5,6..@0.25"), [0., 0., 0.5, 0.5, 0., 0., 0.25, 0.25]);
     assert_eq!(parse("pulse:1/2"), parse("1..3"));
     assert_eq!(parse("pulse:1/2/4"), parse("1..3,5..7"));
-    assert_eq!(parse("pulse:0s/0.25s/0.5s"), [1., 1., 0., 1., 0., 1., 0., 1.]);
+    assert_eq!(parse("pulse:0s/0.25s/0.5s"), [1., 0., 1., 0., 1., 0., 1., 0.]);
+    // A line up to the end of the clip, which is no frame any more.
+    assert_eq!(parse("ramp:4..8"), [0., 0., 0., 0., 0., 0.25, 0.5, 0.75]);
+    for same in ["ramp:4..", "ramp:1s..2s", "ramp:1s..", "ramp:4f..8f"] {
+        assert_eq!(parse(same), parse("ramp:4..8"), "{same}");
+    }
     // Whole numbers of periods that rounding sees as one more.
     let wan = TimeAxis::new(21, 4, 16.0).unwrap();
     for text in ["pulse:0.8s/0.1s/0.3s", "pulse:2.9s/0.2s/0.7s", "pulse:3.8s/0.05s/0.1s"] {
@@ -112,8 +163,6 @@ fn pixel_frames_reach_latent_ones_by_their_share() {
     // Pixel frames 1 to 4 of a straight line from 0 at frame 0 to 1 at frame 80.
     let found = TimingCurve::parse("keys:0f=0,80f=1", &wan()).unwrap();
     assert!((found.values()[1] - 2.5 / 80.0).abs() < 1e-6, "{found:?}");
-    assert_eq!(wan().seconds_of(0), (0.0, 0.0));
-    assert_eq!(wan().seconds_of(20), (4.75, 5.0));
 }
 
 #[test]
@@ -149,9 +198,12 @@ fn refuses_with_the_offending_part() {
     assert!(text("1..2,3").contains("`3` is not an interval"));
     assert!(text("-1..2").contains("neither"));
     assert!(text("NaNs..2s").contains("neither"));
-    assert!(text("2s..1s").contains("empty"));
+    assert!(text("1.5s..1s").contains("empty"));
+    assert!(text("2s..1s").contains("which ends at 2s"));
     assert!(text("9s..10s").contains("start within"));
-    assert!(text("onset:8").contains("empty"));
+    assert!(text("onset:8").contains("does not start within the clip, which ends at 8"));
+    assert!(text("onset:2s").contains("which ends at 2s"));
+    assert!(text("offset:0").contains("empty"));
     assert!(text("onset:").contains("neither"));
     assert!(text("keys:").contains("time=value"));
     assert!(text("keys:3=0,3=1").contains("come after"));
@@ -159,8 +211,9 @@ fn refuses_with_the_offending_part() {
     assert!(text("keys:3=0,4s=1").contains("mixes"));
     assert!(text("keys:3=NaN").contains("0 ..= 1"));
     assert!(text("keys:5=0,3=1").contains("come after"));
-    assert!(text("keys:0=0,8=1").contains("outside the clip"));
-    assert!(text("keys:0s=0,2.5s=1").contains("outside the clip"));
+    assert!(text("keys:0=0,9=1").contains("outside the clip, 0 ..= 8"));
+    assert!(text("keys:0f=0,9f=1").contains("outside the clip, 0 ..= 8f"));
+    assert!(text("keys:0s=0,2.5s=1").contains("outside the clip, 0 ..= 2s"));
     assert!(text("keys:-1s=0").contains("outside the clip"));
     assert!(text("3..5@1.5").contains("level 1.5"));
     assert!(text("3..5@x").contains("`x` is not a number"));
@@ -171,7 +224,7 @@ fn refuses_with_the_offending_part() {
     assert!(text("pulse:1/1s").contains("mixes"));
     assert!(text("pulse:0s/1e-300s/1e-299s").contains("at most"));
     assert!(text("ramp:5..3").contains("come after"));
-    assert!(text("ramp:3..8").contains("outside the clip"));
+    assert!(text("ramp:3..9").contains("outside the clip"));
     assert!(text("sometimes:3").contains("not a form"));
     assert!(text("often").contains("not a number"));
 }

@@ -19,8 +19,9 @@
 //! audio = { file = "beat.wav", start = 0.25 }    # beside the plan; needs the feature `audio`
 //! ```
 //!
+//! A part of the prompt follows one curve: the same word twice, and words that overlap with different curves, are refused.
 //! `audio` takes `start` (seconds into the clip at which the sound begins, 0 by default), `stretch = true` (the
-//! released rule: the sound is stretched to the clip), and `threshold` and `sigma` of
+//! released rule: the sound is stretched to the clip, so that it takes no `start`), and `threshold` and `sigma` of
 //! [`AudioMaskOptions`](super::audio_mask::AudioMaskOptions).
 
 use super::curve::TimeAxis;
@@ -28,6 +29,7 @@ use super::request::{ClipRequest, TimedWord};
 use crate::models::tokenizer::{Encoding, clean_prompt};
 use crate::{Error, Result};
 use serde::Deserialize;
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 
 mod source;
@@ -107,7 +109,9 @@ impl Plan {
             _ => return Err(Error::file(path, "a plan ends in .toml or .json")),
         };
         let text = crate::weights::file::read(path, MAX_BYTES, "a plan")?;
-        let text = String::from_utf8(text).map_err(|_| Error::file(path, "it is not UTF-8"))?;
+        let wide = text.starts_with(b"\xff\xfe") || text.starts_with(b"\xfe\xff");
+        let reason = if wide { "it is UTF-16: save it as UTF-8" } else { "it is not UTF-8" };
+        let text = String::from_utf8(text).map_err(|_| Error::file(path, reason))?;
         Self::parse(&text, format, path)
     }
 
@@ -118,6 +122,8 @@ impl Plan {
     /// with the field of a phrase that the prompt does not contain, and of a word without exactly one curve.
     pub fn parse(text: &str, format: PlanFormat, path: impl Into<PathBuf>) -> Result<Self> {
         let path = path.into();
+        // Some editors write a byte order mark in front.
+        let text = text.strip_prefix('\u{feff}').unwrap_or(text);
         let raw: Raw = match format {
             PlanFormat::Json => serde_json::from_str(text).map_err(|e| Error::file(&path, e.to_string()))?,
             PlanFormat::Toml => from_toml(text, &path)?,
@@ -153,15 +159,13 @@ impl Plan {
         if self.guidance_scale.is_some_and(|g| !g.is_finite()) {
             return Err(self.refuse("guidance_scale: it is not finite"));
         }
-        // Where the words stand does not depend on how a tokenizer cuts them: one token for everything will do.
-        let text = clean_prompt(&self.prompt);
-        let whole = Encoding { ids: vec![0], offsets: vec![(0, text.len())], text };
+        let whole = self.text();
         for (index, word) in self.words.iter().enumerate() {
             if word.phrase.trim().is_empty() {
                 return Err(self.field(index, "phrase", &"it is empty"));
             }
             whole
-                .token_indices(&word.phrase, word.occurrence)
+                .places(&word.phrase, word.occurrence)
                 .map_err(|error| self.field(index, "phrase", &error))?;
         }
         Ok(())
@@ -170,8 +174,8 @@ impl Plan {
     /// Each word with its curve over the latent frames; reads the audio files.
     ///
     /// # Errors
-    /// [`Error::File`] with the word's field and what is wrong with its curve, or [`Error::Input`] for a plan
-    /// that was not read from a file.
+    /// [`Error::File`] with the word's field and what is wrong with its curve, or with its phrase where that is timed twice;
+    /// [`Error::Input`] for a plan that was not read from a file.
     pub fn timed_words(&self, axis: &TimeAxis) -> Result<Vec<TimedWord>> {
         let base = self.path.parent().unwrap_or(Path::new(""));
         let timed = |(index, word): (usize, &PlanWord)| {
@@ -179,7 +183,42 @@ impl Plan {
             let curve = curve.map_err(|error| self.field(index, word.curve.field(), &error))?;
             Ok(TimedWord { phrase: word.phrase.clone(), occurrence: word.occurrence, curve })
         };
-        self.words.iter().enumerate().map(timed).collect()
+        let timed: Vec<TimedWord> = self.words.iter().enumerate().map(timed).collect::<Result<_>>()?;
+        self.require_apart(&timed)?;
+        Ok(timed)
+    }
+
+    /// Fails for a word that stands there twice, and for words that share a part of the prompt with different curves.
+    fn require_apart(&self, words: &[TimedWord]) -> Result<()> {
+        let text = self.text();
+        let mut earlier: Vec<(&TimedWord, Vec<Range<usize>>)> = Vec::with_capacity(words.len());
+        for (index, word) in words.iter().enumerate() {
+            let places = text.places(&word.phrase, word.occurrence);
+            let places = places.map_err(|error| self.field(index, "phrase", &error))?;
+            for (other, (before, others)) in earlier.iter().enumerate() {
+                let meets = |a: &Range<usize>| others.iter().find(|b| a.start < b.end && b.start < a.end);
+                let Some(shared) = places.iter().find(|a| meets(a).is_some()) else { continue };
+                if places != *others && word.curve == before.curve {
+                    continue;
+                }
+                let part = text.text.get(shared.clone()).unwrap_or_default();
+                let reason = format!(
+                    "\"{}\" is timed by words[{other}] too, which is \"{}\": leave one out, or give each an occurrence or a \
+                     part of the prompt of its own",
+                    part, before.phrase
+                );
+                return Err(self.field(index, "phrase", &reason));
+            }
+            earlier.push((word, places));
+        }
+        Ok(())
+    }
+
+    /// The prompt, in which words are looked for. Where they stand does not depend on how a tokenizer cuts them: one token for
+    /// everything will do.
+    fn text(&self) -> Encoding {
+        let text = clean_prompt(&self.prompt);
+        Encoding { ids: vec![0], offsets: vec![(0, text.len())], kept: text.len(), text }
     }
 
     /// Puts the prompt, the words and every setting that the plan states into a request.

@@ -34,7 +34,7 @@ pub struct AudioCurve {
     /// Seconds into the clip at which the sound begins; negative to skip its beginning.
     #[serde(default)]
     pub start: f64,
-    /// Stretch the sound to the clip, as the released code does, instead of keeping its time.
+    /// Stretch the sound to the clip, as the released code does, instead of keeping its time; with a `start` it is refused.
     #[serde(default)]
     pub stretch: bool,
     /// Scaled onsets from here on keep their value.
@@ -89,6 +89,13 @@ impl CurveSource {
                 Ok(curve)
             }
             Self::Keyframes { keys, interpolation } => TimingCurve::keyframes(axis, keys, *interpolation),
+            Self::Audio(sound) if sound.stretch && sound.start != 0.0 => Err(Error::input(
+                "sound",
+                format!(
+                    "it has start = {} and stretch = true: a stretched sound begins and ends with the clip, so leave one out",
+                    sound.start
+                ),
+            )),
             Self::Audio(sound) => sound.curve(axis, base),
         }
     }

@@ -6,10 +6,19 @@
 //! step by step; [`Guidance::default`] mends what is wrong in it (each field says what). Independently, a
 //! [`TemporalMask`] takes words away from frames inside the cross-attention, without gradients.
 //!
+//! A curve with one value is a wish too, alone or beside others:
+//!
+//! | every frame | [`Guidance::default`] | [`TemporalMask`] | [`Guidance::released`] |
+//! |---|---|---|---|
+//! | 1, held | attention is made even | the word is left as it is; refused where that is all | refused where no curve varies |
+//! | 0, hidden | attention is lowered | the word is taken away | the same |
+//! | between | refused without a mask, and left to it | that share of the word is left | as the released code: above τ as 1, below as 0 |
+//!
 //! Source: Schiber et al., TempoControl; released code Shira-Schiber/TempoControl at 701dbd2.
 
 mod run;
 mod steps;
+mod wish;
 
 pub use super::progress::Event;
 pub use run::sample;
@@ -27,7 +36,7 @@ use crate::pipelines::schedules::AfterEdit;
 pub struct TimedTokens {
     /// Positions in the text context.
     pub tokens: Vec<usize>,
-    /// Wanted presence per latent frame, 0..1; all ones for something that must always be there.
+    /// Wanted presence per latent frame, 0..1; all ones for something that is held, all zeros for something that is hidden.
     pub curve: TimingCurve,
 }
 
@@ -50,7 +59,8 @@ pub enum Update {
 pub enum StopWhen {
     /// The first group's correlation is above the threshold.
     FirstGroup,
-    /// Every group with a varying curve is above the threshold.
+    /// Every group has what it wants: a word whose curve varies is above the threshold; one that is held throughout has an
+    /// attention that varies by a twentieth of its mean; one that is hidden throughout has a tenth of what the run read first.
     AllGroups,
 }
 

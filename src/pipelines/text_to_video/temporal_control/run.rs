@@ -1,6 +1,6 @@
 //! The denoising loop.
 
-use super::{Control, Event, Guidance, Prompts, StopWhen, Update};
+use super::{Control, Event, Guidance, Prompts, StopWhen, TimedTokens, Update, wish};
 use crate::autograd::{Tape, Var};
 use crate::kernels::elementwise::weighted_sum;
 use crate::kernels::optim::{adamw, norm, sum_of_squares};
@@ -10,6 +10,7 @@ use crate::pipelines::go_on;
 use crate::pipelines::schedules::{AfterEdit, Sampler, SamplerState, guidance};
 use crate::{Dtype, Error, HostTensor, Result, Tensor};
 use std::ops::ControlFlow;
+use std::sync::OnceLock;
 
 struct Run<'a> {
     model: &'a Wan,
@@ -19,6 +20,8 @@ struct Run<'a> {
     masks: Option<Tensor>,
     cross_mask: Option<CrossMask>,
     control: Option<&'a Control>,
+    /// What the run read first, against which held and hidden words are measured.
+    first: OnceLock<Vec<GroupTerms>>,
 }
 
 fn go(step: usize, flow: ControlFlow<()>) -> Result<()> {
@@ -52,7 +55,8 @@ impl Watch {
 /// # Errors
 /// [`Error::NonFinite`] with the step and the tensor where a value first is NaN or infinite, at most a step later;
 /// [`Error::Cancelled`] where the hook says so; [`Error::Input`] for tokens, curves or sizes that do not fit the model,
-/// for settings that are no numbers or out of range, and for guided steps that the sampler does not have. After each of
+/// for settings that are no numbers or out of range, for guided steps that the sampler does not have, and for curves that
+/// nothing would follow (the module's table) or that want different things of a token. After each of
 /// them, and after [`Error::OutOfMemory`], the context and the model may be used again.
 pub async fn sample(
     model: &Wan,
@@ -115,7 +119,9 @@ impl<'a> Run<'a> {
         sampler: &'a Sampler,
         control: Option<&'a Control>,
     ) -> Result<Self> {
-        let mut run = Self { model, prompts, sampler, capture: None, masks: None, cross_mask: None, control };
+        let first = OnceLock::new();
+        let mut run =
+            Self { model, prompts, sampler, capture: None, masks: None, cross_mask: None, control, first };
         let Some(control) = control else { return Ok(run) };
         // Written so that NaN is refused too.
         if let Some(floor) = control.mask.map(|m| m.floor).filter(|f| !(0.0..=1.0).contains(f)) {
@@ -143,7 +149,6 @@ impl<'a> Run<'a> {
             return Err(Error::input("temporal control", "no word with a curve was given"));
         }
         let mut weights = Vec::with_capacity(control.groups.len() * text_len);
-        let mut curves = Vec::with_capacity(control.groups.len() * frames);
         let mut bias = vec![0f32; frames * text_len];
         for group in &control.groups {
             group.curve.require_frames(frames)?;
@@ -158,7 +163,6 @@ impl<'a> Run<'a> {
                 return Err(Error::input("temporal control", "a group has no token"));
             }
             weights.extend(row);
-            curves.extend_from_slice(group.curve.values());
             if let Some(mask) = control.mask {
                 for (frame, &wanted) in group.curve.values().iter().enumerate() {
                     let left = (mask.floor + (1.0 - mask.floor) * wanted).ln();
@@ -181,6 +185,9 @@ impl<'a> Run<'a> {
         }
         if let Some(guidance) = &control.guidance {
             guidance.steps.require_within(sampler.steps())?;
+        }
+        wish::check(control)?;
+        if let Some(guidance) = &control.guidance {
             let layers = model.config().num_layers as f32;
             let divisor = if guidance.released_layer_divisor { layers - 1.0 } else { layers };
             run.capture = Some(Capture {
@@ -190,6 +197,7 @@ impl<'a> Run<'a> {
                 map_only: true,
             });
         }
+        let curves = wish::objectives(control);
         run.masks = Some(Tensor::from_f32(model.context(), [control.groups.len(), frames], &curves)?);
         run.cross_mask = control.mask.map(|_| CrossMask { bias });
         Ok(run)
@@ -246,15 +254,32 @@ impl<'a> Run<'a> {
         Ok((tape, leaf, map, outcome))
     }
 
-    fn met(&self, g: &Guidance, terms: &[GroupTerms]) -> bool {
+    /// Which groups have what they want.
+    fn met(&self, g: &Guidance, terms: &[GroupTerms]) -> Vec<bool> {
         let groups = self.control.map(|c| c.groups.as_slice()).unwrap_or_default();
-        match g.stop_when {
-            StopWhen::FirstGroup => terms.first().is_some_and(|t| t.correlation > g.threshold),
-            StopWhen::AllGroups => terms
-                .iter()
-                .zip(groups)
-                .filter(|(_, group)| !group.curve.is_constant())
-                .all(|(t, _)| t.correlation > g.threshold),
+        let first = self.first.get_or_init(|| terms.to_vec());
+        let met = |((group, now), first): ((&TimedTokens, &GroupTerms), &GroupTerms)| {
+            wish::met(group, now, first, g).unwrap_or(now.correlation > g.threshold)
+        };
+        groups.iter().zip(terms).zip(first).map(met).collect()
+    }
+
+    /// Gradient by the map of what is minimised: the objective of the curves, or of the parts that held and hidden words make
+    /// of it.
+    fn slope(&self, g: &Guidance, map: &Var, outcome: &TemporalOutcome, met: &[bool]) -> Result<Tensor> {
+        let map = map.tensor();
+        let Some(parts) = self.control.and_then(|control| wish::parts(control, g, met)) else {
+            return outcome.grad.reshape(map.shape().clone());
+        };
+        let mut gradients = Vec::with_capacity(parts.len());
+        for (curves, objective) in parts {
+            let shape = [met.len(), curves.len() / met.len().max(1)];
+            let curves = Tensor::from_f32(self.model.context(), shape, &curves)?;
+            gradients.push(temporal_loss(map, &curves, &objective)?.grad.reshape(map.shape().clone())?);
+        }
+        match &gradients[..] {
+            [one] => Ok(one.clone()),
+            all => weighted_sum(&all.iter().map(|part| (part, 1.0)).collect::<Vec<_>>()),
         }
     }
 
@@ -282,7 +307,11 @@ impl<'a> Run<'a> {
                     index: bad,
                 });
             }
-            let met = self.met(g, &terms);
+            let each = self.met(g, &terms);
+            let met = match g.stop_when {
+                StopWhen::FirstGroup => each.first().is_some_and(|met| *met),
+                StopWhen::AllGroups => each.iter().all(|met| *met),
+            };
             if update == 0 {
                 // The released code optimises a step only strictly below the threshold.
                 let below = !met
@@ -301,7 +330,7 @@ impl<'a> Run<'a> {
                 break;
             }
             let gradient = tape
-                .backward(&[(&map, outcome.grad.reshape(map.tensor().shape().clone())?)])?
+                .backward(&[(&map, self.slope(g, &map, &outcome, &each)?)])?
                 .of(&leaf)?
                 .ok_or_else(|| Error::input("gradient", "none reached the latent"))?;
             if !met {
