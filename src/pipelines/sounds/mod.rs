@@ -8,6 +8,7 @@
 
 mod codebooks;
 mod decode;
+pub mod features;
 mod mel;
 mod onset;
 

@@ -1,0 +1,1 @@
+//! Sounds whose numbers are known.
