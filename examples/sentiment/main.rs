@@ -4,9 +4,14 @@
 //! `cargo run --release --example sentiment -- evaluate DATA --model MODEL`
 //! `cargo run --release --example sentiment -- score DATA --model MODEL --out scores.jsonl`
 //!
-//! DATA is a folder that `tools/convert_mmsa` or `tools/sentiment_data` made, BERT a Hugging Face folder of a `BertModel`.
+//! `cargo run --release --example sentiment -- features CLIPS --out DATA`
+//! `cargo run --release --example sentiment -- score clip.wav --text "What is said in it." --model MODEL`
+//!
+//! DATA is a folder that `features`, `tools/convert_mmsa` or `tools/sentiment_data` made, BERT a Hugging Face folder of a `BertModel`.
 //! Training and scoring may be killed at any time: started again with the same arguments they go on.
 
+mod clips;
+mod list;
 mod plot;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
@@ -38,8 +43,10 @@ enum Command {
     Train(Train),
     /// Measures a model on a split
     Evaluate(Evaluate),
-    /// Scores every clip, one line each
+    /// Scores every clip of a data set, one line each, or one sound file
     Score(Score),
+    /// Makes a data set of sounds and a list of what is said in them
+    Features(clips::Features),
 }
 
 #[derive(Debug, Args)]
@@ -115,13 +122,15 @@ struct Evaluate {
 
 #[derive(Debug, Args)]
 struct Score {
-    /// Folder with dataset.json and features.safetensors
+    /// Folder with dataset.json and features.safetensors, or a sound file (wav, mp3, flac, ogg) whose score goes to stdout
     data: PathBuf,
     #[arg(long)]
     model: PathBuf,
-    /// scores.jsonl or scores.csv; clips that it has are not scored again
-    #[arg(long)]
-    out: PathBuf,
+    /// scores.jsonl or scores.csv of a data set; clips that it has are not scored again
+    #[arg(long, conflicts_with = "text")]
+    out: Option<PathBuf>,
+    #[command(flatten)]
+    clip: clips::OneClip,
     /// Only clips of this split
     #[arg(long)]
     split: Option<String>,
@@ -157,6 +166,7 @@ fn main() -> ExitCode {
             Command::Train(args) => train(args).await,
             Command::Evaluate(args) => measure(args).await,
             Command::Score(args) => score(args).await,
+            Command::Features(args) => clips::features(args),
         }
     });
     match done {
@@ -219,7 +229,7 @@ async fn train(args: &Train) -> Outcome {
     let context = context().await?;
     let text = foveal::models::bert::BertConfig::open(&args.text_encoder)?;
     let (config, convention) = sizes(args, &data, text.hidden_size);
-    let description = Description::new(config, convention, data.label_range);
+    let description = Description::new(config, convention, data.label_range).for_data(&data)?;
     let model = SentimentModel::fresh(&context, description, &args.text_encoder, args.seed)?;
     let options = TrainOptions {
         epochs: args.epochs,
@@ -322,8 +332,12 @@ async fn measure(args: &Evaluate) -> Outcome {
 }
 
 async fn score(args: &Score) -> Outcome {
+    if args.clip.text.is_some() || args.data.is_file() {
+        return clips::score(&args.data, &args.clip, &args.model).await;
+    }
+    let out = args.out.as_ref().ok_or("scores of a data set go to a file: --out scores.jsonl")?;
     let data = open(&args.data)?;
-    let mut log = ScoreLog::open(&args.out)?;
+    let mut log = ScoreLog::open(out)?;
     let model = model(&args.model, args.compat).await?;
     let total = match &args.split {
         Some(split) => data.split(split)?.len(),
@@ -350,7 +364,7 @@ async fn score(args: &Score) -> Outcome {
     let missing = scores.iter().filter(|score| !score.missing.is_empty()).count();
     eprintln!(
         "{}: {} clips, {done} of them from before; {missing} new ones lack a modality",
-        args.out.display(),
+        out.display(),
         log.len()
     );
     Ok(())

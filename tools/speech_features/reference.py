@@ -77,7 +77,7 @@ def crossings(wave, rows):
 
 
 def praat(wave, rows):
-    """Pitch in semitones above 27.5 Hz, 0 where unvoiced, and harmonicity, of the sentence without what lies outside the band."""
+    """Pitch in semitones above 27.5 Hz, and the height of the peak, both 0 where unvoiced, of the sentence without what lies outside the band."""
     # Praat puts its frames into the middle of a sound: with half a window before the first row and after the last, and a
     # sample more for the rounding, they lie at the rows' times.
     padded = np.zeros((rows - 1) * HOP + WINDOW + 2)
@@ -88,11 +88,12 @@ def praat(wave, rows):
     sound = parselmouth.Sound(np.fft.irfft(spectrum, len(padded)), RATE)
     step, floor = 1 / ROWS_PER_SECOND, 3 / 0.064  # Three periods of the lowest pitch are Praat's window: 64 ms.
     pitch = sound.to_pitch_ac(time_step=step, pitch_floor=floor, silence_threshold=0.0, pitch_ceiling=500.0)
-    hertz = pitch.selected_array["frequency"]
-    ratio = sound.to_harmonicity_ac(time_step=step, minimum_pitch=floor, silence_threshold=0.0, periods_per_window=3.0)
-    ratio = ratio.values[0]
-    assert len(hertz) == len(ratio) == rows
-    return {"pitch": np.where(hertz > 0, 12 * np.log2(np.maximum(hertz, 27.5) / 27.5), 0.0), "harmonicity": ratio}
+    hertz, strength = pitch.selected_array["frequency"], pitch.selected_array["strength"]
+    assert len(hertz) == rows
+    return {
+        "pitch": np.where(hertz > 0, 12 * np.log2(np.maximum(hertz, 27.5) / 27.5), 0.0),
+        "voicing": np.where(hertz > 0, strength, 0.0),
+    }
 
 
 def main():

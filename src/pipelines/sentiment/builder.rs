@@ -72,8 +72,7 @@ impl DatasetBuilder {
     /// [`Error::Input`] naming the clip: an id that comes twice, no text, a label outside the range, values that are no whole
     /// rows; [`Error::NonFinite`] for NaN and infinities.
     pub fn add(&mut self, split: &str, clip: &NewClip) -> Result<()> {
-        let refuse =
-            |reason: String| Err(Error::input(format!("clip `{}`", clip.id.escape_debug()), reason));
+        let refuse = |reason: String| Err(Error::input(format!("clip `{}`", clip.id.escape_debug()), reason));
         let [low, high] = self.data.label_range;
         if clip.text.trim().is_empty() {
             return refuse("it has no text".into());
@@ -81,10 +80,9 @@ impl DatasetBuilder {
         if let Some(label) = clip.label.filter(|label| !(low..=high).contains(label)) {
             return refuse(format!("label {label} is outside {low}..{high}"));
         }
-        for (what, values, width) in [
-            ("audio", clip.audio, self.data.audio_width),
-            ("vision", clip.vision, self.data.vision_width),
-        ] {
+        for (what, values, width) in
+            [("audio", clip.audio, self.data.audio_width), ("vision", clip.vision, self.data.vision_width)]
+        {
             if !values.len().is_multiple_of(width) {
                 return refuse(format!("{} values of {what} are no whole rows of {width}", values.len()));
             }
@@ -150,7 +148,8 @@ impl Dataset {
             splits: self.splits.clone(),
         });
         // A clip a line: ids come first in a clip, and a quote within a text is escaped.
-        let json = json.map_err(|e| Error::file(&description, e.to_string()))?.replace("{\"id\"", "\n{\"id\"");
+        let json =
+            json.map_err(|e| Error::file(&description, e.to_string()))?.replace("{\"id\"", "\n{\"id\"");
         match std::fs::remove_file(&description) {
             Err(e) if e.kind() != std::io::ErrorKind::NotFound => return Err(Error::io(&description, e)),
             _ => {}

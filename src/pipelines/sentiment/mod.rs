@@ -28,6 +28,8 @@ mod result;
 #[cfg(all(feature = "tokenizers", not(target_arch = "wasm32")))]
 mod retrieval;
 #[cfg(all(feature = "tokenizers", not(target_arch = "wasm32")))]
+mod scale;
+#[cfg(all(feature = "tokenizers", not(target_arch = "wasm32")))]
 mod score;
 #[cfg(all(feature = "audio", feature = "tokenizers", not(target_arch = "wasm32")))]
 mod sound;
@@ -37,7 +39,7 @@ mod train;
 #[cfg(not(target_arch = "wasm32"))]
 pub use self::{
     builder::{DatasetBuilder, NewClip},
-    features::{AudioScale, FeatureSet},
+    features::FeatureSet,
 };
 #[cfg(all(feature = "tokenizers", not(target_arch = "wasm32")))]
 pub use self::{
@@ -45,5 +47,6 @@ pub use self::{
     progress::{EpochRecord, ScoreEvent, StepRecord, TrainEvent},
     request::{Saving, ScoreRequest, TrainOptions},
     result::{Evaluation, ScoreResult, TrainResult},
+    scale::AudioScale,
     train::Trainer,
 };

@@ -1,8 +1,8 @@
 //! A model that scores clips: DashFusion, its text encoder and tokenizer, in one folder.
 
 use super::data::{Clip, Dataset};
-use super::features::{AudioScale, named};
 use super::metrics::Convention;
+use super::scale::{AudioScale, named};
 use crate::autograd::{Tape, Var};
 use crate::gpu::Context;
 use crate::models::bert::{self, BertConfig, Texts};

@@ -1,8 +1,9 @@
 //! From a sound and its words to a score.
 
 use super::builder::{DatasetBuilder, NewClip};
-use super::features::{FeatureSet, named};
+use super::features::FeatureSet;
 use super::model::{Score, SentimentModel};
+use super::scale::named;
 use crate::pipelines::sounds::Sound;
 use crate::pipelines::sounds::features::{NAME, ROWS_PER_SECOND, VERSION, columns, speech_features};
 use crate::{Error, Result};

@@ -12,10 +12,14 @@
 //! keeps [`NAME`] and version beside them, and knows later whether they can be made again.
 
 mod columns;
+#[cfg(not(target_arch = "wasm32"))]
+mod file;
 mod pitch;
 mod window;
 
 pub use columns::{Column, columns};
+#[cfg(not(target_arch = "wasm32"))]
+pub use file::open_speech;
 
 use super::Sound;
 use crate::{Error, Result};
@@ -78,8 +82,7 @@ pub fn speech_features(sound: &Sound) -> Result<SpeechFeatures> {
     let rows = sound.samples.len() as u64 * hops / rate;
     // The nearest sample to the row's time: at rates that 25 does not divide too, rows do not drift.
     let centre = |row: u64| ((2 * row * rate + hops) / (2 * hops)) as usize;
-    let windows: Vec<window::Row> =
-        (0..=rows).map(|row| analyser.row(&sound.samples, centre(row))).collect();
+    let windows: Vec<window::Row> = (0..=rows).map(|row| analyser.row(&sound.samples, centre(row))).collect();
     Ok(SpeechFeatures { values: columns::of(&windows) })
 }
 
