@@ -25,7 +25,7 @@ impl fmt::Display for FeatureSet {
 
 impl FeatureSet {
     /// What is wrong with it, for rows of a width.
-    pub(super) fn check(&self, width: usize) -> std::result::Result<(), String> {
+    pub(super) fn check(&self, width: usize) -> Result<(), String> {
         let count = self.columns.len();
         if count != width {
             return Err(format!("{count} names for {width} columns"));

@@ -28,10 +28,20 @@ fn speech(t: f64) -> f64 {
         0.5 - 0.5 * (TAU / 2.0 * x).cos()
     };
     let voice = |k: f64| (phase * k).sin() * 0.3 / k * (1.0 + 0.8 * (k - 5.0).cos());
-    let hiss = |k: f64| (TAU * (300.0 + 3_250.0 * (k * 0.618_034).fract()) * t + k * k).sin() * 0.004;
+    let hiss = |k: f64| (TAU * (300.0 + 3_250.0 * (k * 0.618_034).fract()) * t + k * k).sin() * 0.008;
     let voiced: f64 = (1..=18).map(|k| voice(f64::from(k))).sum();
-    let unvoiced: f64 = (1..=150).map(|k| hiss(f64::from(k))).sum();
+    let unvoiced: f64 = (1..=40).map(|k| hiss(f64::from(k))).sum();
     fade(0.0, 0.6) * voiced + fade(0.6, 0.9) * unvoiced
+}
+
+/// −0.5 to 0.5 by a congruential generator, without a period in these lengths.
+fn white(count: usize) -> Vec<f32> {
+    let mut state = 1u32;
+    let next = |_| {
+        state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+        (state >> 8) as f32 / (1u32 << 24) as f32 - 0.5
+    };
+    (0..count).map(next).collect()
 }
 
 #[test]
@@ -41,9 +51,9 @@ fn a_sound_has_the_same_numbers_at_every_rate() {
     let all = columns();
     // Windows and hops are whole samples: where 64 ms are not, bins lie up to 0.06 % and rows up to 63 µs apart.
     let tolerance = |column: &Column| match column.name.as_str() {
-        // Two of the crossings of 32 ms.
-        "zero_crossings" => 63.0,
-        "rolloff" => 8.0,
+        // Two of the crossings of 32 ms, or of slightly more.
+        "zero_crossings" => 70.0,
+        "rolloff" => 16.0,
         "centroid" | "spread" => 2.0,
         "voicing" | "pitch" | "pitch_relative" | "pitch_change" => 0.01,
         _ => 0.3,
@@ -88,7 +98,8 @@ fn a_tone_has_the_numbers_that_it_should() {
         near("flux", 0.0, 1.5);
     }
     let two = sound(16_000, 1.0, |t| 0.4 * (TAU * 200.0 * t).sin() + 0.2 * (TAU * 400.0 * t).sin());
-    assert!(inner(&column(&two, "h1_h2")).iter().all(|v| (v - 6.02).abs() < 0.1));
+    // A bin lies up to 4 Hz from a harmonic, where its peak is up to 0.4 dB lower.
+    assert!(inner(&column(&two, "h1_h2")).iter().all(|v| (v - 6.02).abs() < 0.4));
     // What is missing is heard: harmonics two to five of 100 Hz.
     let missing = |t: f64| (2..=5).map(|k| 0.1 * (TAU * 100.0 * f64::from(k) * t).sin()).sum::<f64>();
     let pitch = column(&sound(16_000, 1.0, missing), "pitch");
@@ -109,13 +120,7 @@ fn a_moving_pitch_is_followed_and_noise_has_none() {
     sorted.sort_by(f32::total_cmp);
     assert!(sorted[sorted.len() / 2].abs() < 0.4 && sorted[0] < -1.0);
 
-    // A plain congruential generator: white, and without a period in these lengths.
-    let mut state = 1u32;
-    let mut white = || {
-        state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
-        f64::from(state >> 8) / f64::from(1u32 << 24) - 0.5
-    };
-    let noise = Sound { samples: (0..16_000).map(|_| white() as f32).collect(), rate: 16_000 };
+    let noise = Sound { samples: white(16_000), rate: 16_000 };
     let features = speech_features(&noise).unwrap();
     assert!(features.column("pitch").unwrap().iter().all(|pitch| *pitch == 0.0));
     assert!(features.column("voicing").unwrap().iter().all(|v| (0.0..0.45).contains(v)));
@@ -128,22 +133,31 @@ fn a_moving_pitch_is_followed_and_noise_has_none() {
 
 #[test]
 fn loudness_and_offset_change_levels_only() {
-    let loud = speech_features(&sound(16_000, 1.2, speech)).unwrap();
-    let quiet = speech_features(&sound(16_000, 1.2, |t| 0.1 * speech(t))).unwrap();
-    let moved = speech_features(&sound(16_000, 1.2, |t| 0.2 + speech(t))).unwrap();
+    // Everywhere far above the noise that is added.
+    let mut voice = sound(16_000, 1.2, speech);
+    voice.samples.iter_mut().zip(white(19_200)).for_each(|(sample, noise)| *sample += 0.05 * noise);
+    let edited = |edit: fn(f32) -> f32| {
+        let samples = voice.samples.iter().map(|&sample| edit(sample)).collect();
+        speech_features(&Sound { samples, rate: voice.rate }).unwrap()
+    };
+    let (loud, quiet, moved) = (edited(|v| v), edited(|v| 0.1 * v), edited(|v| v + 0.2));
     let all = columns();
-    // From the third row to that of 0.8 s something is far above the noise.
-    for (i, value) in loud.values.iter().enumerate().take(21 * WIDTH).skip(2 * WIDTH) {
+    // Where windows are full: an offset that begins is a click.
+    for (i, value) in loud.values.iter().enumerate().take(28 * WIDTH).skip(2 * WIDTH) {
         let name = &all[i % WIDTH].name;
         let level = name == "level" || name.starts_with("mel_");
         let expected = if level { value - 20.0 } else { *value };
-        // Between harmonics the noise is not far.
-        let noise = if name == "flatness" { 3.0 } else { 0.5 };
         let row = i / WIDTH;
+        // Two crossings and two bins.
+        let step = match name.as_str() {
+            "zero_crossings" => 63.0,
+            "rolloff" => 16.0,
+            _ => 0.5,
+        };
         let apart = (quiet.values[i] - expected).abs();
-        assert!(apart < noise + 2e-3 * expected.abs(), "{name}, row {row}: {apart}");
+        assert!(apart < step + 2e-3 * expected.abs(), "{name}, row {row}: {apart}");
         let apart = (moved.values[i] - value).abs();
-        assert!(apart < 0.5 + 2e-3 * value.abs(), "{name}, row {row} moved: {apart}");
+        assert!(apart < step + 2e-3 * value.abs(), "{name}, row {row} moved: {apart}");
     }
 }
 
