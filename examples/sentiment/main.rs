@@ -4,9 +4,14 @@
 //! `cargo run --release --example sentiment -- evaluate DATA --model MODEL/best`
 //! `cargo run --release --example sentiment -- score DATA --model MODEL/best --out scores.jsonl`
 //!
-//! DATA is a folder that `tools/convert_mmsa` or `tools/sentiment_data` made, BERT a Hugging Face folder of a `BertModel`.
+//! `cargo run --release --example sentiment -- features CLIPS --out DATA`
+//! `cargo run --release --example sentiment -- score clip.wav --text "What is said in it." --model MODEL/best`
+//!
+//! DATA is a folder that `features`, `tools/convert_mmsa` or `tools/sentiment_data` made, BERT a Hugging Face folder of a `BertModel`.
 //! Training and scoring may be killed at any time: started again with the same arguments they go on.
 
+mod clips;
+mod list;
 mod plot;
 mod scores;
 mod train;
@@ -38,8 +43,10 @@ enum Command {
     Train(Box<train::Train>),
     /// Measures a model on a split
     Evaluate(scores::Evaluate),
-    /// Scores every clip, one line each
+    /// Scores every clip of a data set, one line each, or one sound file
     Score(scores::Score),
+    /// Makes a data set of sounds and a list of what is said in them
+    Features(clips::Features),
 }
 
 /// Whether a command did all that was asked, and not only most of it.
@@ -55,6 +62,7 @@ fn main() -> ExitCode {
             Command::Train(args) => train::train(args).await,
             Command::Evaluate(args) => scores::evaluate(args).await,
             Command::Score(args) => scores::score(args).await,
+            Command::Features(args) => clips::features(args),
         }
     });
     match done {

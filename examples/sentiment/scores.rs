@@ -1,6 +1,6 @@
 //! Measuring a model, and scoring clips in bulk.
 
-use super::{Ended, bar, context, open, print_measures};
+use super::{Ended, bar, clips, context, open, print_measures};
 use clap::Args;
 use foveal::models::dashfusion::Padding;
 use foveal::pipelines::sentiment::log::ScoreLog;
@@ -35,14 +35,16 @@ pub(crate) struct Evaluate {
 
 #[derive(Debug, Args)]
 pub(crate) struct Score {
-    /// Folder with dataset.json and features.safetensors
+    /// Folder with dataset.json and features.safetensors, or a sound file, whose score goes to stdout
     data: PathBuf,
     /// Folder of a trained model, such as OUT/best of `train`
     #[arg(long)]
     model: PathBuf,
-    /// File for the scores, .jsonl or .csv; clips that have a line in it are not scored again
-    #[arg(long)]
-    out: PathBuf,
+    /// File for the scores of a data set, .jsonl or .csv; clips that have a line in it are not scored again
+    #[arg(long, conflicts_with = "text")]
+    out: Option<PathBuf>,
+    #[command(flatten)]
+    clip: clips::OneClip,
     /// Only clips of this split
     #[arg(long)]
     split: Option<String>,
@@ -54,7 +56,7 @@ pub(crate) struct Score {
     compat: bool,
 }
 
-async fn model(path: &Path, compat: bool) -> foveal::Result<SentimentModel> {
+pub(crate) async fn model(path: &Path, compat: bool) -> foveal::Result<SentimentModel> {
     let mut model = SentimentModel::open(&context().await?, path)?;
     if compat {
         model.padding = Padding::Released;
@@ -85,13 +87,17 @@ pub(crate) async fn evaluate(args: &Evaluate) -> Ended {
 
 /// Scores the clips of a data set; `false` where some of them have a line that says why they have no score.
 pub(crate) async fn score(args: &Score) -> Ended {
+    if args.clip.text.is_some() || args.data.is_file() {
+        return clips::score(&args.data, &args.clip, &args.model).await;
+    }
+    let out = args.out.as_ref().ok_or("scores of a data set go to a file: --out scores.jsonl")?;
     let data = open(&args.data)?;
     let total = match &args.split {
         Some(split) => data.split(split)?.len(),
         None => data.splits.values().map(Vec::len).sum(),
     };
     // Before the model is loaded: a file of something else, or one that another run writes to, is told of at once.
-    let mut log = ScoreLog::open(&args.out)?;
+    let mut log = ScoreLog::open(out)?;
     let model = model(&args.model, args.compat).await?;
     let request = ScoreRequest { split: args.split.clone(), batch: args.batch, ..ScoreRequest::default() };
     let (bar, before) = (bar(total as u64, "clips"), log.len());
@@ -122,7 +128,7 @@ pub(crate) async fn score(args: &Score) -> Ended {
         "{} new scores, {missing} of them without audio or vision; {before} clips had a line before",
         scores.len()
     );
-    let (out, all, without) = (args.out.display(), log.len(), log.unscored());
+    let (out, all, without) = (out.display(), log.len(), log.unscored());
     eprintln!("{out}: {all} clips, {without} of them without a score");
     Ok(without == 0)
 }

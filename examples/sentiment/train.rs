@@ -133,7 +133,7 @@ pub(crate) async fn train(args: &Train) -> Ended {
     let context = context().await?;
     let text = foveal::models::bert::BertConfig::open(&args.text_encoder)?;
     let (config, convention) = sizes(args, &data, text.hidden_size);
-    let description = Description::new(config, convention, data.label_range);
+    let description = Description::new(config, convention, data.label_range).for_data(&data)?;
     let model = SentimentModel::fresh(&context, description, &args.text_encoder, args.seed)?;
     model.warnings().iter().for_each(|warning| eprintln!("warning: {warning}"));
     let saving = Saving {

@@ -4,12 +4,14 @@
 //! `dataset.json`: `format` "foveal-sentiment", `version` 1, `name`, `label_range` [low, high], `audio_width`,
 //! `vision_width`, and `splits`: lists of clips `{id, text, label, audio, vision}` by name, where `label` may be null and
 //! `audio`, `vision` are `[first_row, rows]` of the matrices `audio` and `vision` (f32, `(rows of all clips, width)`,
-//! without padding). No rows: the modality is missing.
+//! without padding). No rows: the modality is missing. Where the audio's columns have names, `audio_features` holds them
+//! ([`FeatureSet`]); the rows are then unscaled.
 
 use super::digest::Digest;
+use super::features::FeatureSet;
 use crate::weights::WeightStore;
 use crate::{Error, Result};
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
@@ -17,12 +19,12 @@ use std::path::{Path, PathBuf};
 pub const DESCRIPTION: &str = "dataset.json";
 /// Name of the features beside it.
 pub const FEATURES: &str = "features.safetensors";
-const FORMAT: &str = "foveal-sentiment";
+pub(super) const FORMAT: &str = "foveal-sentiment";
 /// MOSEI's 22,856 clips with their transcripts take some 6 MB.
 const MAX_BYTES: u64 = 1 << 30;
 
 /// One clip.
-#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Clip {
     /// Its name, unique in the data set.
@@ -32,9 +34,9 @@ pub struct Clip {
     /// Its sentiment, where known.
     pub label: Option<f32>,
     /// First row and number of rows in the audio matrix.
-    audio: [usize; 2],
+    pub(super) audio: [usize; 2],
     /// First row and number of rows in the vision matrix.
-    vision: [usize; 2],
+    pub(super) vision: [usize; 2],
 }
 
 impl Clip {
@@ -50,16 +52,18 @@ impl Clip {
     }
 }
 
-#[derive(Deserialize)]
+#[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Description {
-    format: String,
-    version: u32,
-    name: String,
-    label_range: [f32; 2],
-    audio_width: usize,
-    vision_width: usize,
-    splits: BTreeMap<String, Vec<Clip>>,
+pub(super) struct Description {
+    pub(super) format: String,
+    pub(super) version: u32,
+    pub(super) name: String,
+    pub(super) label_range: [f32; 2],
+    pub(super) audio_width: usize,
+    pub(super) vision_width: usize,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) audio_features: Option<FeatureSet>,
+    pub(super) splits: BTreeMap<String, Vec<Clip>>,
 }
 
 /// Clips with their features, in host memory.
@@ -73,13 +77,15 @@ pub struct Dataset {
     pub audio_width: usize,
     /// Width of a frame of vision.
     pub vision_width: usize,
+    /// What the audio's columns are, where it is known.
+    pub audio_features: Option<FeatureSet>,
     /// Clips by split.
     pub splits: BTreeMap<String, Vec<Clip>>,
     /// Audio values that were −∞, as COVAREP's logarithms of silence are, and are 0 now.
     pub cleaned: usize,
-    audio: Vec<f32>,
-    vision: Vec<f32>,
-    path: PathBuf,
+    pub(super) audio: Vec<f32>,
+    pub(super) vision: Vec<f32>,
+    pub(super) path: PathBuf,
 }
 
 impl Dataset {
@@ -109,6 +115,9 @@ impl Dataset {
         let [low, high] = d.label_range;
         if !(low.is_finite() && high.is_finite() && low < high) {
             return Err(refuse(format!("label_range {low}..{high}")));
+        }
+        if let Some(set) = &d.audio_features {
+            set.check(d.audio_width).map_err(|reason| refuse(format!("audio_features: {reason}")))?;
         }
         let matrix = |name: &str, width: usize| -> Result<(Vec<f32>, usize)> {
             let shape = features.shape(name)?;
@@ -161,6 +170,7 @@ impl Dataset {
             label_range: d.label_range,
             audio_width: d.audio_width,
             vision_width: d.vision_width,
+            audio_features: d.audio_features,
             splits: d.splits,
             cleaned,
             audio,
@@ -216,6 +226,10 @@ impl Dataset {
     pub(super) fn digest_of<'a>(&self, splits: impl IntoIterator<Item = &'a str>) -> String {
         let mut digest = Digest::new();
         digest.number(self.audio_width).number(self.vision_width);
+        // A model of named columns refuses others, and makes of the same rows other scores than one of nameless columns.
+        if let Some(set) = &self.audio_features {
+            digest.text(format!("{set:?}"));
+        }
         for (split, clips) in splits.into_iter().filter_map(|name| self.splits.get_key_value(name)) {
             digest.text(split).number(clips.len());
             for clip in clips {

@@ -3,6 +3,7 @@
 use super::data::{Clip, Dataset};
 use super::digest::Digest;
 use super::metrics::Convention;
+use super::scale::{AudioScale, named};
 use crate::autograd::{Tape, Var};
 use crate::gpu::Context;
 use crate::models::bert::{self, BertConfig, Texts};
@@ -12,6 +13,7 @@ use crate::nn::{Parameters, Weights};
 use crate::weights::{WeightStore, warning, write_whole};
 use crate::{Error, Result, Tensor};
 use serde::{Deserialize, Serialize};
+use std::borrow::Cow;
 use std::path::{Path, PathBuf};
 
 /// Name of a model's description in its folder.
@@ -38,13 +40,32 @@ pub struct Description {
     pub convention: Convention,
     /// Lowest and highest label that it was trained on.
     pub label_range: [f32; 2],
+    /// What its audio's columns are and the scale that it takes them on, where they have names.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub audio_scale: Option<AudioScale>,
 }
 
 impl Description {
     /// A model for a data set: positions as many as its longest clip has frames, or the published ones where they are
     /// more, so that longer clips can be scored too.
     pub fn new(model: DashFusionConfig, convention: Convention, label_range: [f32; 2]) -> Self {
-        Self { format: FORMAT.into(), version: 1, model, convention, label_range }
+        Self { format: FORMAT.into(), version: 1, model, convention, label_range, audio_scale: None }
+    }
+
+    /// The same for the audio features of a data set: where they have names, the model keeps those, and the mean and deviation
+    /// of each column over the split `train`, by which it scales whatever it scores.
+    ///
+    /// # Errors
+    /// [`Error::File`] for a data set without training clips; [`Error::Input`] where no training clip has audio.
+    pub fn for_data(mut self, data: &Dataset) -> Result<Self> {
+        self.audio_scale = match &data.audio_features {
+            Some(set) => {
+                let rows = data.split("train")?.iter().map(|clip| data.audio(clip));
+                Some(AudioScale::of(set.clone(), rows)?)
+            }
+            None => None,
+        };
+        Ok(self)
     }
 }
 
@@ -139,6 +160,9 @@ impl SentimentModel {
 
     fn with_text(context: &Context, description: Description, folder: &Path) -> Result<Self> {
         description.model.check()?;
+        if let Some(scale) = &description.audio_scale {
+            scale.check(description.model.audio_width)?;
+        }
         let text_config = BertConfig::open(folder)?;
         if text_config.hidden_size != description.model.text_width {
             let widths = (text_config.hidden_size, description.model.text_width);
@@ -308,12 +332,19 @@ impl SentimentModel {
         Ok((Var::constant(x), lengths))
     }
 
-    /// Audio and vision of clips, padded.
+    /// Audio and vision of clips, scaled and padded.
     ///
     /// # Errors
-    /// [`Error::Input`] for widths other than the model's, and as [`Frames::new`].
+    /// [`Error::Input`] for audio features or widths other than the model's, and as [`Frames::new`].
     pub fn frames(&self, data: &Dataset, clips: &[&Clip]) -> Result<[Frames; 2]> {
         let c = &self.description.model;
+        let scale = self.description.audio_scale.as_ref();
+        let (found, expected) = (data.audio_features.as_ref(), scale.map(|scale| &scale.features));
+        if found != expected {
+            let found = named(found, data.audio_width);
+            let reason = format!("the data set has {found}, the model {}", named(expected, c.audio_width));
+            return Err(Error::input("audio features", reason));
+        }
         for (what, found, expected) in
             [("audio", data.audio_width, c.audio_width), ("vision", data.vision_width, c.vision_width)]
         {
@@ -322,7 +353,12 @@ impl SentimentModel {
                 return Err(Error::input(format!("{what} width"), reason));
             }
         }
-        let audio: Vec<&[f32]> = clips.iter().map(|clip| data.audio(clip)).collect();
+        let audio = clips.iter().map(|clip| data.audio(clip));
+        let audio: Vec<Cow<[f32]>> = match scale {
+            Some(scale) => audio.map(|rows| Cow::Owned(scale.applied(rows))).collect(),
+            None => audio.map(Cow::Borrowed).collect(),
+        };
+        let audio: Vec<&[f32]> = audio.iter().map(AsRef::as_ref).collect();
         let vision: Vec<&[f32]> = clips.iter().map(|clip| data.vision(clip)).collect();
         let named = |e: Error| match clips {
             [only] => Error::input(format!("clip `{}`", only.id.escape_debug()), e.to_string()),

@@ -8,12 +8,12 @@ pub(super) struct Band {
 }
 
 /// Frequency of a place on Slaney's mel scale: linear up to 1000 Hz (15 mel), logarithmic above.
-fn hertz(mel: f64) -> f64 {
+pub(super) fn hertz(mel: f64) -> f64 {
     if mel < 15.0 { mel * 200.0 / 3.0 } else { 1000.0 * (6.4f64.ln() / 27.0 * (mel - 15.0)).exp() }
 }
 
 /// The inverse of [`hertz`].
-fn mel(hertz: f64) -> f64 {
+pub(super) fn mel(hertz: f64) -> f64 {
     if hertz < 1000.0 { hertz * 3.0 / 200.0 } else { 15.0 + (hertz / 1000.0).ln() * 27.0 / 6.4f64.ln() }
 }
 

@@ -4,10 +4,11 @@
 //! much louder each band of a mel spectrogram is than one window before, in decibels, averaged over the bands.
 //! At 22,050 Hz its numbers are those of librosa's `onset_strength` (2048 samples a window, 512 a hop, 128
 //! bands), which the released TempoControl reads; at other rates windows and bands keep their length in time and
-//! their pitch, so that no resampling is needed.
+//! their pitch, so that no resampling is needed. [`features`] describes speech by the same principle.
 
 mod codebooks;
 mod decode;
+pub mod features;
 mod mel;
 mod onset;
 
