@@ -14,6 +14,8 @@ pub mod data;
 #[cfg(all(feature = "tokenizers", not(target_arch = "wasm32")))]
 pub mod log;
 #[cfg(all(feature = "tokenizers", not(target_arch = "wasm32")))]
+mod memory;
+#[cfg(all(feature = "tokenizers", not(target_arch = "wasm32")))]
 pub mod model;
 #[cfg(all(feature = "tokenizers", not(target_arch = "wasm32")))]
 mod progress;
@@ -30,6 +32,7 @@ mod train;
 
 #[cfg(all(feature = "tokenizers", not(target_arch = "wasm32")))]
 pub use self::{
+    memory::TextMemory,
     model::{Description, Score, SentimentModel},
     progress::{EpochRecord, ScoreEvent, StepRecord, TrainEvent},
     request::{Saving, ScoreRequest, TrainOptions},
