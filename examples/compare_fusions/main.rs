@@ -6,8 +6,8 @@
 //! `train` takes every combination of the lists that it is given and adds a line of JSON for each: measures on `valid` at the
 //! epoch that was best there, and with `--test` on `test` for that epoch's weights. A run ends once `--patience` epochs brought
 //! nothing better. Combinations that have their line already are left out, so a study that was stopped goes on. `time` trains and scores
-//! with all fusions in turn, so that what else the machine does meets all of them alike. How a study is read:
-//! `tools/sentiment_data/study.py`.
+//! with all fusions in turn, so that what else the machine does meets all of them alike. `evaluate` measures models that
+//! are there. A study's table: `tools/fusion_study`.
 
 use clap::{Args, Parser, Subcommand};
 use foveal::models::dashfusion::{DashFusionConfig, Fusion, keys};
@@ -40,6 +40,8 @@ enum Command {
     Train(Train),
     /// Clips a second of every fusion, taken in turn
     Time(Time),
+    /// Measures trained models on a split, a line of JSON each on stdout
+    Evaluate(Evaluate),
 }
 
 #[derive(Debug, Args)]
@@ -103,6 +105,19 @@ struct Time {
     /// Times that every fusion has its turn
     #[arg(long, default_value_t = 9)]
     rounds: usize,
+}
+
+#[derive(Debug, Args)]
+struct Evaluate {
+    /// Folder with dataset.json and features.safetensors
+    data: PathBuf,
+    /// Folders of models, all with the same frozen text encoder
+    #[arg(long, num_args = 1.., required = true)]
+    models: Vec<PathBuf>,
+    #[arg(long, default_value = "test")]
+    split: String,
+    #[arg(long, default_value_t = 32)]
+    batch: usize,
 }
 
 const ALL: &str = "hierarchical,concatenation,late,text,audio,vision";
@@ -169,6 +184,7 @@ fn main() -> ExitCode {
     let done = match &Cli::parse().command {
         Command::Train(args) => foveal::block_on(study(args)),
         Command::Time(args) => foveal::block_on(time(args)),
+        Command::Evaluate(args) => foveal::block_on(evaluate(args)),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,
@@ -367,6 +383,22 @@ async fn one(args: &Train, bench: &Bench, asked: Asked) -> Outcome<Line> {
         seconds,
         adapter: bench.context.caps().adapter.to_string(),
     })
+}
+
+async fn evaluate(args: &Evaluate) -> Outcome<()> {
+    let data = Dataset::open(&args.data)?;
+    let context = Context::new(ContextOptions::default()).await?;
+    eprintln!("adapter: {}", context.caps().adapter);
+    let (memory, request) = (TextMemory::default(), ScoreRequest::split(&args.split));
+    let request = ScoreRequest { batch: args.batch, ..request };
+    for folder in &args.models {
+        let model = SentimentModel::open(&context, folder)?.with_text_memory(memory.clone());
+        let found = model.evaluate(&data, &request, |_| ControlFlow::Continue(())).await?;
+        let Measures { mae, corr } = Measures::from(&found.metrics);
+        let line = serde_json::json!({ "model": folder, "mae": mae, "corr": corr, "scores": found.scores });
+        println!("{line}");
+    }
+    Ok(())
 }
 
 /// The middle one of some numbers.

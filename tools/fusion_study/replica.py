@@ -76,6 +76,15 @@ def layers_of(config):
     return all
 
 
+def taking_part(config):
+    """Of `layers_of`, those that the fusion's pass reads: the others never change."""
+    fusion = config["fusion"]
+    seen = {f"{m}_encoder" for m in MODALITIES if fusion in (m, "hierarchical", "concatenation", "late")}
+    seen |= {"temporal_alignment", "HBF"} if fusion == "hierarchical" else set()
+    seen |= {f"late_{m}" for m in MODALITIES} if fusion == "late" else {"classifier"}
+    return {name: entry for name, entry in layers_of(config).items() if name.split(".")[0] in seen}
+
+
 def first_values(config, seed):
     random, made = np.random.default_rng(seed), {}
     for name, (shape, first) in layers_of(config).items():
@@ -195,60 +204,61 @@ def forward(config, w, clips, dropout=0.0, key=None, ablation=()):
 
 @functools.cache
 def compiled(config, ablation, steps, epochs, batch):
-    """(epoch, scores): one epoch of all runs, and scores of all runs on some clips."""
+    """(epoch, scores): one epoch of all runs, and scores of all runs on some clips. A run's parameters are one vector, in the
+    order of `taking_part`: the optimiser's work is one loop then, and the compiler's too.
+    """
     config = dict(config)
     total, warm = steps * epochs, steps
+    shapes = {name: shape for name, (shape, _) in taking_part(config).items()}
+    ends = np.cumsum([int(np.prod(shape)) for shape in shapes.values()])
+    decays = np.concatenate([np.full(int(np.prod(shapes[n])), float("bias" not in n), np.float32) for n in shapes])
+
+    def named(w):
+        pieces = jnp.split(w, ends[:-1])
+        return {name: piece.reshape(shape) for piece, (name, shape) in zip(pieces, shapes.items())}
 
     def loss(w, clips, dropout, key):
-        return ((forward(config, w, clips, dropout, key, ablation) - clips["label"]) ** 2).mean()
+        return ((forward(config, named(w), clips, dropout, key, ablation) - clips["label"]) ** 2).mean()
 
-    def step(run, w, moments, at, clips, number):
-        error, slopes = jax.value_and_grad(loss)(w, clips, run["dropout"], jax.random.fold_in(run["key"], number))
-        length = jnp.sqrt(sum((g**2).sum() for g in slopes.values()))
-        cut = jnp.minimum(1.0, 1.0 / jnp.maximum(length, 1e-12))
-        rate = run["rate"] * jnp.where(number < warm, number / warm, (total - number) / (total - warm))
-        new, kept = {}, {}
-        for name, value in w.items():
-            g = slopes[name] * cut
-            first, second = moments[name]
-            first, second = 0.9 * first + 0.1 * g, 0.999 * second + 0.001 * g * g
-            t = number + 1.0
-            move = first / (1 - 0.9**t) / (jnp.sqrt(second / (1 - 0.999**t)) + 1e-8)
-            decay = 0.0 if "bias" in name else run["weight_decay"]
-            new[name], kept[name] = value * (1 - rate * decay) - rate * move, (first, second)
-        return new, kept, error
-
-    def epoch(run, w, moments, order, data, begun):
-        def one(carry, picked):
-            w, moments, number = carry
+    def epoch(run, w, first, second, order, data, begun):
+        def step(carry, picked):
+            w, first, second, number = carry
             clips = {k: v[picked] for k, v in data.items()}
-            w, moments, error = step(run, w, moments, None, clips, number)
-            return (w, moments, number + 1.0), error
+            key = jax.random.fold_in(run["key"], number)
+            error, g = jax.value_and_grad(loss)(w, clips, run["dropout"], key)
+            g *= jnp.minimum(1.0, 1.0 / jnp.maximum(jnp.sqrt((g**2).sum()), 1e-12))
+            rate = run["rate"] * jnp.where(number < warm, number / warm, (total - number) / (total - warm))
+            first, second, t = 0.9 * first + 0.1 * g, 0.999 * second + 0.001 * g * g, number + 1.0
+            move = first / (1 - 0.9**t) / (jnp.sqrt(second / (1 - 0.999**t)) + 1e-8)
+            w = w * (1 - rate * run["weight_decay"] * decays) - rate * move
+            return (w, first, second, t), error
 
-        (w, moments, _), errors = jax.lax.scan(one, (w, moments, begun), order)
-        return w, moments, errors.mean()
+        (w, first, second, _), errors = jax.lax.scan(step, (w, first, second, begun), order)
+        return w, first, second, errors.mean()
 
-    scores = lambda w, clips: forward(config, w, clips, ablation=ablation)
-    return (
-        jax.jit(jax.vmap(epoch, (0, 0, 0, 0, None, None)), donate_argnums=(1, 2)),
-        jax.jit(jax.vmap(scores, (0, None))),
-    )
+    def scores(w, clips):
+        return forward(config, named(w), clips, ablation=ablation)
+
+    do_epoch = jax.jit(jax.vmap(epoch, (0, 0, 0, 0, 0, None, None)), donate_argnums=(1, 2, 3))
+    return do_epoch, jax.jit(jax.vmap(scores, (0, None))), named
 
 
-def train(config, data, runs, epochs, batch=32, ablation=(), say=None):
+def train(config, data, runs, epochs, batch=32, ablation=(), say=None, test=False):
     """Trains `runs`, dictionaries of seed, rate, dropout, weight_decay, side by side. Returns for each its history of (train
-    error², valid MAE), and the parameters of the epoch that was best on `valid`.
+    error², valid MAE), and the parameters of the epoch that was best on `valid`; then, where `test` asks for them, the scores that
+    these give the clips of `test`. As many of those as of `valid` spare a compilation.
     """
     some = data["train"]
     clips = len(some["label"])
     steps = -(-clips // batch)
-    do_epoch, scores = compiled(tuple(config.items()), tuple(ablation), steps, epochs, batch)
+    do_epoch, scores, named = compiled(tuple(config.items()), tuple(ablation), steps, epochs, batch)
     values = {k: jnp.array([r[k] for r in runs], jnp.float32) for k in ("rate", "dropout", "weight_decay")}
     values["key"] = jnp.stack([jax.random.key_data(jax.random.key(r["seed"])) for r in runs])
     values["key"] = jax.random.wrap_key_data(values["key"])
     fresh = [first_values(config, r["seed"]) for r in runs]
-    w = {k: jnp.stack([f[k] for f in fresh]) for k in fresh[0]}
-    moments = {k: (jnp.zeros_like(v), jnp.zeros_like(v)) for k, v in w.items()}
+    kept = taking_part(config)
+    w = jnp.asarray(np.stack([np.concatenate([f[name].ravel() for name in kept]) for f in fresh]))
+    first, second = jnp.zeros_like(w), jnp.zeros_like(w)
     random = [np.random.default_rng([r["seed"], 1]) for r in runs]
     some = {k: jnp.asarray(v) for k, v in some.items()}
     valid = {k: jnp.asarray(v) for k, v in data["valid"].items()}
@@ -256,12 +266,17 @@ def train(config, data, runs, epochs, batch=32, ablation=(), say=None):
     for number in range(epochs):
         order = np.stack([np.resize(g.permutation(clips), steps * batch) for g in random])
         order = order.reshape(len(runs), steps, batch)
-        w, moments, errors = do_epoch(values, w, moments, order, some, float(number * steps))
+        w, first, second, errors = do_epoch(values, w, first, second, order, some, float(number * steps))
         found = np.abs(np.asarray(scores(w, valid)) - data["valid"]["label"]).mean(1)
         for i, mae in enumerate(found):
             if mae < min((m for _, m in history[i]), default=np.inf):
-                best[i] = {k: np.asarray(v[i]) for k, v in w.items()}
+                best[i] = np.asarray(w[i])
             history[i].append((float(errors[i]), float(mae)))
         if say:
             say(number + 1, errors, found)
-    return history, best
+    found = None
+    if test:
+        found = np.asarray(scores(jnp.asarray(np.stack(best)), {k: jnp.asarray(v) for k, v in data["test"].items()}))
+    # What takes no part comes along as it began, since foveal's files hold it.
+    weights = [f | {k: np.asarray(v) for k, v in named(jnp.asarray(b)).items()} for f, b in zip(fresh, best)]
+    return history, weights, found
