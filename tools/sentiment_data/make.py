@@ -1,8 +1,9 @@
 """Makes a sentiment data set from real signals with synthetic labels, in the folder format of foveal.
 
-    python make.py OUT [--sizes 600 150 250] [--seed 0] [--irony 0] [--missing 0.06]
+    python make.py OUT [--sizes 600 150 250] [--seed 0] [--irony 0] [--simulate] [--turn] [--missing 0.06]
 
-The label of a clip is a weighted sum of what its words, its voice and its face say, and noise. See README.md.
+The label of a clip is a weighted sum of what its words, its voice and its face say, and noise. With `--irony` the face
+may reverse the words, with `--turn` the voice says which word counts. See README.md.
 """
 
 import argparse
@@ -14,6 +15,7 @@ from pathlib import Path
 import face
 import numpy as np
 import speech
+import voice
 from safetensors.numpy import save_file
 from words import Sentences
 
@@ -24,40 +26,56 @@ PERSONS = {"train": 48, "valid": 12, "test": 20}
 LOW, HIGH = -3.0, 3.0
 
 
-def make_clip(name, sentences, persons, training, irony, random):
+def make_clip(name, sentences, persons, training, how, random):
     """A clip as (description, audio rows, vision rows, the parts of its label)."""
-    text, rating = sentences.draw(random, training)
+    if how["turn"]:
+        pieces, rating = sentences.draw_turn(random, training)
+    else:
+        text, rating = sentences.draw(random, training)
+        pieces = [text, "", ""]
+    text = "".join(pieces)
     who = persons[random.integers(len(persons))]
     said, felt, shown = rating / RATING_SCALE, *random.uniform(-(3**0.5), 3**0.5, 2)
-    wry = bool(random.random() < irony)
-    wave = speech.speak(text, who["voice"], felt, random)
-    audio, loudness = speech.features(wave)
-    vision = face.sequence(len(wave) / speech.RATE, loudness, who["face"], shown, wry, random)
+    wry, weights = bool(random.random() < how["irony"]), how["weights"]
+    if how["simulate"]:
+        audio, loudness = voice.sequence(pieces, who["voice"], felt, random)
+        seconds = len(audio) / voice.PER_SECOND
+    else:
+        wave = speech.speak(text, who["voice"], felt, random)
+        audio, loudness = speech.features(wave)
+        seconds = len(wave) / speech.RATE
+    vision = face.sequence(seconds, loudness, who["face"], shown, wry, random)
     parts = {
-        "text": WEIGHTS["text"] * (-said if wry else said),
-        "audio": WEIGHTS["audio"] * felt,
-        "vision": WEIGHTS["vision"] * shown,
-        "noise": WEIGHTS["noise"] * random.normal(),
+        "text": weights["text"] * (-said if wry else said),
+        "audio": weights["audio"] * felt,
+        "vision": weights["vision"] * shown,
+        "noise": weights["noise"] * random.normal(),
     }
     label = round(float(np.clip(sum(parts.values()), LOW, HIGH)), 3)
     parts = {k: round(float(v), 4) for k, v in parts.items()} | {"rating": rating, "wry": wry}
-    return {"id": name, "text": text, "label": label}, audio, vision, parts
+    if how["turn"]:
+        parts["word"] = pieces[1]
+    audio, vision = audio[:: how["thin"]], vision[:: how["thin"]]
+    return {"id": name, "text": text[0].upper() + text[1:], "label": label}, audio, vision, parts
 
 
-def make(sizes, seed, irony=0.0, missing=0.0):
+def make(sizes, seed, irony=0.0, missing=0.0, turn=False, simulate=False, thin=1, weights=WEIGHTS):
     """The description of the data set, its tensors, and how each label came about."""
     sentences = Sentences(np.random.default_rng([seed, 99]))
+    how = {"seed": seed, "sizes": sizes, "irony": irony, "missing": missing, "weights": weights}
+    how |= {"turn": turn, "simulate": simulate, "thin": thin}
+    speaker = voice.person if simulate else speech.speaker
     made = {}
     for number, (split, size) in enumerate(zip(PERSONS, sizes)):
         draw = np.random.default_rng([seed, number])
         # Nobody is in two splits.
-        persons = [{"voice": speech.speaker(draw), "face": face.person(draw)} for _ in range(PERSONS[split])]
+        persons = [{"voice": speaker(draw), "face": face.person(draw)} for _ in range(PERSONS[split])]
         begun = time.time()
         made[split] = []
         for i in range(size):
             # A generator a clip: what clip 7 says and shows does not depend on how many there are.
             random = np.random.default_rng([seed, number, i])
-            made[split].append(make_clip(f"{split}_{i:04}", sentences, persons, split == "train", irony, random))
+            made[split].append(make_clip(f"{split}_{i:04}", sentences, persons, split == "train", how, random))
         print(f"{split}: {size} clips in {time.time() - begun:.0f} s", file=sys.stderr)
 
     blocks = {"audio": [], "vision": []}
@@ -87,13 +105,12 @@ def make(sizes, seed, irony=0.0, missing=0.0):
     description = {
         "format": "foveal-sentiment",
         "version": 1,
-        "name": "synthetic-labels",
+        "name": "synthetic-labels" + (" turn" if turn else "") + (f" irony {irony}" if irony else ""),
         "label_range": [LOW, HIGH],
-        "audio_width": speech.WIDTH,
+        "audio_width": voice.WIDTH if simulate else speech.WIDTH,
         "vision_width": face.WIDTH,
         "splits": splits,
     }
-    how = {"seed": seed, "sizes": sizes, "irony": irony, "missing": missing, "weights": WEIGHTS}
     return description, tensors, how | {"scales": scales, "parts": parts}
 
 
@@ -113,9 +130,19 @@ def main():
     parser.add_argument("--sizes", type=int, nargs=3, default=[600, 150, 250], metavar=("TRAIN", "VALID", "TEST"))
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--irony", type=float, default=0.0, help="share of clips whose face reverses the words")
+    parser.add_argument("--turn", action="store_true", help="three rated words; that at which the voice turns counts")
+    parser.add_argument("--simulate", action="store_true", help="a voice in numbers (voice.py), nothing spoken")
+    parser.add_argument("--thin", type=int, default=1, metavar="N", help="keep every N-th row of audio and vision")
+    parser.add_argument("--weights", type=float, nargs=4, default=list(WEIGHTS.values()), metavar=tuple(WEIGHTS))
     parser.add_argument("--missing", type=float, default=0.06, help="share of test clips without audio or vision")
     arguments = parser.parse_args()
-    description, tensors, how = make(arguments.sizes, arguments.seed, arguments.irony, arguments.missing)
+    if arguments.turn and not arguments.simulate:
+        parser.error("--turn wants --simulate: only the simulated voice turns at a word")
+    if arguments.thin < 1:
+        parser.error(f"--thin {arguments.thin}: every first row, or fewer")
+    asked = {k: v for k, v in vars(arguments).items() if k != "out"}
+    asked["weights"] = dict(zip(WEIGHTS, arguments.weights))
+    description, tensors, how = make(**asked)
     write(description, tensors, how, arguments.out)
     lengths = {k: [c[k][1] for s in description["splits"].values() for c in s if c[k][1]] for k in tensors}
     for key, rows in lengths.items():

@@ -36,6 +36,11 @@ TWO = [
     "It had a {x} that was {a} and a {y} that seemed {b}.",
     "The {x}? It was {a}. Then the {y} was {b}.",
 ]
+# Sentences with three rated words, of which the voice picks one: what stands before the first, between and after them differs in
+# length, so that neither the number of a word nor its place among the tokens says when it is heard.
+OPENERS = ["", "It was ", "To me it felt "]
+BETWEEN = [", ", " and ", " but also "]
+CLOSERS = [".", ", I think."]
 HELD_OUT = 1 / 6
 
 
@@ -53,7 +58,7 @@ class Sentences:
 
     def __init__(self, random):
         ratings = lexicon()
-        for word in " ".join([*THINGS, *ONE, *TWO]).lower().replace(",", " ").replace(".", " ").replace("?", " ").split():
+        for word in " ".join([*THINGS, *ONE, *TWO, *OPENERS, *BETWEEN, *CLOSERS]).lower().replace(",", " ").replace(".", " ").replace("?", " ").split():
             assert word not in ratings, f"{word} has a rating of its own"
         self.rating = {w: ratings[w][0] for w in GOOD + BAD}
         assert all(ratings[w][1] <= 1.3 for w in self.rating)
@@ -65,6 +70,14 @@ class Sentences:
             kept[0] += order[cut:]
             kept[1] += order
         self.train, self.all = kept
+
+    def draw_turn(self, random, training):
+        """A sentence as (before, word, after), and the rating of that word, one of the three rated ones of the sentence."""
+        words = random.choice(self.train if training else self.all, 3, replace=False)
+        joins = [random.choice(OPENERS), *random.choice(BETWEEN, 2), random.choice(CLOSERS)]
+        pieces = [str(piece) for pair in zip(joins, [*words, ""]) for piece in pair]
+        at = 2 * int(random.integers(3)) + 1
+        return ("".join(pieces[:at]), pieces[at], "".join(pieces[at + 1 :])), self.rating[pieces[at]]
 
     def draw(self, random, training):
         """A sentence and the mean rating of its one or two rated words."""

@@ -12,6 +12,9 @@ pub enum Fusion {
     Hierarchical,
     /// The means of the three encoded modalities side by side, without alignment and fusion.
     Concatenation,
+    /// The same three means, each before a head of its own; the score is the sum of the heads' scores, those of missing
+    /// modalities left out.
+    Late,
     /// The mean of the text alone.
     Text,
     /// The mean of the audio alone.

@@ -5,7 +5,7 @@
 //! model never reads is left: `text_encoder.projector.MLP.*` (a second name of `proj.*`), `*_encoder.fc`, `.dense` and
 //! `.cls_embedding`, `temporal_alignment.ffn`, `.norm1` and `.norm2`, BERT's pooler and `position_ids`.
 
-use super::DashFusionConfig;
+use super::{DashFusionConfig, Fusion};
 use crate::nn::Parameters;
 use crate::weights::WeightStore;
 use crate::{HostTensor, Result};
@@ -24,6 +24,32 @@ pub enum Modality {
     Audio,
     /// Vision.
     Vision,
+}
+
+/// All of them, in the order in which the model takes them.
+pub const MODALITIES: [Modality; 3] = [Modality::Text, Modality::Audio, Modality::Vision];
+
+/// What the parameters of a modality's own head begin with, in [`Fusion::Late`].
+pub fn late_head(modality: Modality) -> &'static str {
+    match modality {
+        Modality::Text => "late_text",
+        Modality::Audio => "late_audio",
+        Modality::Vision => "late_vision",
+    }
+}
+
+/// Whether a parameter takes part in a pass of a model with this fusion. The others are kept, since released checkpoints
+/// hold them, and never change.
+pub fn takes_part(name: &str, fusion: Fusion) -> bool {
+    let all = matches!(fusion, Fusion::Hierarchical | Fusion::Concatenation | Fusion::Late);
+    match name.split('.').next() {
+        Some("text_encoder") => all || fusion == Fusion::Text,
+        Some("audio_encoder") => all || fusion == Fusion::Audio,
+        Some("vision_encoder") => all || fusion == Fusion::Vision,
+        Some("temporal_alignment" | "HBF") => fusion == Fusion::Hierarchical,
+        Some("classifier") => fusion != Fusion::Late,
+        _ => fusion == Fusion::Late,
+    }
 }
 
 /// The letter under which the released fusion keeps a modality's weights: vision and audio are exchanged.
@@ -133,9 +159,16 @@ fn entries(config: &DashFusionConfig) -> Vec<Entry> {
         all.norm(&format!("{at}.norm1"), d);
         all.norm(&format!("{at}.norm2"), d);
     }
-    all.linear("classifier.MLP.0", 2 * d, 4 * d, true);
-    all.linear("classifier.MLP.2", d, 2 * d, true);
-    all.linear("classifier.MLP.4", 1, d, true);
+    let mut head = |name: &str, inner: usize| {
+        all.linear(&format!("{name}.MLP.0"), 2 * d, inner, true);
+        all.linear(&format!("{name}.MLP.2"), d, 2 * d, true);
+        all.linear(&format!("{name}.MLP.4"), 1, d, true);
+    };
+    head("classifier", 4 * d);
+    if config.fusion == Fusion::Late {
+        // Behind all others, which begin the same in every fusion.
+        MODALITIES.into_iter().for_each(|modality| head(late_head(modality), d));
+    }
     all.0
 }
 
@@ -202,6 +235,25 @@ mod tests {
         ] {
             assert_eq!(count(&config) + unused(&config), published);
         }
+    }
+
+    #[test]
+    fn late_fusion_has_heads_of_its_own_and_every_fusion_knows_its_parameters() {
+        let config = |fusion| DashFusionConfig { fusion, ..DashFusionConfig::mosi() };
+        let of = |fusion: Fusion| -> usize {
+            let taken = parameter_shapes(&config(fusion)).into_iter().filter(|(n, _)| takes_part(n, fusion));
+            taken.map(|(_, shape)| shape.iter().product::<usize>()).sum()
+        };
+        let (hierarchical, late) =
+            (parameter_shapes(&config(Fusion::Hierarchical)), parameter_shapes(&config(Fusion::Late)));
+        assert_eq!(late[..hierarchical.len()], hierarchical);
+        assert_eq!(late.len(), hierarchical.len() + 3 * 6);
+        let all: usize = hierarchical.iter().map(|(_, shape)| shape.iter().product::<usize>()).sum();
+        assert_eq!(of(Fusion::Hierarchical), all);
+        let head = |inner: usize| (inner + 1) * 256 + 257 * 128 + 129;
+        let alone = [Fusion::Text, Fusion::Audio, Fusion::Vision].map(|f| of(f) - head(512));
+        assert_eq!(of(Fusion::Concatenation), alone.iter().sum::<usize>() + head(512));
+        assert_eq!(of(Fusion::Late), alone.iter().sum::<usize>() + 3 * head(128));
     }
 
     #[test]

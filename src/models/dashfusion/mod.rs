@@ -73,7 +73,7 @@ pub struct Fused {
     pub before: Represented,
     /// Levels of the fusion.
     pub levels: Vec<Level>,
-    /// What the head sees `(clips, 4 d_model)`: bottleneck, text, vision, audio.
+    /// What the head sees `(clips, 4 d_model)`: bottleneck, text, vision, audio. Of late fusion what the heads see.
     pub z: Var,
     /// Scores `(clips)`, in the units of the labels, not clamped.
     pub score: Var,
@@ -165,7 +165,9 @@ impl Pass<'_> {
             }
         }
         // A head that sees one modality leaves the other encoders out.
-        let wanted = |alone: Fusion| [Fusion::Hierarchical, Fusion::Concatenation, alone].contains(&c.fusion);
+        let wanted = |alone: Fusion| {
+            [Fusion::Hierarchical, Fusion::Concatenation, Fusion::Late, alone].contains(&c.fusion)
+        };
         let text = if wanted(Fusion::Text) { self.text(batch)? } else { self.absent()? };
         let audio = if wanted(Fusion::Audio) {
             self.frames("audio_encoder", &batch.audio, c.audio_layers, batch.padding)?
@@ -206,19 +208,22 @@ impl Pass<'_> {
             (Fusion::Text, _) => [None, Some(text.mean.clone()), None, None],
             (Fusion::Vision, _) => [None, None, Some(vision.mean.clone()), None],
             (Fusion::Audio, _) => [None, None, None, Some(audio.mean.clone())],
-            (Fusion::Concatenation | Fusion::Hierarchical, _) => {
+            (Fusion::Concatenation | Fusion::Late | Fusion::Hierarchical, _) => {
                 let mean = |e: &Encoded| Some(e.mean.clone());
                 [None, mean(text), mean(vision), mean(audio)]
             }
         };
         let z = self.side_by_side(&parts)?;
-        let score = self.head(&z)?;
+        let score = match self.config.fusion {
+            Fusion::Late => self.heads(&before.encoded)?,
+            _ => self.head(&z, "classifier")?.reshape([self.clips])?,
+        };
         Ok(Fused { before, levels, z, score })
     }
 
     /// A modality that nobody asked for: one token a clip, which cannot be seen.
     fn absent(&self) -> Result<Encoded> {
-        let context = self.w.var("classifier.MLP.4.weight")?.tensor().context();
+        let context = self.w.var("text_encoder.projector.layernorm.weight")?.tensor().context();
         let zero = Var::constant(Tensor::zeros(context, [self.clips, self.config.d_model], Dtype::F32)?);
         let stream = Tokens { x: zero.clone(), tokens: 1, lengths: Some(vec![0; self.clips]) };
         Ok(Encoded { stream, mean: zero })
@@ -253,7 +258,7 @@ impl Pass<'_> {
     /// it comes back as zero rows.
     fn frames(&mut self, name: &str, frames: &Frames, layers: usize, padding: Padding) -> Result<Encoded> {
         let (c, d, clips, visible) = (self.config, self.config.d_model, self.clips, frames.visible());
-        let context = self.w.var("classifier.MLP.4.weight")?.tensor().context().clone();
+        let context = self.w.var("text_encoder.projector.layernorm.weight")?.tensor().context().clone();
         let rows_in = clips * frames.frames();
         let values = Tensor::from_f32(&context, [rows_in, frames.width()], frames.values())?;
         let at = format!("{name}.encoder.pos_encoder");
@@ -382,7 +387,7 @@ impl Pass<'_> {
         let short = self.shorten(&self_attended, self.config.bottlenecks[level])?;
         let bottleneck = self.gather(&short, streams, &of("q2tav"))?;
         let mut fused = Vec::with_capacity(3);
-        for (stream, modality) in streams.iter().zip([Modality::Text, Modality::Audio, Modality::Vision]) {
+        for (stream, modality) in streams.iter().zip(keys::MODALITIES) {
             fused.push(self.branches(stream, &bottleneck, &of(keys::fusion_slot(modality)))?);
         }
         let streams = <[Tokens; 3]>::try_from(fused).map_err(|_| Error::input("streams", "not three"))?;
@@ -408,7 +413,7 @@ impl Pass<'_> {
         let dim = (self.config.d_model / self.config.heads) as f64;
         let q = self.w.linear(self.tape, &query.x, &format!("{name}.to_q"))?;
         let mut terms = vec![query.x.clone()];
-        for (stream, modality) in streams.iter().zip([Modality::Text, Modality::Audio, Modality::Vision]) {
+        for (stream, modality) in streams.iter().zip(keys::MODALITIES) {
             let slot = keys::fusion_slot(modality);
             let k = self.w.linear(self.tape, &stream.x, &format!("{name}.to_k_{slot}"))?;
             let v = self.w.linear(self.tape, &stream.x, &format!("{name}.to_v_{slot}"))?;
@@ -467,9 +472,24 @@ impl Pass<'_> {
         sum.reshape([clips, n * self.config.d_model])
     }
 
-    fn head(&mut self, z: &Var) -> Result<Var> {
-        let x = self.w.linear_then(self.tape, z, "classifier.MLP.0", LinearThen::GeluErf)?;
-        let x = self.w.linear_then(self.tape, &x, "classifier.MLP.2", LinearThen::GeluErf)?;
-        self.w.linear(self.tape, &x, "classifier.MLP.4")?.reshape([self.clips])
+    /// Three layers over `z`: `(clips, 1)`.
+    fn head(&mut self, z: &Var, name: &str) -> Result<Var> {
+        let x = self.w.linear_then(self.tape, z, &format!("{name}.MLP.0"), LinearThen::GeluErf)?;
+        let x = self.w.linear_then(self.tape, &x, &format!("{name}.MLP.2"), LinearThen::GeluErf)?;
+        self.w.linear(self.tape, &x, &format!("{name}.MLP.4"))
+    }
+
+    /// The sum of the scores that each modality's own head gives it `(clips)`. Each head's last layer holds its share, so
+    /// that there is no weight beside it; a modality that is missing has no say, not that of a mean of zeros.
+    fn heads(&mut self, encoded: &[Encoded; 3]) -> Result<Var> {
+        let mut scores = Vec::with_capacity(3);
+        for (one, modality) in encoded.iter().zip(keys::MODALITIES) {
+            let score = self.head(&one.mean, keys::late_head(modality))?;
+            let there =
+                |b: usize| one.stream.lengths.as_ref().is_none_or(|all| all.get(b).is_some_and(|&n| n > 0));
+            let rows = RowMap::pick(self.clips, (0..self.clips).map(|b| there(b).then_some(b)))?;
+            scores.push(self.tape.sum_rows(&score, &rows)?);
+        }
+        self.tape.sum(&scores.iter().collect::<Vec<_>>())?.reshape([self.clips])
     }
 }

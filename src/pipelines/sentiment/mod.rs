@@ -19,6 +19,8 @@ mod features;
 #[cfg(all(feature = "tokenizers", not(target_arch = "wasm32")))]
 pub mod log;
 #[cfg(all(feature = "tokenizers", not(target_arch = "wasm32")))]
+mod memory;
+#[cfg(all(feature = "tokenizers", not(target_arch = "wasm32")))]
 pub mod model;
 #[cfg(all(feature = "tokenizers", not(target_arch = "wasm32")))]
 mod origin;
@@ -48,6 +50,7 @@ pub use self::{
 };
 #[cfg(all(feature = "tokenizers", not(target_arch = "wasm32")))]
 pub use self::{
+    memory::TextMemory,
     model::{Description, Score, SentimentModel, Unscored},
     progress::{EpochRecord, ScoreEvent, StepRecord, TrainEvent},
     request::{Saving, ScoreRequest, TrainOptions},

@@ -2,6 +2,7 @@
 
 use super::data::{Clip, Dataset};
 use super::digest::Digest;
+use super::memory::TextMemory;
 use super::metrics::Convention;
 use super::scale::{AudioScale, named};
 use crate::autograd::{Tape, Var};
@@ -88,6 +89,7 @@ pub struct SentimentModel {
     /// Files of the text encoder's weights.
     text_files: Vec<PathBuf>,
     warnings: Vec<String>,
+    memory: Option<TextMemory>,
 }
 
 /// A score, and what it was made from.
@@ -188,12 +190,24 @@ impl SentimentModel {
             text_folder,
             text_files,
             warnings,
+            memory: None,
         })
     }
 
     /// What a user should know of the files, a sentence each: tensors of the text encoder that no one reads.
     pub fn warnings(&self) -> &[String] {
         &self.warnings
+    }
+
+    /// Has the model look for hidden states of texts in `memory`, and keep there what it lacks: for many passes over the same
+    /// texts by an encoder that does not change. A training run that trains the encoder goes without.
+    pub fn with_text_memory(self, memory: TextMemory) -> Self {
+        Self { memory: Some(memory), ..self }
+    }
+
+    /// Has the text encoder read every text anew.
+    pub(super) fn forget_texts(&mut self) {
+        self.memory = None;
     }
 
     fn load(&mut self, store: &WeightStore) -> Result<()> {
@@ -290,11 +304,25 @@ impl SentimentModel {
         Ok(self.tokenizer.encode_raw(text)?.ids)
     }
 
-    /// Hidden states `(tokens, text_width)` of texts by the text encoder as it is now.
+    /// Hidden states `(tokens, text_width)` of texts by the text encoder as it is now, or as the model's
+    /// [memory](SentimentModel::with_text_memory) has them.
     ///
     /// # Errors
     /// Those of [`SentimentModel::tokens`] and [`bert::encode`].
     pub async fn hidden(&self, weights: &Weights, texts: &[Vec<u32>]) -> Result<Vec<Hidden>> {
+        let Some(memory) = &self.memory else { return self.encode(weights, texts).await };
+        let new = memory.unknown(texts);
+        if texts.is_empty() || !new.is_empty() {
+            let hidden = self.encode(weights, &new).await?;
+            memory.keep(new, hidden);
+        }
+        match memory.of(texts) {
+            Some(hidden) => Ok(hidden),
+            None => self.encode(weights, texts).await,
+        }
+    }
+
+    async fn encode(&self, weights: &Weights, texts: &[Vec<u32>]) -> Result<Vec<Hidden>> {
         let batch = Texts::new(texts)?;
         let mut tape = Tape::forward();
         let x = bert::encode(&mut tape, weights, keys::TEXT_EXTRACTOR, &self.text_config, &batch)?;

@@ -63,12 +63,15 @@ impl Trainer {
     /// [`Error::Input`] for options that make no sense or clips that the model does not take, by name; [`Error::File`]
     /// for a clip without a label.
     pub async fn new(
-        model: SentimentModel,
+        mut model: SentimentModel,
         data: impl Into<Arc<Dataset>>,
         options: TrainOptions,
     ) -> Result<Self> {
         let data = data.into();
         options.check()?;
+        if options.train_text {
+            model.forget_texts();
+        }
         let clips = data.split(TRAIN)?;
         let labels = data.labels(clips)?;
         data.labels(data.split(VALID)?)?;
