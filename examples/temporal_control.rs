@@ -44,7 +44,7 @@ struct Args {
     word: Vec<String>,
     /// When the word should be seen: latent frames 4..8, pixel frames 12f..40f, seconds 0s..1.5s, a level 4..8@0.5,
     /// onset:3, offset:1s, pulse:0s/0.25s/1s, ramp:2..6, keys:0=0,5=1 (step:, smooth:), one value a latent frame,
-    /// audio:FILE, or on [default, with the default prompt: 4..8 and 0..4]
+    /// audio:FILE (audio:FILE@0.5s, audio:released:FILE), or on [default, with the default prompt: 4..8 and 0..4]
     #[arg(long, allow_hyphen_values = true)]
     curve: Vec<String>,
     /// Words and curves from a file, .toml or .json; the flags below win over what it states.
@@ -131,7 +131,9 @@ fn run(args: &Args) -> Result<(), Box<dyn Error>> {
     let pipeline = &session.pipeline;
     let axis = pipeline.time_axis()?;
     let mut plain = pipeline.request(&plan.prompt);
-    plan.apply(&mut plain, &axis)?;
+    for warning in plan.apply(&mut plain, &axis)? {
+        eprintln!("warning: {warning}");
+    }
     let detector = session.detector.as_ref();
     let asked = Demo::objects(detector, &plan.prompt);
     let words = shown(&plan, &plain, &session, &asked);

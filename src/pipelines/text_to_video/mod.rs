@@ -9,6 +9,7 @@
 //! [`memory_plan`] says beforehand what it takes.
 
 pub mod audio_mask;
+pub mod beat_curve;
 pub mod curve;
 pub mod memory_plan;
 mod model;

@@ -19,9 +19,10 @@
 //! audio = { file = "beat.wav", start = 0.25 }    # beside the plan; needs the feature `audio`
 //! ```
 //!
-//! `audio` takes `start` (seconds into the clip at which the sound begins, 0 by default), `stretch = true` (the
-//! released rule: the sound is stretched to the clip), and `threshold` and `sigma` of
-//! [`AudioMaskOptions`](super::audio_mask::AudioMaskOptions).
+//! `audio` takes `start` (seconds into the clip at which the sound begins, 0 by default), `stretch = true` (the sound is
+//! stretched to the clip), and `rule`: `"beats"`, the default, or `"released"`, which stretches unless it is told not to, and
+//! takes `threshold` and `sigma` of [`AudioMaskOptions`](super::audio_mask::AudioMaskOptions). Only as much of a file is
+//! decoded as the clip has of it. Damage that was passed over in it is what [`Plan::apply`] returns.
 
 use super::curve::TimeAxis;
 use super::request::{ClipRequest, TimedWord};
@@ -33,7 +34,7 @@ use std::path::{Path, PathBuf};
 mod source;
 mod word;
 
-pub use source::{AudioCurve, CurveSource};
+pub use source::{AudioCurve, AudioRule, CurveSource};
 pub use word::PlanWord;
 use word::RawWord;
 
@@ -173,21 +174,30 @@ impl Plan {
     /// [`Error::File`] with the word's field and what is wrong with its curve, or [`Error::Input`] for a plan
     /// that was not read from a file.
     pub fn timed_words(&self, axis: &TimeAxis) -> Result<Vec<TimedWord>> {
-        let base = self.path.parent().unwrap_or(Path::new(""));
-        let timed = |(index, word): (usize, &PlanWord)| {
-            let curve = word.curve.curve(axis, base);
-            let curve = curve.map_err(|error| self.field(index, word.curve.field(), &error))?;
-            Ok(TimedWord { phrase: word.phrase.clone(), occurrence: word.occurrence, curve })
-        };
-        self.words.iter().enumerate().map(timed).collect()
+        self.timed(axis).map(|(words, _)| words)
     }
 
-    /// Puts the prompt, the words and every setting that the plan states into a request.
+    fn timed(&self, axis: &TimeAxis) -> Result<(Vec<TimedWord>, Vec<String>)> {
+        let mut warnings = Vec::new();
+        let base = self.path.parent().unwrap_or(Path::new(""));
+        let timed = |(index, word): (usize, &PlanWord)| {
+            let curve = word.curve.curve_with_warnings(axis, base);
+            let (curve, more) = curve.map_err(|error| self.field(index, word.curve.field(), &error))?;
+            warnings.extend(more);
+            Ok(TimedWord { phrase: word.phrase.clone(), occurrence: word.occurrence, curve })
+        };
+        let words = self.words.iter().enumerate().map(timed).collect::<Result<_>>()?;
+        Ok((words, warnings))
+    }
+
+    /// Puts the prompt, the words and every setting that the plan states into a request. Returned is what was damaged in
+    /// the files of sounds and passed over, a line each, for the user to see.
     ///
     /// # Errors
     /// As [`timed_words`](Self::timed_words).
-    pub fn apply(&self, request: &mut ClipRequest, axis: &TimeAxis) -> Result<()> {
-        request.words = self.timed_words(axis)?;
+    pub fn apply(&self, request: &mut ClipRequest, axis: &TimeAxis) -> Result<Vec<String>> {
+        let (words, warnings) = self.timed(axis)?;
+        request.words = words;
         request.prompt.clone_from(&self.prompt);
         if let Some(negative) = &self.negative_prompt {
             request.negative_prompt.clone_from(negative);
@@ -195,7 +205,7 @@ impl Plan {
         request.seed = self.seed.unwrap_or(request.seed);
         request.steps = self.steps.unwrap_or(request.steps);
         request.guidance_scale = self.guidance_scale.unwrap_or(request.guidance_scale);
-        Ok(())
+        Ok(warnings)
     }
 
     fn refuse(&self, reason: impl Into<String>) -> Error {
