@@ -54,7 +54,7 @@ PIPES = {
     "pipe_sox.wav": ["sox", str(SOURCE), "-t", "wav", "-", *TRIM],
     "pipe_ffmpeg.wav": ["ffmpeg", "-v", "error", "-i", str(SOURCE), *PLAIN, *PART, "-f", "wav", "-"],
     "pipe_sox.aiff": ["sox", str(SOURCE), "-t", "aiff", "-", *TRIM],
-    "pipe_flac.flac": ["flac", "--silent", "--no-padding", "--stdout", "--force-raw-format", "--endian=little", "--sign=signed",
+    "pipe_flac.flac": ["flac", "--silent", "--no-padding", "--blocksize=512", "--stdout", "--force-raw-format", "--endian=little", "--sign=signed",
                        "--channels=2", "--bps=16", "--sample-rate=8000", "-"],
     "gsm.wav": ["sox", str(SOURCE), "-t", "wav", "-c", "1", "-e", "gsm-full-rate", "-"],
     "other_order.wav": ["sox", str(SOURCE), "-B", "-t", "wav", "-", *TRIM],

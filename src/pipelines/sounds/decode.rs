@@ -6,7 +6,9 @@ use crate::error::without_panic;
 use crate::{Error, Result};
 use std::ops::Range;
 use std::path::Path;
-use symphonia::core::codecs::audio::well_known::{CODEC_ID_OPUS, CODEC_ID_SPEEX};
+use symphonia::core::codecs::audio::well_known::{
+    CODEC_ID_MP1, CODEC_ID_MP2, CODEC_ID_MP3, CODEC_ID_OPUS, CODEC_ID_SPEEX,
+};
 use symphonia::core::codecs::audio::{AudioCodecParameters, AudioDecoder, AudioDecoderOptions};
 use symphonia::core::errors::Error as Refused;
 use symphonia::core::formats::probe::Hint;
@@ -24,6 +26,9 @@ const MAX_SAMPLES: usize = 1 << 28;
 const LEAD: f64 = 1.0;
 /// Seconds that may be missing at the end without a word: encoders round to their blocks.
 const MISSING: f64 = 0.1;
+
+/// Samples of a channel that an MPEG encoder pads its last frames with at most.
+const PADDING: usize = 4 * 1152;
 
 /// Samples a second that are read: below, nothing of a sound is left; above, no recorder goes.
 pub(super) const RATES: std::ops::RangeInclusive<u32> = 1_000..=192_000;
@@ -48,6 +53,7 @@ pub(super) fn read(
         wanted: wanted.unwrap_or(0.0..MAX_SECONDS),
         recording: Recording { channels: Vec::new(), rate: 0, warnings: Vec::new() },
         at: 0,
+        lead: 0,
         lost: None,
     };
     // The library asserts what it believes of some headers and packets.
@@ -68,6 +74,8 @@ struct Reading<'a> {
     recording: Recording,
     /// Samples of a channel that lie behind.
     at: u64,
+    /// Samples that the file says to leave out before the first.
+    lead: u64,
     /// Packets that could not be decoded, and when the first began and the last ended.
     lost: Option<(usize, Range<f64>)>,
 }
@@ -106,7 +114,10 @@ impl Reading<'_> {
             Ok(Wave::Plain(section)) => (Box::new(section) as Box<dyn MediaSource>, Some("wav")),
             Ok(Wave::Mpeg(section)) => (Box::new(section) as Box<dyn MediaSource>, Some("mp3")),
             Ok(Wave::Refused(reason)) => return Err(self.refuse(reason)),
-            Err(file) => (file, self.name.extension().and_then(|e| e.to_str())),
+            Err(mut file) => {
+                self.lead = super::lead::lead(file.as_mut()).map_err(io)?;
+                (Box::new(riff::untagged(file).map_err(io)?) as Box<dyn MediaSource>, self.name.extension().and_then(|e| e.to_str()))
+            }
         };
         if let Some(extension) = extension {
             hint.with_extension(extension);
@@ -115,12 +126,13 @@ impl Reading<'_> {
         let (format, metadata) = (FormatOptions::default(), MetadataOptions::default());
         let probed = symphonia::default::get_probe().probe(&hint, stream, format, metadata);
         let mut reader = probed.map_err(|error| self.refuse(error.to_string()))?;
+        let lead = self.lead;
         loop {
             let stated = match self.track(reader.as_mut())? {
                 (End::Chained, _) => continue,
                 (End::Here, stated) => stated,
             };
-            let missing = stated.map_or(0.0, |n| self.seconds(n) - self.seconds(self.at));
+            let missing = stated.map_or(0.0, |n| self.seconds(n) - self.seconds(self.at + lead));
             if missing > MISSING && self.seconds(self.at) < self.wanted.end {
                 let stated = self.seconds(stated.unwrap_or(0));
                 self.breaks_off(&format!("it states {stated:.2} s"));
@@ -138,6 +150,10 @@ impl Reading<'_> {
         let mut decoder = self.decoder(parameters)?;
         let rate = parameters.and_then(|p| p.sample_rate).unwrap_or(0);
         let before = self.at;
+        self.lead = samples_of(self.lead, base, rate);
+        let mpeg = parameters.is_some_and(is_mpeg);
+        // What an MPEG file says to leave out at its end, as long as it may be the end.
+        let (mut padding, mut believed) = (Vec::new(), mpeg);
         let mut interleaved = Vec::new();
         loop {
             let packet = match reader.next_packet() {
@@ -156,10 +172,14 @@ impl Reading<'_> {
                 continue;
             }
             let known = if self.recording.rate == 0 { rate } else { self.recording.rate };
-            let length = samples_of(packet.dur.get(), base, known);
+            let trimmed = if mpeg { packet.trim_end.get() } else { 0 };
+            let length = samples_of(packet.dur.get().saturating_add(trimmed), base, known);
             let start = self.at as f64 / f64::from(known.max(1));
             if known != 0 && start + length as f64 / f64::from(known) < self.wanted.start - LEAD {
-                self.at += length;
+                self.recording.rate = known;
+                let led = self.lead.min(length);
+                self.lead -= led;
+                self.at += length - led;
                 continue;
             }
             match decoder.decode(&packet) {
@@ -169,15 +189,31 @@ impl Reading<'_> {
                         let found = format!("{rate} samples a second of {channels} channels");
                         return Err(self.refuse(format!("{found}, expected {RATES:?} of at least one")));
                     }
-                    if self.recording.rate == 0 {
+                    if self.kept() == 0 {
+                        // What was passed over counted by the rate that the file states.
+                        let behind = self.at as f64 / f64::from(self.recording.rate.max(1));
                         self.recording.rate = rate;
+                        self.at = (behind * f64::from(rate)).round() as u64;
                     } else if self.recording.rate != rate {
                         let change = format!("its sample rate changes from {} to {rate}", self.recording.rate);
                         self.breaks_off(&change);
                         return Ok((End::Here, None));
                     }
                     decoded.copy_to_vec_interleaved(&mut interleaved);
+                    let led = self.lead.min((interleaved.len() / channels) as u64);
+                    self.lead -= led;
+                    let started = if mpeg { packet.trim_start.get() } else { led };
+                    interleaved.drain(..(started as usize * channels).min(interleaved.len()));
+                    if believed && trimmed > 0 {
+                        let end = interleaved.len().saturating_sub(trimmed as usize * channels);
+                        padding.extend(interleaved.drain(end..));
+                    }
                     self.take(&interleaved, channels)?;
+                    // More frames follow than the file states: it was added to.
+                    if padding.len() > PADDING * channels {
+                        believed = false;
+                        self.take(&std::mem::take(&mut padding), channels)?;
+                    }
                 }
                 Err(Refused::DecodeError(_)) => self.lose(length)?,
                 Err(error) if self.recording.rate != 0 => {
@@ -208,7 +244,7 @@ impl Reading<'_> {
             return Err(self.refuse("its codebooks are larger than any encoder's"));
         }
         symphonia::default::get_codecs()
-            .make_audio_decoder(parameters, &AudioDecoderOptions::default())
+            .make_audio_decoder(parameters, &AudioDecoderOptions::default().gapless(!is_mpeg(parameters)))
             .map_err(|error| self.refuse(error.to_string()))
     }
 
@@ -300,6 +336,10 @@ impl Reading<'_> {
             None => Ok(self.recording),
         }
     }
+}
+
+fn is_mpeg(parameters: &AudioCodecParameters) -> bool {
+    [CODEC_ID_MP1, CODEC_ID_MP2, CODEC_ID_MP3].contains(&parameters.codec)
 }
 
 /// Samples of a channel in a packet's length, which containers state in a unit of their own.

@@ -15,6 +15,7 @@ mod bands;
 mod codebooks;
 mod decode;
 mod flux;
+mod lead;
 mod mel;
 mod onsets;
 mod recording;

@@ -2,7 +2,7 @@
 //!
 //! The power of a sound is measured in bands of its spectrum, every 3 ms in windows of 32 ms, over all channels together. At
 //! a moment a band is *new* where its power in the 50 ms after it is well above all that the 60 ms before it had, its
-//! neighbours included, so that a gliding tone is not. Something begins where what is new makes up at least a quarter of the
+//! neighbours included, so that a gliding tone is not. Something begins where what is new makes up three tenths or more of the
 //! loudness that is heard. Steady noise stays below that, and so does a steady tone.
 //!
 //! Windows have a length in time and bands a place in hertz, so that the sample rate decides no more than which bands there
@@ -29,9 +29,11 @@ const BEFORE: f64 = 0.060;
 /// Onsets nearer to each other are one.
 const APART: f64 = 0.070;
 /// Least share of the loudness that is new.
-const NEW: f32 = 0.25;
+const NEW: f32 = 0.3;
 /// Power below which nothing is heard beside the loudest band of the same moment.
-const MASKED: f32 = 1e-3;
+const MASKED: f32 = 3e-5;
+/// The same where the recording begins: a tone that is cut has a wide spectrum.
+const MASKED_AT_START: f32 = 1e-2;
 /// Power below which nothing is heard beside the loudest moment.
 const SILENCE: f32 = 1e-6;
 /// Seconds by which the last moment before which a window is quiet lies before the one that is found: a window's ends weigh
@@ -94,31 +96,42 @@ fn novelty(levels: &Levels) -> Vec<f32> {
             let heard = known.map_or(0.0, |k| loudest(first.unwrap_or(0), k, band));
             *past = if first.is_some() { heard } else { heard.max(start.get(band).copied().unwrap_or(0.0)) };
         }
-        let masked = MASKED * now.iter().copied().fold(0.0, f32::max);
-        let (mut new, mut all) = (0.0, 0.0);
-        for (band, now) in now.iter().copied().enumerate().filter(|(_, now)| *now > masked) {
-            let wide = levels.is_wide(band);
-            let near = if wide { band..band + 1 } else { band.saturating_sub(1)..band + 2 };
-            let beside = near.filter(|b| levels.is_wide(*b) == wide).filter_map(|b| past.get(b));
-            let past = beside.copied().fold(masked, f32::max);
-            // Low bands hold few periods of what they pass, and their power wavers.
-            let (few, many) = if wide { (0.5, 0.75) } else { (0.3, 0.6) };
-            let rise = (((now - past) / (now + past) - few) / (many - few)).clamp(0.0, 1.0);
-            let loudness = now.sqrt().sqrt();
-            new += loudness * rise * rise * (3.0 - 2.0 * rise);
-            all += loudness;
-        }
-        if new > NEW * all { new } else { 0.0 }
+        // Loudness that is new, and all.
+        let share = |masked: f32| {
+            let masked = masked * now.iter().copied().fold(0.0, f32::max);
+            let (mut new, mut all) = (0.0, 0.0);
+            for (band, now) in now.iter().copied().enumerate().filter(|(_, now)| *now > masked) {
+                let wide = levels.is_wide(band);
+                let near = if wide { band..band + 1 } else { band.saturating_sub(1)..band + 2 };
+                let beside = near.filter(|b| levels.is_wide(*b) == wide).filter_map(|b| past.get(b));
+                let past = beside.copied().fold(masked, f32::max);
+                // Low bands hold few periods of what they pass, and their power wavers.
+                let (few, many) = if wide { (0.6, 0.85) } else { (0.3, 0.6) };
+                let rise = (((now - past) / (now + past) - few) / (many - few)).clamp(0.0, 1.0);
+                let loudness = now.sqrt().sqrt();
+                new += loudness * rise * rise * (3.0 - 2.0 * rise);
+                all += loudness;
+            }
+            (new, all)
+        };
+        let enough = |(new, all): (f32, f32)| new > NEW * all;
+        let (new, all) = share(MASKED);
+        let begins = enough((new, all)) && (frame >= reach + before || enough(share(MASKED_AT_START)));
+        // Where most of what was heard stops and nothing louder begins, what is new is the spectrum of the end.
+        let total = |powers: &[f32]| powers.iter().sum::<f32>();
+        let then: f32 = (0..levels.bands).map(|band| power(frame + after + reach, band)).sum();
+        let stops = then < 0.25 * total(&past) && total(&now) < 1.5 * total(&past);
+        if begins && !stops { new } else { 0.0 }
     };
     (0..end).map(measure).collect()
 }
 
-/// Power that a band is taken to have had before the recording: what it falls below in a quarter of the first second. Where
+/// Power that a band is taken to have had before the recording: what it falls below in two fifths of the first second. Where
 /// the recording is shorter, silence follows.
 fn at_start(levels: &Levels, end: usize, power: impl Fn(usize) -> f32) -> f32 {
     let second = levels.frames_in(START);
     let mut powers: Vec<f32> = (0..end.min(second)).map(power).collect();
     powers.sort_by(f32::total_cmp);
     let silent = second.saturating_sub(levels.frames());
-    (second / 4).checked_sub(silent).and_then(|i| powers.get(i)).copied().unwrap_or(0.0)
+    (2 * second / 5).checked_sub(silent).and_then(|i| powers.get(i)).copied().unwrap_or(0.0)
 }

@@ -164,6 +164,23 @@ fn bytes_at(file: &mut Box<dyn MediaSource>, at: u64, count: usize) -> io::Resul
     Ok(bytes)
 }
 
+/// A file without the tags (ID3v1, APE) that players append to any: a decoder would take them for sound.
+pub(super) fn untagged(mut file: Box<dyn MediaSource>) -> io::Result<Section> {
+    let mut end = file.seek(SeekFrom::End(0))?;
+    let before = |end: u64, count: u64| end.checked_sub(count);
+    if let Some(at) = before(end, 128) {
+        end = if bytes_at(&mut file, at, 3)? == b"TAG" { at } else { end };
+    }
+    if let Some(at) = before(end, 32) {
+        let foot = bytes_at(&mut file, at, 32)?;
+        if foot.starts_with(b"APETAGEX") {
+            let head = if foot.get(23).is_some_and(|flags| flags & 0x80 != 0) { 32 } else { 0 };
+            end = number(&foot, 12, 4).and_then(|size| before(end, size + head)).unwrap_or(end);
+        }
+    }
+    Section::new(Vec::new(), file, 0, end)
+}
+
 /// A number of `len` bytes, the lowest first.
 fn number(bytes: &[u8], at: usize, len: usize) -> Option<u64> {
     let bytes = bytes.get(at..at + len)?;
