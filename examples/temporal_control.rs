@@ -113,7 +113,7 @@ fn request(args: &Args, session: &Session, plan: &Plan) -> Result<(ClipRequest, 
     let lattice = Lattice::new(defaults, config.patch_size, config.rope_max_seq_len);
     request.size = lattice.latent(request.size, args.size, args.frames)?;
     let axis = TimeAxis::new(request.size[0], defaults.frames_per_latent, defaults.fps)?;
-    plan.apply(&mut request, &axis)?;
+    plan.apply(&mut request, &axis)?.iter().for_each(warn);
     args.mode.check(&request.words)?;
     for (name, prompt) in [("prompt", &request.prompt), ("negative prompt", &request.negative_prompt)] {
         if let Some(cut) = pipeline.tokenize(prompt)?.cut_off() {

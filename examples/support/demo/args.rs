@@ -34,7 +34,8 @@ pub(crate) struct Args {
     word: Vec<String>,
     /// When the word should be seen: latent frames 4..8, pixel frames 12f..40f, seconds 0s..1.5s, a level 4..8@0.5,
     /// onset:3, offset:1s, pulse:0s/0.25s/1s, ramp:2..6, keys:0=0,5=1 (step:, smooth:), one value a latent frame,
-    /// audio:FILE, on (held throughout) or off (hidden throughout). A frame's time is when it appears, the first at 0s
+    /// audio:FILE (audio:FILE@0.5s, audio:released:FILE), on (held throughout) or off (hidden throughout). A frame's time is
+    /// when it appears, the first at 0s
     /// [default, with the default prompt: 4..8 and 0..4]
     #[arg(long, allow_hyphen_values = true)]
     curve: Vec<String>,

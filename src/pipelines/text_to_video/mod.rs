@@ -11,6 +11,7 @@
 //! [`memory_plan`] says beforehand what it takes.
 
 pub mod audio_mask;
+pub mod beat_curve;
 pub mod curve;
 #[cfg(all(feature = "tokenizers", not(target_arch = "wasm32")))]
 mod folder;

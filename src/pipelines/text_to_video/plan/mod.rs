@@ -20,9 +20,11 @@
 //! ```
 //!
 //! A part of the prompt follows one curve: the same word twice, and words that overlap with different curves, are refused.
-//! `audio` takes `start` (seconds into the clip at which the sound begins, 0 by default), `stretch = true` (the
-//! released rule: the sound is stretched to the clip, so that it takes no `start`), and `threshold` and `sigma` of
-//! [`AudioMaskOptions`](super::audio_mask::AudioMaskOptions).
+//!
+//! `audio` takes `start` (seconds into the clip at which the sound begins, 0 by default), `stretch = true` (the sound is
+//! stretched to the clip), and `rule`: `"beats"`, the default, or `"released"`, which stretches unless it is told not to, and
+//! takes `threshold` and `sigma` of [`AudioMaskOptions`](super::audio_mask::AudioMaskOptions). Only as much of a file is
+//! decoded as the clip has of it. Damage that was passed over in it is what [`Plan::apply`] returns.
 
 use super::curve::TimeAxis;
 use super::request::{ClipRequest, TimedWord};
@@ -35,7 +37,7 @@ use std::path::{Path, PathBuf};
 mod source;
 mod word;
 
-pub use source::{AudioCurve, CurveSource};
+pub use source::{AudioCurve, AudioRule, CurveSource};
 pub use word::PlanWord;
 use word::RawWord;
 
@@ -177,15 +179,7 @@ impl Plan {
     /// [`Error::File`] with the word's field and what is wrong with its curve, or with its phrase where that is timed twice;
     /// [`Error::Input`] for a plan that was not read from a file.
     pub fn timed_words(&self, axis: &TimeAxis) -> Result<Vec<TimedWord>> {
-        let base = self.path.parent().unwrap_or(Path::new(""));
-        let timed = |(index, word): (usize, &PlanWord)| {
-            let curve = word.curve.curve(axis, base);
-            let curve = curve.map_err(|error| self.field(index, word.curve.field(), &error))?;
-            Ok(TimedWord { phrase: word.phrase.clone(), occurrence: word.occurrence, curve })
-        };
-        let timed: Vec<TimedWord> = self.words.iter().enumerate().map(timed).collect::<Result<_>>()?;
-        self.require_apart(&timed)?;
-        Ok(timed)
+        self.timed(axis).map(|(words, _)| words)
     }
 
     /// Fails for a word that stands there twice, and for words that share a part of the prompt with different curves.
@@ -221,12 +215,28 @@ impl Plan {
         Encoding { ids: vec![0], offsets: vec![(0, text.len())], kept: text.len(), text }
     }
 
-    /// Puts the prompt, the words and every setting that the plan states into a request.
+    fn timed(&self, axis: &TimeAxis) -> Result<(Vec<TimedWord>, Vec<String>)> {
+        let mut warnings = Vec::new();
+        let base = self.path.parent().unwrap_or(Path::new(""));
+        let timed = |(index, word): (usize, &PlanWord)| {
+            let curve = word.curve.curve_with_warnings(axis, base);
+            let (curve, more) = curve.map_err(|error| self.field(index, word.curve.field(), &error))?;
+            warnings.extend(more);
+            Ok(TimedWord { phrase: word.phrase.clone(), occurrence: word.occurrence, curve })
+        };
+        let words = self.words.iter().enumerate().map(timed).collect::<Result<Vec<_>>>()?;
+        self.require_apart(&words)?;
+        Ok((words, warnings))
+    }
+
+    /// Puts the prompt, the words and every setting that the plan states into a request. Returned is what was damaged in
+    /// the files of sounds and passed over, a line each, for the user to see.
     ///
     /// # Errors
     /// As [`timed_words`](Self::timed_words).
-    pub fn apply(&self, request: &mut ClipRequest, axis: &TimeAxis) -> Result<()> {
-        request.words = self.timed_words(axis)?;
+    pub fn apply(&self, request: &mut ClipRequest, axis: &TimeAxis) -> Result<Vec<String>> {
+        let (words, warnings) = self.timed(axis)?;
+        request.words = words;
         request.prompt.clone_from(&self.prompt);
         if let Some(negative) = &self.negative_prompt {
             request.negative_prompt.clone_from(negative);
@@ -234,7 +244,7 @@ impl Plan {
         request.seed = self.seed.unwrap_or(request.seed);
         request.steps = self.steps.unwrap_or(request.steps);
         request.guidance_scale = self.guidance_scale.unwrap_or(request.guidance_scale);
-        Ok(())
+        Ok(warnings)
     }
 
     fn refuse(&self, reason: impl Into<String>) -> Error {

@@ -1,9 +1,9 @@
 //! Spectral flux.
 
 use super::Sound;
-use super::decode::RATES;
+use super::recording::check;
 use super::mel::bands;
-use crate::{Error, Result};
+use crate::Result;
 use rustfft::FftPlanner;
 use rustfft::num_complex::Complex;
 
@@ -35,15 +35,7 @@ pub struct Envelope {
 /// # Errors
 /// [`Error::Input`] for a sound without samples or of a rate outside 1 kHz ..= 192 kHz; [`Error::NonFinite`].
 pub fn onset_envelope(sound: &Sound) -> Result<Envelope> {
-    if sound.samples.is_empty() {
-        return Err(Error::input("sound", "it holds no samples"));
-    }
-    if !RATES.contains(&sound.rate) {
-        return Err(Error::input("sound", format!("{} samples a second, expected {RATES:?}", sound.rate)));
-    }
-    if let Some(index) = sound.samples.iter().position(|v| !v.is_finite()) {
-        return Err(Error::NonFinite { what: "sound".into(), index });
-    }
+    check(std::slice::from_ref(&sound.samples), sound.rate)?;
     let rate = f64::from(sound.rate);
     // Even, so that a window has a middle.
     let window = 2 * (WINDOW / 2.0 * rate / RATE).round().max(1.0) as usize;
@@ -89,7 +81,3 @@ fn decibels(samples: &[f32], window: usize, hop: usize, rate: f64) -> (Vec<f32>,
     spectrum.iter_mut().for_each(|v| *v = v.max(floor));
     (spectrum, frames)
 }
-
-#[cfg(test)]
-#[path = "tests.rs"]
-mod tests;
