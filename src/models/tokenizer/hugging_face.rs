@@ -168,6 +168,7 @@ impl Tokenizer {
         if self.appends_eos {
             ids.pop();
         }
+        offsets.truncate(ids.len());
         let kept = if ids.len() < self.max_length {
             text.len()
         } else {

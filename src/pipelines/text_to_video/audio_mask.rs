@@ -248,7 +248,7 @@ mod tests {
         assert_eq!(in_time(&envelope, 10.0, -2.0).unwrap().pooled, [0., 8., 0., 0., 0., 0.]);
         // Too short and it is padded, too long and it is cut, and neither moves the onset.
         assert_eq!(in_time(&envelope[..29], 10.0, 0.0).unwrap().pooled, [0., 0., 0., 8., 0., 0.]);
-        let long: Vec<f32> = envelope.iter().copied().chain([9.0; 200]).collect();
+        let long: Vec<f32> = envelope.iter().copied().chain([0.0; 3]).chain([9.0; 200]).collect();
         assert_eq!(in_time(&long, 10.0, 0.0).unwrap().pooled, [0., 0., 0., 8., 0., 0.]);
         // The released rule stretches both instead.
         assert_eq!(audio_mask(&envelope[..29], &options(6)).unwrap().pooled[5], 8.0);

@@ -85,7 +85,7 @@ fn is_held(group: &TimedTokens) -> bool {
 /// that is the objective of all curves as they are.
 ///
 /// Of a held word the attention is made even and no more: raised everywhere, the model draws the word all over the frame. Words
-/// that have what they want are left out.
+/// that have what they want wait for the others, since more of it draws them twice.
 pub(super) fn parts(
     control: &Control,
     g: &Guidance,
@@ -98,8 +98,7 @@ pub(super) fn parts(
     }
     let mut parts = Vec::with_capacity(2);
     for held in [false, true] {
-        let takes =
-            |group: &TimedTokens, met: bool| is_held(group) == held && !(met && group.curve.is_constant());
+        let takes = |group: &TimedTokens, met: bool| is_held(group) == held && !met;
         let of = |(group, met): (&TimedTokens, &bool)| match takes(group, *met) {
             true => group.curve.values().to_vec(),
             false => vec![g.objective.tau; group.curve.frames()],
@@ -231,10 +230,11 @@ mod tests {
         let (g, released) = (Guidance::default(), Guidance::released());
         let tau = g.objective.tau;
         let (all, nothing) = (control(&[ON, LATE, OFF]), [tau; 3]);
+        assert_eq!(parts(&all, &g, &[false, true, true]).unwrap().len(), 1);
         assert_eq!(parts(&control(&[LATE, LATE]), &g, &[true, false]), None);
         assert_eq!(parts(&all, &released, &[true, true, true]), None);
         assert_eq!(parts(&control(&[ON]), &g, &[true]), None);
-        let found = parts(&all, &g, &[false, true, true]).unwrap();
+        let found = parts(&all, &g, &[false, false, true]).unwrap();
         let [(others, plain), (held, even)] = &found[..] else { panic!("{found:?}") };
         assert_eq!(*others, [nothing, LATE, nothing].concat());
         assert_eq!(*held, [ON, nothing, nothing].concat());
