@@ -6,9 +6,7 @@ use crate::error::without_panic;
 use crate::{Error, Result};
 use std::ops::Range;
 use std::path::Path;
-use symphonia::core::codecs::audio::well_known::{
-    CODEC_ID_MP1, CODEC_ID_MP2, CODEC_ID_MP3, CODEC_ID_OPUS, CODEC_ID_SPEEX,
-};
+use symphonia::core::codecs::audio::well_known::{CODEC_ID_MP3, CODEC_ID_OPUS, CODEC_ID_SPEEX};
 use symphonia::core::codecs::audio::{AudioCodecParameters, AudioDecoder, AudioDecoderOptions};
 use symphonia::core::errors::Error as Refused;
 use symphonia::core::formats::probe::Hint;
@@ -116,7 +114,9 @@ impl Reading<'_> {
             Ok(Wave::Refused(reason)) => return Err(self.refuse(reason)),
             Err(mut file) => {
                 self.lead = super::lead::lead(file.as_mut()).map_err(io)?;
-                (Box::new(riff::untagged(file).map_err(io)?) as Box<dyn MediaSource>, self.name.extension().and_then(|e| e.to_str()))
+                let file = Box::new(riff::untagged(file).map_err(io)?);
+                let file = super::aiff::sized(file, &mut self.recording.warnings).map_err(io)?;
+                (Box::new(file) as Box<dyn MediaSource>, self.name.extension().and_then(|e| e.to_str()))
             }
         };
         if let Some(extension) = extension {
@@ -173,7 +173,11 @@ impl Reading<'_> {
             }
             let known = if self.recording.rate == 0 { rate } else { self.recording.rate };
             let trimmed = if mpeg { packet.trim_end.get() } else { 0 };
-            let length = samples_of(packet.dur.get().saturating_add(trimmed), base, known);
+            let length = samples_of(packet.dur.get(), base, known);
+            if mpeg && self.kept() == 0 && padding.is_empty() {
+                // The length of what is left out at an end is not the packet's to say.
+                self.at = u64::try_from(packet.pts.get()).map_or(0, |pts| samples_of(pts, base, known));
+            }
             let start = self.at as f64 / f64::from(known.max(1));
             if known != 0 && start + length as f64 / f64::from(known) < self.wanted.start - LEAD {
                 self.recording.rate = known;
@@ -203,9 +207,11 @@ impl Reading<'_> {
                     let led = self.lead.min((interleaved.len() / channels) as u64);
                     self.lead -= led;
                     let started = if mpeg { packet.trim_start.get() } else { led };
-                    interleaved.drain(..(started as usize * channels).min(interleaved.len()));
+                    let started = usize::try_from(started).unwrap_or(usize::MAX).saturating_mul(channels);
+                    interleaved.drain(..started.min(interleaved.len()));
                     if believed && trimmed > 0 {
-                        let end = interleaved.len().saturating_sub(trimmed as usize * channels);
+                        let trimmed = usize::try_from(trimmed).unwrap_or(usize::MAX).saturating_mul(channels);
+                        let end = interleaved.len().saturating_sub(trimmed);
                         padding.extend(interleaved.drain(end..));
                     }
                     self.take(&interleaved, channels)?;
@@ -339,7 +345,7 @@ impl Reading<'_> {
 }
 
 fn is_mpeg(parameters: &AudioCodecParameters) -> bool {
-    [CODEC_ID_MP1, CODEC_ID_MP2, CODEC_ID_MP3].contains(&parameters.codec)
+    parameters.codec == CODEC_ID_MP3
 }
 
 /// Samples of a channel in a packet's length, which containers state in a unit of their own.

@@ -11,6 +11,7 @@
 //! length in time and their pitch, so that no resampling is needed. Of equal beats its values differ with where they fall
 //! between hops.
 
+mod aiff;
 mod bands;
 mod codebooks;
 mod decode;

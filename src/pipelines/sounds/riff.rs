@@ -157,7 +157,7 @@ fn is_plausible(id: &[u8]) -> bool {
 }
 
 /// Up to so many bytes; fewer at the end of the file.
-fn bytes_at(file: &mut Box<dyn MediaSource>, at: u64, count: usize) -> io::Result<Vec<u8>> {
+pub(super) fn bytes_at(file: &mut Box<dyn MediaSource>, at: u64, count: usize) -> io::Result<Vec<u8>> {
     file.seek(SeekFrom::Start(at))?;
     let mut bytes = Vec::new();
     file.by_ref().take(count as u64).read_to_end(&mut bytes)?;
@@ -300,7 +300,7 @@ pub(super) struct Section {
 }
 
 impl Section {
-    fn new(head: Vec<u8>, mut file: Box<dyn MediaSource>, from: u64, len: u64) -> io::Result<Self> {
+    pub(super) fn new(head: Vec<u8>, mut file: Box<dyn MediaSource>, from: u64, len: u64) -> io::Result<Self> {
         file.seek(SeekFrom::Start(from))?;
         Ok(Self { head, file, from, len, at: 0 })
     }

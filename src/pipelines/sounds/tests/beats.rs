@@ -77,12 +77,12 @@ fn nearly_equal(found: &[Onset], times: &[f64], what: &str, spread: f32) {
 #[test]
 fn equal_beats_are_equal_at_every_tempo_and_rate() {
     let voices: [(&str, Voice); 3] = [("click", click), ("kick", kick), ("long kick", long_kick)];
-    for rate in [8_000, 22_050, 44_100, 48_000, 96_000] {
+    for rate in [8_000, 44_100, 48_000, 96_000] {
         for (name, voice) in voices {
-            for bpm in [60.0, 97.0, 120.0, 180.0] {
+            for bpm in [60.0, 120.0, 180.0] {
                 for first in [0.0, 0.1234] {
-                    let times = beats(bpm, first, 3.0);
-                    let found = mono(sound(rate, 3.1, &times, voice), rate);
+                    let times = beats(bpm, first, 2.4);
+                    let found = mono(sound(rate, 2.5, &times, voice), rate);
                     // Under a long one the next begins in what is left of it, and more of it is left each time.
                     let spread = if name == "long kick" { 0.15 } else { 0.05 };
                     nearly_equal(&found, &times, &format!("{name}s at {bpm} and {rate} Hz from {first} s"), spread);
