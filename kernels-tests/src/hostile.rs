@@ -372,7 +372,10 @@ pub fn sound(data: &[u8]) {
     recording.channels.iter_mut().for_each(|c| c.truncate(HEARD));
     recording.channels.truncate(2);
     let found = onsets(&recording).unwrap_or_else(|e| panic!("{e}"));
-    assert!(found.iter().all(|o| o.strength > 0.0 && (0.0..=recording.seconds()).contains(&o.seconds)), "{found:?}");
+    assert!(
+        found.iter().all(|o| o.strength > 0.0 && (0.0..=recording.seconds()).contains(&o.seconds)),
+        "{found:?}"
+    );
     let sound = recording.mono();
     let envelope = onset_envelope(&sound).unwrap_or_else(|e| panic!("{} samples: {e}", sound.samples.len()));
     assert!(envelope.values.iter().all(|v| v.is_finite() && *v >= 0.0));

@@ -15,7 +15,8 @@ const UNKNOWN: u64 = 0x7f00_0000;
 pub(super) fn sized(mut file: Box<dyn MediaSource>, warnings: &mut Vec<String>) -> io::Result<Section> {
     let end = file.seek(SeekFrom::End(0))?;
     let kind = bytes_at(&mut file, 0, 12)?;
-    let is_aiff = kind.starts_with(b"FORM") && [&b"AIFF"[..], b"AIFC"].contains(&kind.get(8..).unwrap_or_default());
+    let is_aiff =
+        kind.starts_with(b"FORM") && [&b"AIFF"[..], b"AIFC"].contains(&kind.get(8..).unwrap_or_default());
     if is_aiff {
         let head = bytes_at(&mut file, 0, HEAD)?;
         if let Some((head, stated)) = mended(head, end) {

@@ -34,13 +34,12 @@ pub(super) const RATES: std::ops::RangeInclusive<u32> = 1_000..=192_000;
 const FORMATS: &str = "wav, aiff, caf, mp3, flac, ogg Vorbis, m4a and mkv are read";
 
 /// Reads what is wanted of a file.
-pub(super) fn read(
-    file: Box<dyn MediaSource>,
-    name: &Path,
-    wanted: Option<Range<f64>>,
-) -> Result<Recording> {
+pub(super) fn read(file: Box<dyn MediaSource>, name: &Path, wanted: Option<Range<f64>>) -> Result<Recording> {
     if let Some(Range { start, end }) = wanted.clone().filter(|w| !(w.start >= 0.0 && w.start < w.end)) {
-        return Err(Error::file(name, format!("seconds {start} to {end} of it: expected a beginning and a later end")));
+        return Err(Error::file(
+            name,
+            format!("seconds {start} to {end} of it: expected a beginning and a later end"),
+        ));
     }
     if wanted.as_ref().is_some_and(|w| w.end - w.start > MAX_SECONDS) {
         return Err(Error::file(name, format!("more than {MAX_SECONDS} seconds of it are wanted")));
@@ -161,7 +160,11 @@ impl Reading<'_> {
                 Ok(None) => break,
                 Err(Refused::ResetRequired) => return Ok((End::Chained, None)),
                 // What there is has been read.
-                Err(Refused::IoError(e)) if e.kind() == std::io::ErrorKind::UnexpectedEof && self.recording.rate != 0 => break,
+                Err(Refused::IoError(e))
+                    if e.kind() == std::io::ErrorKind::UnexpectedEof && self.recording.rate != 0 =>
+                {
+                    break;
+                }
                 Err(error) if self.recording.rate != 0 => {
                     self.breaks_off(&error.to_string());
                     return Ok((End::Here, None));
@@ -199,7 +202,8 @@ impl Reading<'_> {
                         self.recording.rate = rate;
                         self.at = (behind * f64::from(rate)).round() as u64;
                     } else if self.recording.rate != rate {
-                        let change = format!("its sample rate changes from {} to {rate}", self.recording.rate);
+                        let change =
+                            format!("its sample rate changes from {} to {rate}", self.recording.rate);
                         self.breaks_off(&change);
                         return Ok((End::Here, None));
                     }
@@ -314,7 +318,9 @@ impl Reading<'_> {
         }
         if samples > most {
             let seconds = self.seconds(most as u64);
-            return Err(self.refuse(format!("of {channels} channels at {rate} Hz at most {seconds:.0} seconds are read")));
+            return Err(self.refuse(format!(
+                "of {channels} channels at {rate} Hz at most {seconds:.0} seconds are read"
+            )));
         }
         Ok(())
     }
@@ -331,7 +337,10 @@ impl Reading<'_> {
         if self.kept() == 0 {
             let (length, start) = (self.seconds(self.at), self.wanted.start);
             return Err(if start > 0.0 {
-                Error::file(self.name, format!("it ends after {length:.2} s, and what begins at {start:.2} s is wanted"))
+                Error::file(
+                    self.name,
+                    format!("it ends after {length:.2} s, and what begins at {start:.2} s is wanted"),
+                )
             } else {
                 self.refuse("it holds no samples")
             });
