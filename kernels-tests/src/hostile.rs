@@ -14,9 +14,10 @@ use foveal::models::wan::WanConfig;
 use foveal::models::wan::keys::WanParam;
 use foveal::pipelines::schedules::SchedulerConfig;
 use foveal::pipelines::sentiment::data::Dataset;
-use foveal::pipelines::sounds::{Sound, onset_envelope};
+use foveal::pipelines::sounds::{Recording, onset_envelope, onsets};
 use foveal::pipelines::text_to_video::ClipDefaults;
 use foveal::pipelines::text_to_video::audio_mask::{AudioMaskOptions, audio_mask, audio_mask_in_time};
+use foveal::pipelines::text_to_video::beat_curve::beat_curve;
 use foveal::pipelines::text_to_video::curve::{TimeAxis, TimingCurve};
 use foveal::pipelines::text_to_video::plan::{Plan, PlanFormat};
 use foveal::pipelines::text_to_video::temporal_control::GuidedSteps;
@@ -387,17 +388,31 @@ pub fn wav(rate: u32, channels: u16, samples: &[i16]) -> Vec<u8> {
     fields.concat()
 }
 
-/// A wav, mp3, flac or ogg file, told apart by its bytes, and the mask that its onsets make.
+/// A sound file of any format, told apart by its bytes, and the curves that it makes.
 pub fn sound(data: &[u8]) {
     /// Samples that are looked at: what the rest costs is time only.
-    const HEARD: usize = 1 << 16;
-    let mut sound = match Sound::decode(data.to_vec(), NAME) {
-        Ok(sound) => sound,
+    const HEARD: usize = 1 << 14;
+    // A part of it, too; the two may differ in what is refused.
+    match Recording::decode(data.to_vec(), NAME, Some(0.1..0.3)) {
+        Ok(part) => assert!(part.seconds() < 0.2 + 1e-3, "{} s", part.seconds()),
+        Err(error) => refused(&error, NAME),
+    }
+    let mut recording = match Recording::decode(data.to_vec(), NAME, None) {
+        Ok(recording) => recording,
         Err(error) => return refused(&error, NAME),
     };
-    assert!((1_000..=192_000).contains(&sound.rate) && sound.seconds() <= 600.0, "{} s", sound.seconds());
-    assert!(!sound.samples.is_empty() && sound.samples.iter().all(|v| v.is_finite()));
-    sound.samples.truncate(HEARD);
+    let (rate, seconds) = (recording.rate, recording.seconds());
+    assert!((1_000..=192_000).contains(&rate) && seconds <= 600.0, "{seconds} s");
+    recording.check().unwrap_or_else(|e| panic!("{e}"));
+    assert!(recording.warnings.len() < 8 && recording.warnings.iter().all(|w| w.len() < 4096));
+    recording.channels.iter_mut().for_each(|c| c.truncate(HEARD));
+    recording.channels.truncate(2);
+    let found = onsets(&recording).unwrap_or_else(|e| panic!("{e}"));
+    assert!(
+        found.iter().all(|o| o.strength > 0.0 && (0.0..=recording.seconds()).contains(&o.seconds)),
+        "{found:?}"
+    );
+    let sound = recording.mono();
     let envelope = onset_envelope(&sound).unwrap_or_else(|e| panic!("{} samples: {e}", sound.samples.len()));
     assert!(envelope.values.iter().all(|v| v.is_finite() && *v >= 0.0));
     let axis = TimeAxis::new(8, 1, 4.0).unwrap_or_else(|e| panic!("{e}"));
@@ -406,6 +421,11 @@ pub fn sound(data: &[u8]) {
         audio_mask(&envelope.values, &options),
         audio_mask_in_time(&envelope.values, envelope.rate, 0.0, &axis, &options),
     ];
+    let times: Vec<(f64, f32)> = found.iter().map(|o| (o.seconds, o.strength)).collect();
+    match beat_curve(&times, 0.0, &axis) {
+        Ok(curve) => assert!(curve.values().contains(&1.0), "{curve:?}"),
+        Err(error) => assert!(matches!(error, Error::Input { .. }), "{error:?}"),
+    }
     for mask in masks {
         match mask {
             Ok(found) => assert!(found.mask.iter().all(|v| (0.0..=1.0).contains(v)), "{found:?}"),

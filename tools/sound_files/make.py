@@ -44,7 +44,6 @@ FFMPEG = {
     "alac.m4a": ["-c:a", "alac"],
     "vorbis.mka": ["-c:a", "libvorbis"],
     "flac.oga": ["-c:a", "flac"],
-    "layer2.mp2": ["-ar", "16000", "-c:a", "mp2", "-b:a", "32k"],
     "opus.opus": ["-c:a", "libopus", "-b:a", "16k"],
     "opus.webm": ["-c:a", "libopus", "-b:a", "16k"],
     "wma.wav": ["-c:a", "wmav2", "-b:a", "24k", "-f", "wav"],

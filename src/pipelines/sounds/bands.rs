@@ -50,9 +50,12 @@ impl Levels {
 /// ends, so that they are no steps.
 pub(super) fn levels(channels: &[Vec<f32>], rate: f64) -> Option<Levels> {
     let samples = channels.iter().map(Vec::len).max().filter(|n| *n > 0)?;
-    let means: Vec<f64> =
-        channels.iter().map(|c| c.iter().copied().map(f64::from).sum::<f64>() / c.len().max(1) as f64).collect();
-    let largest = |(c, mean): (&Vec<f32>, &f64)| c.iter().map(|v| (f64::from(*v) - mean).abs()).fold(0.0, f64::max);
+    let means: Vec<f64> = channels
+        .iter()
+        .map(|c| c.iter().copied().map(f64::from).sum::<f64>() / c.len().max(1) as f64)
+        .collect();
+    let largest =
+        |(c, mean): (&Vec<f32>, &f64)| c.iter().map(|v| (f64::from(*v) - mean).abs()).fold(0.0, f64::max);
     let peak = channels.iter().zip(&means).map(largest).fold(0.0, f64::max);
     // What rounding leaves of a constant is silence too.
     let constant = means.iter().map(|m| m.abs()).fold(0.0, f64::max) * 1e-6;
@@ -62,9 +65,8 @@ pub(super) fn levels(channels: &[Vec<f32>], rate: f64) -> Option<Levels> {
     let half = (WINDOW / 2.0 * rate).round().max(1.0) as usize;
     let hop = (HOP * rate).round().max(1.0) as usize;
     let bins = bins(2 * half, rate);
-    let hann: Vec<f64> = (0..2 * half)
-        .map(|i| 0.5 - 0.5 * (std::f64::consts::PI * i as f64 / half as f64).cos())
-        .collect();
+    let hann: Vec<f64> =
+        (0..2 * half).map(|i| 0.5 - 0.5 * (std::f64::consts::PI * i as f64 / half as f64).cos()).collect();
     let transform = FftPlanner::<f32>::new().plan_fft_forward(2 * half);
     let mut buffer = vec![Complex::default(); 2 * half];
     let mut scratch = vec![Complex::default(); transform.get_inplace_scratch_len()];
@@ -87,7 +89,8 @@ pub(super) fn levels(channels: &[Vec<f32>], rate: f64) -> Option<Levels> {
             }
             transform.process_with_scratch(&mut buffer, &mut scratch);
             for (power, bins) in row.iter_mut().zip(&bins) {
-                let both = bins.clone().filter_map(|bin| Some((buffer.get(bin)?, buffer.get(2 * half - bin)?)));
+                let both =
+                    bins.clone().filter_map(|bin| Some((buffer.get(bin)?, buffer.get(2 * half - bin)?)));
                 *power += both.map(|(up, down)| up.norm_sqr() + down.norm_sqr()).sum::<f32>();
             }
         }

@@ -6,9 +6,7 @@ use crate::error::without_panic;
 use crate::{Error, Result};
 use std::ops::Range;
 use std::path::Path;
-use symphonia::core::codecs::audio::well_known::{
-    CODEC_ID_MP1, CODEC_ID_MP2, CODEC_ID_MP3, CODEC_ID_OPUS, CODEC_ID_SPEEX,
-};
+use symphonia::core::codecs::audio::well_known::{CODEC_ID_MP3, CODEC_ID_OPUS, CODEC_ID_SPEEX};
 use symphonia::core::codecs::audio::{AudioCodecParameters, AudioDecoder, AudioDecoderOptions};
 use symphonia::core::errors::Error as Refused;
 use symphonia::core::formats::probe::Hint;
@@ -36,13 +34,12 @@ pub(super) const RATES: std::ops::RangeInclusive<u32> = 1_000..=192_000;
 const FORMATS: &str = "wav, aiff, caf, mp3, flac, ogg Vorbis, m4a and mkv are read";
 
 /// Reads what is wanted of a file.
-pub(super) fn read(
-    file: Box<dyn MediaSource>,
-    name: &Path,
-    wanted: Option<Range<f64>>,
-) -> Result<Recording> {
+pub(super) fn read(file: Box<dyn MediaSource>, name: &Path, wanted: Option<Range<f64>>) -> Result<Recording> {
     if let Some(Range { start, end }) = wanted.clone().filter(|w| !(w.start >= 0.0 && w.start < w.end)) {
-        return Err(Error::file(name, format!("seconds {start} to {end} of it: expected a beginning and a later end")));
+        return Err(Error::file(
+            name,
+            format!("seconds {start} to {end} of it: expected a beginning and a later end"),
+        ));
     }
     if wanted.as_ref().is_some_and(|w| w.end - w.start > MAX_SECONDS) {
         return Err(Error::file(name, format!("more than {MAX_SECONDS} seconds of it are wanted")));
@@ -116,7 +113,9 @@ impl Reading<'_> {
             Ok(Wave::Refused(reason)) => return Err(self.refuse(reason)),
             Err(mut file) => {
                 self.lead = super::lead::lead(file.as_mut()).map_err(io)?;
-                (Box::new(riff::untagged(file).map_err(io)?) as Box<dyn MediaSource>, self.name.extension().and_then(|e| e.to_str()))
+                let file = Box::new(riff::untagged(file).map_err(io)?);
+                let file = super::aiff::sized(file, &mut self.recording.warnings).map_err(io)?;
+                (Box::new(file) as Box<dyn MediaSource>, self.name.extension().and_then(|e| e.to_str()))
             }
         };
         if let Some(extension) = extension {
@@ -161,7 +160,11 @@ impl Reading<'_> {
                 Ok(None) => break,
                 Err(Refused::ResetRequired) => return Ok((End::Chained, None)),
                 // What there is has been read.
-                Err(Refused::IoError(e)) if e.kind() == std::io::ErrorKind::UnexpectedEof && self.recording.rate != 0 => break,
+                Err(Refused::IoError(e))
+                    if e.kind() == std::io::ErrorKind::UnexpectedEof && self.recording.rate != 0 =>
+                {
+                    break;
+                }
                 Err(error) if self.recording.rate != 0 => {
                     self.breaks_off(&error.to_string());
                     return Ok((End::Here, None));
@@ -173,7 +176,11 @@ impl Reading<'_> {
             }
             let known = if self.recording.rate == 0 { rate } else { self.recording.rate };
             let trimmed = if mpeg { packet.trim_end.get() } else { 0 };
-            let length = samples_of(packet.dur.get().saturating_add(trimmed), base, known);
+            let length = samples_of(packet.dur.get(), base, known);
+            if mpeg && self.kept() == 0 && padding.is_empty() {
+                // The length of what is left out at an end is not the packet's to say.
+                self.at = u64::try_from(packet.pts.get()).map_or(0, |pts| samples_of(pts, base, known));
+            }
             let start = self.at as f64 / f64::from(known.max(1));
             if known != 0 && start + length as f64 / f64::from(known) < self.wanted.start - LEAD {
                 self.recording.rate = known;
@@ -195,7 +202,8 @@ impl Reading<'_> {
                         self.recording.rate = rate;
                         self.at = (behind * f64::from(rate)).round() as u64;
                     } else if self.recording.rate != rate {
-                        let change = format!("its sample rate changes from {} to {rate}", self.recording.rate);
+                        let change =
+                            format!("its sample rate changes from {} to {rate}", self.recording.rate);
                         self.breaks_off(&change);
                         return Ok((End::Here, None));
                     }
@@ -203,9 +211,11 @@ impl Reading<'_> {
                     let led = self.lead.min((interleaved.len() / channels) as u64);
                     self.lead -= led;
                     let started = if mpeg { packet.trim_start.get() } else { led };
-                    interleaved.drain(..(started as usize * channels).min(interleaved.len()));
+                    let started = usize::try_from(started).unwrap_or(usize::MAX).saturating_mul(channels);
+                    interleaved.drain(..started.min(interleaved.len()));
                     if believed && trimmed > 0 {
-                        let end = interleaved.len().saturating_sub(trimmed as usize * channels);
+                        let trimmed = usize::try_from(trimmed).unwrap_or(usize::MAX).saturating_mul(channels);
+                        let end = interleaved.len().saturating_sub(trimmed);
                         padding.extend(interleaved.drain(end..));
                     }
                     self.take(&interleaved, channels)?;
@@ -308,7 +318,9 @@ impl Reading<'_> {
         }
         if samples > most {
             let seconds = self.seconds(most as u64);
-            return Err(self.refuse(format!("of {channels} channels at {rate} Hz at most {seconds:.0} seconds are read")));
+            return Err(self.refuse(format!(
+                "of {channels} channels at {rate} Hz at most {seconds:.0} seconds are read"
+            )));
         }
         Ok(())
     }
@@ -325,7 +337,10 @@ impl Reading<'_> {
         if self.kept() == 0 {
             let (length, start) = (self.seconds(self.at), self.wanted.start);
             return Err(if start > 0.0 {
-                Error::file(self.name, format!("it ends after {length:.2} s, and what begins at {start:.2} s is wanted"))
+                Error::file(
+                    self.name,
+                    format!("it ends after {length:.2} s, and what begins at {start:.2} s is wanted"),
+                )
             } else {
                 self.refuse("it holds no samples")
             });
@@ -339,7 +354,7 @@ impl Reading<'_> {
 }
 
 fn is_mpeg(parameters: &AudioCodecParameters) -> bool {
-    [CODEC_ID_MP1, CODEC_ID_MP2, CODEC_ID_MP3].contains(&parameters.codec)
+    parameters.codec == CODEC_ID_MP3
 }
 
 /// Samples of a channel in a packet's length, which containers state in a unit of their own.

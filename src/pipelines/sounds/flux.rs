@@ -1,8 +1,8 @@
 //! Spectral flux.
 
 use super::Sound;
-use super::recording::check;
 use super::mel::bands;
+use super::recording::check;
 use crate::Result;
 use rustfft::FftPlanner;
 use rustfft::num_complex::Complex;

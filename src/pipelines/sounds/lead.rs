@@ -80,9 +80,13 @@ fn first_media_time(list: &[u8]) -> Option<u64> {
     let count = u32::from_be_bytes(*list.get(4..)?.first_chunk()?);
     let entries = list.get(8..)?.chunks_exact(if long { 20 } else { 12 }).take(count as usize);
     // An empty edit, of time −1, is a pause.
-    entries.filter_map(|entry| if long {
-        u64::try_from(i64::from_be_bytes(*entry.get(8..)?.first_chunk()?)).ok()
-    } else {
-        u64::try_from(i32::from_be_bytes(*entry.get(4..)?.first_chunk()?)).ok()
-    }).next()
+    entries
+        .filter_map(|entry| {
+            if long {
+                u64::try_from(i64::from_be_bytes(*entry.get(8..)?.first_chunk()?)).ok()
+            } else {
+                u64::try_from(i32::from_be_bytes(*entry.get(4..)?.first_chunk()?)).ok()
+            }
+        })
+        .next()
 }

@@ -13,6 +13,7 @@
 //!
 //! [`features`] describes speech by the same principle.
 
+mod aiff;
 mod bands;
 mod codebooks;
 mod decode;

@@ -86,7 +86,8 @@ fn novelty(levels: &Levels) -> Vec<f32> {
         if value < silence { 0.0 } else { value }
     };
     let start: Vec<f32> = (0..levels.bands).map(|band| at_start(levels, end, |f| power(f, band))).collect();
-    let loudest = |from: usize, to: usize, band: usize| (from..=to).map(|f| power(f, band)).fold(0.0, f32::max);
+    let loudest =
+        |from: usize, to: usize, band: usize| (from..=to).map(|f| power(f, band)).fold(0.0, f32::max);
     let (mut now, mut past) = (vec![0.0; levels.bands], vec![0.0; levels.bands]);
     let measure = |frame: usize| {
         for (band, (now, past)) in now.iter_mut().zip(&mut past).enumerate() {

@@ -105,9 +105,8 @@ impl Recording {
         let leader = strongest.and_then(|i| Some((self.channels.get(i)?, *powers.get(i)?)));
         let mut samples = vec![0.0; self.samples()];
         for (channel, power) in self.channels.iter().zip(&powers) {
-            let against = leader.is_some_and(|(leader, most)| {
-                product(leader, channel) < -0.5 * (most * power).sqrt()
-            });
+            let against =
+                leader.is_some_and(|(leader, most)| product(leader, channel) < -0.5 * (most * power).sqrt());
             let share = if against { -1.0 } else { 1.0 } / self.channels.len() as f32;
             samples.iter_mut().zip(channel).for_each(|(sum, v)| *sum += share * v);
         }

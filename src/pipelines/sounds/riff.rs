@@ -21,8 +21,8 @@ pub(super) enum Wave {
 
 /// Chunks that stand in wav files; others are believed too where they look like one.
 const KNOWN: [&[u8; 4]; 16] = [
-    b"fmt ", b"data", b"LIST", b"fact", b"bext", b"JUNK", b"junk", b"PAD ", b"FLLR", b"id3 ", b"ID3 ", b"cue ", b"smpl", b"PEAK",
-    b"ds64", b"iXML",
+    b"fmt ", b"data", b"LIST", b"fact", b"bext", b"JUNK", b"junk", b"PAD ", b"FLLR", b"id3 ", b"ID3 ",
+    b"cue ", b"smpl", b"PEAK", b"ds64", b"iXML",
 ];
 /// A size from here on stands for one that its program did not know: all ones, or as near to 2³¹ as whole blocks come.
 const UNKNOWN: u64 = 0x7fff_0000;
@@ -30,7 +30,10 @@ const UNKNOWN: u64 = 0x7fff_0000;
 const SEARCHED: usize = 1 << 20;
 
 /// Walks a file; `None` where it is no wav. A warning is added where it breaks off.
-pub(super) fn wave(mut file: Box<dyn MediaSource>, warnings: &mut Vec<String>) -> io::Result<Result<Wave, Box<dyn MediaSource>>> {
+pub(super) fn wave(
+    mut file: Box<dyn MediaSource>,
+    warnings: &mut Vec<String>,
+) -> io::Result<Result<Wave, Box<dyn MediaSource>>> {
     let end = file.seek(SeekFrom::End(0))?;
     let head = bytes_at(&mut file, 0, 12)?;
     let (kind, form) = (head.get(..4), head.get(8..));
@@ -79,7 +82,8 @@ fn walk(file: &mut Box<dyn MediaSource>, end: u64) -> io::Result<Chunks> {
     let (mut chunks, mut at, mut believed, mut long) = (Chunks::default(), 12, 0, None);
     while at + 8 <= end {
         let head = bytes_at(file, at, 8)?;
-        let Some((id, size)) = head.split_first_chunk::<4>().and_then(|(id, size)| Some((*id, number(size, 0, 4)?)))
+        let Some((id, size)) =
+            head.split_first_chunk::<4>().and_then(|(id, size)| Some((*id, number(size, 0, 4)?)))
         else {
             break;
         };
@@ -157,7 +161,7 @@ fn is_plausible(id: &[u8]) -> bool {
 }
 
 /// Up to so many bytes; fewer at the end of the file.
-fn bytes_at(file: &mut Box<dyn MediaSource>, at: u64, count: usize) -> io::Result<Vec<u8>> {
+pub(super) fn bytes_at(file: &mut Box<dyn MediaSource>, at: u64, count: usize) -> io::Result<Vec<u8>> {
     file.seek(SeekFrom::Start(at))?;
     let mut bytes = Vec::new();
     file.by_ref().take(count as u64).read_to_end(&mut bytes)?;
@@ -204,7 +208,10 @@ impl Format {
         let (Some(stated), Some(channels), Some(rate), Some(align), Some(bits)) =
             (field(0), field(2), number(chunk, 4, 4), field(12), field(14))
         else {
-            return Err(format!("a wav file whose `fmt ` chunk has {} bytes, expected 16 or more", chunk.len()));
+            return Err(format!(
+                "a wav file whose `fmt ` chunk has {} bytes, expected 16 or more",
+                chunk.len()
+            ));
         };
         // An extensible format names another by the first field of an identifier.
         let tag = if stated == 0xfffe { field(24).unwrap_or(stated) } else { stated };
@@ -237,7 +244,8 @@ impl Format {
                 Ok(Self::Plain { chunk, block: channels.into() })
             }
             0x0002 | 0x0011 => {
-                let mut chunk = fields(tag, channels, rate, number(chunk, 8, 4).unwrap_or(0) as u32, align, 4);
+                let mut chunk =
+                    fields(tag, channels, rate, number(chunk, 8, 4).unwrap_or(0) as u32, align, 4);
                 // What follows is what these blocks always hold; coefficients of their own no program writes.
                 let extra: &[u16] = if tag == 2 {
                     &[32, 0, 7, 256, 0, 512, 0xff00, 0, 0, 192, 64, 240, 0, 460, 0xff30, 392, 0xff18]
@@ -300,7 +308,12 @@ pub(super) struct Section {
 }
 
 impl Section {
-    fn new(head: Vec<u8>, mut file: Box<dyn MediaSource>, from: u64, len: u64) -> io::Result<Self> {
+    pub(super) fn new(
+        head: Vec<u8>,
+        mut file: Box<dyn MediaSource>,
+        from: u64,
+        len: u64,
+    ) -> io::Result<Self> {
         file.seek(SeekFrom::Start(from))?;
         Ok(Self { head, file, from, len, at: 0 })
     }

@@ -18,8 +18,12 @@ pub fn beat_curve(onsets: &[(f64, f32)], start: f64, axis: &TimeAxis) -> Result<
     if !start.is_finite() {
         return Err(Error::input("sound", format!("it begins at {start}s, which is no time")));
     }
-    if let Some((at, strength)) = onsets.iter().find(|(at, s)| !(at.is_finite() && *s > 0.0 && s.is_finite())) {
-        return Err(Error::input("sound", format!("an onset at {at}s of strength {strength}: expected a time and a positive number")));
+    if let Some((at, strength)) = onsets.iter().find(|(at, s)| !(at.is_finite() && *s > 0.0 && s.is_finite()))
+    {
+        return Err(Error::input(
+            "sound",
+            format!("an onset at {at}s of strength {strength}: expected a time and a positive number"),
+        ));
     }
     let mut values = vec![0.0f32; axis.latent_frames()];
     let mut heard = Vec::new();
@@ -106,7 +110,9 @@ mod tests {
 
     #[test]
     fn numbers_that_are_none_are_refused() {
-        for (at, strength) in [(f64::NAN, 1.0), (1.0, f32::NAN), (1.0, 0.0), (1.0, -1.0), (1.0, f32::INFINITY)] {
+        for (at, strength) in
+            [(f64::NAN, 1.0), (1.0, f32::NAN), (1.0, 0.0), (1.0, -1.0), (1.0, f32::INFINITY)]
+        {
             let text = beat_curve(&[(at, strength)], 0.0, &axis()).unwrap_err().to_string();
             assert!(text.contains("an onset at"), "{text}");
         }

@@ -169,7 +169,9 @@ impl AudioCurve {
             return refuse("its start is not finite");
         }
         if self.is_stretched() && self.start != 0.0 {
-            return refuse("it is stretched to the clip, so it has no start; the released rule takes one with stretch = false");
+            return refuse(
+                "it is stretched to the clip, so it has no start; the released rule takes one with stretch = false",
+            );
         }
         if self.rule == AudioRule::Beats && (self.threshold.is_some() || self.sigma.is_some()) {
             return refuse("threshold and sigma belong to rule = \"released\"");

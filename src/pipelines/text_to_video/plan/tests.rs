@@ -207,25 +207,87 @@ fn an_argument_may_name_a_sound() {
     assert_eq!(sound("audio:beat.wav"), ("beat.wav".into(), 0.0));
     assert_eq!(sound("audio:a@b.mp3@-1.5s"), ("a@b.mp3".into(), -1.5));
     assert_eq!(sound("audio:a@b.mp3"), ("a@b.mp3".into(), 0.0));
-    assert!(CurveSource::from_argument("audio:").is_err());
+    let released = |text: &str| CurveSource::from_argument(text).map(|source| source.to_string());
+    assert_eq!(released("audio: released:a@b.mp3 ").unwrap(), "audio:released:a@b.mp3");
+    assert!(released("audio:released:a.mp3@1s").unwrap_err().to_string().contains("it has no start"));
+    for empty in ["audio:", "audio:released:", "audio:@1s"] {
+        assert!(CurveSource::from_argument(empty).unwrap_err().to_string().contains("audio:FILE"), "{empty}");
+    }
     assert_eq!(CurveSource::from_argument("4..8").unwrap(), CurveSource::Text("4..8".into()));
+}
+
+#[cfg(feature = "audio")]
+fn sound_plan(audio: &str) -> crate::Result<(Vec<TimedWord>, Vec<String>)> {
+    let text =
+        format!(r#"{{ "prompt": "a car", "words": [{{ "phrase": "car", "audio": {{ {audio} }} }}] }}"#);
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/pipelines/sounds/fixtures/plan.json");
+    Plan::parse(&text, PlanFormat::Json, folder).unwrap().timed(&axis())
 }
 
 #[cfg(feature = "audio")]
 #[test]
 fn a_sound_becomes_a_curve_in_its_own_time() {
-    let text = r#"{ "prompt": "a car, a dog", "words": [
-        { "phrase": "car", "audio": { "file": "click.wav", "start": 1.0 } },
-        { "phrase": "dog", "audio": { "file": "click.flac", "stretch": true } } ] }"#;
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/pipelines/sounds/fixtures/plan.json");
-    let words = Plan::parse(text, PlanFormat::Json, folder).unwrap().timed_words(&axis()).unwrap();
-    let loudest = |word: usize| {
-        let values = words[word].curve.values();
-        (0..8).max_by(|a, b| values[*a].total_cmp(&values[*b])).unwrap()
+    let values = |audio: &str| {
+        let (words, warnings) = sound_plan(audio).unwrap();
+        assert!(warnings.is_empty(), "{warnings:?}");
+        words[0].curve.values().to_vec()
     };
-    // The click is at 0.25 s of 0.5 s, and so at 1.25 s, when frame 5 appears, or in the middle.
-    assert!((4..=5).contains(&loudest(0)), "{words:?}");
-    assert!((3..=5).contains(&loudest(1)), "{words:?}");
+    // The only onset is at 0.25 s of 0.5 s, 1.3 s into the clip, or in the middle of the clip.
+    let at = |seconds: f64| -> Vec<f32> {
+        let holds = |frame: &usize| {
+            let (from, to) = axis().seconds_of(*frame);
+            (from..to).contains(&seconds)
+        };
+        (0..8).map(|frame| if holds(&frame) { 1.0 } else { 0.0 }).collect()
+    };
+    assert_eq!(values(r#""file": "click.wav", "start": 1.05"#), at(1.3));
+    assert_eq!(values(r#""file": "click.ogg", "start": -0.2"#), at(0.05));
+    assert_eq!(values(r#""file": "aac.m4a", "start": 1.05"#), at(1.3));
+    let stretched = values(r#""file": "click.flac", "stretch": true"#);
+    assert!(stretched[3] + stretched[4] == 1.0 && stretched.iter().sum::<f32>() == 1.0, "{stretched:?}");
+    // By the released rule a peak keeps its value and the rest is smoothed.
+    for released in [
+        r#""file": "click.flac", "rule": "released""#,
+        r#""file": "click.wav", "rule": "released", "stretch": false, "start": 0.75, "sigma": 1.0, "threshold": 0.9"#,
+    ] {
+        let mask = values(released);
+        let loudest = (0..8).max_by(|a, b| mask[*a].total_cmp(&mask[*b])).unwrap();
+        assert!((3..=5).contains(&loudest) && mask[loudest] == 1.0, "{released}: {mask:?}");
+        assert!(mask.iter().filter(|v| **v > 0.0).count() > 3, "{released}: {mask:?}");
+    }
+}
+
+#[cfg(feature = "audio")]
+#[test]
+fn settings_of_a_sound_that_do_not_go_together_are_refused() {
+    for (audio, reason) in [
+        (r#""file": "click.wav", "threshold": 0.5"#, "belong to rule = \"released\""),
+        (r#""file": "click.wav", "sigma": 1.0"#, "belong to rule = \"released\""),
+        (r#""file": "click.wav", "stretch": true, "start": 0.5"#, "it has no start"),
+        (r#""file": "click.wav", "rule": "released", "start": 0.5"#, "it has no start"),
+        (r#""file": "click.wav", "start": 99"#, "it begins at 99s, and the clip ends at"),
+        (r#""file": "click.wav", "start": -99"#, "it ends after 0.50 s"),
+        (r#""file": "click.wav", "start": -0.4"#, "nothing begins in it within the clip"),
+        (r#""file": "opus.opus""#, "Opus is not read"),
+    ] {
+        let text = sound_plan(audio).unwrap_err().to_string();
+        assert!(text.contains("words[0].audio") && text.contains(reason), "{audio}: {text}");
+    }
+}
+
+#[cfg(feature = "audio")]
+#[test]
+fn damage_of_a_sound_is_told() {
+    let folder = std::env::temp_dir().join(format!("foveal-damaged-{}", std::process::id()));
+    std::fs::create_dir_all(&folder).unwrap();
+    let whole = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/pipelines/sounds/fixtures/click.wav");
+    std::fs::write(folder.join("cut.wav"), &std::fs::read(whole).unwrap()[..14_044]).unwrap();
+    let text = r#"{ "prompt": "a car", "words": [{ "phrase": "car", "audio": { "file": "cut.wav" } }] }"#;
+    let (words, warnings) =
+        Plan::parse(text, PlanFormat::Json, folder.join("plan.json")).unwrap().timed(&axis()).unwrap();
+    assert_eq!(warnings, ["cut.wav: it breaks off: 14000 of 16000 bytes of samples are there"]);
+    assert!(words[0].curve.values().contains(&1.0), "{words:?}");
+    std::fs::remove_dir_all(folder).unwrap();
 }
 
 proptest! {
