@@ -47,11 +47,10 @@ pub(crate) fn read(path: &Path) -> Tensors {
 }
 
 pub(crate) fn write(path: &Path, tensors: &Tensors) {
-    let view = |s: &'_ Stored| TensorView::new(s.dtype, s.shape.clone(), &s.bytes).unwrap();
-    let views = tensors.iter().map(|(name, stored)| {
-        // The borrow is of `tensors`, which outlives the call.
-        (name.as_str(), view(stored))
-    });
+    fn view(stored: &Stored) -> TensorView<'_> {
+        TensorView::new(stored.dtype, stored.shape.clone(), &stored.bytes).unwrap()
+    }
+    let views = tensors.iter().map(|(name, stored)| (name.as_str(), view(stored)));
     serialize_to_file(views, None, path).unwrap();
 }
 
@@ -152,10 +151,14 @@ pub(crate) fn in_8_bits(stored: &Stored) -> (Stored, f32, Stored) {
         if v - table[above - 1] < table[above] - v { above - 1 } else { above }
     };
     let bits: Vec<u8> = values.iter().map(|v| nearest(*v) as u8 | if *v < 0.0 { 0x80 } else { 0 }).collect();
-    let meant: Vec<f32> = bits
-        .iter()
-        .map(|b| scale * table[usize::from(b & 127)] * if *b >= 128 { -1.0 } else { 1.0 })
-        .collect();
+    let meant: Vec<f32> = decoded(&bits).into_iter().map(|v| v * scale).collect();
     let eight = Stored { dtype: Dtype::F8_E4M3, shape: stored.shape.clone(), bytes: bits };
     (eight, scale, Stored::f32(&stored.shape, &meant))
+}
+
+/// What bytes of `float8_e4m3fn` stand for.
+pub(crate) fn decoded(bits: &[u8]) -> Vec<f32> {
+    let table = e4m3();
+    let value = |b: &u8| if *b >= 128 { -table[usize::from(b & 127)] } else { table[usize::from(*b)] };
+    bits.iter().map(value).collect()
 }

@@ -139,7 +139,7 @@ fn weights_of_another_model_are_refused_by_their_tensor() {
         ("vace_blocks.0.proj_out.weight", "VACE"),
         ("blocks.0.attn1.to_q.lora_A.weight", "a LoRA"),
         ("blocks.0.attn1.to_q.weight_scale_inv", "in a form that is not read"),
-        ("module.proj_out.weight", "`proj_out.weight` is here too"),
+        ("module.proj_out.weight", "is here too, and both are `proj_out.weight`"),
     ] {
         let mut more = tensors.clone();
         more.insert(name.into(), Stored::f32(&[1], &[1.0]));

@@ -188,7 +188,7 @@ impl Umt5Weights {
         let whole = self.format == Umt5Format::HuggingFace;
         let expected = |name: &str| {
             let of_the_whole = name.starts_with("decoder.") || name.starts_with("lm_head.");
-            whole && (of_the_whole || name == TIED_EMBEDDING) || name == "spiece_model"
+            whole && (of_the_whole || name.starts_with("encoder.embed_tokens.")) || name == "spiece_model"
         };
         let unread: Vec<String> = self.store.unread(read)?.into_iter().filter(|n| !expected(n)).collect();
         let blocks = if whole { "encoder.block." } else { "blocks." };

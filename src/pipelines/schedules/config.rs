@@ -126,7 +126,7 @@ mod tests {
         assert_eq!(found(EULER), (SigmaGrid::FlowMatchEuler, Solver::Euler, 5.0));
         assert_eq!(found(&EULER.replace("\"shift\": 5.0,", "")).2, 1.0);
         assert_eq!(found(&UNIPC.replace("\"flow_shift\"", "\"shift\"")).2, 3.0);
-        assert_eq!(found(&UNIPC.replace("3.0", "3.0, \"shift\": 3")).2, 3.0);
+        assert_eq!(found(&UNIPC.replace("\"flow_shift\": 3.0", "\"flow_shift\": 3, \"shift\": 3")).2, 3.0);
         let wan = found(r#"{"_class_name": "FlowUniPCMultistepScheduler", "shift": 8}"#);
         assert_eq!(wan, (SigmaGrid::Wan, Solver::UniPc, 8.0));
     }
