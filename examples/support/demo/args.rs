@@ -166,7 +166,7 @@ mod tests {
             ("--steps 0", "--steps 0"),
             ("--steps 1001", "1 to 1000"),
             ("--guidance-scale nan", "--guidance-scale NaN"),
-            ("--guidance-scale -inf", "--guidance-scale -inf"),
+            ("--guidance-scale=-inf", "--guidance-scale -inf"),
             ("--size 16", "WIDTHxHEIGHT"),
             ("--size 16x16x8", "--frames"),
             ("--size 0x16", "0x16"),
