@@ -1,5 +1,6 @@
 //! Lists of clips: CSV or JSON lines with `id`, `text`, `label`, `split` and `file`.
 
+use crate::table;
 use serde::Deserialize;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -133,15 +134,15 @@ fn sound(folder: &Path, id: &str, named: Option<&str>) -> Result<Option<PathBuf>
     }
 }
 
-type Lines = (Vec<(u64, Line)>, Vec<String>);
+type Lines = (Vec<(usize, Line)>, Vec<String>);
 
 fn table(text: &str) -> Result<Lines, String> {
     let first = text.lines().next().unwrap_or_default();
     // Where a comma is part of numbers, spreadsheets part cells by semicolons.
-    let delimiter = [b'\t', b';'].into_iter().find(|mark| first.contains(*mark as char)).unwrap_or(b',');
-    let mut reader = csv::ReaderBuilder::new().delimiter(delimiter).from_reader(text.as_bytes());
-    let headers = reader.headers().map_err(|e| e.to_string())?.clone();
-    let headers: Vec<&str> = headers.iter().map(str::trim).collect();
+    let separator = ['\t', ';'].into_iter().find(|mark| first.contains(*mark)).unwrap_or(',');
+    let mut rows = table::rows(text, separator)?.into_iter();
+    let (_, headers) = rows.next().unwrap_or_default();
+    let headers: Vec<&str> = headers.iter().map(|name| name.trim()).collect();
     let mut at = BTreeMap::new();
     for (i, name) in headers.iter().enumerate() {
         if at.insert(*name, i).is_some() && COLUMNS.contains(name) {
@@ -153,20 +154,18 @@ fn table(text: &str) -> Result<Lines, String> {
         return Err(format!("line 1 has no column `{missing}`, only {found}; id and text are needed"));
     }
     let mut lines = Vec::new();
-    for record in reader.records() {
-        let record = record.map_err(|e| e.to_string())?;
-        let number = record.position().map_or(0, csv::Position::line);
-        let cell = |name: &str| at.get(name).and_then(|&i| record.get(i));
-        let label = match cell("label").map(str::trim).filter(|label| !label.is_empty()) {
+    for (number, cells) in rows {
+        let cell = |name: &str| at.get(name).and_then(|&i| cells.get(i));
+        let label = match cell("label").map(|label| label.trim()).filter(|label| !label.is_empty()) {
             Some(label) => {
                 // With a comma, which is a number's where semicolons part cells.
-                let plain = if delimiter == b';' { label.replace(',', ".") } else { label.to_owned() };
+                let plain = if separator == ';' { label.replace(',', ".") } else { label.to_owned() };
                 let wrong = |_| format!("line {number}: label `{}` is no number", label.escape_debug());
                 Some(plain.parse().map_err(wrong)?)
             }
             None => None,
         };
-        let own = |name: &str| cell(name).map(str::to_owned);
+        let own = |name: &str| cell(name).cloned();
         let line = Line {
             id: own("id").unwrap_or_default(),
             text: own("text").unwrap_or_default(),

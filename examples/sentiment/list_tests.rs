@@ -92,7 +92,7 @@ fn faults_are_named_by_line_and_clip() {
         ("l.csv", "id,text\n", "it lists no clip"),
         ("l.csv", "name,text\na,One\n", "line 1 has no column `id`, only name, text"),
         ("l.csv", "id,text,text\na,One,Two\n", "the column `text` twice"),
-        ("l.csv", "id,text\na,One\nb\n", "line: 3"),
+        ("l.csv", "id,text\na,One\nb\n", "line 3 has 1 cells, the first line 2"),
         ("l.csv", "id,text\na,One\n ,Two\n", "line 3, clip ``: its id is empty"),
         ("l.csv", "id,text\na,One\na,Two\n", "line 3, clip `a`: its id stands in line 2 too"),
         ("l.csv", "id,text\na,\" \"\n", "line 2, clip `a`: it has no text"),

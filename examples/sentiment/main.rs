@@ -13,6 +13,7 @@
 mod clips;
 mod list;
 mod plot;
+mod table;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use foveal::models::dashfusion::{DashFusionConfig, Fusion, Padding, loss};
