@@ -43,7 +43,7 @@ pub(crate) struct Features {
 #[derive(Debug, Args)]
 pub(crate) struct OneClip {
     /// What is said in the sound file that is scored
-    #[arg(long)]
+    #[arg(long, conflicts_with_all = ["split", "compat"])]
     pub(crate) text: Option<String>,
     /// Seconds at which the clip begins in its file
     #[arg(long, requires = "text")]

@@ -4,7 +4,7 @@ use super::data::{Clip, Dataset};
 use super::digest::Digest;
 use super::memory::TextMemory;
 use super::metrics::Convention;
-use super::scale::{AudioScale, named};
+use super::scale::{AudioScale, apart};
 use crate::autograd::{Tape, Var};
 use crate::gpu::Context;
 use crate::models::bert::{self, BertConfig, Texts};
@@ -367,11 +367,9 @@ impl SentimentModel {
     pub fn frames(&self, data: &Dataset, clips: &[&Clip]) -> Result<[Frames; 2]> {
         let c = &self.description.model;
         let scale = self.description.audio_scale.as_ref();
-        let (found, expected) = (data.audio_features.as_ref(), scale.map(|scale| &scale.features));
-        if found != expected {
-            let found = named(found, data.audio_width);
-            let reason = format!("the data set has {found}, the model {}", named(expected, c.audio_width));
-            return Err(Error::input("audio features", reason));
+        let own = (scale.map(|scale| &scale.features), c.audio_width);
+        if let Some([found, own]) = apart((data.audio_features.as_ref(), data.audio_width), own) {
+            return Err(Error::input("audio features", format!("the data set has {found}, the model {own}")));
         }
         for (what, found, expected) in
             [("audio", data.audio_width, c.audio_width), ("vision", data.vision_width, c.vision_width)]

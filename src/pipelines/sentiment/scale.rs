@@ -9,8 +9,30 @@ use serde::{Deserialize, Serialize};
 const CONSTANT: f64 = 1e-3;
 
 /// A set in words; features of MMSA's files have no name.
-pub(super) fn named(set: Option<&FeatureSet>, width: usize) -> String {
+fn named(set: Option<&FeatureSet>, width: usize) -> String {
     set.map_or_else(|| format!("features without a name ({width} columns)"), ToString::to_string)
+}
+
+/// Two sets, with their widths, in words that tell them apart; none where they are the same.
+pub(super) fn apart(
+    (found, found_width): (Option<&FeatureSet>, usize),
+    (expected, width): (Option<&FeatureSet>, usize),
+) -> Option<[String; 2]> {
+    if found == expected {
+        return None;
+    }
+    let mut words = [named(found, found_width), named(expected, width)];
+    // Of one name and version, and made by programs that do not agree on what those are.
+    if let (Some(found), Some(expected)) = (found, expected)
+        && words[0] == words[1]
+        && let Some((a, b)) = found.columns.iter().zip(&expected.columns).find(|(a, b)| a != b)
+    {
+        for (words, column) in words.iter_mut().zip([a, b]) {
+            let column: String = column.chars().take(60).collect();
+            words.push_str(&format!(" with a column `{column}`"));
+        }
+    }
+    Some(words)
 }
 
 /// A feature set with the mean and deviation of each column over the clips that a model was trained on.
@@ -108,6 +130,20 @@ mod tests {
         assert_eq!(found, [0.0, 0.5, 1.0, 0.0]);
         let error = AudioScale::of(set(&["a"]), [&[][..]].into_iter()).unwrap_err().to_string();
         assert_eq!(error, "audio: no training clip has any, so its columns have no scale");
+    }
+
+    #[test]
+    fn sets_are_told_apart() {
+        let (one, other) = (set(&["a", "b"]), set(&["a", "c"]));
+        let words = |a: Option<&FeatureSet>, b: Option<&FeatureSet>| apart((a, 2), (b, 3)).unwrap();
+        assert_eq!(apart((Some(&one), 2), (Some(&one), 2)), None);
+        assert_eq!(apart((None, 2), (None, 3)), None, "widths are compared by whoever asks");
+        let [found, expected] = words(Some(&one), None);
+        assert_eq!(found, "`mine` version 1 (2 columns)");
+        assert_eq!(expected, "features without a name (3 columns)");
+        let [found, expected] = words(Some(&one), Some(&other));
+        assert_eq!(found, "`mine` version 1 (2 columns) with a column `b`");
+        assert_eq!(expected, "`mine` version 1 (2 columns) with a column `c`");
     }
 
     #[test]

@@ -3,7 +3,7 @@
 use super::builder::{DatasetBuilder, NewClip};
 use super::features::FeatureSet;
 use super::model::{Score, SentimentModel};
-use super::scale::named;
+use super::scale::apart;
 use crate::pipelines::sounds::Sound;
 use crate::pipelines::sounds::features::{NAME, ROWS_PER_SECOND, VERSION, columns, speech_features};
 use crate::{Error, Result};
@@ -24,12 +24,13 @@ impl SentimentModel {
     pub fn takes_sounds(&self) -> Result<()> {
         let own = self.description.audio_scale.as_ref().map(|scale| &scale.features);
         let speech = FeatureSet::speech();
-        if own == Some(&speech) {
-            return Ok(());
+        match apart((Some(&speech), speech.columns.len()), (own, self.description.model.audio_width)) {
+            Some([speech, own]) => {
+                let reason = format!("the model was trained on {own}; of a sound {speech} can be made");
+                Err(Error::input("audio features", reason))
+            }
+            None => Ok(()),
         }
-        let found = named(own, self.description.model.audio_width);
-        let reason = format!("the model was trained on {found}; of a sound {speech} can be made");
-        Err(Error::input("audio features", reason))
     }
 
     /// The score of a sound and what is said in it, its vision missing. The features are those that the model was trained on,
