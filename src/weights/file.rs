@@ -1,6 +1,6 @@
 //! Reads small files that nobody vouches for, and writes files that are whole or not there.
 
-use std::fs::{File, Metadata, OpenOptions};
+use std::fs::{File, OpenOptions, Permissions};
 use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -93,7 +93,8 @@ pub fn require_writable(path: impl AsRef<Path>) -> Result<()> {
 struct Whereabouts {
     path: PathBuf,
     folder: PathBuf,
-    old: Option<Metadata>,
+    /// Of the file that stands there.
+    old: Option<Permissions>,
 }
 
 enum Place {
@@ -114,7 +115,7 @@ fn place(path: &Path) -> Result<Place> {
         Ok(meta) if meta.permissions().readonly() => {
             return Err(Error::file(path, "the file is write-protected"));
         }
-        Ok(meta) => Some(meta),
+        Ok(meta) => Some(meta.permissions()),
         Err(e) if e.kind() == std::io::ErrorKind::NotFound => None,
         Err(e) => return Err(io(e)),
     };
@@ -167,7 +168,7 @@ impl Partial {
     fn filled(mut self, bytes: &[u8], place: &Whereabouts) -> std::io::Result<()> {
         self.file.write_all(bytes)?;
         if let Some(old) = &place.old {
-            self.file.set_permissions(old.permissions())?;
+            self.file.set_permissions(old.clone())?;
         }
         self.file.sync_all()?;
         std::fs::rename(&self.path, &place.path)?;

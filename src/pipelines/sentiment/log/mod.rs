@@ -154,7 +154,7 @@ impl ScoreLog {
             return Err(Error::file(&self.path, reason));
         }
         self.cut()?;
-        let end = std::mem::take(&mut self.open_end).then_some("\n").unwrap_or_default();
+        let end = if std::mem::take(&mut self.open_end) { "\n" } else { "" };
         self.append(end.as_bytes())?;
         if self.format == LogFormat::Csv && self.whole == 0 {
             self.append(format!("{HEADER}\n").as_bytes())?;
