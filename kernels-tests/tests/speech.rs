@@ -241,7 +241,7 @@ fn clips_that_make_no_data_set_are_refused_by_name() {
     let good = NewClip { id: "one", text: "Fine.", label: Some(1.0), audio: &[0.0; 4], vision: &[0.0; 3] };
     builder.add("train", &good).unwrap();
     for (clip, said) in [
-        (NewClip { ..good }, "clip `one`: its id comes twice"),
+        (good, "clip `one`: its id comes twice"),
         (NewClip { id: "two", text: "\t", ..good }, "clip `two`: it has no text"),
         (NewClip { id: "two", label: Some(1.5), ..good }, "clip `two`: label 1.5 is outside 0..1"),
         (NewClip { id: "two", audio: &[0.0; 3], ..good }, "3 values of audio are no whole rows of 2"),
