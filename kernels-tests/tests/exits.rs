@@ -16,10 +16,11 @@ use foveal::{Context, ContextOptions, Dtype, Error, Result, SelfTest, Tensor, bl
 use libtest_mimic::{Arguments, Failed, Trial};
 use std::future::Future;
 use std::ops::ControlFlow;
-use std::pin::pin;
 use std::process::{Command, ExitCode, Output};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::task::Waker;
+use std::task::Wake;
+use std::time::Duration;
 
 /// Names the place at which the started program fails.
 const PLACE: &str = "FOVEAL_FAILS_AT";
@@ -109,10 +110,10 @@ fn while_compiling() -> Error {
     block_on(context.prepare(&plan, |_| ControlFlow::Break(()))).unwrap_err()
 }
 
-/// Dispatches that take the device longer than a process takes to end.
+/// Some dispatches.
 fn work(context: &Context) -> Result<Tensor> {
-    let mut x = Tensor::zeros(context, [1024, 1024], Dtype::F32)?;
-    for _ in 0..64 {
+    let mut x = Tensor::zeros(context, [512, 512], Dtype::F32)?;
+    for _ in 0..8 {
         x = silu(&x)?;
     }
     context.submit()?;
@@ -125,14 +126,22 @@ fn with_work_under_way() -> Error {
     Error::input("device", "with work under way")
 }
 
+/// Keeps the thread that calls it for a while, as a long job of the device would.
+struct Slow;
+
+impl Wake for Slow {
+    fn wake(self: Arc<Self>) {
+        std::thread::sleep(Duration::from_millis(300));
+    }
+}
+
 fn unread() -> Error {
     let context = open(SelfTest::Skip);
     let result = work(&context).unwrap();
-    for _ in 0..3 {
-        let mut reading = pin!(result.to_vec());
-        // Asked once, then dropped: its thread is still at the driver's.
-        let _ = reading.as_mut().poll(&mut std::task::Context::from_waker(Waker::noop()));
-    }
+    let mut reading = Box::pin(result.to_vec());
+    // Asked once, then dropped: its thread is still at work.
+    let _ = reading.as_mut().poll(&mut std::task::Context::from_waker(&Arc::new(Slow).into()));
+    drop(reading);
     Error::input("device", "a reading that nobody waits for")
 }
 
