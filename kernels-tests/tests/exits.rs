@@ -34,7 +34,7 @@ const PLACES: [(&str, fn() -> Error, &str, usize); 7] = [
     ("after the self-test", after_the_self_test, "no/such/folder", 4),
     ("while kernels are compiled", while_compiling, "cancelled at kernel 1", 4),
     ("with work under way", with_work_under_way, "with work under way", 4),
-    ("a reading that nobody waits for", unread, "a reading that nobody waits for", 4),
+    ("a wait that nobody waits for", unwaited, "a wait that nobody waits for", 4),
     ("in a guided run", in_a_guided_run, "cancelled at denoising step 0", 1),
 ];
 
@@ -135,14 +135,14 @@ impl Wake for Slow {
     }
 }
 
-fn unread() -> Error {
+fn unwaited() -> Error {
     let context = open(SelfTest::Skip);
-    let result = work(&context).unwrap();
-    let mut reading = Box::pin(result.to_vec());
+    let _result = work(&context).unwrap();
+    let mut waiting = Box::pin(context.finish());
     // Asked once, then dropped: its thread is still at work.
-    let _ = reading.as_mut().poll(&mut std::task::Context::from_waker(&Arc::new(Slow).into()));
-    drop(reading);
-    Error::input("device", "a reading that nobody waits for")
+    let _ = waiting.as_mut().poll(&mut std::task::Context::from_waker(&Arc::new(Slow).into()));
+    drop(waiting);
+    Error::input("device", "a wait that nobody waits for")
 }
 
 fn in_a_guided_run() -> Error {
