@@ -16,7 +16,6 @@ use foveal::{Context, ContextOptions, Dtype, Error, Result, SelfTest, Tensor, bl
 use libtest_mimic::{Arguments, Failed, Trial};
 use std::future::Future;
 use std::ops::ControlFlow;
-use std::pin::pin;
 use std::process::{Command, ExitCode, Output};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::Waker;
@@ -33,7 +32,7 @@ const PLACES: [(&str, fn() -> Error, &str, usize); 7] = [
     ("after the self-test", after_the_self_test, "no/such/folder", 4),
     ("while kernels are compiled", while_compiling, "cancelled at kernel 1", 4),
     ("with work under way", with_work_under_way, "with work under way", 4),
-    ("a reading that nobody waits for", unread, "a reading that nobody waits for", 4),
+    ("a wait that nobody waits for", unwaited, "a wait that nobody waits for", 4),
     ("in a guided run", in_a_guided_run, "cancelled at denoising step 0", 1),
 ];
 
@@ -109,10 +108,10 @@ fn while_compiling() -> Error {
     block_on(context.prepare(&plan, |_| ControlFlow::Break(()))).unwrap_err()
 }
 
-/// Dispatches that take the device longer than a process takes to end.
+/// Some dispatches.
 fn work(context: &Context) -> Result<Tensor> {
-    let mut x = Tensor::zeros(context, [1024, 1024], Dtype::F32)?;
-    for _ in 0..64 {
+    let mut x = Tensor::zeros(context, [512, 512], Dtype::F32)?;
+    for _ in 0..8 {
         x = silu(&x)?;
     }
     context.submit()?;
@@ -125,15 +124,14 @@ fn with_work_under_way() -> Error {
     Error::input("device", "with work under way")
 }
 
-fn unread() -> Error {
+fn unwaited() -> Error {
     let context = open(SelfTest::Skip);
-    let result = work(&context).unwrap();
-    for _ in 0..3 {
-        let mut reading = pin!(result.to_vec());
-        // Asked once, then dropped: its thread is still at the driver's.
-        let _ = reading.as_mut().poll(&mut std::task::Context::from_waker(Waker::noop()));
-    }
-    Error::input("device", "a reading that nobody waits for")
+    let _result = work(&context).unwrap();
+    let mut waiting = Box::pin(context.finish());
+    // Asked once, then dropped, with its thread wherever it is by then.
+    let _ = waiting.as_mut().poll(&mut std::task::Context::from_waker(Waker::noop()));
+    drop(waiting);
+    Error::input("device", "a wait that nobody waits for")
 }
 
 fn in_a_guided_run() -> Error {

@@ -372,3 +372,27 @@ impl Context {
         device.first_error().map(|()| data)
     }
 }
+
+#[cfg(test)]
+#[cfg(not(target_arch = "wasm32"))]
+mod tests {
+    use super::*;
+    use std::sync::atomic::{AtomicBool, Ordering};
+    use std::time::Duration;
+
+    #[test]
+    fn the_last_clone_waits_for_threads_that_were_left_behind() {
+        let context = Context::plan(Caps::webgpu_default(), ContextOptions::default());
+        let ended = Arc::new(AtomicBool::new(false));
+        let thread_ended = ended.clone();
+        context.inner.device.leave_behind(std::thread::spawn(move || {
+            std::thread::sleep(Duration::from_millis(200));
+            thread_ended.store(true, Ordering::SeqCst);
+        }));
+        let clone = context.clone();
+        drop(context);
+        assert!(!ended.load(Ordering::SeqCst), "another clone is there");
+        drop(clone);
+        assert!(ended.load(Ordering::SeqCst));
+    }
+}

@@ -203,3 +203,29 @@ pub(super) fn staging(device: &Device, size: u64) -> Result<wgpu::Buffer> {
         })
     })
 }
+
+#[cfg(test)]
+#[cfg(not(target_arch = "wasm32"))]
+mod tests {
+    use super::super::caps::Caps;
+    use super::*;
+    use std::sync::atomic::{AtomicBool, Ordering};
+    use std::time::Duration;
+
+    #[test]
+    fn a_thread_whose_future_is_dropped_is_waited_for_later() {
+        let device = Device::noop(Caps::webgpu_default());
+        let ended = Arc::new(AtomicBool::new(false));
+        let thread = {
+            let ended = ended.clone();
+            std::thread::spawn(move || {
+                std::thread::sleep(Duration::from_millis(200));
+                ended.store(true, Ordering::SeqCst);
+            })
+        };
+        drop(Driver { thread: Some(thread), device: device.clone() });
+        assert!(!ended.load(Ordering::SeqCst), "a dropped future does not wait");
+        device.gather();
+        assert!(ended.load(Ordering::SeqCst));
+    }
+}
