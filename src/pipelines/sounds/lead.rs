@@ -4,7 +4,7 @@
 //!
 //! Source: ISO/IEC 14496-12, sections 4.2 (boxes), 8.6.6 (edit lists) and 8.4.3 (handlers).
 
-use std::io::{self, Read, Seek, SeekFrom};
+use std::io::{self, Read, SeekFrom};
 use symphonia::core::io::MediaSource;
 
 /// Most bytes of a file's description; that of a film of hours has a few million.
