@@ -2,7 +2,7 @@
 //!
 //! Source: Audio Interchange File Format, versions 1.3 and AIFF-C, as Apple documents them.
 
-use super::riff::{Section, bytes_at};
+use super::section::{Section, bytes_at};
 use std::io::{self, SeekFrom};
 use symphonia::core::io::MediaSource;
 

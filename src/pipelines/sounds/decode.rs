@@ -113,7 +113,7 @@ impl Reading<'_> {
             Ok(Wave::Refused(reason)) => return Err(self.refuse(reason)),
             Err(mut file) => {
                 self.lead = super::lead::lead(file.as_mut()).map_err(io)?;
-                let file = Box::new(riff::untagged(file).map_err(io)?);
+                let file = Box::new(super::section::untagged(file).map_err(io)?);
                 let file = super::aiff::sized(file, &mut self.recording.warnings).map_err(io)?;
                 (Box::new(file) as Box<dyn MediaSource>, self.name.extension().and_then(|e| e.to_str()))
             }

@@ -24,6 +24,7 @@ mod mel;
 mod onsets;
 mod recording;
 mod riff;
+mod section;
 
 pub use flux::{Envelope, onset_envelope};
 pub use onsets::{Onset, onsets};

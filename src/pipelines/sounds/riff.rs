@@ -6,7 +6,8 @@
 //!
 //! Sources: RIFF and WAVEFORMATEX as Microsoft documents them; EBU Tech 3306 (RF64); ITU-R BS.2088 (BW64).
 
-use std::io::{self, Read, Seek, SeekFrom};
+use super::section::{Section, bytes_at, number};
+use std::io::{self, SeekFrom};
 use symphonia::core::io::MediaSource;
 
 /// What lies in a wav file.
@@ -29,7 +30,7 @@ const UNKNOWN: u64 = 0x7fff_0000;
 /// Bytes in which the samples are searched for once a chunk makes no sense.
 const SEARCHED: usize = 1 << 20;
 
-/// Walks a file; `None` where it is no wav. A warning is added where it breaks off.
+/// Walks a file; one that is no wav is handed back. A warning is added where it breaks off.
 pub(super) fn wave(
     mut file: Box<dyn MediaSource>,
     warnings: &mut Vec<String>,
@@ -160,37 +161,6 @@ fn is_plausible(id: &[u8]) -> bool {
     id.len() == 4 && id.iter().all(|b| (0x20..0x7f).contains(b))
 }
 
-/// Up to so many bytes; fewer at the end of the file.
-pub(super) fn bytes_at(file: &mut Box<dyn MediaSource>, at: u64, count: usize) -> io::Result<Vec<u8>> {
-    file.seek(SeekFrom::Start(at))?;
-    let mut bytes = Vec::new();
-    file.by_ref().take(count as u64).read_to_end(&mut bytes)?;
-    Ok(bytes)
-}
-
-/// A file without the tags (ID3v1, APE) that players append to any: a decoder would take them for sound.
-pub(super) fn untagged(mut file: Box<dyn MediaSource>) -> io::Result<Section> {
-    let mut end = file.seek(SeekFrom::End(0))?;
-    let before = |end: u64, count: u64| end.checked_sub(count);
-    if let Some(at) = before(end, 128) {
-        end = if bytes_at(&mut file, at, 3)? == b"TAG" { at } else { end };
-    }
-    if let Some(at) = before(end, 32) {
-        let foot = bytes_at(&mut file, at, 32)?;
-        if foot.starts_with(b"APETAGEX") {
-            let head = if foot.get(23).is_some_and(|flags| flags & 0x80 != 0) { 32 } else { 0 };
-            end = number(&foot, 12, 4).and_then(|size| before(end, size + head)).unwrap_or(end);
-        }
-    }
-    Section::new(Vec::new(), file, 0, end)
-}
-
-/// A number of `len` bytes, the lowest first.
-fn number(bytes: &[u8], at: usize, len: usize) -> Option<u64> {
-    let bytes = bytes.get(at..at + len)?;
-    Some(bytes.iter().rev().fold(0, |all, b| all << 8 | u64::from(*b)))
-}
-
 /// A format as one chunk of known length.
 enum Format {
     Plain {
@@ -296,63 +266,4 @@ fn header(format: &[u8], samples: u64) -> Vec<u8> {
         &size(whole),
     ];
     parts.concat()
-}
-
-/// A header, and a part of a file after it.
-pub(super) struct Section {
-    head: Vec<u8>,
-    file: Box<dyn MediaSource>,
-    from: u64,
-    len: u64,
-    at: u64,
-}
-
-impl Section {
-    pub(super) fn new(
-        head: Vec<u8>,
-        mut file: Box<dyn MediaSource>,
-        from: u64,
-        len: u64,
-    ) -> io::Result<Self> {
-        file.seek(SeekFrom::Start(from))?;
-        Ok(Self { head, file, from, len, at: 0 })
-    }
-}
-
-impl Read for Section {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        let head = self.head.len() as u64;
-        let count = if self.at < head {
-            self.head.get(self.at as usize..).unwrap_or_default().read(buffer)?
-        } else {
-            let left = (head + self.len).saturating_sub(self.at);
-            self.file.by_ref().take(left).read(buffer)?
-        };
-        self.at += count as u64;
-        Ok(count)
-    }
-}
-
-impl Seek for Section {
-    fn seek(&mut self, to: SeekFrom) -> io::Result<u64> {
-        let head = self.head.len() as u64;
-        let at = match to {
-            SeekFrom::Start(at) => Some(at),
-            SeekFrom::Current(by) => self.at.checked_add_signed(by),
-            SeekFrom::End(by) => (head + self.len).checked_add_signed(by),
-        };
-        self.at = at.ok_or_else(|| io::Error::from(io::ErrorKind::InvalidInput))?;
-        self.file.seek(SeekFrom::Start(self.from.saturating_add(self.at.saturating_sub(head))))?;
-        Ok(self.at)
-    }
-}
-
-impl MediaSource for Section {
-    fn is_seekable(&self) -> bool {
-        true
-    }
-
-    fn byte_len(&self) -> Option<u64> {
-        Some(self.head.len() as u64 + self.len)
-    }
 }

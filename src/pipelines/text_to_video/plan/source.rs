@@ -41,7 +41,7 @@ pub enum AudioRule {
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct AudioCurve {
-    /// wav, mp3 or any other that [`Recording`](crate::pipelines::sounds::Recording) reads; relative to the plan's folder.
+    /// wav, mp3 or any other that `pipelines::sounds::Recording` reads; relative to the plan's folder.
     pub file: PathBuf,
     /// Seconds into the clip at which the sound begins; negative to skip its beginning.
     #[serde(default)]
