@@ -26,7 +26,9 @@ const PLACE: &str = "FOVEAL_FAILS_AT";
 const STARTS: &str = "FOVEAL_STARTS";
 
 /// A place to fail, what the program says then, and how often it is started where nobody asks for more.
-const PLACES: [(&str, fn() -> Error, &str, usize); 7] = [
+type Failure = (&'static str, fn() -> Error, &'static str, usize);
+
+const PLACES: [Failure; 7] = [
     ("before the device", before_the_device, "timing curve", 2),
     ("a bare device", bare_device, "a bare device", 6),
     ("after the self-test", after_the_self_test, "no/such/folder", 4),
@@ -43,9 +45,7 @@ fn main() -> ExitCode {
         eprintln!("error: {}; {} threads are left", error.unwrap(), threads_left());
         return ExitCode::FAILURE;
     }
-    let trial = |(name, _, says, few): (&'static str, fn() -> Error, &'static str, usize)| {
-        Trial::test(name, move || starts(name, says, few))
-    };
+    let trial = |(name, _, says, few): Failure| Trial::test(name, move || starts(name, says, few));
     libtest_mimic::run(&Arguments::from_args(), PLACES.map(trial).into()).exit_code()
 }
 

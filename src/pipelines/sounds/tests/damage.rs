@@ -5,7 +5,7 @@ use super::files::wav_8_bit;
 use crate::pipelines::sounds::Recording;
 
 fn decoded(bytes: &[u8], name: &str) -> Recording {
-    Recording::decode(bytes.to_vec(), name, None).unwrap_or_else(|e| panic!("{e}"))
+    Recording::decode(bytes.to_vec(), name, None).unwrap()
 }
 
 fn refused(bytes: &[u8], name: &str) -> String {

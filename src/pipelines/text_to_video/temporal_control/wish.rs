@@ -235,7 +235,8 @@ mod tests {
         assert_eq!(parts(&all, &released, &[true, true, true]), None);
         assert_eq!(parts(&control(&[ON]), &g, &[true]), None);
         let found = parts(&all, &g, &[false, false, true]).unwrap();
-        let [(others, plain), (held, even)] = &found[..] else { panic!("{found:?}") };
+        assert_eq!(found.len(), 2);
+        let ((others, plain), (held, even)) = (&found[0], &found[1]);
         assert_eq!(*others, [nothing, LATE, nothing].concat());
         assert_eq!(*held, [ON, nothing, nothing].concat());
         assert_eq!((*plain, even.weights.magnitude, even.weights.flatness), (g.objective, 0.0, 1.0));
