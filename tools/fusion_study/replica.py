@@ -94,11 +94,8 @@ def first_values(config, seed):
     return made
 
 
-def forward(config, w, clips, dropout=0.0, key=None, ablation=()):
-    """Scores (clips). `clips`: text, audio, vision (clips, rows, width) and their numbers of rows as `text_rows` ….
-
-    `ablation` is for looking for reasons; with none of it this is foveal's model.
-    """
+def forward(config, w, clips, dropout=0.0, key=None):
+    """Scores (clips). `clips`: text, audio, vision (clips, rows, width) and their numbers of rows as `text_rows` …."""
     d, fusion = config["d_model"], config["fusion"]
     keys = iter(jax.random.split(key, 64)) if key is not None else None
     gelu = functools.partial(jax.nn.gelu, approximate=False)
@@ -160,7 +157,7 @@ def forward(config, w, clips, dropout=0.0, key=None, ablation=()):
     def branches(x, other, rows, name):
         at = f"{name}.layers.0"
         q, k, v = (linear(y, f"{at}.0.fn.to_{t}") for y, t in ((x, "query"), (other, "key"), (other, "value")))
-        x = x + norm(attend(q, k, v, rows, d if "scale" not in ablation else d // HEADS), f"{at}.0.norm")
+        x = x + norm(attend(q, k, v, rows, d), f"{at}.0.norm")
         return x + norm(feed_forward(x, f"{at}.1.fn"), f"{at}.1.norm")
 
     wanted = [m for m in MODALITIES if fusion in (m, "hierarchical", "concatenation", "late")]
@@ -176,34 +173,28 @@ def forward(config, w, clips, dropout=0.0, key=None, ablation=()):
             k, v = (linear(encoded[m][0], f"temporal_alignment.to_{t}_{name}") for t in "kv")
             looks += attend(q, k, v, encoded[m][1], dim)
         query = x + linear(looks, "temporal_alignment.to_out.0")
-        if "flat" in ablation:
-            # Alignment, then plain means: the fusion through bottlenecks is left out.
-            parts["fused"] = mean(query, rows)
-        else:
-            streams = dict(encoded)
-            for level, most in enumerate(config["bottlenecks"]):
-                query = branches(query, query, rows, f"HBF.encoder_q.{level}")
-                if not ("means" in ablation and level == 0):
-                    query, rows = query[:, :most], jnp.minimum(rows, most)
-                at, gathered = f"HBF.encoder_q2tav.{level}", query
-                q = linear(query, f"{at}.to_q")
-                for m, (y, n) in streams.items():
-                    k, v = (linear(y, f"{at}.to_{t}_{SLOTS[m]}") for t in "kv")
-                    gathered += attend(q, k, v, n, d // HEADS)
-                query = norm(gathered, f"{at}.norm1")
-                query = norm(query + feed_forward(query, f"{at}.ffn"), f"{at}.norm2")
-                streams = {
-                    m: (branches(y, query, rows, f"HBF.encoder_{SLOTS[m]}.{level}"), n)
-                    for m, (y, n) in streams.items()
-                }
-            first = (lambda x, n: mean(x, n)) if "means" in ablation else (lambda x, n: x[:, 0])
-            parts = {"fused": first(query, rows)} | {m: first(*streams[m]) for m in ("text", "vision", "audio")}
+        streams = dict(encoded)
+        for level, most in enumerate(config["bottlenecks"]):
+            query = branches(query, query, rows, f"HBF.encoder_q.{level}")
+            query, rows = query[:, :most], jnp.minimum(rows, most)
+            at, gathered = f"HBF.encoder_q2tav.{level}", query
+            q = linear(query, f"{at}.to_q")
+            for m, (y, n) in streams.items():
+                k, v = (linear(y, f"{at}.to_{t}_{SLOTS[m]}") for t in "kv")
+                gathered += attend(q, k, v, n, d // HEADS)
+            query = norm(gathered, f"{at}.norm1")
+            query = norm(query + feed_forward(query, f"{at}.ffn"), f"{at}.norm2")
+            streams = {
+                m: (branches(y, query, rows, f"HBF.encoder_{SLOTS[m]}.{level}"), n)
+                for m, (y, n) in streams.items()
+            }
+        parts = {"fused": query[:, 0]} | {m: streams[m][0][:, 0] for m in ("text", "vision", "audio")}
     zero = jnp.zeros((len(clips["label"]), d))
     return head(jnp.concatenate([zero if p is None else p for p in parts.values()], -1), "classifier")
 
 
 @functools.cache
-def compiled(config, ablation, steps, epochs, batch):
+def compiled(config, steps, epochs, batch):
     """(epoch, scores): one epoch of all runs, and scores of all runs on some clips. A run's parameters are one vector, in the
     order of `taking_part`: the optimiser's work is one loop then, and the compiler's too.
     """
@@ -218,7 +209,7 @@ def compiled(config, ablation, steps, epochs, batch):
         return {name: piece.reshape(shape) for piece, (name, shape) in zip(pieces, shapes.items())}
 
     def loss(w, clips, dropout, key):
-        return ((forward(config, named(w), clips, dropout, key, ablation) - clips["label"]) ** 2).mean()
+        return ((forward(config, named(w), clips, dropout, key) - clips["label"]) ** 2).mean()
 
     def epoch(run, w, first, second, order, data, begun):
         def step(carry, picked):
@@ -237,13 +228,13 @@ def compiled(config, ablation, steps, epochs, batch):
         return w, first, second, errors.mean()
 
     def scores(w, clips):
-        return forward(config, named(w), clips, ablation=ablation)
+        return forward(config, named(w), clips)
 
     do_epoch = jax.jit(jax.vmap(epoch, (0, 0, 0, 0, 0, None, None)), donate_argnums=(1, 2, 3))
     return do_epoch, jax.jit(jax.vmap(scores, (0, None))), named
 
 
-def train(config, data, runs, epochs, batch=32, ablation=(), say=None, test=False):
+def train(config, data, runs, epochs, batch=32, test=False):
     """Trains `runs`, dictionaries of seed, rate, dropout, weight_decay, side by side. Returns for each its history of (train
     error², valid MAE), and the parameters of the epoch that was best on `valid`; then, where `test` asks for them, the scores that
     these give the clips of `test`. As many of those as of `valid` spare a compilation.
@@ -251,7 +242,7 @@ def train(config, data, runs, epochs, batch=32, ablation=(), say=None, test=Fals
     some = data["train"]
     clips = len(some["label"])
     steps = -(-clips // batch)
-    do_epoch, scores, named = compiled(tuple(config.items()), tuple(ablation), steps, epochs, batch)
+    do_epoch, scores, named = compiled(tuple(config.items()), steps, epochs, batch)
     values = {k: jnp.array([r[k] for r in runs], jnp.float32) for k in ("rate", "dropout", "weight_decay")}
     values["key"] = jnp.stack([jax.random.key_data(jax.random.key(r["seed"])) for r in runs])
     values["key"] = jax.random.wrap_key_data(values["key"])
@@ -272,8 +263,6 @@ def train(config, data, runs, epochs, batch=32, ablation=(), say=None, test=Fals
             if mae < min((m for _, m in history[i]), default=np.inf):
                 best[i] = np.asarray(w[i])
             history[i].append((float(errors[i]), float(mae)))
-        if say:
-            say(number + 1, errors, found)
     found = None
     if test:
         found = np.asarray(scores(jnp.asarray(np.stack(best)), {k: jnp.asarray(v) for k, v in data["test"].items()}))

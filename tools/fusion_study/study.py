@@ -78,13 +78,13 @@ def run(a):
         for folder, data, description in loaded:
             config = sizes(data, description, a.width, a.levels, a.layers, fusion)
             asked = {"data": description["name"], "fusion": fusion, "width": a.width, "layers": a.layers}
-            asked |= {"levels": a.levels, "ablation": a.ablation, "batch": a.batch, "epochs": a.epochs}
+            asked |= {"levels": a.levels, "batch": a.batch, "epochs": a.epochs}
             known = [line for line in lines([a.out]) if all(line[k] == v for k, v in asked.items())]
             parameters = sum(int(np.prod(shape)) for shape, _ in replica.taking_part(config).values())
 
             def go(trials, test):
                 begun = time.process_time()
-                history, weights, scores = replica.train(config, data, trials, a.epochs, a.batch, a.ablation, test=test)
+                history, weights, scores = replica.train(config, data, trials, a.epochs, a.batch, test=test)
                 seconds = (time.process_time() - begun) / len(trials)
                 made = []
                 for i, (trial, epochs) in enumerate(zip(trials, history)):
@@ -131,12 +131,12 @@ def table(a):
         print("| fusion | parameters | rate, dropout | MAE | correlation | MAE less concatenation's | train error² |")
         print("|---|---:|---|---:|---:|---:|---:|")
         here = [line for line in final if line["data"] == data]
-        key = lambda line: (line["fusion"], line["width"], tuple(line["levels"]), tuple(line.get("ablation", [])))
+        key = lambda line: (line["fusion"], line["width"], tuple(line["levels"]))
         groups = {}
         for line in here:
             groups.setdefault(key(line), {})[line["seed"]] = line
         plain = next((g for k, g in groups.items() if k[0] == "concatenation"), {})
-        for (fusion, width, levels, ablation), runs in groups.items():
+        for (fusion, _, _), runs in groups.items():
             random = np.random.default_rng(0)
             mae, corr = (np.array([line["test"][k] for line in runs.values()]) for k in ("mae", "corr"))
             apart = [line["test"]["mae"] - plain[seed]["test"]["mae"] for seed, line in runs.items() if seed in plain]
@@ -145,10 +145,9 @@ def table(a):
                 low, high = interval(apart, random)
                 paired = f"{np.mean(apart):+.3f} ({low:+.3f} to {high:+.3f})"
             one = next(iter(runs.values()))
-            named = " ".join([fusion, *ablation])
             train = np.mean([line["train_mse"][0] for line in runs.values()])
             print(
-                f"| {named} | {one['parameters']:,} | {one['rate']:g}, {one['dropout']:g} | "
+                f"| {fusion} | {one['parameters']:,} | {one['rate']:g}, {one['dropout']:g} | "
                 f"{mae.mean():.3f} ({mae.min():.3f}–{mae.max():.3f}) | "
                 f"{corr.mean():.3f} ({corr.min():.3f}–{corr.max():.3f}) | {paired} | {train:.3f} |"
             )
@@ -178,7 +177,6 @@ def main():
     one.add_argument("--levels", type=int, nargs="+", default=[8, 4])
     one.add_argument("--epochs", type=int, default=12)
     one.add_argument("--batch", type=int, default=32)
-    one.add_argument("--ablation", nargs="+", default=[], choices=["flat", "means", "scale"])
     one.set_defaults(do=run)
     two = commands.add_parser("table")
     two.add_argument("results", type=Path, nargs="+")
