@@ -100,7 +100,7 @@ fn the_documentation_has_every_column_with_its_unit() {
 
 /// A model for the features of sounds without vision.
 fn sizes() -> DashFusionConfig {
-    DashFusionConfig { audio_width: WIDTH, vision_width: 1, audio_frames: 60, ..tiny_dashfusion() }
+    DashFusionConfig { audio_width: WIDTH, vision_width: 1, audio_frames: 70, ..tiny_dashfusion() }
 }
 
 fn described(config: DashFusionConfig, data: &Dataset) -> Result<Description> {
@@ -182,12 +182,12 @@ fn a_model_trained_on_sounds_scores_a_sound_as_its_data_set() {
         let score = block_on(opened.score_sound("short", "Fine.", &Sound { samples, rate: 16_000 })).unwrap();
         assert!(score.score.is_finite());
     }
-    // Sixty rows are positions for less than 2.4 s.
+    // Seventy rows are positions for less than 2.8 s.
     let sound = |count| Sound { samples: vec![0.1; count], rate: 8_000 };
-    block_on(opened.score_sound("just", "Fine.", &sound(19_199))).unwrap();
-    let error = block_on(opened.score_sound("long\n", "Fine.", &sound(19_200))).unwrap_err().to_string();
+    block_on(opened.score_sound("just", "Fine.", &sound(22_399))).unwrap();
+    let error = block_on(opened.score_sound("long\n", "Fine.", &sound(22_400))).unwrap_err().to_string();
     let said =
-        "clip `long\\n`: 2.40 s of sound are 61 rows; the model has positions for 60, sounds below 2.40 s";
+        "clip `long\\n`: 2.80 s of sound are 71 rows; the model has positions for 70, sounds below 2.80 s";
     assert_eq!(error, said);
     assert!(block_on(opened.score_sound("x", " ", &sound(9))).unwrap_err().to_string().contains("no text"));
 }

@@ -2,14 +2,15 @@
 
 use super::super::mel::{hertz, mel};
 use super::pitch;
-use super::window::{HIGH, Row};
+use super::window::{BANDS, HIGH, Row};
 
-/// Bands of the mel spectrum, and coefficients of their cepstrum, the first of which would be their mean.
-pub(super) const BANDS: usize = 20;
-pub(super) const CEPSTRUM: usize = 12;
+/// Numbers of a row.
+pub const WIDTH: usize = SINGLE.len() + BANDS + CEPSTRUM;
+/// Coefficients of the bands' cepstrum, without the first, which would be their mean.
+const CEPSTRUM: usize = 12;
 
 /// Columns that come once, with their units.
-pub(super) const SINGLE: [(&str, &str); 15] = [
+const SINGLE: [(&str, &str); 15] = [
     ("level", "dB"),
     ("level_relative", "dB"),
     ("voicing", "1"),
@@ -66,7 +67,7 @@ pub(super) fn of(rows: &[Row]) -> Vec<f32> {
         hertz.iter().map(|found| found.map(|hertz| 12.0 * (hertz / BASE).log2())).collect();
     let usual = median(pitches.iter().flatten().copied().collect());
     let octaves = centres().map(f64::log2);
-    let mut values = Vec::with_capacity(rows.len() * super::WIDTH);
+    let mut values = Vec::with_capacity(rows.len() * WIDTH);
     let mut before = None;
     for ((row, hertz), pitch) in rows.iter().zip(&hertz).zip(&pitches) {
         let (last_row, last_pitch) = before.unwrap_or((row, None));

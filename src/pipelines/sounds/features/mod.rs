@@ -17,7 +17,7 @@ mod file;
 mod pitch;
 mod window;
 
-pub use columns::{Column, columns};
+pub use columns::{Column, WIDTH, columns};
 #[cfg(not(target_arch = "wasm32"))]
 pub use file::open_speech;
 
@@ -31,8 +31,6 @@ pub const NAME: &str = "foveal-speech";
 pub const VERSION: u32 = 1;
 /// Rows a second.
 pub const ROWS_PER_SECOND: u32 = 25;
-/// Numbers of a row.
-pub const WIDTH: usize = columns::SINGLE.len() + columns::BANDS + columns::CEPSTRUM;
 
 /// Sample rates whose band reaches far enough, up to what is read of a file.
 const RATES: std::ops::RangeInclusive<u32> = 8_000..=192_000;

@@ -140,7 +140,7 @@ fn loudness_and_offset_change_levels_only() {
         let samples = voice.samples.iter().map(|&sample| edit(sample)).collect();
         speech_features(&Sound { samples, rate: voice.rate }).unwrap()
     };
-    let (loud, quiet, moved) = (edited(|v| v), edited(|v| 0.1 * v), edited(|v| v + 0.2));
+    let (loud, quiet, moved) = (edited(|v| v), edited(|v| 0.1 * v), edited(|v| v + 0.02));
     let all = columns();
     // Where windows are full: an offset that begins is a click.
     for (i, value) in loud.values.iter().enumerate().take(28 * WIDTH).skip(2 * WIDTH) {

@@ -1,7 +1,6 @@
 //! What is read off one window: power between 50 and 3,700 Hz by frequency, by lag and in time.
 
 use super::super::mel::{Band, bands};
-use super::columns::BANDS;
 use super::pitch::{self, Candidate};
 use rustfft::num_complex::Complex;
 use rustfft::{Fft, FftPlanner};
@@ -15,6 +14,8 @@ const LOW: f64 = 50.0;
 pub(super) const HIGH: f64 = 3_700.0;
 /// Mean square of the noise that is added by formula: −90 dB.
 pub(super) const NOISE: f64 = 1e-9;
+/// Bands of the mel spectrum.
+pub(super) const BANDS: usize = 20;
 /// Points of lag and of time that two windows' length is divided into: 32,000 a second and a multiple of eight.
 const POINTS: usize = 4096;
 
