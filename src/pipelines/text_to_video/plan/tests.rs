@@ -148,7 +148,7 @@ fn an_argument_may_name_a_sound() {
 }
 
 #[cfg(feature = "audio")]
-fn sound_plan(audio: &str) -> crate::Result<(Vec<TimedWord>, Vec<String>)> {
+fn sound_plan(audio: &str) -> Result<(Vec<TimedWord>, Vec<String>)> {
     let text =
         format!(r#"{{ "prompt": "a car", "words": [{{ "phrase": "car", "audio": {{ {audio} }} }}] }}"#);
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/pipelines/sounds/fixtures/plan.json");
