@@ -36,13 +36,10 @@ const MASKED: f32 = 3e-5;
 const MASKED_AT_START: f32 = 1e-2;
 /// Power below which nothing is heard beside the loudest moment.
 const SILENCE: f32 = 1e-6;
-/// Seconds by which the last moment before which a window is quiet lies before the one that is found: a window's ends weigh
-/// little.
-const LATE: f64 = 0.003;
 /// What a beginning of the recording is compared with is measured within so many seconds.
 const START: f64 = 1.0;
 
-/// What begins in a recording, in order of time, from 8 kHz on within a few milliseconds of when it does; a slow rise is found
+/// What begins in a recording, in order of time, from 8 kHz on up to a few milliseconds after it does; a slow rise is found
 /// when it is well under way.
 ///
 /// The recording's own beginning counts only where what is heard there falls off again within a second: what lies before a
@@ -64,8 +61,9 @@ pub fn onsets(recording: &Recording) -> Result<Vec<Onset>> {
         if strength > 0.0 && around.iter().all(|v| strength >= 0.999 * v) {
             // The measure stays high for as long as the onset lies ahead, and then falls off.
             let last = (i..i + apart).rev().find(|j| at(*j) >= 0.85 * strength).unwrap_or(i);
-            let seconds = (last as f64 * levels.hop - LATE).max(0.0);
-            found.push(Onset { seconds, strength });
+            // A window's ends weigh little, so that this is some milliseconds late and not early: a beat that falls on the
+            // beginning of a frame is in it.
+            found.push(Onset { seconds: last as f64 * levels.hop, strength });
             i = last + apart;
         } else {
             i += 1;

@@ -160,7 +160,6 @@ fn what_lies_before_the_damage_is_kept() {
         "aac.m4a",
         "alac.caf",
         "vorbis.mka",
-        "flac.oga",
         "s16.aiff",
         "mp3_inside.wav",
     ] {
@@ -177,7 +176,7 @@ fn what_lies_before_the_damage_is_kept() {
                         found.channels[0].iter().zip(&whole.channels[0]).all(|(a, b)| (a - b).abs() < 1e-2);
                     assert!(same || name.contains("adpcm") || name.contains("aac"), "{name} cut to {cut}");
                     // These state no length, and what is missing of others may be a last frame.
-                    let silent = ["mp3", "pipe_flac", "ogg", "oga"].iter().any(|n| name.contains(n));
+                    let silent = ["mp3", "pipe_flac", "ogg"].iter().any(|n| name.contains(n));
                     if whole.seconds() - found.seconds() > 0.12 && !silent {
                         assert!(
                             found.warnings.iter().any(|w| w.contains("breaks off")),
