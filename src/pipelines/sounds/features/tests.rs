@@ -148,9 +148,9 @@ fn loudness_and_offset_change_levels_only() {
         let level = name == "level" || name.starts_with("mel_");
         let expected = if level { value - 20.0 } else { *value };
         let row = i / WIDTH;
-        // Two crossings and two bins.
+        // Two bins; pairs of crossings that hardly leave zero, of some 4,000, go under in the noise.
         let step = match name.as_str() {
-            "zero_crossings" => 63.0,
+            "zero_crossings" => 250.0,
             "rolloff" => 16.0,
             _ => 0.5,
         };
