@@ -120,7 +120,7 @@ fn sound(folder: &Path, id: &str, named: Option<&str>) -> Result<Option<PathBuf>
         }
         None => {
             let beside = |extension: &&str| folder.join(format!("{id}.{extension}"));
-            let found: Vec<PathBuf> = SOUNDS.iter().map(|e| beside(e)).filter(|f| f.is_file()).collect();
+            let found: Vec<PathBuf> = SOUNDS.iter().map(beside).filter(|f| f.is_file()).collect();
             match &found[..] {
                 [only] => Ok(Some(only.clone())),
                 [] => Err(format!(

@@ -79,7 +79,7 @@ fn adapters_are_listed_and_chosen_by_number_and_name() {
 fn a_refusal_says_what_was_asked_for_and_what_there_is() {
     let all = block_on(list_adapters());
     for adapter in [AdapterChoice::Name("no such adapter".into()), AdapterChoice::Index(9999)] {
-        let asked = format!("{adapter:?}");
+        let asked = format!("asked for {adapter}");
         match block_on(Context::new(ContextOptions::default().adapter(adapter))) {
             Err(Error::NoAdapter(message)) => {
                 assert!(message.contains(&asked), "{message}");

@@ -207,8 +207,8 @@ pub(super) fn staging(device: &Device, size: u64) -> Result<wgpu::Buffer> {
 #[cfg(test)]
 #[cfg(not(target_arch = "wasm32"))]
 mod tests {
-    use super::super::caps::Caps;
     use super::*;
+    use crate::gpu::Caps;
     use std::sync::atomic::{AtomicBool, Ordering};
     use std::time::Duration;
 

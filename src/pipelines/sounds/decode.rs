@@ -1,6 +1,6 @@
 //! Files to samples.
 
-use super::Recording;
+use super::recording::{RATES, Recording};
 use super::riff::{self, Wave};
 use crate::error::without_panic;
 use crate::{Error, Result};
@@ -27,9 +27,6 @@ const MISSING: f64 = 0.1;
 
 /// Samples of a channel that an MPEG encoder pads its last frames with at most.
 const PADDING: usize = 4 * 1152;
-
-/// Samples a second that are read: below, nothing of a sound is left; above, no recorder goes.
-pub(super) const RATES: std::ops::RangeInclusive<u32> = 1_000..=192_000;
 
 const FORMATS: &str = "wav, aiff, caf, mp3, flac, ogg Vorbis, m4a and mkv are read";
 

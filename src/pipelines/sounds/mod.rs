@@ -22,6 +22,7 @@ mod flux;
 mod lead;
 mod mel;
 mod onsets;
+mod open;
 mod recording;
 mod riff;
 mod section;

@@ -138,15 +138,16 @@ impl TextToVideo {
         if !request.guidance_scale.is_finite() {
             return Err(Error::input("guidance_scale", format!("{}", request.guidance_scale)));
         }
-        let positive = self.encode(&request.prompt)?;
-        let negative = self.encode(&request.negative_prompt)?;
-        for (negative, prompt) in [(false, &positive), (true, &negative)] {
-            if let Some(cut) = prompt.encoding.cut_off() {
+        let read = [self.tokenize(&request.prompt)?, self.tokenize(&request.negative_prompt)?];
+        let groups = groups(&read[0], &request.words)?;
+        for (negative, encoding) in [false, true].into_iter().zip(&read) {
+            if let Some(cut) = encoding.cut_off() {
                 let flow = hook(&Event::PromptCut { negative, cut: cut.into() });
                 go_on(flow, || "reading the prompt".into())?;
             }
         }
-        let groups = groups(&positive.encoding, &request.words)?;
+        let positive = self.encode(&request.prompt)?;
+        let negative = self.encode(&request.negative_prompt)?;
         let steered = request.guidance.is_some() || request.mask.is_some();
         let control = Control { groups, guidance: request.guidance.clone(), mask: request.mask };
         let sampler =
