@@ -42,8 +42,8 @@ impl SentimentModel {
     /// loses none of those. Clips that [`SentimentModel::refusal`] names are told of first and left out of the batches.
     ///
     /// # Errors
-    /// [`Error::File`](crate::Error::File) for a split without clips, [`Error::Input`](crate::Error::Input) for a batch of none and for data of another
-    /// width than the model's, [`Error::Cancelled`](crate::Error::Cancelled) where the hook breaks off; otherwise as [`SentimentModel::score_batch`].
+    /// [`Error::File`] for a split without clips, [`Error::Input`] for a batch of none and for data of another
+    /// width than the model's, [`Error::Cancelled`] where the hook breaks off; otherwise as [`SentimentModel::score_batch`].
     pub async fn score(
         &self,
         data: &Dataset,
@@ -86,7 +86,7 @@ impl SentimentModel {
     /// Scores clips that have labels, and measures the scores in the model's convention.
     ///
     /// # Errors
-    /// [`Error::File`](crate::Error::File) for a clip without a label; [`Error::Input`] for one that cannot be scored, since measures that leave
+    /// [`Error::File`] for a clip without a label; [`Error::Input`] for one that cannot be scored, since measures that leave
     /// clips out compare with nothing; otherwise as [`SentimentModel::score`] and [`Metrics::of`].
     pub async fn evaluate(
         &self,

@@ -33,7 +33,7 @@ pub struct Envelope {
 /// (2013), without the filter.
 ///
 /// # Errors
-/// [`Error::Input`] for a sound without samples or of a rate outside 1 kHz ..= 192 kHz; [`Error::NonFinite`].
+/// [`Error::Input`](crate::Error::Input) for a sound without samples or of a rate outside 1 kHz ..= 192 kHz; [`Error::NonFinite`](crate::Error::NonFinite).
 pub fn onset_envelope(sound: &Sound) -> Result<Envelope> {
     check(std::slice::from_ref(&sound.samples), sound.rate)?;
     let rate = f64::from(sound.rate);
