@@ -21,7 +21,7 @@ mod store;
 mod tests;
 
 pub use config_file::ConfigFile;
-#[cfg(feature = "tokenizers")]
+#[cfg(all(feature = "tokenizers", not(target_arch = "wasm32")))]
 pub(crate) use config_file::without_mark;
 pub use element::FileDtype;
 #[cfg(not(target_arch = "wasm32"))]

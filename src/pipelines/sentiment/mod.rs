@@ -15,6 +15,7 @@ mod checkpoint;
 pub mod data;
 #[cfg(not(target_arch = "wasm32"))]
 mod digest;
+#[cfg(not(target_arch = "wasm32"))]
 mod features;
 #[cfg(all(feature = "tokenizers", not(target_arch = "wasm32")))]
 pub mod log;
