@@ -2,7 +2,7 @@
 
 use super::decode;
 use super::recording::{Recording, Sound};
-use crate::{Error, Result};
+use crate::Result;
 use std::io::Cursor;
 use std::ops::Range;
 use std::path::Path;
@@ -36,17 +36,17 @@ impl Recording {
     /// say so.
     ///
     /// # Errors
-    /// [`Error::Io`] when the file cannot be read; [`Error::File`] when it is in none of the formats (Opus is not read),
+    /// [`Error::Io`](crate::Error::Io) when the file cannot be read; [`Error::File`](crate::Error::File) when it is in none of the formats (Opus is not read),
     /// without a packet that can be decoded, or without one in the seconds that are wanted, when those are empty or more
     /// than ten minutes, when all its samples together are too many to keep, and for a rate outside 1 kHz ..= 192 kHz;
-    /// [`Error::NonFinite`] for a NaN or infinity among its samples.
+    /// [`Error::NonFinite`](crate::Error::NonFinite) for a NaN or infinity among its samples.
     #[cfg(not(target_arch = "wasm32"))]
     pub fn open(path: impl AsRef<Path>, wanted: Option<Range<f64>>) -> Result<Self> {
         let path = path.as_ref();
-        let io = |e| Error::io(path, e);
+        let io = |e| crate::Error::io(path, e);
         // A link to a device would never end and a pipe never begin.
         if !std::fs::metadata(path).map_err(io)?.is_file() {
-            return Err(Error::file(path, "not a regular file"));
+            return Err(crate::Error::file(path, "not a regular file"));
         }
         decode::read(Box::new(std::fs::File::open(path).map_err(io)?), path, wanted)
     }
