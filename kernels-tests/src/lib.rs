@@ -19,7 +19,7 @@ pub mod tree;
 pub mod ways;
 
 pub use random_wan::random_wan;
-pub use tiny_dashfusion::tiny_dashfusion;
+pub use tiny_dashfusion::{tiny_clips, tiny_dashfusion, tiny_sentiment_model, tiny_text_encoder};
 
 use foveal::{Context, ContextOptions};
 use std::path::{Path, PathBuf};
@@ -27,6 +27,14 @@ use std::path::{Path, PathBuf};
 /// Root of the workspace.
 pub fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).parent().map_or_else(|| PathBuf::from("."), Path::to_path_buf)
+}
+
+/// An empty folder of this process's own.
+pub fn scratch(name: &str) -> PathBuf {
+    let path = std::env::temp_dir().join(format!("foveal_{name}_{}", std::process::id()));
+    let _ = std::fs::remove_dir_all(&path);
+    std::fs::create_dir_all(&path).unwrap();
+    path
 }
 
 /// A device with WebGPU's default limits and no optional feature, opened the way an app would hand in its own.

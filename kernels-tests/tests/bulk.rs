@@ -1,7 +1,5 @@
-//! Bulk runs that are stopped, doubled, extended and pointed at what belongs to others: no line of scores is lost, repeated,
-//! mixed or wiped, and no run's files are overwritten by another's.
-//!
-//! `FOVEAL_KILL_ROUNDS=100 cargo test --release -p kernels-tests --test bulk -- kill` kills more often.
+//! Bulk runs that are extended and pointed at what belongs to others: no line of scores is wiped, and no run's files are
+//! overwritten by another's.
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test that cannot go on should stop loudly")]
 
@@ -9,36 +7,19 @@ use foveal::block_on;
 use foveal::models::dashfusion::{DashFusionConfig, Fusion, Padding};
 use foveal::pipelines::sentiment::data::{Clip, DESCRIPTION, Dataset, FEATURES};
 use foveal::pipelines::sentiment::log::{Origin, ScoreLog};
-use foveal::pipelines::sentiment::metrics::Convention;
 use foveal::pipelines::sentiment::{
-    Description, Saving, ScoreEvent, ScoreRequest, SentimentModel, TrainEvent, TrainOptions, Trainer,
+    Saving, ScoreEvent, ScoreRequest, SentimentModel, TrainEvent, TrainOptions, Trainer,
 };
-use foveal::weights::{WeightStore, write_whole};
+use foveal::weights::WeightStore;
 use foveal::{Context, Error, Result};
 use kernels_tests::golden::new_context;
-use kernels_tests::{root, tiny_dashfusion};
-use std::collections::BTreeMap;
+use kernels_tests::{scratch, tiny_clips, tiny_dashfusion, tiny_sentiment_model};
 use std::ops::ControlFlow;
-use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::path::Path;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
-
-fn folder() -> PathBuf {
-    root().join("kernels-tests/training/sentiment_tiny")
-}
-
-fn scratch(name: &str) -> PathBuf {
-    let path = std::env::temp_dir().join(format!("foveal_bulk_{name}_{}", std::process::id()));
-    let _ = std::fs::remove_dir_all(&path);
-    std::fs::create_dir_all(&path).unwrap();
-    path
-}
 
 fn model(context: &Context, config: DashFusionConfig) -> SentimentModel {
-    let description = Description::new(config, Convention::Mosi, [-3.0, 3.0]);
-    let text = root().join("kernels-tests/golden/bert_encode_tiny/model");
-    SentimentModel::fresh(context, description, &text, 3).unwrap()
+    tiny_sentiment_model(context, config).unwrap()
 }
 
 fn options(epochs: u32) -> TrainOptions {
@@ -56,8 +37,8 @@ fn options(epochs: u32) -> TrainOptions {
 
 /// The tiny data set with an edit of its description.
 fn edited(edit: impl Fn(String) -> String) -> Dataset {
-    let json = edit(std::fs::read_to_string(folder().join(DESCRIPTION)).unwrap());
-    let features = WeightStore::open(folder().join(FEATURES)).unwrap();
+    let json = edit(std::fs::read_to_string(tiny_clips().join(DESCRIPTION)).unwrap());
+    let features = WeightStore::open(tiny_clips().join(FEATURES)).unwrap();
     Dataset::from_parts(Path::new("dataset.json"), json.as_bytes(), &features).unwrap()
 }
 
@@ -73,12 +54,12 @@ fn bits(run: &Trainer) -> Vec<Vec<u32>> {
 #[test]
 fn a_run_that_has_ended_goes_on_to_more_epochs() {
     let context = new_context().unwrap();
-    let data = Arc::new(Dataset::open(folder()).unwrap());
+    let data = Arc::new(Dataset::open(tiny_clips()).unwrap());
     let new = |epochs| {
         let model = model(&context, tiny_dashfusion());
         block_on(Trainer::new(model, data.clone(), options(epochs))).unwrap()
     };
-    let path = scratch("extended").join("checkpoint.safetensors");
+    let path = scratch("bulk_extended").join("checkpoint.safetensors");
     let saving = Saving { checkpoint: Some(path.clone()), ..Saving::default() };
     let mut short = new(2).with_saving(saving);
     block_on(short.run(|_| ControlFlow::Continue(()))).unwrap();
@@ -118,11 +99,11 @@ fn a_run_that_has_ended_goes_on_to_more_epochs() {
 #[test]
 fn a_checkpoint_of_another_run_is_refused_by_what_differs() {
     let context = new_context().unwrap();
-    let path = scratch("other").join("checkpoint.safetensors");
+    let path = scratch("bulk_other").join("checkpoint.safetensors");
     let run = |config, data: Dataset, options| {
         block_on(Trainer::new(model(&context, config), data, options)).unwrap()
     };
-    let same = || Dataset::open(folder()).unwrap();
+    let same = || Dataset::open(tiny_clips()).unwrap();
     block_on(run(tiny_dashfusion(), same(), options(2)).checkpoint(&path)).unwrap();
     run(tiny_dashfusion(), same(), options(2)).resume(&path).unwrap();
     let text = |json: String| json.replacen("I thought the haircut", "I think the haircut", 1);
@@ -166,8 +147,8 @@ fn a_checkpoint_of_another_run_is_refused_by_what_differs() {
 #[test]
 fn a_training_run_overwrites_nothing_of_another() {
     let context = new_context().unwrap();
-    let data = Arc::new(Dataset::open(folder()).unwrap());
-    let folder = scratch("overwritten");
+    let data = Arc::new(Dataset::open(tiny_clips()).unwrap());
+    let folder = scratch("bulk_overwritten");
     let saving = |checkpoint: &str, best: &str| Saving {
         checkpoint: Some(folder.join(checkpoint)),
         every_steps: None,
@@ -217,7 +198,7 @@ fn a_training_run_overwrites_nothing_of_another() {
 #[test]
 fn a_clip_that_cannot_be_scored_has_a_line_that_says_why() {
     let context = new_context().unwrap();
-    let data = Dataset::open(folder()).unwrap();
+    let data = Dataset::open(tiny_clips()).unwrap();
     let clips: Vec<&Clip> = data.splits.values().flatten().collect();
     let most = clips.iter().map(|clip| clip.frames()[0]).max().unwrap() - 1;
     let mut scorer = model(&context, DashFusionConfig { audio_frames: most, ..tiny_dashfusion() });
@@ -226,7 +207,7 @@ fn a_clip_that_cannot_be_scored_has_a_line_that_says_why() {
     assert!(!long.is_empty() && long.len() < clips.len());
     let said = format!("audio has {} frames, the model takes at most {most}", most + 1);
     for extension in ["jsonl", "csv"] {
-        let path = scratch("unscored").join(format!("scores.{extension}"));
+        let path = scratch("bulk_unscored").join(format!("scores.{extension}"));
         let mut log = ScoreLog::open(&path).unwrap();
         let found = block_on(log.fill(&scorer, &data, &ScoreRequest::default(), go)).unwrap();
         assert_eq!((log.len(), log.unscored()), (clips.len(), long.len()));
@@ -265,192 +246,20 @@ fn a_clip_that_cannot_be_scored_has_a_line_that_says_why() {
     assert!(matches!(&error, Error::Input { what, .. } if what == "audio width"), "{error}");
 }
 
-/// Where a child process writes; it is one where this is set.
-const FILE: &str = "FOVEAL_KILL_FILE";
-const CLIPS: usize = 60;
-/// Beyond what a child says by failing.
-const BUSY: i32 = 75;
-
-fn id(number: usize) -> String {
-    format!("clip,\"{number}\"\nof \u{e9}{number}")
-}
-
-/// Ends the process with `BUSY` where another has the file.
-fn log_of(path: &Path) -> ScoreLog {
-    match ScoreLog::open(path) {
-        Ok(log) => log,
-        Err(error) if error.to_string().contains("another run is writing its scores") => {
-            std::process::exit(BUSY)
-        }
-        Err(error) => panic!("{error}"),
-    }
-}
-
-#[test]
-#[ignore = "a part of the tests of kills, which start it as a process of its own"]
-fn writes_lines() {
-    let path = PathBuf::from(std::env::var_os(FILE).unwrap());
-    let mut log = log_of(&path);
-    log.go_on(Origin { model: "0123456789abcdef".into(), data: "fedcba9876543210".into() }).unwrap();
-    let score = serde_json::json!({"id": "", "score": 0.5, "missing": ["vision"]});
-    let score: foveal::pipelines::sentiment::Score = serde_json::from_value(score).unwrap();
-    for number in (0..CLIPS).rev() {
-        let mut score = score.clone();
-        score.id = id(number);
-        log.add(&[score]).unwrap();
-    }
-}
-
-#[test]
-#[ignore = "a part of the tests of kills, which start it as a process of its own"]
-fn scores_clips() {
-    let path = PathBuf::from(std::env::var_os(FILE).unwrap());
-    let mut log = log_of(&path);
-    let model = model(&new_context().unwrap(), tiny_dashfusion());
-    let data = Dataset::open(folder()).unwrap();
-    let request = ScoreRequest { batch: 1, ..ScoreRequest::default() };
-    block_on(log.fill(&model, &data, &request, go)).unwrap();
-}
-
-#[test]
-#[ignore = "a part of the test of full disks, which starts it as a process of its own"]
-fn writes_a_file() {
-    let path = PathBuf::from(std::env::var_os(FILE).unwrap());
-    if let Err(error) = write_whole(&path, &[b'n'; 100_000]) {
-        panic!("{error}");
-    }
-}
-
-/// A process whose files end at 4,096 bytes, as they would on a disk with no more room.
-#[cfg(unix)]
-fn without_room(part: &str, path: &Path) -> String {
-    let mut command = Command::new("sh");
-    command
-        .args(["-c", "trap '' XFSZ; ulimit -f 8; exec \"$@\"", "sh"])
-        .arg(std::env::current_exe().unwrap());
-    command.args(["--ignored", "--exact", "--nocapture", part]).env(FILE, path);
-    let ended = command.output().unwrap();
-    assert!(!ended.status.success(), "{part} had room");
-    String::from_utf8(ended.stderr).unwrap()
-}
-
-#[cfg(unix)]
-#[test]
-fn a_full_disk_leaves_whole_lines_and_old_files() {
-    let folder = scratch("full");
-    let path = folder.join("scores.jsonl");
-    let said = without_room("writes_lines", &path);
-    let found = lines(&path);
-    assert!(said.contains(&format!("{} clips have their lines", found.len())), "{said}");
-    assert!(!found.is_empty() && found.len() < CLIPS, "{} lines", found.len());
-    assert!(std::fs::read(&path).unwrap().ends_with(b"\n"));
-    assert!(after(start("writes_lines", &path), Duration::from_secs(300)));
-    assert_eq!(lines(&path).values().sum::<usize>(), CLIPS);
-
-    let path = folder.join("file");
-    assert!(without_room("writes_a_file", &path).contains("no file was made"));
-    assert!(!path.exists());
-    std::fs::write(&path, "old").unwrap();
-    assert!(without_room("writes_a_file", &path).contains("the file that stood there is unchanged"));
-    assert_eq!(std::fs::read_to_string(&path).unwrap(), "old");
-    assert_eq!(std::fs::read_dir(&folder).unwrap().count(), 2, "something stays beside the files");
-}
-
-fn start(part: &str, path: &Path) -> Child {
-    let mut command = Command::new(std::env::current_exe().unwrap());
-    command.args(["--ignored", "--exact", part]).env(FILE, path);
-    command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap()
-}
-
-/// Kills a process after a while, unless it ends by itself; whether it did all there was to do.
-fn after(mut child: Child, patience: Duration) -> bool {
-    let until = Instant::now() + patience;
-    while Instant::now() < until {
-        if let Some(status) = child.try_wait().unwrap() {
-            let said = std::io::read_to_string(child.stderr.take().unwrap()).unwrap();
-            assert!(status.success() || status.code() == Some(BUSY), "{status}: {said}");
-            return status.success();
-        }
-        std::thread::sleep(Duration::from_millis(1));
-    }
-    child.kill().unwrap();
-    child.wait().unwrap();
-    false
-}
-
-/// Lines by id, the last one only where it is whole.
-fn lines(path: &Path) -> BTreeMap<String, usize> {
-    let text = std::fs::read(path).unwrap_or_default();
-    let mut found = BTreeMap::new();
-    for line in text.split_inclusive(|b| *b == b'\n').filter(|line| line.ends_with(b"\n")) {
-        let line: serde_json::Value = serde_json::from_slice(line).unwrap();
-        *found.entry(line["id"].as_str().unwrap().to_owned()).or_default() += 1;
-    }
-    found
-}
-
-fn rounds(few: usize) -> usize {
-    std::env::var("FOVEAL_KILL_ROUNDS").map_or(few, |n| n.parse().unwrap())
-}
-
-/// Files from none to full, by `at_once` processes that are killed ever later: whether lines were found between kills.
-fn killed(part: &str, name: &str, rounds: usize, at_once: usize, unit: Duration, all: usize) {
-    let path = scratch(name).join("scores.jsonl");
-    let (mut full, mut within, mut kills) = (0, 0, 0u32);
-    let mut before = BTreeMap::new();
-    for round in 0..rounds {
-        let children: Vec<Child> = (0..at_once).map(|_| start(part, &path)).collect();
-        // The last round of a suite may take its time, so that a file is full in the end.
-        let last = round + 1 == rounds;
-        let patience = if last { Duration::from_secs(300) } else { unit * (kills % 12 + 1) };
-        kills += 1;
-        let ended: Vec<bool> = std::thread::scope(|scope| {
-            let all: Vec<_> = children.into_iter().map(|c| scope.spawn(move || after(c, patience))).collect();
-            all.into_iter().map(|t| t.join().unwrap()).collect()
-        });
-        let found = lines(&path);
-        assert!(found.values().all(|n| *n == 1), "round {round}: doubled lines: {found:?}");
-        assert!(before.keys().all(|id| found.contains_key(id)), "round {round}: lines were lost");
-        within += usize::from(found.len() > before.len() && found.len() < all);
-        before = found;
-        if ended.contains(&true) {
-            assert_eq!(before.len(), all, "round {round}: a run ended without all lines");
-            full += 1;
-            std::fs::remove_file(&path).unwrap();
-            before.clear();
-        }
-    }
-    assert!(full > 0, "no file was ever full");
-    eprintln!("{name}: {rounds} rounds, {full} files filled, {within} kills between two lines of one");
-}
-
-#[test]
-fn lines_survive_kills_and_two_writers() {
-    let unit = Duration::from_millis(50);
-    killed("writes_lines", "lines", rounds(16), 1, unit / 5, CLIPS);
-    killed("writes_lines", "two", rounds(16), 2, unit / 5, CLIPS);
-}
-
-#[test]
-fn scoring_survives_kills_and_two_runs() {
-    let clips = Dataset::open(folder()).unwrap().splits.values().map(Vec::len).sum();
-    killed("scores_clips", "scoring", rounds(3), 1, Duration::from_millis(400), clips);
-    killed("scores_clips", "scoring_two", rounds(3), 2, Duration::from_millis(400), clips);
-}
-
 #[test]
 fn ids_are_what_they_were_whatever_they_hold() -> Result<()> {
-    let path = scratch("ids").join("scores.csv");
-    let score = serde_json::json!({"id": id(3), "score": -0.5, "missing": []});
+    let path = scratch("bulk_ids").join("scores.csv");
+    let id = "clip,\"3\"\nof \u{e9}3";
+    let score = serde_json::json!({"id": id, "score": -0.5, "missing": []});
     let score: foveal::pipelines::sentiment::Score = serde_json::from_value(score).unwrap();
     let origin = Origin { model: "0123456789abcdef".into(), data: "fedcba9876543210".into() };
     for _ in 0..2 {
         let mut log = ScoreLog::open(&path)?;
         log.go_on(origin.clone())?;
         log.add(std::slice::from_ref(&score))?;
-        assert!(log.has(&id(3)) && log.len() == 1);
+        assert!(log.has(id) && log.len() == 1);
     }
-    let row = format!("\"{}\",-0.5,,,0123456789abcdef,fedcba9876543210\n", id(3).replace('"', "\"\""));
+    let row = format!("\"{}\",-0.5,,,0123456789abcdef,fedcba9876543210\n", id.replace('"', "\"\""));
     assert_eq!(std::fs::read_to_string(&path).unwrap(), format!("id,score,missing,error,model,data\n{row}"));
     Ok(())
 }

@@ -15,32 +15,12 @@ use foveal::pipelines::sentiment::{
 use foveal::weights::WeightStore;
 use foveal::{Context, Error, HostTensor, Result};
 use kernels_tests::golden::new_context;
-use kernels_tests::{root, tiny_dashfusion};
+use kernels_tests::{root, scratch, tiny_clips, tiny_dashfusion, tiny_sentiment_model, tiny_text_encoder};
 use safetensors::tensor::TensorView;
 use std::collections::BTreeSet;
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-
-fn folder() -> PathBuf {
-    root().join("kernels-tests/training/sentiment_tiny")
-}
-
-fn text_folder() -> PathBuf {
-    root().join("kernels-tests/golden/bert_encode_tiny/model")
-}
-
-fn scratch(name: &str) -> PathBuf {
-    let path = std::env::temp_dir().join(format!("foveal_sentiment_{name}_{}", std::process::id()));
-    let _ = std::fs::remove_dir_all(&path);
-    std::fs::create_dir_all(&path).unwrap();
-    path
-}
-
-fn model(context: &Context, config: DashFusionConfig) -> Result<SentimentModel> {
-    let description = Description::new(config, Convention::Mosi, [-3.0, 3.0]);
-    SentimentModel::fresh(context, description, &text_folder(), 3)
-}
 
 fn options() -> TrainOptions {
     TrainOptions {
@@ -71,11 +51,15 @@ fn to_the_end(run: &mut Trainer) {
 /// Once frozen and once with the text encoder trained.
 fn a_killed_run_goes_on_bit_for_bit(train_text: bool) {
     let context = new_context().unwrap();
-    let data = Arc::new(Dataset::open(folder()).unwrap());
+    let data = Arc::new(Dataset::open(tiny_clips()).unwrap());
     let options = TrainOptions { train_text, ..options() };
     let new = || {
-        block_on(Trainer::new(model(&context, tiny_dashfusion()).unwrap(), data.clone(), options.clone()))
-            .unwrap()
+        block_on(Trainer::new(
+            tiny_sentiment_model(&context, tiny_dashfusion()).unwrap(),
+            data.clone(),
+            options.clone(),
+        ))
+        .unwrap()
     };
     let mut whole = new();
     let before = fingerprint(&whole);
@@ -86,7 +70,7 @@ fn a_killed_run_goes_on_bit_for_bit(train_text: bool) {
     assert_eq!(text_moved, train_text);
     assert!(moved.count() > 50 && history.len() == 3);
 
-    let path = scratch(&format!("resume_{train_text}")).join("checkpoint.safetensors");
+    let path = scratch(&format!("sentiment_resume_{train_text}")).join("checkpoint.safetensors");
     let mut first = new();
     // Three steps an epoch: the run dies within the second one, after its last checkpoint.
     for _ in 0..6 {
@@ -105,8 +89,12 @@ fn a_killed_run_goes_on_bit_for_bit(train_text: bool) {
     }
 
     let other = TrainOptions { seed: 8, ..options.clone() };
-    let mut third =
-        block_on(Trainer::new(model(&context, tiny_dashfusion()).unwrap(), data.clone(), other)).unwrap();
+    let mut third = block_on(Trainer::new(
+        tiny_sentiment_model(&context, tiny_dashfusion()).unwrap(),
+        data.clone(),
+        other,
+    ))
+    .unwrap();
     assert!(third.resume(&path).unwrap_err().to_string().contains("it is of a run with"));
 }
 
@@ -123,16 +111,18 @@ fn a_killed_run_with_a_trained_text_encoder_goes_on_bit_for_bit() {
 #[test]
 fn training_learns_and_a_saved_model_scores_alike() {
     let context = new_context().unwrap();
-    let data = Arc::new(Dataset::open(folder()).unwrap());
+    let data = Arc::new(Dataset::open(tiny_clips()).unwrap());
     let options = TrainOptions { epochs: 25, contrastive_weight: 0.0, warmup_epochs: 2, ..options() };
     let quiet = DashFusionConfig { encoder_dropout: 0.0, position_dropout: 0.0, ..tiny_dashfusion() };
-    let mut run = block_on(Trainer::new(model(&context, quiet).unwrap(), data.clone(), options)).unwrap();
+    let mut run =
+        block_on(Trainer::new(tiny_sentiment_model(&context, quiet).unwrap(), data.clone(), options))
+            .unwrap();
     to_the_end(&mut run);
     let (first, last) = (run.history().first().unwrap(), run.history().last().unwrap());
     // Sixteen clips are learnt by heart.
     assert!(last.train_mse < 0.2 * first.train_mse, "{} to {}", first.train_mse, last.train_mse);
 
-    let saved = scratch("saved");
+    let saved = scratch("sentiment_saved");
     block_on(run.model.save(&saved, false)).unwrap();
     let opened = SentimentModel::open(&context, &saved).unwrap();
     let clips: Vec<&Clip> = data.split("test").unwrap().iter().collect();
@@ -151,14 +141,19 @@ fn training_learns_and_a_saved_model_scores_alike() {
 }
 
 fn bench() -> (Context, Arc<Dataset>) {
-    (new_context().unwrap(), Arc::new(Dataset::open(folder()).unwrap()))
+    (new_context().unwrap(), Arc::new(Dataset::open(tiny_clips()).unwrap()))
 }
 
 #[test]
 fn a_training_run_that_is_broken_off_says_where_and_runs_on() {
     let (context, data) = bench();
     let new = || {
-        block_on(Trainer::new(model(&context, tiny_dashfusion()).unwrap(), data.clone(), options())).unwrap()
+        block_on(Trainer::new(
+            tiny_sentiment_model(&context, tiny_dashfusion()).unwrap(),
+            data.clone(),
+            options(),
+        ))
+        .unwrap()
     };
     let mut whole = new();
     let mut told = Vec::new();
@@ -174,7 +169,7 @@ fn a_training_run_that_is_broken_off_says_where_and_runs_on() {
     assert_eq!((steps, told.len()), (9, 12), "three steps and a look an epoch");
 
     // Broken off in the second epoch, between two checkpoints: what was saved is where it was.
-    let folder = scratch("broken_off");
+    let folder = scratch("sentiment_broken_off");
     let (checkpoint, best) = (folder.join("checkpoint.safetensors"), folder.join("best"));
     let saving =
         Saving { checkpoint: Some(checkpoint.clone()), every_steps: Some(2), best: Some(best.clone()) };
@@ -206,9 +201,14 @@ fn a_checkpoint_that_is_refused_changes_nothing() {
     use safetensors::SafeTensors;
     let (context, data) = bench();
     let new = || {
-        block_on(Trainer::new(model(&context, tiny_dashfusion()).unwrap(), data.clone(), options())).unwrap()
+        block_on(Trainer::new(
+            tiny_sentiment_model(&context, tiny_dashfusion()).unwrap(),
+            data.clone(),
+            options(),
+        ))
+        .unwrap()
     };
-    let path = scratch("refused").join("checkpoint.safetensors");
+    let path = scratch("sentiment_refused").join("checkpoint.safetensors");
     let mut run = new();
     // The first step has a rate of 0: only the second one moves what the checkpoint holds.
     for _ in 0..2 {
@@ -251,7 +251,7 @@ fn a_checkpoint_that_is_refused_changes_nothing() {
 #[test]
 fn scoring_tells_of_each_batch_leaves_out_what_is_done_and_measures() {
     let (context, data) = bench();
-    let scorer = model(&context, tiny_dashfusion()).unwrap();
+    let scorer = tiny_sentiment_model(&context, tiny_dashfusion()).unwrap();
     let request = ScoreRequest { batch: 3, ..ScoreRequest::split("test") };
     let clips = data.split("test").unwrap();
     let mut told = Vec::new();
@@ -297,8 +297,8 @@ fn edited(
     edit: impl Fn(String) -> String,
     features: impl Fn(&str, &mut Vec<f32>, &mut [usize; 2]),
 ) -> Result<Dataset> {
-    let json = edit(std::fs::read_to_string(folder().join(DESCRIPTION)).unwrap());
-    let store = WeightStore::open(folder().join(FEATURES)).unwrap();
+    let json = edit(std::fs::read_to_string(tiny_clips().join(DESCRIPTION)).unwrap());
+    let store = WeightStore::open(tiny_clips().join(FEATURES)).unwrap();
     let mut parts = Vec::new();
     for name in ["audio", "vision"] {
         let found = store.load_any(name).unwrap();
@@ -364,9 +364,10 @@ fn bad_data_is_refused_by_name() {
 #[test]
 fn clips_that_a_model_cannot_take_are_refused_by_name() {
     let context = new_context().unwrap();
-    let data = Arc::new(Dataset::open(folder()).unwrap());
+    let data = Arc::new(Dataset::open(tiny_clips()).unwrap());
     let refused = |config: DashFusionConfig, options: TrainOptions| {
-        let run = model(&context, config).and_then(|m| block_on(Trainer::new(m, data.clone(), options)));
+        let run = tiny_sentiment_model(&context, config)
+            .and_then(|m| block_on(Trainer::new(m, data.clone(), options)));
         run.err().map_or_else(|| panic!("it was taken"), |e| e.to_string())
     };
     let error = refused(DashFusionConfig { audio_width: 32, ..tiny_dashfusion() }, options());
@@ -381,12 +382,21 @@ fn clips_that_a_model_cannot_take_are_refused_by_name() {
     let error = refused(tiny_dashfusion(), TrainOptions { batch: 0, ..options() });
     assert!(error.contains("training option `batch`: 0"), "{error}");
     assert!(
-        model(&context, tiny_dashfusion()).unwrap().tokens("  ").unwrap_err().to_string().contains("empty")
+        tiny_sentiment_model(&context, tiny_dashfusion())
+            .unwrap()
+            .tokens("  ")
+            .unwrap_err()
+            .to_string()
+            .contains("empty")
     );
 
     let unlabelled =
         edited(|json| json.replacen("\"label\": -0.964", "\"label\": null", 1), unchanged).unwrap();
-    let run = block_on(Trainer::new(model(&context, tiny_dashfusion()).unwrap(), unlabelled, options()));
+    let run = block_on(Trainer::new(
+        tiny_sentiment_model(&context, tiny_dashfusion()).unwrap(),
+        unlabelled,
+        options(),
+    ));
     assert!(run.err().unwrap().to_string().contains("`train_0000` has no label"));
     let error = data.split("dev").unwrap_err().to_string();
     assert!(error.contains("`dev`") && error.contains("test, train, valid"), "{error}");
@@ -404,9 +414,9 @@ fn batches_hold_clips_of_like_length_and_every_clip_once() {
 fn every_fusion_trains() {
     use foveal::models::dashfusion::Fusion::{Audio, Concatenation, Hierarchical, Late, Text, Vision};
     let context = new_context().unwrap();
-    let data = Arc::new(Dataset::open(folder()).unwrap());
+    let data = Arc::new(Dataset::open(tiny_clips()).unwrap());
     for fusion in [Hierarchical, Concatenation, Late, Text, Audio, Vision] {
-        let model = model(&context, DashFusionConfig { fusion, ..tiny_dashfusion() }).unwrap();
+        let model = tiny_sentiment_model(&context, DashFusionConfig { fusion, ..tiny_dashfusion() }).unwrap();
         let mut run = block_on(Trainer::new(model, data.clone(), options())).unwrap();
         match block_on(run.next()).unwrap() {
             Some(TrainEvent::Step(step)) => {
@@ -437,9 +447,9 @@ fn scaled(model: &mut SentimentModel, name: &str, factor: f32) {
 #[test]
 fn late_fusion_adds_up_its_heads_and_leaves_out_what_is_missing() {
     let context = new_context().unwrap();
-    let data = Dataset::open(folder()).unwrap();
+    let data = Dataset::open(tiny_clips()).unwrap();
     let config = DashFusionConfig { fusion: Fusion::Late, ..tiny_dashfusion() };
-    let fresh = || model(&context, config.clone()).unwrap();
+    let fresh = || tiny_sentiment_model(&context, config.clone()).unwrap();
     let silent = |model: &mut SentimentModel, head: &str| {
         for part in ["weight", "bias"] {
             scaled(model, &format!("{head}.MLP.4.{part}"), 0.0);
@@ -478,10 +488,11 @@ fn late_fusion_adds_up_its_heads_and_leaves_out_what_is_missing() {
 #[test]
 fn a_memory_of_texts_stands_in_for_a_frozen_encoder() {
     let context = new_context().unwrap();
-    let data = Arc::new(Dataset::open(folder()).unwrap());
+    let data = Arc::new(Dataset::open(tiny_clips()).unwrap());
     let memory = TextMemory::default();
-    let without = scores(&model(&context, tiny_dashfusion()).unwrap(), &data);
-    let mut with = model(&context, tiny_dashfusion()).unwrap().with_text_memory(memory.clone());
+    let without = scores(&tiny_sentiment_model(&context, tiny_dashfusion()).unwrap(), &data);
+    let mut with =
+        tiny_sentiment_model(&context, tiny_dashfusion()).unwrap().with_text_memory(memory.clone());
     let near =
         |a: &[(String, f32)], b: &[(String, f32)]| a.iter().zip(b).all(|(a, b)| (a.1 - b.1).abs() < 1e-5);
     assert!(near(&scores(&with, &data), &without));

@@ -14,7 +14,7 @@ use foveal::pipelines::sounds::Sound;
 use foveal::pipelines::sounds::features::{WIDTH, columns, open_speech, speech_features};
 use foveal::{Context, Result};
 use kernels_tests::golden::new_context;
-use kernels_tests::{root, tiny_dashfusion};
+use kernels_tests::{root, scratch, tiny_dashfusion, tiny_text_encoder};
 use std::ops::ControlFlow;
 use std::path::PathBuf;
 
@@ -24,13 +24,6 @@ fn folder() -> PathBuf {
 
 fn sentence() -> Sound {
     open_speech(folder().join("speech.flac")).unwrap()
-}
-
-fn scratch(name: &str) -> PathBuf {
-    let path = std::env::temp_dir().join(format!("foveal_speech_{name}_{}", std::process::id()));
-    let _ = std::fs::remove_dir_all(&path);
-    std::fs::create_dir_all(&path).unwrap();
-    path
 }
 
 #[test]
@@ -108,8 +101,7 @@ fn described(config: DashFusionConfig, data: &Dataset) -> Result<Description> {
 }
 
 fn fresh(context: &Context, description: Description) -> Result<SentimentModel> {
-    let text = root().join("kernels-tests/golden/bert_encode_tiny/model");
-    SentimentModel::fresh(context, description, &text, 3)
+    SentimentModel::fresh(context, description, &tiny_text_encoder(), 3)
 }
 
 /// The sentence at another pitch and speed: its samples at another rate.
@@ -133,7 +125,7 @@ fn clips() -> DatasetBuilder {
 #[test]
 fn a_model_trained_on_sounds_scores_a_sound_as_its_data_set() {
     let context = new_context().unwrap();
-    let folder = scratch("trained");
+    let folder = scratch("speech_trained");
     let built = clips().build();
     built.save(&folder).unwrap();
     let data = Dataset::open(&folder).unwrap();
@@ -256,7 +248,7 @@ fn clips_that_make_no_data_set_are_refused_by_name() {
     }
     // What was refused has left nothing.
     builder.add("train", &NewClip { id: "two", label: None, ..good }).unwrap();
-    let folder = scratch("built");
+    let folder = scratch("speech_built");
     builder.build().save(&folder).unwrap();
     let data = Dataset::open(&folder).unwrap();
     assert_eq!(data.split("train").unwrap().iter().map(|c| c.frames()).collect::<Vec<_>>(), [[2, 1]; 2]);

@@ -280,6 +280,4 @@ fn bounded(frames: usize) -> Result<()> {
 }
 
 #[cfg(test)]
-mod properties;
-#[cfg(test)]
 mod tests;

@@ -3,6 +3,8 @@
 
 use super::*;
 
+mod properties;
+
 /// 81 pixel frames at 16 a second, as Wan makes them.
 fn wan() -> TimeAxis {
     TimeAxis::new(21, 4, 16.0).unwrap()

@@ -2,7 +2,7 @@
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
-use super::*;
+use super::super::*;
 use proptest::prelude::*;
 
 fn axis() -> impl Strategy<Value = TimeAxis> {
