@@ -65,7 +65,7 @@ pub(crate) fn features(args: &Features) -> Ended {
         let place = args.out.display();
         return Err(format!("{place} holds a data set: give another folder, or --replace").into());
     }
-    std::fs::create_dir_all(&args.out)?;
+    std::fs::create_dir_all(&args.out).map_err(|e| foveal::Error::io(&args.out, e))?;
     for name in [DESCRIPTION, FEATURES] {
         require_writable(args.out.join(name))?;
     }
@@ -73,7 +73,12 @@ pub(crate) fn features(args: &Features) -> Ended {
     let vision: BTreeMap<&str, &Clip> =
         seen.iter().flat_map(|data| data.splits.values().flatten()).map(|c| (c.id.as_str(), c)).collect();
     let width = seen.as_ref().map_or(1, |data| data.vision_width);
-    let folder = path.canonicalize()?.parent().map(Path::to_path_buf).unwrap_or_default();
+    let folder = path
+        .canonicalize()
+        .map_err(|e| foveal::Error::io(&path, e))?
+        .parent()
+        .map(Path::to_path_buf)
+        .unwrap_or_default();
     let name = folder.file_name().map(|name| name.to_string_lossy().into_owned());
     let name = args.name.clone().or(name).unwrap_or_else(|| "clips".into());
     let mut builder = DatasetBuilder::new(name, [low, high], FeatureSet::speech(), width)?;
@@ -123,9 +128,16 @@ pub(crate) fn features(args: &Features) -> Ended {
 fn sound_of(clip: &Listed) -> Result<Option<SpeechFeatures>, String> {
     let of = |error: foveal::Error| format!("clip `{}`: {error}", clip.id.escape_debug());
     let Some(file) = &clip.file else { return Ok(None) };
-    let sound = open_speech(file).map_err(of)?;
+    let sound = recording(file).map_err(of)?;
     let named = |error: foveal::Error| of(foveal::Error::file(file, error.to_string()));
     speech_features(&sound).map(Some).map_err(named)
+}
+
+/// What a file holds; what was damaged in it is told.
+fn recording(file: &Path) -> foveal::Result<Sound> {
+    let found = open_speech(file)?;
+    found.warnings.iter().for_each(|warning| eprintln!("warning: {}: {warning}", file.display()));
+    Ok(found.mono())
 }
 
 /// Whether no row is above what a quiet room has.
@@ -143,7 +155,7 @@ pub(crate) async fn score(path: &Path, clip: &OneClip, model_folder: &Path) -> E
             format!("{}: a data set brings its texts; --text is for a sound file", path.display()).into()
         );
     }
-    let sound = part(open_speech(path)?, clip).map_err(|e| format!("{}: {e}", path.display()))?;
+    let sound = part(recording(path)?, clip).map_err(|e| format!("{}: {e}", path.display()))?;
     let features = speech_features(&sound).map_err(|e| format!("{}: {e}", path.display()))?;
     if is_silent(&features) {
         eprintln!("{}: it is silent; the score is that of the words", path.display());

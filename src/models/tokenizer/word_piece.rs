@@ -6,7 +6,7 @@ use std::path::Path;
 use tokenizers::models::ModelWrapper;
 use tokenizers::processors::bert::BertProcessing;
 
-use crate::weights::ConfigFile;
+use crate::weights::{ConfigFile, without_mark};
 use crate::{Error, Result};
 
 /// Tokens that begin and end a text.
@@ -20,8 +20,8 @@ const SPECIAL: [&str; 5] = ["[UNK]", BEGIN, END, "[PAD]", "[MASK]"];
 /// # Errors
 /// [`Error::File`] for what is no BERT vocabulary, and for settings that are not what they should be.
 pub(super) fn from_vocabulary(path: &Path, text: &[u8], config: Option<&ConfigFile>) -> Result<Vec<u8>> {
-    let text = std::str::from_utf8(text).map_err(|e| Error::file(path, format!("not a vocabulary: {e}")))?;
-    let text = text.strip_prefix('\u{feff}').unwrap_or(text);
+    let text = std::str::from_utf8(without_mark(text))
+        .map_err(|e| Error::file(path, format!("not a vocabulary: {e}")))?;
     // Where a token stands twice the last line counts, as in the Python library.
     let vocabulary: BTreeMap<&str, usize> = text.lines().enumerate().map(|(id, token)| (token, id)).collect();
     let id = |token: &str| vocabulary.get(token).copied();

@@ -1,5 +1,6 @@
 //! The power of a sound in bands of its spectrum, over time.
 
+use super::mel::hann;
 use rustfft::FftPlanner;
 use rustfft::num_complex::Complex;
 
@@ -65,8 +66,7 @@ pub(super) fn levels(channels: &[Vec<f32>], rate: f64) -> Option<Levels> {
     let half = (WINDOW / 2.0 * rate).round().max(1.0) as usize;
     let hop = (HOP * rate).round().max(1.0) as usize;
     let bins = bins(2 * half, rate);
-    let hann: Vec<f64> =
-        (0..2 * half).map(|i| 0.5 - 0.5 * (std::f64::consts::PI * i as f64 / half as f64).cos()).collect();
+    let hann = hann(2 * half);
     let transform = FftPlanner::<f32>::new().plan_fft_forward(2 * half);
     let mut buffer = vec![Complex::default(); 2 * half];
     let mut scratch = vec![Complex::default(); transform.get_inplace_scratch_len()];

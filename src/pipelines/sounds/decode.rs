@@ -109,7 +109,7 @@ impl Reading<'_> {
             Ok(Wave::Mpeg(section)) => (Box::new(section) as Box<dyn MediaSource>, Some("mp3")),
             Ok(Wave::Refused(reason)) => return Err(self.refuse(reason)),
             Err(mut file) => {
-                self.lead = super::lead::lead(file.as_mut()).map_err(io)?;
+                self.lead = super::lead::lead(&mut file).map_err(io)?;
                 let file = Box::new(super::section::untagged(file).map_err(io)?);
                 let file = super::aiff::sized(file, &mut self.recording.warnings).map_err(io)?;
                 (Box::new(file) as Box<dyn MediaSource>, self.name.extension().and_then(|e| e.to_str()))
@@ -194,10 +194,12 @@ impl Reading<'_> {
                         return Err(self.refuse(format!("{found}, expected {RATES:?} of at least one")));
                     }
                     if self.kept() == 0 {
-                        // What was passed over counted by the rate that the file states.
-                        let behind = self.at as f64 / f64::from(self.recording.rate.max(1));
+                        // What lies behind was counted by the rate that the file states.
+                        if known != 0 && known != rate {
+                            let seconds = self.at as f64 / f64::from(known);
+                            self.at = (seconds * f64::from(rate)).round() as u64;
+                        }
                         self.recording.rate = rate;
-                        self.at = (behind * f64::from(rate)).round() as u64;
                     } else if self.recording.rate != rate {
                         let change =
                             format!("its sample rate changes from {} to {rate}", self.recording.rate);

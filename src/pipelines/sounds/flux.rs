@@ -1,7 +1,7 @@
 //! Spectral flux.
 
 use super::Sound;
-use super::mel::bands;
+use super::mel::{bands, hann};
 use super::recording::check;
 use crate::Result;
 use rustfft::FftPlanner;
@@ -57,9 +57,7 @@ pub fn onset_envelope(sound: &Sound) -> Result<Envelope> {
 fn decibels(samples: &[f32], window: usize, hop: usize, rate: f64) -> (Vec<f32>, usize) {
     let frames = 1 + samples.len() / hop;
     let bands = bands(BANDS, window, rate, RATE.min(rate) / 2.0);
-    let hann: Vec<f32> = (0..window)
-        .map(|i| (0.5 - 0.5 * (std::f64::consts::TAU * i as f64 / window as f64).cos()) as f32)
-        .collect();
+    let hann: Vec<f32> = hann(window).into_iter().map(|w| w as f32).collect();
     let transform = FftPlanner::<f32>::new().plan_fft_forward(window);
     let mut buffer = vec![Complex::default(); window];
     let mut scratch = vec![Complex::default(); transform.get_inplace_scratch_len()];

@@ -4,7 +4,8 @@
 //!
 //! Source: ISO/IEC 14496-12, sections 4.2 (boxes), 8.6.6 (edit lists) and 8.4.3 (handlers).
 
-use std::io::{self, Read, SeekFrom};
+use super::section::bytes_at;
+use std::io::{self, SeekFrom};
 use symphonia::core::io::MediaSource;
 
 /// Most bytes of a file's description; that of a film of hours has a few million.
@@ -13,23 +14,18 @@ const MAX_BYTES: u64 = 1 << 26;
 const MAX_BOXES: usize = 1 << 12;
 
 /// The lead of the first track of sound, in units of that track; 0 for a file of another kind, or where it says nothing.
-pub(super) fn lead(mut file: &mut dyn MediaSource) -> io::Result<u64> {
+pub(super) fn lead(file: &mut Box<dyn MediaSource>) -> io::Result<u64> {
     let end = file.seek(SeekFrom::End(0))?;
     let mut at = 0;
     for index in 0..MAX_BOXES {
-        let mut head = Vec::new();
-        file.seek(SeekFrom::Start(at))?;
-        (&mut file).take(16).read_to_end(&mut head)?;
+        let head = bytes_at(file, at, 16)?;
         let Some((kind, before, size)) = header(&head) else { break };
         if index == 0 && kind != *b"ftyp" {
             break;
         }
         let size = if size == 0 { end.saturating_sub(at) } else { size };
         if kind == *b"moov" {
-            let mut body = Vec::new();
-            file.seek(SeekFrom::Start(at + before as u64))?;
-            (&mut file).take(size.min(MAX_BYTES)).read_to_end(&mut body)?;
-            return Ok(of_tracks(&body));
+            return Ok(of_tracks(&bytes_at(file, at + before as u64, size.min(MAX_BYTES) as usize)?));
         }
         at = at.saturating_add(size);
         if size < before as u64 || at >= end {

@@ -7,6 +7,11 @@ pub(super) struct Band {
     pub(super) weights: Vec<f32>,
 }
 
+/// A Hann window of so many samples, which repeats itself behind them.
+pub(super) fn hann(window: usize) -> Vec<f64> {
+    (0..window).map(|i| 0.5 - 0.5 * (std::f64::consts::TAU * i as f64 / window as f64).cos()).collect()
+}
+
 /// Frequency of a place on Slaney's mel scale: linear up to 1000 Hz (15 mel), logarithmic above.
 pub(super) fn hertz(mel: f64) -> f64 {
     if mel < 15.0 { mel * 200.0 / 3.0 } else { 1000.0 * (6.4f64.ln() / 27.0 * (mel - 15.0)).exp() }

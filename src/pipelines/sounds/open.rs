@@ -33,7 +33,7 @@ impl Recording {
     ///
     /// A file that breaks off ends there. A packet that cannot be decoded (damaged or, in mp3, of other channels or another
     /// rate than the first one) is silence of its length: what comes after it keeps its time. [`warnings`](Self::warnings)
-    /// say so.
+    /// say so. The first ones that cannot be decoded are left out.
     ///
     /// # Errors
     /// [`Error::Io`](crate::Error::Io) when the file cannot be read; [`Error::File`](crate::Error::File) when it is in none of the formats (Opus is not read),

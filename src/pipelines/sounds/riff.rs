@@ -71,6 +71,9 @@ pub(super) fn wave(
     }))
 }
 
+/// Most chunks that are looked at.
+const MAX_CHUNKS: usize = 1 << 12;
+
 /// The chunks that matter.
 #[derive(Default)]
 struct Chunks {
@@ -81,7 +84,10 @@ struct Chunks {
 
 fn walk(file: &mut Box<dyn MediaSource>, end: u64) -> io::Result<Chunks> {
     let (mut chunks, mut at, mut believed, mut long) = (Chunks::default(), 12, 0, None);
-    while at + 8 <= end {
+    for _ in 0..MAX_CHUNKS {
+        if at + 8 > end {
+            break;
+        }
         let head = bytes_at(file, at, 8)?;
         let Some((id, size)) =
             head.split_first_chunk::<4>().and_then(|(id, size)| Some((*id, number(size, 0, 4)?)))
@@ -117,11 +123,11 @@ fn walk(file: &mut Box<dyn MediaSource>, end: u64) -> io::Result<Chunks> {
             // The samples last to the end, or something here or in the chunk before is not what it states.
             _ if &id == b"data" => break,
             _ => match search(file, believed + 1)? {
-                Some(found) if found > believed => {
+                Some(found) => {
                     believed = found;
                     found
                 }
-                _ => break,
+                None => break,
             },
         };
     }

@@ -80,8 +80,7 @@ pub fn audio_mask_in_time(
             format!("its rate {rate} must be positive and its start {start} finite"),
         ));
     }
-    let (end, clip) =
-        (start + (envelope.len() - 1) as f64 / rate, axis.seconds_of(axis.latent_frames() - 1).1);
+    let (end, clip) = (start + (envelope.len() - 1) as f64 / rate, axis.seconds());
     if end < 0.0 || start > clip {
         return Err(Error::input(
             "audio envelope",

@@ -46,7 +46,7 @@ pub fn beat_curve(onsets: &[(f64, f32)], start: f64, axis: &TimeAxis) -> Result<
         sum >= half
     });
     let Some(middle) = middle else {
-        let end = axis.seconds_of(axis.latent_frames() - 1).1;
+        let end = axis.seconds();
         return Err(Error::input(
             "sound",
             format!("nothing begins in it within the clip's {end:.2}s: there is no beat to follow"),

@@ -93,7 +93,10 @@ impl TextToVideo {
     /// Encodes a prompt, once for any number of clips. The end of one that is too long is left out, and told by
     /// `encoding.cut_off()`.
     pub fn encode(&self, prompt: &str) -> Result<Prompt> {
-        let encoding = self.tokenize(prompt)?;
+        self.encode_tokens(self.tokenize(prompt)?)
+    }
+
+    fn encode_tokens(&self, encoding: Encoding) -> Result<Prompt> {
         let n = encoding.ids.len();
         // Padding never reaches the encoder: encoding the real tokens alone gives the same rows.
         let rows = self.encoder.encode(&encoding.ids, n, &[n])?;
@@ -146,8 +149,8 @@ impl TextToVideo {
                 go_on(flow, || "reading the prompt".into())?;
             }
         }
-        let positive = self.encode(&request.prompt)?;
-        let negative = self.encode(&request.negative_prompt)?;
+        let [positive, negative] = read;
+        let (positive, negative) = (self.encode_tokens(positive)?, self.encode_tokens(negative)?);
         let steered = request.guidance.is_some() || request.mask.is_some();
         let control = Control { groups, guidance: request.guidance.clone(), mask: request.mask };
         let sampler =

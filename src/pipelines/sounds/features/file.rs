@@ -1,6 +1,6 @@
 //! Files of speech, told from films.
 
-use super::super::Sound;
+use super::super::Recording;
 use crate::{Error, Result};
 use std::io::Read;
 use std::path::Path;
@@ -10,12 +10,15 @@ const FILMS: [&str; 15] = [
     "mp4", "m4v", "mov", "mkv", "webm", "avi", "mpg", "mpeg", "wmv", "flv", "3gp", "3g2", "ts", "m2ts", "ogv",
 ];
 
-/// Reads a sound as [`Sound::open`] does, and refuses a film by its name or its first bytes: which of its sounds is the
+/// Extensions of files that hold sound alone, whatever they begin with: telephones write mp4 brands into theirs.
+const SOUNDS: [&str; 3] = ["m4a", "m4b", "mka"];
+
+/// Reads a sound as [`Recording::open`] does, and refuses a film by its name or its first bytes: which of its sounds is the
 /// speaker's, and where it begins, is for a program that reads films to say.
 ///
 /// # Errors
-/// [`Error::File`] for a film, saying how to take its sound out; otherwise as [`Sound::open`].
-pub fn open_speech(path: impl AsRef<Path>) -> Result<Sound> {
+/// [`Error::File`] for a film, saying how to take its sound out; otherwise as [`Recording::open`].
+pub fn open_speech(path: impl AsRef<Path>) -> Result<Recording> {
     let path = path.as_ref();
     let extension = path.extension().and_then(|e| e.to_str()).unwrap_or_default().to_ascii_lowercase();
     let mut head = Vec::new();
@@ -23,19 +26,23 @@ pub fn open_speech(path: impl AsRef<Path>) -> Result<Sound> {
     if std::fs::metadata(path).is_ok_and(|meta| meta.is_file()) {
         let file = std::fs::File::open(path).map_err(|e| Error::io(path, e))?;
         file.take(12).read_to_end(&mut head).map_err(|e| Error::io(path, e))?;
-        if FILMS.contains(&extension.as_str()) || is_film(&head) {
+        let film = !SOUNDS.contains(&extension.as_str()) && is_film(&head);
+        if FILMS.contains(&extension.as_str()) || film {
             let name = path.display();
-            let way = format!("ffmpeg -i \"{name}\" -vn \"{}\"", path.with_extension("wav").display());
+            let way = format!(
+                "ffmpeg -i \"{name}\" -vn \"{}\"",
+                path.with_extension(if extension == "wav" { "sound.wav" } else { "wav" }).display()
+            );
             return Err(Error::file(path, format!("a film; sounds are read: take its sound out by `{way}`")));
         }
     }
-    Sound::open(path)
+    Recording::open(path, None)
 }
 
 /// Whether a file begins as mp4, Matroska, AVI or an MPEG program stream do.
 fn is_film(head: &[u8]) -> bool {
     let at = |from: usize, len: usize| head.get(from..from + len).unwrap_or_default();
-    // An m4a is an mp4 without pictures, and says so.
+    // Some m4a say that they are an mp4 without pictures.
     let mp4 = at(4, 4) == b"ftyp" && !matches!(at(8, 3), b"M4A" | b"M4B");
     let avi = at(0, 4) == b"RIFF" && at(8, 4) == b"AVI ";
     mp4 || avi || matches!(at(0, 4), [0x1a, 0x45, 0xdf, 0xa3] | [0, 0, 1, 0xba])

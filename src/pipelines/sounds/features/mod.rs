@@ -64,16 +64,11 @@ impl SpeechFeatures {
 /// # Errors
 /// [`Error::Input`] for a sound without samples or of a rate outside 8 kHz ..= 192 kHz; [`Error::NonFinite`].
 pub fn speech_features(sound: &Sound) -> Result<SpeechFeatures> {
-    if sound.samples.is_empty() {
-        return Err(Error::input("sound", "it holds no samples"));
-    }
     if !RATES.contains(&sound.rate) {
         let found = format!("{} samples a second; speech features want {RATES:?}", sound.rate);
         return Err(Error::input("sound", found));
     }
-    if let Some(index) = sound.samples.iter().position(|v| !v.is_finite()) {
-        return Err(Error::NonFinite { what: "sound".into(), index });
-    }
+    super::recording::check(std::slice::from_ref(&sound.samples), sound.rate)?;
     let rate = u64::from(sound.rate);
     let hops = u64::from(ROWS_PER_SECOND);
     let mut analyser = Analyser::new(sound.rate);

@@ -227,7 +227,14 @@ fn films_are_refused_by_name_and_by_content() {
     std::fs::create_dir_all(&folder).unwrap();
     let fixture = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/pipelines/sounds/fixtures/click.wav");
     let wav = std::fs::read(&fixture).unwrap();
-    assert_eq!(open_speech(&fixture).unwrap(), Sound::open(&fixture).unwrap());
+    assert_eq!(open_speech(&fixture).unwrap().mono(), Sound::open(&fixture).unwrap());
+    assert!(open_speech(fixture.with_file_name("vorbis.mka")).is_ok());
+    // As a telephone brands its recordings.
+    let mut recorded = std::fs::read(fixture.with_file_name("aac.m4a")).unwrap();
+    recorded[8..12].copy_from_slice(b"mp42");
+    let path = folder.join("recorded.m4a");
+    std::fs::write(&path, recorded).unwrap();
+    assert_eq!(open_speech(&path).unwrap(), open_speech(fixture.with_file_name("aac.m4a")).unwrap());
     let heads: [&[u8]; 4] = [
         b"\0\0\0\x18ftypisom\0\0\x02\0isomiso2",
         b"RIFF\0\0\0\0AVI LIST",
@@ -240,6 +247,8 @@ fn films_are_refused_by_name_and_by_content() {
         std::fs::write(&path, bytes).unwrap();
         let error = open_speech(&path).unwrap_err().to_string();
         assert!(error.contains("a film") && error.contains("ffmpeg -i") && error.contains(name), "{error}");
+        // Which does not write over what it reads.
+        assert_eq!(error.matches(&format!("{name}\"")).count(), 1, "{error}");
     }
     // What is neither is for the decoder to name.
     std::fs::write(folder.join("x.wav"), b"no sound").unwrap();

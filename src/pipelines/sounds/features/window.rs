@@ -1,6 +1,6 @@
 //! What is read off one window: power between 50 and 3,700 Hz by frequency, by lag and in time.
 
-use super::super::mel::{Band, bands};
+use super::super::mel::{Band, bands, hann};
 use super::pitch::{self, Candidate};
 use rustfft::num_complex::Complex;
 use rustfft::{Fft, FftPlanner};
@@ -41,6 +41,8 @@ pub(super) struct Row {
 /// What windows of one sample rate share.
 pub(super) struct Analyser {
     hann: Vec<f64>,
+    /// What makes of a squared bin its share of the window's mean square.
+    unit: f64,
     /// First and last bin of the band, and hertz between two.
     band: std::ops::RangeInclusive<usize>,
     step: f64,
@@ -62,8 +64,12 @@ impl Analyser {
         let mut planner = FftPlanner::new();
         let (forward, inverse) = (planner.plan_fft_forward(whole), planner.plan_fft_inverse(POINTS));
         let scratch = forward.get_inplace_scratch_len().max(inverse.get_inplace_scratch_len());
+        let hann = hann(window);
+        let squares: f64 = hann.iter().map(|w| w * w).sum();
         Self {
-            hann: (0..window).map(|i| 0.5 - 0.5 * (TAU * i as f64 / window as f64).cos()).collect(),
+            // By Parseval's theorem: the bins of both halves add up to the window's mean square.
+            unit: 1.0 / (window as f64 * squares),
+            hann,
             band: (LOW / step).ceil() as usize..=(HIGH / step).floor() as usize,
             step,
             mel: bands(BANDS, whole, rate, HIGH),
@@ -84,9 +90,7 @@ impl Analyser {
             *slot = Complex::new(f64::from(sample) * weight, 0.0);
         }
         self.forward.process_with_scratch(&mut self.spectrum, &mut self.scratch);
-        let squares: f64 = self.hann.iter().map(|w| w * w).sum();
-        // By Parseval's theorem: the bins of both halves add up to the window's mean square.
-        let unit = 1.0 / (self.hann.len() as f64 * squares);
+        let unit = self.unit;
         let inside = self.spectrum.get(self.band.clone()).unwrap_or_default();
         let noise = NOISE / inside.len().max(1) as f64;
         let bins: Vec<f64> = inside.iter().map(|x| x.norm_sqr() * unit + noise).collect();

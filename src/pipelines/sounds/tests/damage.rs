@@ -272,7 +272,31 @@ fn a_damaged_packet_is_silence_and_said() {
 }
 
 #[test]
-fn many_channels_have_less_time() {
+fn a_damaged_beginning_is_left_out_and_the_rest_keeps_its_time() {
+    let whole = bytes_of("click.mp3");
+    let header = |&i: &usize| whole[i..i + 2] == [0xff, 0xe3] && whole[i + 3] == 0x64;
+    let headers: Vec<usize> = (0..whole.len() - 4).filter(header).collect();
+    let good = Recording::decode(whole.clone(), "beat.mp3", Some(0.1..0.4)).unwrap();
+    let mut undecodable = 0;
+    for pair in headers.windows(2).take(3) {
+        let mut damaged = whole.clone();
+        damaged[pair[0] + 4..pair[1]].fill(0xff);
+        let found = Recording::decode(damaged, "beat.mp3", Some(0.1..0.4)).unwrap();
+        assert_eq!(found.channels[0].len(), good.channels[0].len(), "the frame at byte {}", pair[0]);
+        undecodable += usize::from(found.channels != good.channels || found.warnings != good.warnings);
+    }
+    assert!(undecodable > 0);
+}
+
+#[test]
+fn a_header_of_a_million_chunks_is_refused_at_once() {
+    // Each states a size that passes the end, so that the next one is looked for.
+    let file = [&b"RIFF\xff\xff\xff\xffWAVE"[..], &b"fmt ".repeat(1 << 20)].concat();
+    refused(&file, "a.wav");
+}
+
+#[test]
+fn as_many_channels_are_read_as_the_wav_decoder_takes() {
     // 26 channels of 8 bits: the wav decoder's most.
     let (rate, seconds) = (16_000u32, 2u32);
     let mut file = wav_8_bit(26, rate, 26 * rate * seconds);

@@ -186,7 +186,7 @@ impl AudioCurve {
         use crate::pipelines::text_to_video::beat_curve::beat_curve;
         /// Seconds of the sound that are read before and after what the clip has of it: onsets are told by what is around.
         const AROUND: f64 = 1.0;
-        let clip = axis.seconds_of(axis.latent_frames() - 1).1;
+        let clip = axis.seconds();
         if self.start > clip {
             let reason = format!("it begins at {}s, and the clip ends at {clip}s", self.start);
             return Err(Error::input(format!("sound {}", self.file.display()), reason));

@@ -81,6 +81,12 @@ fn is_held(group: &TimedTokens) -> bool {
     group.curve.values().iter().all(|v| *v == 1.0)
 }
 
+/// Whether held and hidden words have objectives of their own: the released rule and other normalisations take curves as they
+/// are.
+fn is_mended(g: &Guidance) -> bool {
+    g.stop_when == StopWhen::AllGroups && g.objective.normalisation == Normalisation::Released
+}
+
 /// What is minimised where some words are held or hidden: curves and the objective that they meet, added up. `None` where
 /// that is the objective of all curves as they are.
 ///
@@ -91,9 +97,7 @@ pub(super) fn parts(
     g: &Guidance,
     met: &[bool],
 ) -> Option<Vec<(Vec<f32>, TemporalObjective)>> {
-    let by_default =
-        g.stop_when == StopWhen::AllGroups && g.objective.normalisation == Normalisation::Released;
-    if !by_default || !control.groups.iter().any(|group| group.curve.is_constant()) {
+    if !is_mended(g) || !control.groups.iter().any(|group| group.curve.is_constant()) {
         return None;
     }
     let mut parts = Vec::with_capacity(2);
@@ -118,11 +122,7 @@ pub(super) fn parts(
 /// Curves as the gradient's objective takes them, one after the other. Where a mask follows a level that never changes, the
 /// gradient has nothing to do: a constant τ is neither on nor off and correlates with nothing.
 pub(super) fn objectives(control: &Control) -> Vec<f32> {
-    let left_alone = control.guidance.as_ref().filter(|g| {
-        control.mask.is_some()
-            && g.stop_when == StopWhen::AllGroups
-            && g.objective.normalisation == Normalisation::Released
-    });
+    let left_alone = control.guidance.as_ref().filter(|g| control.mask.is_some() && is_mended(g));
     let of = |group: &TimedTokens| match left_alone.filter(|_| is_level(group)) {
         Some(g) => vec![g.objective.tau; group.curve.frames()],
         None => group.curve.values().to_vec(),
