@@ -191,7 +191,7 @@ fn room(requested: u64, live: u64, limit: Option<u64>) -> String {
 /// Most characters of a reason: a hostile file may hold names and values of megabytes.
 const LONGEST: usize = 600;
 
-fn shortened(text: String) -> String {
+pub(crate) fn shortened(text: String) -> String {
     match text.char_indices().nth(LONGEST) {
         Some((at, _)) => format!("{}…", text.get(..at).unwrap_or_default()),
         None => text,

@@ -75,6 +75,10 @@ fn read_all(store: &WeightStore) {
         // Of what has a scale the bytes alone are refused.
         if let Err(error) = store.bytes(name) {
             refused(&error, NAME);
+            let says = |n: &String| {
+                ["scale_weight", "weight_scale", "scaled_fp8"].iter().any(|end| n.ends_with(end))
+            };
+            assert!(names.iter().any(says), "there is no scale in the file: {error}");
         }
     }
 }
@@ -82,7 +86,12 @@ fn read_all(store: &WeightStore) {
 /// A weight file.
 pub fn safetensors(data: &[u8]) {
     match WeightStore::from_bytes(NAME, data.to_vec()) {
-        Ok(store) => read_all(&store),
+        Ok(store) => {
+            read_all(&store);
+            let (wan, umt5) = (WanConfig::infer(&store).map(drop), Umt5Config::infer(&store).map(drop));
+            let outcomes = [store.unwrapped().map(drop), wan, umt5];
+            outcomes.iter().filter_map(|o| o.as_ref().err()).for_each(|e| refused(e, NAME));
+        }
         Err(error) => refused(&error, NAME),
     }
     // The same file as one of two shards: names may meet.

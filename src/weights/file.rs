@@ -81,7 +81,7 @@ pub fn require_writable(path: impl AsRef<Path>) -> Result<()> {
     for entry in std::fs::read_dir(&place.folder).into_iter().flatten().flatten() {
         let name = entry.file_name();
         let name = name.to_string_lossy();
-        let left = name.strip_prefix(&stem).is_some_and(|rest| rest.ends_with(PARTIAL));
+        let left = name.strip_prefix(&stem).and_then(|rest| rest.strip_suffix(PARTIAL)).is_some_and(is_part);
         if left && File::open(entry.path()).is_ok_and(|file| file.try_lock().is_ok()) {
             let _ = std::fs::remove_file(entry.path());
         }
@@ -134,6 +134,12 @@ fn place(path: &Path) -> Result<Place> {
 }
 
 const PARTIAL: &str = ".partial";
+
+/// What a part has between stem and ending: a process, a time and a number. Others may end alike.
+fn is_part(middle: &str) -> bool {
+    let fields = || middle.split('-');
+    fields().count() == 3 && fields().all(|f| !f.is_empty() && f.bytes().all(|b| b.is_ascii_hexdigit()))
+}
 
 /// What the names of a file's parts begin with, at most 160 of the 255 bytes that file systems allow.
 fn stem_of(path: &Path) -> String {
@@ -252,16 +258,16 @@ mod tests {
     fn what_a_killed_run_left_goes_and_what_a_living_one_writes_stays() {
         let folder = scratch("left");
         let path = folder.join("a");
-        for name in ["a.1-2-3.partial", "ab.1-2-3.partial", "a.partially"] {
+        for name in ["a.1-2-3.partial", "a.b.partial", "ab.1-2-3.partial", "a.partially"] {
             std::fs::write(folder.join(name), "half").unwrap();
         }
         let Place::File(at) = place(&path).unwrap() else { unreachable!() };
         let living = Partial::create(&at).unwrap();
         require_writable(&path).unwrap();
         let own = living.path.file_name().unwrap().to_str().unwrap().to_owned();
-        assert_eq!(names(&folder), [own.as_str(), "a.partially", "ab.1-2-3.partial"]);
+        assert_eq!(names(&folder), [own.as_str(), "a.b.partial", "a.partially", "ab.1-2-3.partial"]);
         drop(living);
-        assert_eq!(names(&folder).len(), 2);
+        assert_eq!(names(&folder).len(), 3);
     }
 
     #[test]

@@ -35,10 +35,24 @@ pub(super) fn resolve(path: &Path) -> Result<Layout> {
     if !meta.is_dir() {
         return resolve_file(path);
     }
-    let names = file_names(path)?;
+    among(path, &file_names(path)?)
+}
+
+/// The one model among these files of a folder: what [`WeightStore::open`](super::WeightStore::open) takes.
+#[cfg(all(feature = "tokenizers", not(target_arch = "wasm32")))]
+pub(crate) fn choose(folder: &Path, names: &[String]) -> Result<PathBuf> {
+    Ok(match among(folder, names)? {
+        // The first shard stands for all.
+        Layout::Files(files) => files.into_iter().next().unwrap_or_default(),
+        Layout::Sharded { index, .. } => index,
+    })
+}
+
+/// The one model among sorted names.
+fn among(path: &Path, names: &[String]) -> Result<Layout> {
     let has = |name: &String| names.binary_search(name).is_ok();
     let indices: Vec<&String> = names.iter().filter(|n| n.ends_with(INDEX_SUFFIX)).collect();
-    let (files, sets) = files_and_sets(&names);
+    let (files, sets) = files_and_sets(names);
     for stem in STEMS {
         let (index, file) = (format!("{stem}{INDEX_SUFFIX}"), format!("{stem}{FILE_SUFFIX}"));
         if has(&index) {
@@ -126,7 +140,8 @@ impl Set {
         }
         let set = Self { stem: stem.into(), digits: of.len(), of: of.parse().ok()?, found: BTreeSet::new() };
         let number = number.parse().ok()?;
-        (set.file(number) == name).then_some((set, number))
+        // Others are names like any.
+        (set.file(number) == name && (1..=set.of).contains(&number)).then_some((set, number))
     }
 
     fn number_of(&self, name: &str) -> Option<usize> {
@@ -144,7 +159,7 @@ impl Set {
     fn layout(&self, folder: &Path) -> Result<Layout> {
         let missing: Vec<usize> =
             (1..=self.of).filter(|number| !self.found.contains(number)).take(7).collect();
-        if !missing.is_empty() || self.of == 0 {
+        if !missing.is_empty() {
             let missing: Vec<String> = missing.into_iter().map(|number| self.file(number)).collect();
             let (found, of) = (self.found.len(), self.of);
             let reason = format!(

@@ -16,8 +16,16 @@ pub(crate) fn is_pickle(name: &str) -> bool {
 pub(crate) fn conversion(pickle: &Path) -> String {
     let from = pickle.file_name().unwrap_or_default().to_string_lossy();
     let stem = pickle.file_stem().unwrap_or_default().to_string_lossy();
-    // What transformers calls `pytorch_model.bin` is called `model.safetensors` there.
-    let to = if stem == "pytorch_model" { "model" } else { &stem };
+    // The command is for a shell, and names come from wherever the file does.
+    let plain = |name: &str| name.chars().all(|c| c.is_alphanumeric() || "._-+ ".contains(c));
+    let (from, stem) = if plain(&from) { (&*from, &*stem) } else { ("FILE", "model") };
+    // What transformers calls `pytorch_model.bin` is called `model.safetensors` there; what is called so already is not to be
+    // written over.
+    let to = match stem {
+        "pytorch_model" => "model".to_owned(),
+        stem if from.ends_with(".safetensors") => format!("{stem}-converted"),
+        stem => stem.to_owned(),
+    };
     format!(
         "convert it once, in its folder: python -c \"import torch; from safetensors.torch import save_file; \
          w = torch.load('{from}', map_location='cpu', weights_only=True); \

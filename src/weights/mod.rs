@@ -27,7 +27,7 @@ pub use element::FileDtype;
 #[cfg(not(target_arch = "wasm32"))]
 pub use file::{require_writable, write_whole};
 #[cfg(all(feature = "tokenizers", not(target_arch = "wasm32")))]
-pub(crate) use folder::file_names as visible_files;
+pub(crate) use folder::{choose, file_names as visible_files};
 #[cfg(not(target_arch = "wasm32"))]
 pub use lock::FolderLock;
 #[cfg(all(feature = "tokenizers", not(target_arch = "wasm32")))]

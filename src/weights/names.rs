@@ -31,12 +31,19 @@ impl WeightStore {
         self.renamed(bare)
     }
 
-    /// Names in this view that are not among those that a model reads, sorted. Scales of what is read and the marks of
-    /// quantised files are not listed.
+    /// Names in this view that are not among those that a model reads, sorted. Scales of what is read, the marks of
+    /// quantised files and what is `expected` beside a model are not listed.
     ///
     /// # Errors
-    /// [`crate::Error::Weight`] for a tensor that says how one that is read is to be decoded, in a form that is not understood.
-    pub(crate) fn unread(&self, read: &BTreeSet<String>) -> Result<Vec<String>> {
+    /// [`crate::Error::Weight`] for a tensor that says how one that is read is to be decoded, in a form that is not understood,
+    /// and, with `reason`, for one `inside` the model, which would compute something with it.
+    pub(crate) fn unread(
+        &self,
+        read: &BTreeSet<String>,
+        expected: impl Fn(&str) -> bool,
+        inside: impl Fn(&str) -> bool,
+        reason: impl FnOnce() -> String,
+    ) -> Result<Vec<String>> {
         let mut unread = Vec::new();
         for name in self.names().filter(|name| !read.contains(*name)) {
             match scale::role(name, read) {
@@ -48,10 +55,14 @@ impl WeightStore {
                     );
                     return Err(self.refusal(name, reason));
                 }
+                scale::Role::None if expected(name) => {}
                 scale::Role::None => unread.push(name.to_owned()),
             }
         }
-        Ok(unread)
+        match unread.iter().find(|name| inside(name)) {
+            Some(name) => Err(self.refusal(name, reason())),
+            None => Ok(unread),
+        }
     }
 }
 
@@ -71,5 +82,5 @@ pub(crate) fn warning(model: &str, unread: &[String]) -> Option<String> {
         1 => "1 tensor is".to_owned(),
         n => format!("{n} tensors are"),
     };
-    Some(format!("{model}: {count} in the file and not read: {}", listed(unread)))
+    Some(crate::error::shortened(format!("{model}: {count} in the file and not read: {}", listed(unread))))
 }

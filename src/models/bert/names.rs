@@ -41,19 +41,15 @@ pub(super) fn unread(
     read: &BTreeSet<String>,
     config: &BertConfig,
 ) -> Result<Vec<String>> {
-    let expected = |name: &String| EXPECTED.iter().any(|start| name.starts_with(start));
-    let unread: Vec<String> = store.unread(read)?.into_iter().filter(|name| !expected(name)).collect();
-    match unread.iter().find(|name| name.starts_with("encoder.") || name.starts_with("embeddings.")) {
-        None => Ok(unread),
-        Some(name) => {
-            let reason = format!(
-                "nothing that an encoder of {} layers (`num_hidden_layers`) has: the file and config.json do not belong \
-                 together, or it is a variant of the model that is not supported",
-                config.layers
-            );
-            Err(store.refusal(name, reason))
-        }
-    }
+    let expected = |name: &str| EXPECTED.iter().any(|start| name.starts_with(start));
+    let inside = |name: &str| name.starts_with("encoder.") || name.starts_with("embeddings.");
+    store.unread(read, expected, inside, || {
+        format!(
+            "nothing that an encoder of {} layers (`num_hidden_layers`) has: the file and config.json do not belong together, \
+             or it is a variant of the model that is not supported",
+            config.layers
+        )
+    })
 }
 
 #[cfg(test)]

@@ -190,19 +190,14 @@ impl Umt5Weights {
             let of_the_whole = name.starts_with("decoder.") || name.starts_with("lm_head.");
             whole && (of_the_whole || name.starts_with("encoder.embed_tokens.")) || name == "spiece_model"
         };
-        let unread: Vec<String> = self.store.unread(read)?.into_iter().filter(|n| !expected(n)).collect();
         let blocks = if whole { "encoder.block." } else { "blocks." };
-        match unread.iter().find(|name| name.starts_with(blocks)) {
-            None => Ok(unread),
-            Some(name) => {
-                let layers = self.config.num_layers;
-                let reason = format!(
-                    "no layer of the {layers} blocks of the configuration (`num_layers`): the file and config.json do \
-                     not belong together, or it is a variant of the model that is not supported"
-                );
-                Err(self.store.refusal(name, reason))
-            }
-        }
+        self.store.unread(read, expected, |name| name.starts_with(blocks), || {
+            format!(
+                "no layer of the {} blocks of the configuration (`num_layers`): the file and config.json do not belong \
+                 together, or it is a variant of the model that is not supported",
+                self.config.num_layers
+            )
+        })
     }
 
     /// Weights that have shapes and no values, for planning what a model needs without its files; they load as zeros.

@@ -74,14 +74,10 @@ pub(super) fn require_none(store: &WeightStore, config: &WanConfig) -> Result<()
 /// [`crate::Error::Weight`] for a tensor inside a block: the model would compute something with it.
 pub(super) fn unread(store: &WeightStore, read: &BTreeSet<String>) -> Result<Vec<String>> {
     // Tables of rotary angles, which are computed here.
-    let computed = |name: &String| name == "freqs" || name.starts_with("rope.");
-    let unread: Vec<String> = store.unread(read)?.into_iter().filter(|name| !computed(name)).collect();
-    match unread.iter().find(|name| block(name).is_some()) {
-        None => Ok(unread),
-        Some(name) => {
-            let reason = "no layer of a block by its configuration: the file and config.json do not belong together, \
-                          or it is a variant of the model that is not supported";
-            Err(store.refusal(name, reason))
-        }
-    }
+    let computed = |name: &str| name == "freqs" || name.starts_with("rope.");
+    store.unread(read, computed, |name| block(name).is_some(), || {
+        "no layer of a block by its configuration: the file and config.json do not belong together, or it is a variant of the \
+         model that is not supported"
+            .into()
+    })
 }

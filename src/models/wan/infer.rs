@@ -41,7 +41,7 @@ impl WanConfig {
         let head = shape(WanParam::Head(Part::Bias))?.first().copied().unwrap_or(0);
         let json = serde_json::json!({
             "dim": dim, "ffn_dim": ffn_dim, "num_layers": layers, "num_heads": heads, "in_dim": in_dim,
-            "out_dim": head / (frames * rows * columns).max(1), "patch_size": [frames, rows, columns],
+            "out_dim": head / frames.saturating_mul(rows).saturating_mul(columns).max(1), "patch_size": [frames, rows, columns],
             "freq_dim": last(WanParam::TimeIn(Part::Weight))?, "text_dim": last(WanParam::TextIn(Part::Weight))?,
         });
         Self::from_config(&ConfigFile::from_value(store.path(), json)?)

@@ -4,7 +4,7 @@
 use super::request::ClipDefaults;
 use crate::models::tokenizer::Tokenizer;
 use crate::models::wan::WanConfig;
-use crate::weights::{ConfigFile, foreign};
+use crate::weights::{ConfigFile, choose, foreign, visible_files};
 use crate::{Error, Result};
 use serde_json::Value;
 use std::path::{Path, PathBuf};
@@ -85,6 +85,8 @@ pub(super) fn find(path: &Path) -> Result<Parts> {
         let reason = format!("a PyTorch checkpoint, which is not read: {}", foreign::conversion(path));
         return Err(Error::file(path, reason));
     }
+    // A name in the folder where the program stands has no parents by itself.
+    let path = &std::path::absolute(path).map_err(|e| Error::io(path, e))?;
     let here = path.parent().unwrap_or(Path::new(""));
     match here.parent().filter(|above| above.join(INDEX).exists()) {
         _ if here.join(INDEX).exists() => diffusers(here, Some(path)),
@@ -221,12 +223,12 @@ fn original(root: &Path, file: Option<&Path>) -> Result<Parts> {
         );
         return Err(Error::file(root, reason));
     }
-    let names =
-        crate::weights::visible_files(if root.as_os_str().is_empty() { Path::new(".") } else { root })?;
-    let of = |part| names.iter().filter(move |name| whose(name) == Some(part));
-    let (encoder, obstacles) = encoder_of(root, of(Whose::Encoder).collect());
-    let mut obstacles: Vec<String> = obstacles.into_iter().collect();
-    if let Some(vae) = of(Whose::Vae).next() {
+    let names = visible_files(root)?;
+    let of =
+        |part| -> Vec<String> { names.iter().filter(|name| whose(name) == Some(part)).cloned().collect() };
+    let encoder = encoder_of(root, &of(Whose::Encoder))?;
+    let mut obstacles: Vec<String> = encoder.as_ref().err().cloned().into_iter().collect();
+    if let Some(vae) = of(Whose::Vae).first() {
         obstacles.insert(0, format!("`{vae}`: {NO_VAE}"));
     }
     let tokenizer = TOKENIZERS
@@ -238,66 +240,33 @@ fn original(root: &Path, file: Option<&Path>) -> Result<Parts> {
             "no tokenizer (expected google/umt5-xxl/tokenizer.json or tokenizer/tokenizer.json)".into(),
         );
     }
-    let (Some((encoder, encoder_config)), Some(tokenizer), []) = (encoder, tokenizer, obstacles.as_slice())
+    let (Ok((encoder, encoder_config)), Some(tokenizer), []) = (encoder, tokenizer, obstacles.as_slice())
     else {
         return Err(Error::file(file.unwrap_or(root), obstacles.join("; ")));
     };
     let encoder_config = encoder_config.map(ConfigFile::open).transpose()?;
     let transformer = match file {
         Some(file) => file.into(),
-        None => transformer_of(root, of(Whose::Transformer).collect())?,
+        None => choose(root, &of(Whose::Transformer))?,
     };
     Ok(Parts { root: root.into(), tokenizer, encoder, encoder_config, transformer, config })
 }
 
-/// Weights and configuration of the text encoder, and what is in the way where there are none.
-fn encoder_of(root: &Path, names: Vec<&String>) -> (Option<(PathBuf, Option<PathBuf>)>, Option<String>) {
+/// Weights and configuration of the text encoder, or what is in the way where there are none.
+type Encoder = std::result::Result<(PathBuf, Option<PathBuf>), String>;
+
+fn encoder_of(root: &Path, names: &[String]) -> Result<Encoder> {
     let folder = root.join("text_encoder");
     if folder.join("config.json").exists() {
-        return (Some((folder.clone(), Some(folder))), None);
+        return Ok(Ok((folder.clone(), Some(folder))));
     }
-    let files: Vec<&String> = names.iter().copied().filter(|name| !foreign::is_pickle(name)).collect();
-    let index = files.iter().find(|name| name.ends_with(".json"));
-    match (index.or(files.first()), names.first()) {
-        (Some(file), _) => (Some((root.join(file), None)), None),
-        (None, Some(pickle)) => {
+    let expected = "expected models_t5_umt5-xxl-enc-bf16.safetensors or text_encoder/";
+    Ok(match names.iter().find(|name| foreign::is_pickle(name)) {
+        _ if names.iter().any(|name| !foreign::is_pickle(name)) => Ok((choose(root, names)?, None)),
+        Some(pickle) => {
             let how = foreign::conversion(Path::new(pickle));
-            (None, Some(format!("`{pickle}` is a PyTorch checkpoint, which is not read: {how}")))
+            Err(format!("`{pickle}` is a PyTorch checkpoint, which is not read: {how}"))
         }
-        (None, None) => {
-            let expected = "expected models_t5_umt5-xxl-enc-bf16.safetensors or text_encoder/";
-            (None, Some(format!("no text encoder beside the transformer ({expected})")))
-        }
-    }
-}
-
-/// The transformer among files that are nobody else's.
-fn transformer_of(root: &Path, names: Vec<&String>) -> Result<PathBuf> {
-    let files = || names.iter().filter(|name| !foreign::is_pickle(name));
-    // The folder's own rule: indices, usual names, or one choice, where nothing else is beside it.
-    if files().any(|name| name.starts_with("diffusion_pytorch_model")) {
-        return Ok(root.into());
-    }
-    let model = |name: &str| {
-        let stem = name.rsplit_once("-of-").and_then(|(rest, _)| rest.rsplit_once('-')).map(|(stem, _)| stem);
-        stem.unwrap_or(name).to_owned()
-    };
-    if let [index] = files().filter(|name| name.ends_with(".json")).collect::<Vec<_>>().as_slice() {
-        return Ok(root.join(index));
-    }
-    let mut models: Vec<(String, &String)> = files().map(|name| (model(name), *name)).collect();
-    models.dedup_by(|a, b| a.0 == b.0);
-    match (models.as_slice(), names.first()) {
-        ([(_, one)], _) => Ok(root.join(one)),
-        ([], Some(pickle)) => {
-            let how = foreign::conversion(Path::new(pickle));
-            Err(Error::file(root, format!("`{pickle}` is a PyTorch checkpoint, which is not read: {how}")))
-        }
-        ([], None) => Err(Error::file(root, "no .safetensors file of a transformer in this folder")),
-        (many, _) => {
-            let names: Vec<&str> = many.iter().take(6).map(|(_, name)| name.as_str()).collect();
-            let reason = format!("{} transformers: name the file to open ({})", many.len(), names.join(", "));
-            Err(Error::file(root, reason))
-        }
-    }
+        None => Err(format!("no text encoder beside the transformer ({expected})")),
+    })
 }
