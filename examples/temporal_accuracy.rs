@@ -75,6 +75,9 @@ impl Run<'_> {
                 format!("{done} are in {}; the same command goes on from there", path.display())
             }
             (Some(file), None) => format!("{done} are in {}", file.path.display()),
+            (None, _) if self.args.pass_through => {
+                format!("{done} were measured and are not kept: --json FILE keeps them")
+            }
             (None, _) => format!("{done} were made and are not kept: --resume FILE keeps them"),
         }
     }
@@ -95,8 +98,14 @@ impl Run<'_> {
         if let Some(path) = args.resume.as_ref().filter(|path| path.exists()) {
             record.resume(path, tasks)?;
             println!("resumed: {} clips of {}", record.scores.len(), path.display());
-            if let Some(sheet) = args.sheet.as_ref().filter(|sheet| sheet.exists()) {
-                earlier = Some(image::open(sheet)?.into_rgb8());
+            if let Some(sheet) = args.sheet.as_ref().filter(|sheet| sheet.is_file()) {
+                let bytes = std::fs::read(sheet).map_err(|e| foveal::Error::io(sheet, e))?;
+                if !bytes.is_empty() {
+                    // By its content: the name may have any ending that is taken for a new one.
+                    let picture = image::load_from_memory_with_format(&bytes, image::ImageFormat::Png);
+                    earlier =
+                        Some(picture.map_err(|e| foveal::Error::file(sheet, e.to_string()))?.into_rgb8());
+                }
             }
         }
 
@@ -107,7 +116,8 @@ impl Run<'_> {
                 args.modes.iter().enumerate().filter(|(_, mode)| !record.has(index, **mode))
             {
                 let mut request = args.request(pipeline, task)?;
-                mode.check(&request.words)?;
+                mode.check("--modes", &request.words)
+                    .map_err(|e| format!("prompt {} (\"{}\"): {e}", index + 1, task.prompt))?;
                 mode.apply(&mut request, &args.guidance(pipeline), args.tuning.mask());
                 jobs.push((index, task, column, mode, request));
             }

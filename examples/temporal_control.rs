@@ -109,12 +109,21 @@ fn run(args: &Args) -> Result<(), Box<dyn Error>> {
 fn request(args: &Args, session: &Session, plan: &Plan) -> Result<(ClipRequest, TimeAxis), Box<dyn Error>> {
     let pipeline = &session.pipeline;
     let (config, defaults) = (pipeline.transformer().config(), pipeline.defaults());
+    // Told before a clip is made that nothing could show.
+    if config.out_dim != 3 {
+        return Err(format!(
+            "the model makes latents of {} channels, and the VAE that would show them is not part of the crate yet: this program \
+             shows models that make pixels",
+            config.out_dim
+        )
+        .into());
+    }
     let mut request = pipeline.request(&plan.prompt);
     let lattice = Lattice::new(defaults, config.patch_size, config.rope_max_seq_len);
     request.size = lattice.latent(request.size, args.size, args.frames)?;
     let axis = TimeAxis::new(request.size[0], defaults.frames_per_latent, defaults.fps)?;
     plan.apply(&mut request, &axis)?.iter().for_each(warn);
-    args.mode.check(&request.words)?;
+    args.mode.check("--mode", &request.words)?;
     for (name, prompt) in [("prompt", &request.prompt), ("negative prompt", &request.negative_prompt)] {
         if let Some(cut) = pipeline.tokenize(prompt)?.cut_off() {
             warn(format!("the {name} is longer than the model reads; this end of it is left out: {cut}"));

@@ -257,7 +257,7 @@ fn lines(path: &Path) -> Outcome<Vec<Line>> {
     if !path.exists() {
         return Ok(Vec::new());
     }
-    let text = std::fs::read_to_string(path)?;
+    let text = std::fs::read_to_string(path).map_err(|e| foveal::Error::io(path, e))?;
     let line = |(n, line): (usize, &str)| {
         serde_json::from_str(line).map_err(|e| format!("{} line {}: {e}", path.display(), n + 1).into())
     };
@@ -267,7 +267,8 @@ fn lines(path: &Path) -> Outcome<Vec<Line>> {
 async fn study(args: &Train) -> Outcome<()> {
     let bench = Bench::new(&args.shape).await?;
     let known = lines(&args.out)?;
-    let mut out = std::fs::OpenOptions::new().create(true).append(true).open(&args.out)?;
+    let io = |e| foveal::Error::io(&args.out, e);
+    let mut out = std::fs::OpenOptions::new().create(true).append(true).open(&args.out).map_err(io)?;
     for asked in combinations(args, &bench.data) {
         let twin = known.iter().find(|l| l.asked == asked && (l.test.is_some() || !args.test));
         if twin.is_some() {
@@ -286,8 +287,7 @@ async fn study(args: &Train) -> Outcome<()> {
             line.valid.mae,
             line.seconds
         );
-        writeln!(out, "{}", serde_json::to_string(&line)?)?;
-        out.flush()?;
+        writeln!(out, "{}", serde_json::to_string(&line)?).and_then(|()| out.flush()).map_err(io)?;
     }
     Ok(())
 }
@@ -395,7 +395,7 @@ async fn evaluate(args: &Evaluate) -> Outcome<()> {
         let model = SentimentModel::open(&context, folder)?.with_text_memory(memory.clone());
         let found = model.evaluate(&data, &request, |_| ControlFlow::Continue(())).await?;
         let Measures { mae, corr } = Measures::from(&found.metrics);
-        let line = serde_json::json!({ "model": folder, "mae": mae, "corr": corr, "scores": found.scores });
+        let line = serde_json::json!({ "model": folder.display().to_string(), "mae": mae, "corr": corr, "scores": found.scores });
         println!("{line}");
     }
     Ok(())

@@ -1,6 +1,7 @@
 //! Training, in a folder that one run at a time writes to.
 
 use super::{Ended, bar, context, open, plot, print_measures};
+use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::{Args, ValueEnum};
 use foveal::models::dashfusion::{DashFusionConfig, Fusion, loss};
 use foveal::pipelines::sentiment::data::Dataset;
@@ -12,6 +13,9 @@ use foveal::weights::{FolderLock, require_writable};
 use std::ops::ControlFlow;
 use std::path::PathBuf;
 use std::sync::Arc;
+
+/// As [`Fusion`] is written.
+const FUSIONS: [&str; 6] = ["hierarchical", "concatenation", "late", "text", "audio", "vision"];
 
 #[derive(Debug, Args)]
 pub(crate) struct Train {
@@ -27,8 +31,9 @@ pub(crate) struct Train {
     #[arg(long, value_enum, default_value = "mosi")]
     preset: Preset,
     /// What the head sees: the fusion, plain concatenation, a sum of each modality's own score, or one modality
-    #[arg(long, value_enum, default_value = "hierarchical")]
-    fusion: FusionArg,
+    #[arg(long, default_value = "hierarchical", value_parser = PossibleValuesParser::new(FUSIONS)
+        .try_map(|name| serde_json::from_value::<Fusion>(name.into())))]
+    fusion: Fusion,
     /// Times that every clip is seen; a larger number goes on with a run that has ended
     #[arg(long, default_value_t = 100)]
     epochs: u32,
@@ -74,16 +79,6 @@ enum Preset {
     Sims,
 }
 
-#[derive(Debug, Clone, Copy, ValueEnum)]
-enum FusionArg {
-    Hierarchical,
-    Concatenation,
-    Late,
-    Text,
-    Audio,
-    Vision,
-}
-
 fn sizes(args: &Train, data: &Dataset, text_width: usize) -> (DashFusionConfig, Convention) {
     let (mut config, convention) = match args.preset {
         Preset::Mosi => (DashFusionConfig::mosi(), Convention::Mosi),
@@ -97,14 +92,7 @@ fn sizes(args: &Train, data: &Dataset, text_width: usize) -> (DashFusionConfig, 
     (config.audio_frames, config.vision_frames) =
         (config.audio_frames.max(audio), config.vision_frames.max(vision));
     config.encoder_dropout = args.dropout;
-    config.fusion = match args.fusion {
-        FusionArg::Hierarchical => Fusion::Hierarchical,
-        FusionArg::Concatenation => Fusion::Concatenation,
-        FusionArg::Late => Fusion::Late,
-        FusionArg::Text => Fusion::Text,
-        FusionArg::Audio => Fusion::Audio,
-        FusionArg::Vision => Fusion::Vision,
-    };
+    config.fusion = args.fusion;
     (config, convention)
 }
 

@@ -14,6 +14,7 @@ use foveal::models::wan::WanConfig;
 use foveal::models::wan::keys::WanParam;
 use foveal::pipelines::schedules::SchedulerConfig;
 use foveal::pipelines::sentiment::data::Dataset;
+use foveal::pipelines::sentiment::log::ScoreLog;
 use foveal::pipelines::sounds::{Recording, onset_envelope, onsets};
 use foveal::pipelines::text_to_video::ClipDefaults;
 use foveal::pipelines::text_to_video::audio_mask::{AudioMaskOptions, audio_mask, audio_mask_in_time};
@@ -45,6 +46,7 @@ pub const PARSERS: &[(&str, Driver)] = &[
     ("plan", plan),
     ("sound", sound),
     ("dataset", dataset),
+    ("scores", scores),
 ];
 
 /// Requires that a refusal is of the kinds that a user's file deserves and says which file it was.
@@ -216,6 +218,24 @@ pub fn config(data: &[u8]) {
     if let Err(error) = BertConfig::from_config(&file) {
         refused(&error, NAME);
     }
+}
+
+/// A file of scores, in either format: whatever it holds, opening it changes nothing.
+pub fn scores(data: &[u8]) {
+    thread_local! {
+        static FOLDER: Folder = Folder::new("scores");
+    }
+    FOLDER.with(|folder| {
+        for name in ["scores.jsonl", "scores.csv"] {
+            folder.put(name, data);
+            let path = folder.path().join(name);
+            match ScoreLog::open(&path) {
+                Ok(log) => assert!(log.unscored() <= log.len() && log.len() <= data.len()),
+                Err(error) => refused(&error, name),
+            }
+            assert_eq!(std::fs::read(&path).ok().as_deref(), Some(data), "{name} was changed");
+        }
+    });
 }
 
 /// BERT's `vocab.txt`.

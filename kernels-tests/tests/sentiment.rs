@@ -15,11 +15,11 @@ use foveal::pipelines::sentiment::{
 use foveal::weights::WeightStore;
 use foveal::{Context, Error, HostTensor, Result};
 use kernels_tests::golden::new_context;
-use kernels_tests::{root, scratch, tiny_clips, tiny_dashfusion, tiny_sentiment_model, tiny_text_encoder};
+use kernels_tests::{root, scratch, tiny_clips, tiny_dashfusion, tiny_sentiment_model};
 use safetensors::tensor::TensorView;
 use std::collections::BTreeSet;
 use std::ops::ControlFlow;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 
 fn options() -> TrainOptions {
@@ -506,14 +506,15 @@ fn a_memory_of_texts_stands_in_for_a_frozen_encoder() {
     assert!(!near(&scores(&trained.model, &data), &without));
 }
 
-/// A real encoder against transformers: `tools/sentiment_data/fetch_bert.py models/minilm` downloads it.
+/// A real encoder against transformers, in the folder that `FOVEAL_MINILM` names.
 #[test]
-#[ignore = "wants models/minilm, 91 MB that are not part of the repository"]
+#[ignore = "wants 91 MB that are not part of the repository: `cargo xtask test --ci` downloads them and runs it"]
 fn a_real_bert_gives_what_transformers_gives() {
     let context = new_context().unwrap();
     let config = DashFusionConfig { text_width: 384, ..tiny_dashfusion() };
     let description = Description::new(config, Convention::Mosi, [-3.0, 3.0]);
-    let model = SentimentModel::fresh(&context, description, &root().join("models/minilm"), 1).unwrap();
+    let folder = std::env::var_os("FOVEAL_MINILM").map_or_else(|| root().join("models/minilm"), Into::into);
+    let model = SentimentModel::fresh(&context, description, &folder, 1).unwrap();
     let oracle = std::fs::read(root().join("kernels-tests/training/minilm_oracle.json")).unwrap();
     let oracle: serde_json::Value = serde_json::from_slice(&oracle).unwrap();
     // An empty text is refused before it comes to the encoder.

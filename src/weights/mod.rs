@@ -19,6 +19,8 @@ mod source;
 mod store;
 #[cfg(test)]
 mod tests;
+#[cfg(not(target_arch = "wasm32"))]
+pub(crate) mod write;
 
 pub use config_file::ConfigFile;
 #[cfg(all(feature = "tokenizers", not(target_arch = "wasm32")))]

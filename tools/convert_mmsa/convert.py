@@ -289,7 +289,10 @@ def labels_of(split, name, count):
     values = split.get("regression_labels")
     if values is None:
         return [None] * count
-    values = np.asarray(values, dtype=np.float64).reshape(-1)
+    try:
+        values = np.asarray(values, dtype=np.float64).reshape(-1)
+    except (ValueError, TypeError) as error:
+        raise Refused(f"{name}: regression_labels are not numbers: {error}") from None
     if len(values) != count:
         raise Refused(f"{name}: {len(values)} regression_labels for {count} texts")
     return values.tolist()

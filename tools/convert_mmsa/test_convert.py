@@ -132,6 +132,7 @@ def test_an_id_that_comes_again_is_numbered(made):
         (lambda t: t.update(audio=t["audio"][:5]), "audio has 5 clips for 6 texts"),
         (lambda t: t.update(id=t["id"][:5]), "5 ids for 6 texts"),
         (lambda t: t.update(regression_labels=t["regression_labels"][:5]), "5 regression_labels for 6 texts"),
+        (lambda t: t.update(regression_labels=["high"] * 6), "train: regression_labels are not numbers"),
         (lambda t: t.update(vision=t["vision"].tolist()[:5] + [[[0.0]]]), "vision is not one array"),
         (lambda t: t.pop("vision"), "train: no vision"),
         (lambda t: t.pop("raw_text"), "train: no raw_text"),

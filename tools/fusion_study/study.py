@@ -5,8 +5,8 @@
     python study.py check evaluated.jsonl
 
 `run` tries every setting of the grid with a seed of its own, takes for each fusion the one with the least error on `valid`, trains
-that with the seeds of the study, and measures `test` once, at the epoch that was best on `valid`. Lines are as those of foveal's
-example `compare_fusions`. What has its lines already is left out. `--models` gets every model of the study as foveal opens it, and `check` compares what
+that with the seeds of the study, and measures `test` once, at the epoch that was best on `valid`. Of the lines of foveal's example
+`compare_fusions` they have what `table` reads; that program does not go on with them. What has its lines already is left out. `--models` gets every model of the study as foveal opens it, and `check` compares what
 `compare_fusions evaluate` gives them with the replica's scores.
 """
 

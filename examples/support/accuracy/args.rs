@@ -6,7 +6,7 @@ use super::tuning::Tuning;
 use super::{overview, record};
 use crate::shared::detector::RULE;
 use crate::shared::mode::Mode;
-use crate::shared::session::{Place, Session};
+use crate::shared::session::{MAX_STEPS, Place, Session};
 use crate::shared::words;
 use clap::Parser;
 use foveal::Result;
@@ -79,13 +79,14 @@ impl Args {
         if self.pass_through {
             self.place.allow_gradient("--pass-through")?;
         } else {
-            self.modes.iter().try_for_each(|mode| self.place.allow("--modes", *mode))?;
+            let default = self.tuning.guidance(self.steps.unwrap_or(1));
+            self.modes.iter().try_for_each(|mode| self.place.allow("--modes", *mode, &default))?;
         }
         if self.limit == Some(0) {
             return Err("--limit 0: there would be nothing to measure".into());
         }
-        if self.steps == Some(0) {
-            return Err("--steps 0: at least 1 is needed".into());
+        if let Some(steps) = self.steps.filter(|steps| !(1..=MAX_STEPS).contains(steps)) {
+            return Err(format!("--steps {steps}: 1 to {MAX_STEPS} can be").into());
         }
         let extension = self.sheet.as_ref().and_then(|sheet| sheet.extension());
         if extension.is_some_and(|extension| !extension.eq_ignore_ascii_case("png")) {
@@ -176,6 +177,7 @@ mod tests {
             ("--threshold inf", "finite"),
             ("--limit -1", "-1"),
             ("--steps 0", "--steps 0"),
+            ("--steps 1001", "1 to 1000"),
             ("--sheet o.gif", ".png"),
             ("--json o.png --sheet o.png", "--sheet"),
             ("--resume o.png --sheet o.png", "--sheet"),

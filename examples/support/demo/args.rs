@@ -2,9 +2,10 @@
 
 use super::size::{Frames, Pixels};
 use crate::shared::mode::Mode;
-use crate::shared::session::Place;
+use crate::shared::session::{MAX_STEPS, Place};
 use clap::Parser;
 use foveal::pipelines::text_to_video::plan::{CurveSource, Plan, PlanWord};
+use foveal::pipelines::text_to_video::temporal_control::Guidance;
 use std::collections::BTreeSet;
 use std::error::Error;
 use std::path::PathBuf;
@@ -69,16 +70,13 @@ pub(crate) struct Args {
     pub(crate) place: Place,
 }
 
-/// Most denoising steps of any schedule.
-const MAX_STEPS: usize = 1000;
-
 impl Args {
     /// The plan of a file, of the flags, or of the default prompt.
     ///
     /// # Errors
     /// For what cannot be meant, by the flag.
     pub(crate) fn plan(&self) -> Result<Plan, Box<dyn Error>> {
-        self.place.allow("--mode", self.mode)?;
+        self.place.allow("--mode", self.mode, &Guidance::default())?;
         if let Some(steps) = self.steps.filter(|steps| !(1..=MAX_STEPS).contains(steps)) {
             return Err(format!("--steps {steps}: 1 to {MAX_STEPS} can be").into());
         }

@@ -178,3 +178,20 @@ impl<'a> Sheet<'a> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn bars_may_have_more_frames_than_pixels() {
+        for count in [0, 1, 20, 64, 1000] {
+            let (phrase, spec) = (String::new(), String::new());
+            let word = Word { phrase, curve: vec![1.0; count], spec, ink: [9; 3], object: None };
+            let mut canvas = Canvas::new(80, 40);
+            timeline(&mut canvas, [8, 8, 64], &word, 0);
+            let empty = canvas.into_image().pixels().all(|pixel| pixel.0 != [9; 3]);
+            assert_eq!(empty, count == 0, "{count} frames");
+        }
+    }
+}

@@ -89,6 +89,13 @@ impl Lattice {
                     "--frames {count}: this model makes 1 frame and {stride} for each further latent frame, such as {low} or {high}"
                 ));
             }
+            let most = self.most.saturating_mul(patch_frames);
+            let most = stride.saturating_mul(most.saturating_sub(1)).saturating_add(1);
+            if count > most {
+                return Err(format!(
+                    "--frames {count}: the number is more than this model has positions for, {most}"
+                ));
+            }
             latent[0] = places(
                 &format!("--frames {count}: the number"),
                 1 + after_first / stride,
@@ -149,6 +156,7 @@ mod tests {
             (PIXELS, "32x1", "", "the height has to be a multiple of 2, such as 2"),
             (PIXELS, "130x16", "", "the width is more than this model has positions for, 128"),
             (PIXELS, "", "65", "--frames 65: the number is more than this model has positions for, 64"),
+            (VAE, "", "8193", "positions for, 4093"),
             (VAE, "840x480", "", "the width has to be a multiple of 16, such as 832 or 848"),
             (
                 VAE,

@@ -65,8 +65,18 @@ impl Kind {
 pub(crate) struct Estimate {
     steps: Vec<Kind>,
     done: usize,
-    /// Seconds of the steps so far.
-    spent: BTreeMap<Kind, Vec<f64>>,
+    /// Of the steps so far.
+    spent: BTreeMap<Kind, Spent>,
+}
+
+/// Seconds of the steps of a kind.
+#[derive(Debug)]
+struct Spent {
+    /// Of the first, which waited for compilers too.
+    first: f64,
+    /// Of the others together.
+    later: f64,
+    count: u32,
 }
 
 impl Estimate {
@@ -83,7 +93,13 @@ impl Estimate {
     /// The step at hand is over, and took so many seconds.
     pub(crate) fn step(&mut self, seconds: f64) {
         if let Some(kind) = self.at_hand() {
-            self.spent.entry(kind).or_default().push(seconds);
+            self.spent
+                .entry(kind)
+                .and_modify(|spent| {
+                    spent.later += seconds;
+                    spent.count += 1;
+                })
+                .or_insert(Spent { first: seconds, later: 0.0, count: 0 });
             self.done += 1;
         }
     }
@@ -107,9 +123,8 @@ impl Estimate {
     fn seconds_of_a_unit(&self) -> Option<f64> {
         let (mut seconds, mut units) = (0.0, 0.0);
         for (kind, spent) in &self.spent {
-            let counted = spent.get(1..).unwrap_or_default();
-            seconds += counted.iter().sum::<f64>();
-            units += kind.units() * counted.len() as f64;
+            seconds += spent.later;
+            units += kind.units() * f64::from(spent.count);
         }
         (units > 0.0).then(|| seconds / units)
     }
@@ -117,11 +132,11 @@ impl Estimate {
     /// What a step of a kind is expected to take.
     fn typical(&self, kind: Kind, unit: f64) -> f64 {
         let assumed = unit * kind.units();
-        match self.spent.get(&kind).map(Vec::as_slice) {
-            None | Some([]) => assumed,
+        match self.spent.get(&kind) {
+            None => assumed,
             // The first also waited for compilers, but how its kind compares with others is only assumed.
-            Some([first]) => first.min(2.0 * assumed),
-            Some([_, rest @ ..]) => rest.iter().sum::<f64>() / rest.len() as f64,
+            Some(spent) if spent.count == 0 => spent.first.min(2.0 * assumed),
+            Some(spent) => spent.later / f64::from(spent.count),
         }
     }
 }

@@ -52,27 +52,30 @@ impl Mode {
     }
 
     /// Says which mode follows the words' curves where this one would not: the run would refuse them, but only once the clip
-    /// without control is made.
-    pub(crate) fn check(self, words: &[TimedWord]) -> Result<(), String> {
+    /// without control is made. `flag` is what names the mode.
+    pub(crate) fn check(self, flag: &str, words: &[TimedWord]) -> Result<(), String> {
         let levels = |word: &TimedWord| word.curve.values().iter().copied().fold(f32::NAN, f32::max);
         let constant = |word: &&TimedWord| word.curve.is_constant();
         let all = !words.is_empty() && words.iter().all(|word| word.curve.is_constant());
         match self {
-            Self::Released if all => Err("--mode released follows curves that change, and every word is on or off throughout: \
-                 --mode default holds and hides words, --mode mask hides them"
-                .into()),
-            Self::Mask if all && words.iter().all(|word| levels(word) == 1.0) => {
-                Err("--mode mask only takes words away, and every word is on throughout: --mode default holds words".into())
+            Self::Released if all => Err(format!(
+                "{flag} released follows curves that change, and every word is on or off throughout: {flag} default holds and \
+                 hides words, {flag} mask hides them"
+            )),
+            Self::Mask if all && words.iter().all(|word| levels(word) == 1.0) => Err(format!(
+                "{flag} mask only takes words away, and every word is on throughout: {flag} default holds words"
+            )),
+            Self::Default => {
+                match words.iter().filter(constant).find(|word| levels(word) > 0.0 && levels(word) < 1.0) {
+                    Some(word) => Err(format!(
+                        "\"{}\" is wanted at {} throughout: {flag} default holds words (on) or hides them (off), a level between \
+                     is for {flag} mask or mask+default",
+                        word.phrase,
+                        levels(word)
+                    )),
+                    None => Ok(()),
+                }
             }
-            Self::Default => match words.iter().filter(constant).find(|word| (0.0..1.0).contains(&levels(word)) && levels(word) > 0.0) {
-                Some(word) => Err(format!(
-                    "\"{}\" is wanted at {} throughout: --mode default holds words (on) or hides them (off), a level between \
-                     is for --mode mask or mask+default",
-                    word.phrase,
-                    levels(word)
-                )),
-                None => Ok(()),
-            },
             _ => Ok(()),
         }
     }
@@ -96,7 +99,7 @@ mod tests {
     fn a_mode_that_would_do_nothing_names_one_that_does() {
         let word = |curve: &[f32; 3]| TimedWord::new("red square", TimingCurve::new(curve.to_vec()).unwrap());
         let outcome = |mode: Mode, curves: &[[f32; 3]]| {
-            mode.check(&curves.iter().map(word).collect::<Vec<_>>()).err().unwrap_or_default()
+            mode.check("--mode", &curves.iter().map(word).collect::<Vec<_>>()).err().unwrap_or_default()
         };
         let (on, off, half, late) = ([1.0; 3], [0.0; 3], [0.5; 3], [0.0, 0.5, 1.0]);
         for (mode, curves, named) in [

@@ -12,6 +12,9 @@ use std::error::Error;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
+/// Most denoising steps of any schedule.
+pub(crate) const MAX_STEPS: usize = 1000;
+
 /// Where a run takes place.
 #[derive(Debug, clap::Args)]
 #[command(next_help_heading = "Device and model")]
@@ -50,9 +53,10 @@ impl Place {
         ))
     }
 
-    /// The same for a way to steer; `flag` is the name of its flag.
-    pub(crate) fn allow(&self, flag: &str, mode: Mode) -> Result<(), String> {
-        match mode.guidance(&Guidance::default(), 1) {
+    /// The same for a way to steer, `default` being the settings of the default one; `flag` is the name of its flag.
+    pub(crate) fn allow(&self, flag: &str, mode: Mode, default: &Guidance) -> Result<(), String> {
+        // Without updates the attention is only read.
+        match mode.guidance(default, 1).filter(|g| g.updates > 0) {
             Some(_) => self.allow_gradient(&format!("{flag} {}", mode.name())),
             None => Ok(()),
         }

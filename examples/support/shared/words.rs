@@ -1,52 +1,62 @@
 //! Settings in a user's words: nothing of how they are called in code.
 
-use foveal::kernels::temporal::{Magnitude, Normalisation};
+use foveal::kernels::temporal::{Magnitude, Normalisation, TemporalObjective, TemporalWeights};
 use foveal::pipelines::schedules::AfterEdit;
 use foveal::pipelines::text_to_video::temporal_control::{Guidance, StopWhen, TemporalMask, Update};
 
 /// Settings of the gradient in one line: all that a clip depends on.
 pub(crate) fn gradient(guidance: &Guidance) -> String {
-    let Guidance { steps, updates, threshold, objective, .. } = guidance;
-    let whose = match guidance.stop_when {
+    // Without `..`: a field that is added has to be put into words, or left out on purpose.
+    let Guidance {
+        steps,
+        after_last_step,
+        updates,
+        threshold,
+        check_before,
+        stop_when,
+        objective,
+        update,
+        previous_timestep,
+        after_edit,
+        released_layer_divisor,
+        unused_work,
+        // Of memory alone.
+        keep: _,
+    } = guidance;
+    let TemporalObjective { weights, tau, normalisation, magnitude, skip_first, skip_last } = objective;
+    let TemporalWeights { correlation, magnitude: weight, entropy, flatness } = weights;
+    let whose = match stop_when {
         StopWhen::FirstGroup => "the first word",
         StopWhen::AllGroups => "every word",
     };
-    let moved = match guidance.update {
+    let moved = match update {
         Update::TrustRegion { size } => format!("moved by {size} of the noise level"),
         Update::AdamW(s) => format!(
             "moved by AdamW (rate {}, betas {} and {}, eps {}, decay {})",
             s.lr, s.beta1, s.beta2, s.eps, s.weight_decay
         ),
     };
-    let corrector = match guidance.after_edit {
+    let corrector = match after_edit {
         AfterEdit::Ignore => "the corrector takes moves back",
         AfterEdit::SkipCorrector => "no corrector after a move",
         AfterEdit::Transport => "the corrector keeps moves",
     };
-    let w = objective.weights;
-    let magnitude = match objective.magnitude {
+    let magnitude = match magnitude {
         Magnitude::Sum => "as a sum",
         Magnitude::LogRatio => "as a log ratio",
     };
     let mut text = format!(
         "after steps {steps}, at most {updates} updates each until correlation {threshold} of {whose}; {moved}; \
-         {corrector}; weights: correlation {}, magnitude {} ({magnitude}), entropy {}, flatness {}; frames left out: {} first, \
-         {} last; wanted above {}",
-        w.correlation,
-        w.magnitude,
-        w.entropy,
-        w.flatness,
-        objective.skip_first,
-        objective.skip_last,
-        objective.tau
+         {corrector}; weights: correlation {correlation}, magnitude {weight} ({magnitude}), entropy {entropy}, flatness \
+         {flatness}; frames left out: {skip_first} first, {skip_last} last; wanted above {tau}"
     );
     for (on, what) in [
-        (objective.normalisation == Normalisation::Released, "the released divisors of means"),
-        (guidance.after_last_step, "also after the last step"),
-        (!guidance.check_before, "at least one update"),
-        (guidance.previous_timestep, "scored at the timestep just taken"),
-        (guidance.released_layer_divisor, "divided by one layer less"),
-        (guidance.unused_work, "read after every step"),
+        (*normalisation == Normalisation::Released, "the released divisors of means"),
+        (*after_last_step, "also after the last step"),
+        (!check_before, "at least one update"),
+        (*previous_timestep, "scored at the timestep just taken"),
+        (*released_layer_divisor, "divided by one layer less"),
+        (*unused_work, "read after every step"),
     ] {
         if on {
             text.push_str("; ");
@@ -58,12 +68,9 @@ pub(crate) fn gradient(guidance: &Guidance) -> String {
 
 /// The mask in one line.
 pub(crate) fn mask(mask: &TemporalMask) -> String {
-    let steps = if mask.steps == usize::MAX {
-        "every step".into()
-    } else {
-        format!("the first {} steps", mask.steps)
-    };
-    format!("{} of a word is left where its curve is 0, at {steps}", mask.floor)
+    let TemporalMask { floor, steps } = *mask;
+    let steps = if steps == usize::MAX { "every step".into() } else { format!("the first {steps} steps") };
+    format!("{floor} of a word is left where its curve is 0, at {steps}")
 }
 
 #[cfg(test)]

@@ -48,7 +48,8 @@ pub fn takes_part(name: &str, fusion: Fusion) -> bool {
         Some("vision_encoder") => all || fusion == Fusion::Vision,
         Some("temporal_alignment" | "HBF") => fusion == Fusion::Hierarchical,
         Some("classifier") => fusion != Fusion::Late,
-        _ => fusion == Fusion::Late,
+        Some("late_text" | "late_audio" | "late_vision") => fusion == Fusion::Late,
+        _ => false,
     }
 }
 

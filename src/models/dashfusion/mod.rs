@@ -165,16 +165,14 @@ impl Pass<'_> {
             }
         }
         // A head that sees one modality leaves the other encoders out.
-        let wanted = |alone: Fusion| {
-            [Fusion::Hierarchical, Fusion::Concatenation, Fusion::Late, alone].contains(&c.fusion)
-        };
-        let text = if wanted(Fusion::Text) { self.text(batch)? } else { self.absent()? };
-        let audio = if wanted(Fusion::Audio) {
+        let wanted = |encoder: &str| keys::takes_part(encoder, c.fusion);
+        let text = if wanted("text_encoder") { self.text(batch)? } else { self.absent()? };
+        let audio = if wanted("audio_encoder") {
             self.frames("audio_encoder", &batch.audio, c.audio_layers, batch.padding)?
         } else {
             self.absent()?
         };
-        let vision = if wanted(Fusion::Vision) {
+        let vision = if wanted("vision_encoder") {
             self.frames("vision_encoder", &batch.vision, c.vision_layers, batch.padding)?
         } else {
             self.absent()?

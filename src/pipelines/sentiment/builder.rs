@@ -2,6 +2,7 @@
 
 use super::data::{Clip, DESCRIPTION, Dataset, Description, FEATURES, FORMAT};
 use super::features::FeatureSet;
+use crate::weights::write::serialized;
 use crate::weights::write_whole;
 use crate::{Error, Result};
 use std::collections::{BTreeMap, BTreeSet};
@@ -122,21 +123,13 @@ impl Dataset {
         let folder = folder.as_ref();
         std::fs::create_dir_all(folder).map_err(|e| Error::io(folder, e))?;
         let (description, features) = (folder.join(DESCRIPTION), folder.join(FEATURES));
-        let view = |values: &[f32], width: usize| {
-            let bytes: Vec<u8> = values.iter().flat_map(|v| v.to_le_bytes()).collect();
-            (vec![values.len() / width.max(1), width], bytes)
+        let part = |name: &str, values: &[f32], width: usize| {
+            let bytes = values.iter().flat_map(|v| v.to_le_bytes()).collect();
+            (name.to_owned(), vec![values.len() / width.max(1), width], bytes)
         };
-        let parts = [
-            ("audio", view(&self.audio, self.audio_width)),
-            ("vision", view(&self.vision, self.vision_width)),
-        ];
-        let refuse = |e: safetensors::SafeTensorError| Error::file(&features, e.to_string());
-        let mut views = Vec::with_capacity(parts.len());
-        for (name, (shape, bytes)) in &parts {
-            let view = safetensors::tensor::TensorView::new(safetensors::Dtype::F32, shape.clone(), bytes);
-            views.push((*name, view.map_err(refuse)?));
-        }
-        let tensors = safetensors::tensor::serialize(views, None).map_err(refuse)?;
+        let parts =
+            [part("audio", &self.audio, self.audio_width), part("vision", &self.vision, self.vision_width)];
+        let tensors = serialized(&features, &parts, None)?;
         let json = serde_json::to_string(&Description {
             format: FORMAT.into(),
             version: 1,

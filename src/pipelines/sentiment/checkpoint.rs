@@ -1,5 +1,6 @@
 //! Tensors and the state of a run in one file, that is whole or not there.
 
+use crate::weights::write::serialized;
 use crate::weights::write_whole;
 use crate::{Error, Result, Tensor};
 use std::collections::HashMap;
@@ -12,15 +13,8 @@ pub(super) async fn write(path: &Path, tensors: Vec<(String, Tensor)>, state: Op
         let bytes: Vec<u8> = tensor.to_vec().await?.iter().flat_map(|v| v.to_le_bytes()).collect();
         parts.push((name, tensor.dims().to_vec(), bytes));
     }
-    let refuse = |e: safetensors::SafeTensorError| Error::file(path, e.to_string());
-    let mut views = Vec::with_capacity(parts.len());
-    for (name, shape, bytes) in &parts {
-        let view = safetensors::tensor::TensorView::new(safetensors::Dtype::F32, shape.clone(), bytes);
-        views.push((name.clone(), view.map_err(refuse)?));
-    }
     let metadata = state.map(|state| HashMap::from([("state".to_owned(), state)]));
-    let bytes = safetensors::tensor::serialize(views, metadata).map_err(refuse)?;
-    write_whole(path, &bytes)
+    write_whole(path, &serialized(path, &parts, metadata)?)
 }
 
 /// The text under `state` of a file that [`write`] made.

@@ -98,13 +98,18 @@ impl Trainer {
     pub fn resume(&mut self, path: &Path) -> Result<Resumed> {
         let saved: Saved = serde_json::from_str(&checkpoint::state(path)?)
             .map_err(|e| Error::file(path, format!("not a checkpoint that this version can read: {e}")))?;
+        let others = || Error::file(path, "it is of a run with other clips, features or labels");
+        // First: what data decide of a model, such as its audio's scale, would be told of by its numbers.
+        if saved.origin.data != self.origin.data {
+            return Err(others());
+        }
         let differences = self.differences(&saved)?;
         if !differences.is_empty() {
             let reason = format!("it is of a run with {}", differences.join(", "));
             return Err(Error::file(path, reason));
         }
-        if saved.origin.data != self.origin.data || !self.continues(&saved.state) {
-            return Err(Error::file(path, "it is of a run with other clips, features or labels"));
+        if !self.continues(&saved.state) {
+            return Err(others());
         }
         if saved.origin.text != self.origin.text {
             return Err(Error::file(path, "it is of a run with another text encoder"));

@@ -81,6 +81,11 @@ impl ScoreLog {
     /// Counts the lines, without changing the file.
     fn read(&mut self) -> Result<()> {
         let (path, format) = (self.path.clone(), self.format);
+        // Of a longer one the end would be taken for a torn line.
+        let long = self.file.metadata().map_err(|e| Error::io(&path, e))?.len();
+        if long > MAX_BYTES {
+            return Err(Error::file(&path, format!("{long} bytes are too many for a file of scores")));
+        }
         let mut bytes = Vec::new();
         (&self.file).take(MAX_BYTES).read_to_end(&mut bytes).map_err(|e| Error::io(&path, e))?;
         let (all, tail) = lines::split(&bytes, format);
