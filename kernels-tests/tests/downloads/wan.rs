@@ -153,11 +153,10 @@ fn the_original_repositorys_folder_is_read() {
     let expected = clip(&context, &root().join(MODEL), &[]);
     let folder = original_folder("original");
     let found = clip(&context, &folder.0, &[]);
-    // The two code bases compute a timestep's sinusoid in f32 and in f64: a thousandth of a step's angle apart at most, and
-    // values of order one.
+    // The two code bases compute a timestep's sinusoid in f32 and in f64: 1.9e-5 apart in values of order one on llvmpipe,
+    // with room for another driver's sines.
     let furthest = found.iter().zip(&expected).fold(0f32, |m, (a, b)| m.max((a - b).abs()));
-    eprintln!("FURTHEST {furthest}");
-    assert!(furthest > 0.0 && furthest < 1e-2, "{furthest}");
+    assert!(furthest > 0.0 && furthest < 2e-4, "{furthest}");
     // The same from its transformer's file, from one by another name, and from shards.
     let again =
         |file: &str| assert_eq!(bits(&clip(&context, &folder.path(file), &[])), bits(&found), "{file}");
@@ -192,9 +191,8 @@ fn weights_in_8_bits_are_the_numbers_that_they_stand_for() {
     let squares =
         |a: &[f32], b: &[f32]| a.iter().zip(b).map(|(a, b)| f64::from((a - b) * (a - b))).sum::<f64>();
     let off = squares(&found, &expected) / squares(&expected, &vec![0.0; expected.len()]);
-    // E4M3 rounds each weight by at most a sixteenth; through the blocks that stays below half of what is drawn.
-    eprintln!("OFF {off}");
-    assert!(off < 0.25, "{off}");
+    // E4M3 rounds each weight by at most a sixteenth of itself; what is drawn moved by 0.0011 of its energy.
+    assert!(off < 0.005, "{off}");
 
     // Plain 8-bit floats have no scale and no mark.
     let name = "blocks.0.attn1.to_q.weight";
