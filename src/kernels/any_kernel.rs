@@ -23,6 +23,8 @@ pub trait AnyKernel: std::fmt::Display + Send + Sync {
     fn gradient_of(&self) -> Option<Gradient>;
     fn work(&self) -> Work;
     fn run(&self, context: &Context, variant: &Variant, tensors: &[&Tensor]) -> Result<()>;
+    /// See [`super::compile`].
+    fn compile(&self, context: &Context, variant: &Variant) -> Result<()>;
     /// See [`super::run_composed`].
     fn run_composed(
         &self,
@@ -82,6 +84,9 @@ impl<K: Verified> AnyKernel for K {
     }
     fn run(&self, context: &Context, variant: &Variant, tensors: &[&Tensor]) -> Result<()> {
         run::run_variant(context, self, variant, tensors)
+    }
+    fn compile(&self, context: &Context, variant: &Variant) -> Result<()> {
+        run::compile(context, self, variant)
     }
     fn run_composed(
         &self,

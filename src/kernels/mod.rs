@@ -45,4 +45,4 @@ pub(crate) const LOWEST: crate::shader::Source = crate::wgsl!("shared/lowest.wgs
 /// Sums of many terms.
 pub(crate) const CASCADE: crate::shader::Source = crate::wgsl!("shared/cascade.wgsl");
 
-pub use run::{composed, grid, lanes, run, run_composed, run_variant};
+pub use run::{compile, composed, grid, lanes, run, run_composed, run_variant};

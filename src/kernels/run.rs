@@ -97,6 +97,29 @@ pub(super) fn run_launched<K: Kernel>(
     start(context, kernel, variant, text, Some(launch), tensors)
 }
 
+/// Compiles a variant of a kernel as [`run_variant`] would, and runs nothing: a driver's compiler can be judged where no
+/// device executes. The variant need not be one that the context would take.
+///
+/// # Errors
+/// What [`Kernel::check`] says of the kernel; [`Error::Shader`] where the driver refuses the text; [`Error::Unsupported`] on a
+/// dry run, which compiles nothing.
+pub fn compile<K: Kernel>(context: &Context, kernel: &K, variant: &Variant) -> Result<()> {
+    kernel.check()?;
+    if context.is_plan() {
+        return Err(Error::unsupported(K::STEM, &context.caps().adapter, "a dry run compiles nothing"));
+    }
+    let access: Vec<Access> = kernel.slots().iter().map(|s| s.access).collect();
+    let params_bytes = kernel.launch(context.caps(), variant).params.len();
+    let source = || source::<K>(context.caps(), variant, None, &access, params_bytes);
+    context.pipeline(key::<K>(variant, params_bytes, None), || Ok(source())).map(drop)
+}
+
+fn key<K: Kernel>(variant: &Variant, params_bytes: usize, text: Option<&Composed>) -> PipelineKey {
+    let mut hasher = DefaultHasher::new();
+    (variant, params_bytes, text.map(Composed::text)).hash(&mut hasher);
+    PipelineKey { stem: K::STEM, variant: hasher.finish() }
+}
+
 fn start<K: Kernel>(
     context: &Context,
     kernel: &K,
@@ -111,9 +134,7 @@ fn start<K: Kernel>(
     let launch = launch.cloned().unwrap_or_else(|| kernel.launch(context.caps(), variant));
     let access: Vec<Access> = slots.iter().map(|s| s.access).collect();
     let params_bytes = launch.params.len();
-    let mut hasher = DefaultHasher::new();
-    (variant, params_bytes, text.map(Composed::text)).hash(&mut hasher);
-    let key = PipelineKey { stem: K::STEM, variant: hasher.finish() };
+    let key = key::<K>(variant, params_bytes, text);
     let pipeline = if context.is_plan() {
         context.note(key, || {
             let (variant, text, access) = (variant.clone(), text.cloned(), access.clone());
