@@ -4,9 +4,10 @@
 //! Nothing is dispatched, so that a driver for a card that is not there will do.
 
 use clap::Parser;
+use foveal::gpu::list_adapters;
 use foveal::kernels::Variant;
 use foveal::kernels::registry::AnyKernel;
-use foveal::{AdapterChoice, Caps, Context, ContextOptions, Dtype, SelfTest, list_adapters};
+use foveal::{AdapterChoice, Caps, Context, ContextOptions, Dtype, SelfTest};
 use kernels_tests::ways;
 use serde_json::{Value, json};
 use std::collections::HashSet;
