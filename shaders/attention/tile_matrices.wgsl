@@ -2,33 +2,50 @@
 // over what the rows meet, TILE at a time, staged in workgroup memory. `operand(which, place, row, d)` reads the kernel's
 // tensors. A workgroup has at least WAVES subgroups, whatever their size; those beyond help with everything but products.
 //
+// A matrix's elements of one row of results lie side by side in what it is read from, two vectors at a time, whichever factor
+// it is: element by element a GPU would gather them. So what products sum over is staged by columns, transposed.
+//
 // Numbers between two products go through workgroup memory, since a matrix's layout over the invocations is not known:
 // neighbouring invocations, SHARERS of them, share a row whichever subgroup owns it. All of that memory is vectors, since a
 // matrix is read and written at multiples of 16 bytes.
 //
-// What only those that own rows do stands in a loop over the rows of their subgroup, of one round or none: naga takes arguments
-// and variables for values that may differ within a subgroup, and refuses products under an `if` of them.
+// What only those that own rows do stands in a loop that ends with its first round: naga takes arguments and variables for
+// values that may differ within a subgroup, and refuses products under an `if` of them. Loops over matrices and staged vectors
+// have constant counts: unrolled, loads go out together, and what is in registers is not looked up there.
 const TILE: u32 = 32u;
+const TILE_VEC: u32 = TILE / 4u;
 const SPAN: u32 = TILE / MATRIX; // matrices along a tile
 const HEAD_MATRICES: u32 = HEAD_DIM / MATRIX; // matrices along a head
 // Rows in workgroup memory are a little longer than their contents, so that a column is not in one bank; in vectors.
 const KEY_STRIDE: u32 = HEAD_VEC + 2u;
+const COLUMN_STRIDE: u32 = TILE_VEC + 2u;
 const OWN_STRIDE: u32 = MATRIX / 4u + 2u;
-const SCORE_STRIDE: u32 = TILE / 4u + 1u;
-const WEIGHT_STRIDE: u32 = TILE / 4u + 2u;
+const SCORE_STRIDE: u32 = TILE_VEC + 1u;
+const WEIGHT_STRIDE: u32 = TILE_VEC + 2u;
 const OWNED: u32 = WAVES * MATRIX; // rows of a workgroup
 const SHARERS: u32 = WG_SIZE / OWNED;
-const SHARE: u32 = TILE / 4u / SHARERS; // vectors of a row of a tile that an invocation has
+const SHARE: u32 = TILE_VEC / SHARERS; // vectors of a row of a tile that an invocation has
+const MATRIX_SHARE: u32 = (MATRIX / 4u + SHARERS - 1u) / SHARERS; // of a row of a matrix
+// Pairs of vectors of a tile, and its blocks of 4 rows × 4 elements, and how many an invocation stages.
+const PAIRS: u32 = TILE * HEAD_VEC / 2u;
+const PAIR_TURNS: u32 = (PAIRS + WG_SIZE - 1u) / WG_SIZE;
+const BLOCKS: u32 = TILE_VEC * HEAD_VEC;
+const BLOCK_TURNS: u32 = (BLOCKS + WG_SIZE - 1u) / WG_SIZE;
+const OWN_VECTORS: u32 = OWNED * (MATRIX / 4u);
+const OWN_TURNS: u32 = (OWN_VECTORS + WG_SIZE - 1u) / WG_SIZE;
 // Tiles of which one sum is taken.
 const BLOCK_TILES: u32 = 16u;
 
-// STAGES tiles, (TILE, KEY_STRIDE); before them a matrix of every owned row, (OWNED, OWN_STRIDE).
-var<workgroup> staged: array<vec4<f16>, max(STAGES * TILE * KEY_STRIDE, OWNED * OWN_STRIDE)>;
+alias Block = array<vec4<f16>, 4>; // four rows' vectors
+
+// A tile, by rows (TILE, KEY_STRIDE) or by columns (HEAD_DIM, COLUMN_STRIDE); before them a matrix of every owned row,
+// (OWNED, OWN_STRIDE).
+var<workgroup> staged: array<vec4<f16>, max(max(TILE * KEY_STRIDE, HEAD_DIM * COLUMN_STRIDE), OWNED * OWN_STRIDE)>;
 // A product's results, (OWNED, SCORE_STRIDE), and the left factor of the next, (OWNED, WEIGHT_STRIDE).
 var<workgroup> scores: array<vec4<f32>, OWNED * SCORE_STRIDE>;
 var<workgroup> weights: array<vec4<f16>, OWNED * WEIGHT_STRIDE>;
-var<workgroup> raised: atomic<u32>;
-var<workgroup> agreed: u32;
+// Whether some row's results are to be scaled before the next product: of even and of odd tiles.
+var<workgroup> raised: array<atomic<u32>, 2>;
 
 // What an invocation has of the workgroup's rows: vectors sharer · SHARE and on of a tile's width.
 struct Share {
@@ -42,10 +59,11 @@ struct Share {
     wave_weights: u32,
 }
 
-// Before anything else of the module, with a barrier between it and `anyone`: workgroup memory is not zeroed.
+// Before anything else of the module, with a barrier after it: workgroup memory is not zeroed.
 fn share_of(invocation: Invocation) -> Share {
     if (invocation.lane == 0u) {
-        atomicStore(&raised, 0u);
+        atomicStore(&raised[0], 0u);
+        atomicStore(&raised[1], 0u);
     }
     expect_no_strays(invocation.lane);
     let row = invocation.lane / SHARERS;
@@ -63,40 +81,83 @@ fn share_of(invocation: Invocation) -> Share {
     );
 }
 
-// TILE rows from `first` into one of the STAGES; rows after `last` repeat it. Nobody may still be reading it. Strays are
-// noted, and kept where the products are to see them. Returns whether the invocation met one.
-fn stage_tile(which: u32, slot: u32, place: Place, first: u32, last: u32, lane: u32, keep: bool) -> bool {
-    var met = false;
-    for (var n = lane; n < TILE * HEAD_VEC; n += WG_SIZE) {
-        let row = min(first + n / HEAD_VEC, last);
-        var value = operand(which, place, row, n % HEAD_VEC);
-        if (any(strays(widen4(value)))) {
-            met = true;
-            meet_stray(row);
-            if (!keep) {
-                value = narrow4(without_strays(widen4(value)));
-            }
+// TILE rows from `first`, by rows; those after `last` repeat it. Nobody may still be reading what is staged.
+fn stage_rows(which: u32, place: Place, first: u32, last: u32, lane: u32) {
+    for (var turn = 0u; turn < PAIR_TURNS; turn++) {
+        let n = turn * WG_SIZE + lane;
+        let row = n / (HEAD_VEC / 2u);
+        let d = n % (HEAD_VEC / 2u) * 2u;
+        if (PAIRS % WG_SIZE == 0u || n < PAIRS) {
+            let from_row = min(first + row, last);
+            staged[row * KEY_STRIDE + d] = operand(which, place, from_row, d);
+            staged[row * KEY_STRIDE + d + 1u] = operand(which, place, from_row, d + 1u);
         }
-        staged[(slot * TILE + n / HEAD_VEC) * KEY_STRIDE + n % HEAD_VEC] = value;
     }
-    return met;
 }
 
-// Takes strays of what was staged for 0.
-fn clean_tile(slot: u32, lane: u32) {
-    for (var n = lane; n < TILE * HEAD_VEC; n += WG_SIZE) {
-        let at = (slot * TILE + n / HEAD_VEC) * KEY_STRIDE + n % HEAD_VEC;
-        staged[at] = narrow4(without_strays(widen4(staged[at])));
+// Blocks of TILE rows from `first`, those after `last` repeat it, for an invocation to stage by columns. Neighbours have
+// neighbouring rows, so that their columns are one.
+fn blocks_of(which: u32, place: Place, first: u32, last: u32, lane: u32) -> array<Block, BLOCK_TURNS> {
+    var result: array<Block, BLOCK_TURNS>;
+    for (var turn = 0u; turn < BLOCK_TURNS; turn++) {
+        let n = min(turn * WG_SIZE + lane, BLOCKS - 1u);
+        for (var r = 0u; r < 4u; r++) {
+            let row = min(first + n % TILE_VEC * 4u + r, last);
+            result[turn][r] = operand(which, place, row, n / TILE_VEC);
+        }
+    }
+    return result;
+}
+
+// The same of a tile that is staged by rows.
+fn staged_blocks(lane: u32) -> array<Block, BLOCK_TURNS> {
+    var result: array<Block, BLOCK_TURNS>;
+    for (var turn = 0u; turn < BLOCK_TURNS; turn++) {
+        let n = min(turn * WG_SIZE + lane, BLOCKS - 1u);
+        for (var r = 0u; r < 4u; r++) {
+            result[turn][r] = staged[(n % TILE_VEC * 4u + r) * KEY_STRIDE + n / TILE_VEC];
+        }
+    }
+    return result;
+}
+
+// Stages a tile by columns. Strays among its rows, `first` and on up to `last`, are noted and taken for 0. Nobody may still be
+// reading what is staged.
+fn stage_columns(blocks: ptr<function, array<Block, BLOCK_TURNS>>, first: u32, last: u32, lane: u32) {
+    // Which no compiler knows to be 0: NaN and infinities times it are NaN, and any other number 0.
+    let nothing = f16(f32(params.parts >> 31u));
+    for (var turn = 0u; turn < BLOCK_TURNS; turn++) {
+        let n = turn * WG_SIZE + lane;
+        var block = (*blocks)[turn];
+        let sum = (block[0] * nothing + block[1] * nothing) + (block[2] * nothing + block[3] * nothing);
+        if (strays(vec4<f32>(f32((sum.x + sum.y) + (sum.z + sum.w)))).x) {
+            for (var r = 0u; r < 4u; r++) {
+                let value = widen4(block[r]);
+                if (any(strays(value))) {
+                    meet_stray(min(first + n % TILE_VEC * 4u + r, last));
+                    block[r] = narrow4(without_strays(value));
+                }
+            }
+        }
+        if (BLOCKS % WG_SIZE == 0u || n < BLOCKS) {
+            let at = n / TILE_VEC * 4u * COLUMN_STRIDE + n % TILE_VEC;
+            for (var e = 0u; e < 4u; e++) {
+                staged[at + e * COLUMN_STRIDE] = vec4<f16>(block[0][e], block[1][e], block[2][e], block[3][e]);
+            }
+        }
     }
 }
 
 // Matrix `d` of every owned row. The rows' whole width goes into registers so, one matrix at a time.
 fn stage_own(which: u32, place: Place, first: u32, last: u32, d: u32, lane: u32) {
     workgroupBarrier();
-    for (var n = lane; n < OWNED * (MATRIX / 4u); n += WG_SIZE) {
+    for (var turn = 0u; turn < OWN_TURNS; turn++) {
+        let n = turn * WG_SIZE + lane;
         let row = n / (MATRIX / 4u);
         let c = n % (MATRIX / 4u);
-        staged[row * OWN_STRIDE + c] = operand(which, place, min(first + row, last), d * (MATRIX / 4u) + c);
+        if (OWN_VECTORS % WG_SIZE == 0u || n < OWN_VECTORS) {
+            staged[row * OWN_STRIDE + c] = operand(which, place, min(first + row, last), d * (MATRIX / 4u) + c);
+        }
     }
     workgroupBarrier();
 }
@@ -113,36 +174,48 @@ fn own_rows(
 ) {
     for (var d = 0u; d < HEAD_MATRICES; d++) {
         stage_own(which, place, first, last, d, lane);
-        for (var w = share.wave; w < WAVES; w += WAVES) {
+        loop {
+            if (share.wave >= WAVES) {
+                break;
+            }
             (*result)[d] = coopLoadT<Left>(&staged[share.wave_own], OWN_STRIDE);
+            break;
         }
     }
 }
 
-// scores = owned rows · the rows of a staged tile. Nobody may still be reading them, and all of the tile is there.
-fn multiply_tile(rows: ptr<function, array<Left, HEAD_MATRICES>>, slot: u32, share: Share) {
-    for (var w = share.wave; w < WAVES; w += WAVES) {
+// scores = owned rows · the rows of a tile staged by rows. Nobody may still be reading them, and all of the tile is there.
+fn multiply_tile(rows: ptr<function, array<Left, HEAD_MATRICES>>, share: Share) {
+    loop {
+        if (share.wave >= WAVES) {
+            break;
+        }
         for (var c = 0u; c < SPAN; c++) {
             var product = Sum();
             for (var d = 0u; d < HEAD_MATRICES; d++) {
-                let base = (slot * TILE + c * MATRIX) * KEY_STRIDE + d * (MATRIX / 4u);
+                let base = c * MATRIX * KEY_STRIDE + d * (MATRIX / 4u);
                 product = coopMultiplyAdd((*rows)[d], coopLoad<Right>(&staged[base], KEY_STRIDE), product);
             }
             coopStoreT(product, &scores[share.wave_scores + c * (MATRIX / 4u)], SCORE_STRIDE);
         }
+        break;
     }
 }
 
-// result += weights · the rows of a staged tile.
-fn add_tile(result: ptr<function, array<Sum, HEAD_MATRICES>>, slot: u32, share: Share) {
-    for (var w = share.wave; w < WAVES; w += WAVES) {
+// result += weights · the rows of a tile staged by columns.
+fn add_tile(result: ptr<function, array<Sum, HEAD_MATRICES>>, share: Share) {
+    loop {
+        if (share.wave >= WAVES) {
+            break;
+        }
         for (var c = 0u; c < SPAN; c++) {
             let weight = coopLoadT<Left>(&weights[share.wave_weights + c * (MATRIX / 4u)], WEIGHT_STRIDE);
             for (var d = 0u; d < HEAD_MATRICES; d++) {
-                let base = (slot * TILE + c * MATRIX) * KEY_STRIDE + d * (MATRIX / 4u);
-                (*result)[d] = coopMultiplyAdd(weight, coopLoadT<Right>(&staged[base], KEY_STRIDE), (*result)[d]);
+                let base = d * MATRIX * COLUMN_STRIDE + c * (MATRIX / 4u);
+                (*result)[d] = coopMultiplyAdd(weight, coopLoad<Right>(&staged[base], COLUMN_STRIDE), (*result)[d]);
             }
         }
+        break;
     }
 }
 
@@ -163,32 +236,43 @@ fn row_sum(value: f32) -> f32 {
     return result;
 }
 
-// The flags that any invocation of the workgroup raises.
-fn anyone(flags: u32, lane: u32) -> u32 {
-    if (flags != 0u) {
-        atomicOr(&raised, flags);
+// Says that a row's results are to be scaled in this tile, `parity` its number's last bit; and readies the next tile's word,
+// which nobody reads before a barrier more.
+fn raise(any: bool, parity: u32, lane: u32) {
+    if (any) {
+        atomicStore(&raised[parity], 1u);
     }
-    workgroupBarrier();
     if (lane == 0u) {
-        agreed = atomicExchange(&raised, 0u);
+        atomicStore(&raised[1u - parity], 0u);
     }
-    return workgroupUniformLoad(&agreed);
+}
+
+// Scales each row of results by a factor of its own where some invocation said so before the last barrier.
+fn scale_raised(result: ptr<function, array<Sum, HEAD_MATRICES>>, factor: f32, parity: u32, share: Share) {
+    if (atomicLoad(&raised[parity]) != 0u) {
+        for (var d = 0u; d < HEAD_MATRICES; d++) {
+            (*result)[d] = scaled((*result)[d], share, factor);
+        }
+    }
 }
 
 // A matrix of results with each of its rows scaled by a factor of its own.
 fn scaled(matrix: Sum, share: Share, factor: f32) -> Sum {
     var result = matrix;
-    workgroupBarrier();
-    for (var w = share.wave; w < WAVES; w += WAVES) {
-        coopStoreT(matrix, &scores[share.wave_scores], SCORE_STRIDE);
+    show(matrix, share);
+    for (var turn = 0u; turn < MATRIX_SHARE; turn++) {
+        let t = share.sharer + turn * SHARERS;
+        if (MATRIX / 4u % SHARERS == 0u || t < MATRIX / 4u) {
+            scores[share.row * SCORE_STRIDE + t] *= factor;
+        }
     }
     workgroupBarrier();
-    for (var t = share.sharer; t < MATRIX / 4u; t += SHARERS) {
-        scores[share.row * SCORE_STRIDE + t] *= factor;
-    }
-    workgroupBarrier();
-    for (var w = share.wave; w < WAVES; w += WAVES) {
+    loop {
+        if (share.wave >= WAVES) {
+            break;
+        }
         result = coopLoadT<Sum>(&scores[share.wave_scores], SCORE_STRIDE);
+        break;
     }
     return result;
 }
@@ -196,8 +280,12 @@ fn scaled(matrix: Sum, share: Share, factor: f32) -> Sum {
 // Puts a matrix of results where the invocations that share its rows find them.
 fn show(matrix: Sum, share: Share) {
     workgroupBarrier();
-    for (var w = share.wave; w < WAVES; w += WAVES) {
+    loop {
+        if (share.wave >= WAVES) {
+            break;
+        }
         coopStoreT(matrix, &scores[share.wave_scores], SCORE_STRIDE);
+        break;
     }
     workgroupBarrier();
 }

@@ -1,6 +1,5 @@
 // Products by cooperative matrices: a workgroup owns keys, and passes over the rows of all query heads that share them.
 // Rows of a matrix are keys, its columns rows of queries.
-const STAGES: u32 = 2u; // queries and gradients of outputs
 // Probabilities of many keys are small: with this factor f16 holds 1.5e-8 as it holds 6e-5.
 const LIFT_P: f32 = 4096.0;
 
@@ -40,35 +39,42 @@ fn attend_backward(wg: vec3<u32>, invocation: Invocation) {
     var dk: array<Sum, HEAD_MATRICES>;
     var dv: array<Sum, HEAD_MATRICES>;
     var reference = 0.0;
+    var tiles = 0u;
     for (var row0 = seen_by.x; row0 < seen_by.y; row0 += TILE) {
         let last_row = min(row0 + TILE, seen_by.y) - 1u;
         if (first >= end || mask_hides(row0 / group, last_row / group, first, last)) {
             continue;
         }
         workgroupBarrier();
-        var met = stage_tile(2u, 0u, place, row0, last_row, lane, true);
-        if (UPSTREAM) {
-            let met_too = stage_tile(3u, 1u, place, row0, last_row, lane, true);
-            met = met || met_too;
-        }
         for (var n = lane; n < TILE; n += WG_SIZE) {
             let row = min(row0 + n, last_row);
             let base = row_at(place.b, place.kv_head * group + row % group, row / group);
             let of_row = stats_of(base);
             tile_stats[n] = vec4<f32>(of_row.largest, of_row.log_total, delta_of(base), 0.0);
         }
-        workgroupBarrier();
         var ds: array<vec4<f32>, SHARE>; // gradients upon p first
+        var upstream: array<Block, BLOCK_TURNS>;
         if (UPSTREAM) {
-            multiply_tile(&value, 1u, share);
+            stage_rows(3u, place, row0, last_row, lane);
+            workgroupBarrier();
+            upstream = staged_blocks(lane);
+            multiply_tile(&value, share);
             workgroupBarrier();
             for (var t = 0u; t < SHARE; t++) {
                 ds[t] = scores[share.score_at + t];
             }
-            workgroupBarrier();
         }
-        multiply_tile(&key, 0u, share);
+        stage_rows(2u, place, row0, last_row, lane);
         workgroupBarrier();
+        var queries = staged_blocks(lane);
+        multiply_tile(&key, share);
+        workgroupBarrier();
+        // What is summed over takes the place of the tile while probabilities are at work.
+        if (UPSTREAM) {
+            stage_columns(&upstream, row0, last_row, lane);
+        } else {
+            stage_columns(&queries, row0, last_row, lane);
+        }
         var largest = 0.0;
         for (var t = 0u; t < SHARE; t++) {
             let score = scores[share.score_at + t] * params.scale;
@@ -89,32 +95,28 @@ fn attend_backward(wg: vec3<u32>, invocation: Invocation) {
             weights[share.weight_at + t] = narrow4(p4 * LIFT_P);
         }
         largest = row_max(largest);
-        let flags = anyone(u32(outgrown(largest, reference)) | (u32(met) << 1u), lane);
-        if ((flags & 2u) != 0u) {
-            clean_tile(0u, lane);
-            if (UPSTREAM) {
-                clean_tile(1u, lane);
-            }
-            workgroupBarrier();
-        }
-        if (UPSTREAM) {
-            add_tile(&dv, 1u, share);
-        }
-        if ((flags & 1u) != 0u) {
+        let raise_row = outgrown(largest, reference);
+        var shrink = 1.0;
+        if (raise_row) {
             let renewed = max(reference, power_of_two(largest));
-            for (var d = 0u; d < HEAD_MATRICES; d++) {
-                dk[d] = scaled(dk[d], share, reference * inverse_of(renewed));
-            }
+            shrink = reference * inverse_of(renewed);
             reference = renewed;
         }
-        // Nobody reads the probabilities any more.
+        raise(raise_row, tiles & 1u, lane);
         workgroupBarrier();
+        if (UPSTREAM) {
+            add_tile(&dv, share);
+            workgroupBarrier();
+            stage_columns(&queries, row0, last_row, lane);
+        }
         let lift = inverse_of(reference) * LIFT;
         for (var t = 0u; t < SHARE; t++) {
             weights[share.weight_at + t] = narrow4(ds[t] * lift);
         }
         workgroupBarrier();
-        add_tile(&dk, 0u, share);
+        scale_raised(&dk, shrink, tiles & 1u, share);
+        add_tile(&dk, share);
+        tiles++;
     }
     // Rows of all heads that share the key head: the queries of those with strays.
     let met = met_strays();
@@ -122,12 +124,12 @@ fn attend_backward(wg: vec3<u32>, invocation: Invocation) {
     let there = first + share.row < params.seq_kv;
     for (var d = 0u; d < HEAD_MATRICES; d++) {
         show(dk[d], share);
-        var by_key: array<vec4<f32>, (MATRIX / 4u + SHARERS - 1u) / SHARERS>;
-        for (var n = 0u; n < (MATRIX / 4u + SHARERS - 1u) / SHARERS; n++) {
+        var by_key: array<vec4<f32>, MATRIX_SHARE>;
+        for (var n = 0u; n < MATRIX_SHARE; n++) {
             by_key[n] = shown(share, min(share.sharer + n * SHARERS, MATRIX / 4u - 1u)) * (reference / LIFT);
         }
         show(dv[d], share);
-        for (var n = 0u; n < (MATRIX / 4u + SHARERS - 1u) / SHARERS; n++) {
+        for (var n = 0u; n < MATRIX_SHARE; n++) {
             let t = share.sharer + n * SHARERS;
             if (there && t < MATRIX / 4u) {
                 let by_value = shown(share, t) * (1.0 / LIFT_P);

@@ -1,6 +1,5 @@
 // Products by cooperative matrices: a workgroup owns rows of all query heads that share a key head, and passes over the
 // keys.
-const STAGES: u32 = 1u;
 
 fn operand(which: u32, place: Place, row: u32, d: u32) -> Elem4 {
     if (which < 2u) {
@@ -40,6 +39,7 @@ fn attend_backward(wg: vec3<u32>, invocation: Invocation) {
     let delta = delta_of(row_at(place.b, h, i));
     var acc: array<Sum, HEAD_MATRICES>;
     var reference = 0.0;
+    var tiles = 0u;
     for (var j0 = keys.x; j0 < end; j0 += TILE) {
         if (mask_hides(row0 / group, last_row / group, j0, min(j0 + TILE, end) - 1u)) {
             continue;
@@ -47,19 +47,22 @@ fn attend_backward(wg: vec3<u32>, invocation: Invocation) {
         var ds: array<vec4<f32>, SHARE>; // gradients upon p first
         if (UPSTREAM) {
             workgroupBarrier();
-            stage_tile(3u, 0u, place, j0, end - 1u, lane, true);
+            stage_rows(3u, place, j0, end - 1u, lane);
             workgroupBarrier();
-            multiply_tile(&upstream, 0u, share);
+            multiply_tile(&upstream, share);
             workgroupBarrier();
             for (var t = 0u; t < SHARE; t++) {
                 ds[t] = scores[share.score_at + t];
             }
+        } else {
+            workgroupBarrier();
         }
+        stage_rows(2u, place, j0, end - 1u, lane);
         workgroupBarrier();
-        let met = stage_tile(2u, 0u, place, j0, end - 1u, lane, true);
+        var keys_by_columns = staged_blocks(lane);
+        multiply_tile(&query, share);
         workgroupBarrier();
-        multiply_tile(&query, 0u, share);
-        workgroupBarrier();
+        stage_columns(&keys_by_columns, j0, end - 1u, lane);
         var largest = 0.0;
         for (var t = 0u; t < SHARE; t++) {
             let score = scores[share.score_at + t] * params.scale;
@@ -71,31 +74,31 @@ fn attend_backward(wg: vec3<u32>, invocation: Invocation) {
             largest = max(largest, largest_of(abs(ds[t])));
         }
         largest = row_max(largest);
-        let flags = anyone(u32(outgrown(largest, reference)) | (u32(met) << 1u), lane);
-        if ((flags & 1u) != 0u) {
+        let raise_row = outgrown(largest, reference);
+        var shrink = 1.0;
+        if (raise_row) {
             let renewed = max(reference, power_of_two(largest));
-            for (var d = 0u; d < HEAD_MATRICES; d++) {
-                acc[d] = scaled(acc[d], share, reference * inverse_of(renewed));
-            }
+            shrink = reference * inverse_of(renewed);
             reference = renewed;
         }
-        if ((flags & 2u) != 0u) {
-            clean_tile(0u, lane);
-        }
+        raise(raise_row, tiles & 1u, lane);
         let lift = inverse_of(reference) * LIFT;
         for (var t = 0u; t < SHARE; t++) {
             weights[share.weight_at + t] = narrow4(ds[t] * lift);
         }
         workgroupBarrier();
-        add_tile(&acc, 0u, share);
+        scale_raised(&acc, shrink, tiles & 1u, share);
+        add_tile(&acc, share);
+        tiles++;
     }
     let met = met_strays();
     let there = row0 + share.row < rows;
     let q0 = query_at(place, row);
     for (var d = 0u; d < HEAD_MATRICES; d++) {
         show(acc[d], share);
-        for (var t = share.sharer; t < MATRIX / 4u; t += SHARERS) {
-            if (there) {
+        for (var turn = 0u; turn < MATRIX_SHARE; turn++) {
+            let t = share.sharer + turn * SHARERS;
+            if (there && t < MATRIX / 4u) {
                 let vector = d * (MATRIX / 4u) + t;
                 let result = shown(share, t) * (reference / LIFT);
                 dq[q0 + vector] = narrow4(result + seen_strays(place.b, h, i, place.kv_head, vector, met));

@@ -7,7 +7,6 @@
 // holds 30,266; what many small ones have together would be lost in numbers below 6e-5, so they are lifted above them.
 const SLACK: f32 = 2.0;
 const LIFT: f32 = 4096.0;
-const STAGES: u32 = 1u;
 alias Rows = f32;
 
 fn operand(which: u32, place: Place, row: u32, d: u32) -> Elem4 {
@@ -47,12 +46,13 @@ fn attend(wg: vec3<u32>, invocation: Invocation) {
             continue;
         }
         workgroupBarrier();
-        stage_tile(1u, 0u, place, j0, end - 1u, lane, true);
+        stage_rows(1u, place, j0, end - 1u, lane);
         workgroupBarrier();
-        multiply_tile(&query, 0u, share);
+        var values = blocks_of(2u, place, j0, end - 1u, lane);
+        multiply_tile(&query, share);
         workgroupBarrier();
         // Values take the place of the keys while the softmax is at work.
-        stage_tile(2u, 0u, place, j0, end - 1u, lane, false);
+        stage_columns(&values, j0, end - 1u, lane);
         var score: array<vec4<f32>, SHARE>;
         var hidden: array<vec4<bool>, SHARE>;
         var largest = LOWEST;
@@ -69,17 +69,15 @@ fn attend(wg: vec3<u32>, invocation: Invocation) {
         largest = row_max(largest);
         highest = max(highest, largest);
         let outgrown = largest > reference + SLACK || (reference <= LOWEST && largest > LOWEST);
-        if (anyone(u32(outgrown), lane) != 0u) {
-            let renewed = max(reference, largest);
-            let fall = fall_of(reference, renewed);
-            let shrink = exp(fall);
-            reference = renewed;
+        var shrink = 1.0;
+        if (outgrown) {
+            let fall = fall_of(reference, largest);
+            shrink = exp(fall);
+            reference = largest;
             sums = fallen(sums, fall);
             sums_before = fallen(sums_before, fall);
-            for (var d = 0u; d < HEAD_MATRICES; d++) {
-                acc[d] = scaled(acc[d], share, shrink);
-            }
         }
+        raise(outgrown, tiles & 1u, lane);
         for (var t = 0u; t < SHARE; t++) {
             let away = score[t] - reference;
             let p = select(exp_of4(away), vec4<f32>(), hidden[t]);
@@ -90,7 +88,8 @@ fn attend(wg: vec3<u32>, invocation: Invocation) {
             weights[share.weight_at + t] = narrow4(p * LIFT);
         }
         workgroupBarrier();
-        add_tile(&acc, 0u, share);
+        scale_raised(&acc, shrink, tiles & 1u, share);
+        add_tile(&acc, share);
         tiles++;
         if (tiles % BLOCK_TILES == 0u) {
             sums_before = together(sums_before, sums);
@@ -112,8 +111,9 @@ fn attend(wg: vec3<u32>, invocation: Invocation) {
     let q0 = query_at(out, row);
     for (var d = 0u; d < HEAD_MATRICES; d++) {
         show(acc[d], share);
-        for (var t = share.sharer; t < MATRIX / 4u; t += SHARERS) {
-            if (there) {
+        for (var turn = 0u; turn < MATRIX_SHARE; turn++) {
+            let t = share.sharer + turn * SHARERS;
+            if (there && t < MATRIX / 4u) {
                 let vector = d * (MATRIX / 4u) + t;
                 let result = shown(share, t) * (inverse / LIFT);
                 o[q0 + vector] = narrow4(result + seen_strays(place.b, h, row / group, place.kv_head, vector, met));
