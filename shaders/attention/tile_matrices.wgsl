@@ -44,7 +44,8 @@ var<workgroup> staged: array<vec4<f16>, max(max(TILE * KEY_STRIDE, HEAD_DIM * CO
 // A product's results, (OWNED, SCORE_STRIDE), and the left factor of the next, (OWNED, WEIGHT_STRIDE).
 var<workgroup> scores: array<vec4<f32>, OWNED * SCORE_STRIDE>;
 var<workgroup> weights: array<vec4<f16>, OWNED * WEIGHT_STRIDE>;
-// Whether some row's results are to be scaled before the next product: of even and of odd tiles.
+// Whether some row's results are to be scaled before the next product: of even and of odd tiles. Single words come last, so
+// that matrices begin, and are read, at multiples of 16 bytes.
 var<workgroup> raised: array<atomic<u32>, 2>;
 
 // What an invocation has of the workgroup's rows: vectors sharer · SHARE and on of a tile's width.

@@ -53,11 +53,9 @@ fn attend_backward(wg: vec3<u32>, invocation: Invocation) {
             tile_stats[n] = vec4<f32>(of_row.largest, of_row.log_total, delta_of(base), 0.0);
         }
         var ds: array<vec4<f32>, SHARE>; // gradients upon p first
-        var upstream: array<Block, BLOCK_TURNS>;
         if (UPSTREAM) {
             stage_rows(3u, place, row0, last_row, lane);
             workgroupBarrier();
-            upstream = staged_blocks(lane);
             multiply_tile(&value, share);
             workgroupBarrier();
             for (var t = 0u; t < SHARE; t++) {
@@ -66,15 +64,11 @@ fn attend_backward(wg: vec3<u32>, invocation: Invocation) {
         }
         stage_rows(2u, place, row0, last_row, lane);
         workgroupBarrier();
-        var queries = staged_blocks(lane);
         multiply_tile(&key, share);
         workgroupBarrier();
         // What is summed over takes the place of the tile while probabilities are at work.
-        if (UPSTREAM) {
-            stage_columns(&upstream, row0, last_row, lane);
-        } else {
-            stage_columns(&queries, row0, last_row, lane);
-        }
+        var blocks = blocks_of(select(2u, 3u, UPSTREAM), place, row0, last_row, lane);
+        stage_columns(&blocks, row0, last_row, lane);
         var largest = 0.0;
         for (var t = 0u; t < SHARE; t++) {
             let score = scores[share.score_at + t] * params.scale;
@@ -107,6 +101,7 @@ fn attend_backward(wg: vec3<u32>, invocation: Invocation) {
         if (UPSTREAM) {
             add_tile(&dv, share);
             workgroupBarrier();
+            var queries = blocks_of(2u, place, row0, last_row, lane);
             stage_columns(&queries, row0, last_row, lane);
         }
         let lift = inverse_of(reference) * LIFT;

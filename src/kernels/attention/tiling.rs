@@ -254,7 +254,7 @@ impl AttentionProblem {
         let shape = if side == 16 { MATRIX_16 } else { MATRIX_8 };
         let variant = || {
             let waves = plain.clone().workgroup(workgroup).with("WAVES", WAVES as usize);
-            let modules = [INVOCATION_IN_SUBGROUP, shape, MET_STRAYS, TILE_MATRICES]
+            let modules = [INVOCATION_IN_SUBGROUP, shape, TILE_MATRICES, MET_STRAYS]
                 .into_iter()
                 .chain(how.imports.iter().copied());
             let mut variant = modules
