@@ -43,7 +43,7 @@ const AMD: &str = "AMDGPU_GPU_ID";
 #[rustfmt::skip]
 pub(super) const CARDS: &[Card] = &[
     Card { name: "navi31", what: "AMD Radeon RX 7900 XTX (RDNA3)", source: Backports, driver: Radv, chosen: Some((AMD, "navi31")), adapter: "NAVI31" },
-    Card { name: "navi21", what: "AMD Radeon RX 6800 XT (RDNA2)", source: Backports, driver: Radv, chosen: Some((AMD, "navi21")), adapter: "NAVI21" },
+    Card { name: "navi21", what: "AMD Radeon RX 6800 (RDNA2)", source: Backports, driver: Radv, chosen: Some((AMD, "navi21")), adapter: "NAVI21" },
     Card { name: "navi31-sid", what: "AMD Radeon RX 7900 XTX (RDNA3), by the newest Mesa", source: Sid, driver: Radv, chosen: Some((AMD, "navi31")), adapter: "NAVI31" },
     Card { name: "gfx1201", what: "AMD Radeon RX 9070 XT (RDNA4)", source: Sid, driver: Radv, chosen: Some((AMD, "gfx1201")), adapter: "GFX1201" },
     Card { name: "phoenix", what: "AMD Radeon 780M, integrated (RDNA3)", source: Sid, driver: Radv, chosen: Some((AMD, "phoenix")), adapter: "PHOENIX" },

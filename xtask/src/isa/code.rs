@@ -138,7 +138,8 @@ impl Code {
     }
 
     /// The loop that does most of the work: from the one with the most matrix instructions (multiply-adds where the text
-    /// has no matrix instruction) inward as long as an inner loop has more than half of them.
+    /// has no matrix instruction) inward as long as an inner loop has more than half of them. A loop with a barrier is not
+    /// left for one without: it is a tile's, and stages what the other multiplies.
     pub(super) fn hottest(&self) -> Option<Span> {
         let work = if self.counts(self.all()).contains_key(&Kind::Matrix) {
             Kind::Matrix
@@ -155,7 +156,10 @@ impl Code {
         let outer = loops.iter().filter(|(span, _)| !loops.iter().any(|(other, _)| inside(*span, *other)));
         let mut at = *outer.max_by_key(|(span, done)| (*done, std::cmp::Reverse(*span)))?;
         loop {
-            let inner = loops.iter().filter(|(span, done)| inside(*span, at.0) && 2 * done > at.1);
+            let barrier = |span: Span| self.counts(span).contains_key(&Kind::Barrier);
+            let inner = loops.iter().filter(|(span, done)| {
+                inside(*span, at.0) && 2 * done > at.1 && (barrier(*span) || !barrier(at.0))
+            });
             // The widest of those first; a narrower one is looked at next.
             let Some(next) = inner.max_by_key(|((first, last), _)| (last - first, std::cmp::Reverse(*first)))
             else {
@@ -198,7 +202,8 @@ impl Code {
         }
         let Some(span) = self.hottest() else { return };
         let counts = self.counts(span);
-        costs.count(Cost::Loop, self.insts(span).count());
+        // Padding differs from run to run.
+        costs.count(Cost::Loop, counts.values().sum::<usize>() - of(&counts, Kind::Wait));
         costs.count(Cost::LoopMatrix, of(&counts, Kind::Matrix));
         let vector = vector(&counts) as f64;
         let matrices = of(&counts, Kind::Matrix) as f64;

@@ -52,11 +52,6 @@ impl Cost {
         (Self::MultiplyAddShare, "fma%"),
     ];
 
-    /// As records name it.
-    pub(super) fn name(self) -> &'static str {
-        Self::ALL.iter().find(|(cost, _)| *cost == self).map_or("", |(_, name)| name)
-    }
-
     /// Whether a change of it fails a comparison, and in which direction it is for the worse.
     pub(super) fn gate(self) -> Option<Worse> {
         match self {

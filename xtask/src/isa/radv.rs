@@ -21,8 +21,9 @@ pub(super) struct Radv {
     costs: Costs,
     code: Code,
     width: Width,
-    /// Double words of an instruction that the disassembler didn't know and that are still to come.
-    pending: usize,
+    pending: Pending,
+    /// The disassembler met what it doesn't know.
+    unknown: bool,
 }
 
 impl Dump for Radv {
@@ -31,11 +32,16 @@ impl Dump for Radv {
             *self = Self::default();
         } else if let Some(label) = line.strip_suffix(':').filter(|label| label.starts_with("BB")) {
             self.code.label(label);
-        } else if let Some((text, _)) = line.strip_prefix('\t').and_then(|line| line.split_once(';')) {
-            self.pending = 0;
+        } else if let Some((text, encoded)) = line.strip_prefix('\t').and_then(|line| line.split_once(';')) {
+            // A literal may look like an instruction.
+            if u32::from_str_radix(encoded.trim(), 16).is_ok_and(|word| self.rest(word)) {
+                return;
+            }
+            self.pending = Pending::Nothing;
             self.width.see(text);
             self.code.push(inst(text.trim()));
         } else if let Some(encoded) = line.strip_prefix("(invalid instruction)") {
+            self.unknown = true;
             self.unknown(encoded.trim_start_matches([' ', ';']));
         } else if let Some((name, value)) = line.split_once(": ") {
             let cost = STATISTICS.iter().find(|(known, _)| *known == name);
@@ -46,7 +52,7 @@ impl Dump for Radv {
     }
 
     fn take(&mut self) -> (Costs, Code) {
-        let Self { mut costs, code, width, .. } = std::mem::take(self);
+        let Self { mut costs, code, width, unknown, .. } = std::mem::take(self);
         if code.0.is_empty() {
             return (costs, code);
         }
@@ -57,11 +63,11 @@ impl Dump for Radv {
             costs.set(Cost::Wave, f64::from(width));
             costs.set(Cost::Waves, if width == 64 { waves / 2.0 } else { waves });
         }
-        // Mesa 25 writes some literals from memory that it hasn't set where a text has scratch: sizes differ run by run.
-        if costs.get(Cost::Scratch).is_some_and(|bytes| bytes > 0.0) {
+        code.add_to(&mut costs);
+        // Mesa 25 leaves constants of these unset, which differ from run to run, and with them the size.
+        if unknown || costs.get(Cost::Matrix).is_some_and(|count| count > 0.0) {
             costs.remove(Cost::CodeSize);
         }
-        code.add_to(&mut costs);
         (costs, code)
     }
 }
@@ -69,31 +75,42 @@ impl Dump for Radv {
 impl Radv {
     /// LLVM before 16 doesn't know RDNA3's moves of 16 bits and shows their double words one by one.
     fn unknown(&mut self, encoded: &str) {
-        if self.pending > 0 {
-            self.pending -= 1;
+        let word = u32::from_str_radix(encoded.trim(), 16).unwrap_or(0);
+        if self.rest(word) {
             return;
         }
-        let word = u32::from_str_radix(encoded.trim(), 16).unwrap_or(0);
-        let (kind, more) = match word {
-            // v_mov_b16 in its short form, whose operand may be a literal, and in its long form.
-            _ if word >> 25 == 0x3f && (word >> 9) & 0xff == 0x1c => {
-                (Kind::Move, usize::from(word & 0x1ff == 0xff))
-            }
-            _ if word >> 16 == 0xd59c => (Kind::Move, 1),
-            // What follows a long form with a literal.
-            _ if self.after_long(word) => return,
-            _ => (Kind::Unknown, 0),
+        let short = word >> 25 == 0x3f && (word >> 9) & 0xff == 0x1c;
+        let long = word >> 16 == 0xd59c;
+        self.pending = match (short, long) {
+            (true, _) if word & 0x1ff == LITERAL => Pending::Literal,
+            (_, true) => Pending::Operands,
+            _ => Pending::Nothing,
         };
-        self.pending = more;
-        let text = if kind == Kind::Move { format!("v_mov_b16 ({encoded})") } else { format!("({encoded})") };
-        self.code.push(Inst { text, kinds: vec![kind], bits: None, jump: None });
+        let (name, kind) = if short || long { ("v_mov_b16", Kind::Move) } else { ("unknown", Kind::Unknown) };
+        self.code.push(Inst { text: format!("{name} {encoded}"), kinds: vec![kind], bits: None, jump: None });
     }
 
-    /// A literal of the last instruction: its double word is no instruction of any form that moves 16 bits.
-    fn after_long(&self, word: u32) -> bool {
-        let last = self.code.0.last().and_then(|block| block.insts.last());
-        last.is_some_and(|inst| inst.text.starts_with("v_mov_b16 (d59c")) && word >> 25 != 0x3f
+    /// Whether a double word belongs to the instruction before.
+    fn rest(&mut self, word: u32) -> bool {
+        let rest = self.pending != Pending::Nothing;
+        self.pending = match self.pending {
+            Pending::Operands if word & 0x1ff == LITERAL => Pending::Literal,
+            _ => Pending::Nothing,
+        };
+        rest
     }
+}
+
+/// The operand that stands for a double word behind the instruction.
+const LITERAL: u32 = 0xff;
+
+/// What is still to come of an instruction that the disassembler doesn't know.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+enum Pending {
+    #[default]
+    Nothing,
+    Operands,
+    Literal,
 }
 
 /// How many invocations a wave has, by what the code names the mask of its invocations.

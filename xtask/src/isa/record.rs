@@ -31,7 +31,7 @@ pub(super) fn write(card: &Card, run: &Run) -> Result<PathBuf> {
         fs::create_dir_all(folder).map_err(|e| format!("{}: {e}", folder.display()))?;
     }
     let rows: Vec<&Row> = run.texts.iter().map(|text| &text.row).collect();
-    replace(&path, &text(card, &run.adapter, &run.driver, &rows))?;
+    replace(&path, &text(card, &run.driver, &rows))?;
     Ok(path)
 }
 
@@ -43,10 +43,10 @@ pub(super) fn read(card: &Card) -> Result<Record> {
     parse(&text).map_err(|e| format!("{}: {e}", path.display()))
 }
 
-pub(super) fn text(card: &Card, adapter: &str, driver: &str, rows: &[&Row]) -> String {
+pub(super) fn text(card: &Card, driver: &str, rows: &[&Row]) -> String {
     let mut text = format!(
         "# What a compiler makes of the kernels for a card that is not there: nothing of this has executed. README.md has \
-         the columns.\n# card: {}, {}\n# adapter: {adapter}\n# driver: {driver}\n",
+         the columns.\n# card: {}, {}\n# driver: {driver}\n",
         card.name, card.what
     );
     let names: Vec<&str> =

@@ -1,20 +1,21 @@
 //! What is printed of a run.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
+use super::cards::Card;
 use super::code::{Code, Counts, Kind, Span, vector};
 use super::costs::Cost;
 use super::marks::{Row, Run, Text};
 
-/// How many of the worst texts are named.
+/// Of how many kernels the worst text is named.
 const WORST: usize = 5;
 
 /// A few lines about all texts of a card.
-pub(super) fn summary(run: &Run) -> String {
+pub(super) fn summary(card: &Card, run: &Run) -> String {
     let rows: Vec<&Row> = run.texts.iter().map(|text| &text.row).collect();
     let with = |cost: Cost| rows.iter().filter(move |row| row.costs.get(cost).is_some_and(|n| n > 0.0));
     let failed = rows.iter().filter(|row| row.error.is_some()).count();
-    let mut text = format!("{} on {}: {} texts", run.adapter, run.driver, rows.len());
+    let mut text = format!("{}, {}, by {}: {} texts", card.name, card.what, run.driver, rows.len());
     for (count, what) in [
         (failed, "do not compile"),
         (with(Cost::Spilled).count(), "spill registers"),
@@ -28,14 +29,16 @@ pub(super) fn summary(run: &Run) -> String {
         text += &format!("  does not compile: {}: {}\n", name(row.0), row.1);
     }
     let mut worst: Vec<&&Row> = with(Cost::Spilled).collect();
-    // Scratch tells texts apart that spill alike; what a card takes by itself comes before what it could take.
+    // Scratch tells texts apart that spill alike.
     let by = |row: &Row, cost: Cost| row.costs.get(cost).unwrap_or(0.0);
     worst.sort_by(|a, b| {
         by(b, Cost::Spilled)
             .total_cmp(&by(a, Cost::Spilled))
             .then(by(b, Cost::Scratch).total_cmp(&by(a, Cost::Scratch)))
     });
-    for row in worst.into_iter().take(WORST) {
+    // One of each kernel: its texts spill alike.
+    let mut named = BTreeSet::new();
+    for row in worst.into_iter().filter(|row| named.insert(&row.kernel)).take(WORST) {
         text += &format!("  spills most: {}: {}\n", name(row), row.costs.known());
     }
     text + &ways(&rows)
