@@ -99,7 +99,7 @@ fn one(isa: &Isa, card: &Card, program: &Path) -> Result<bool> {
         return Ok(true);
     }
     let path = record::write(card, &run)?;
-    print!("{}  written to {}\n", show::summary(card, &run), path.display());
+    println!("{}  written to {}", show::summary(card, &run), path.display());
     Ok(true)
 }
 
