@@ -44,12 +44,12 @@ const AMD: &str = "AMDGPU_GPU_ID";
 pub(super) const CARDS: &[Card] = &[
     Card { name: "navi31", what: "AMD Radeon RX 7900 XTX (RDNA3)", source: Backports, driver: Radv, chosen: Some((AMD, "navi31")), adapter: "NAVI31" },
     Card { name: "navi21", what: "AMD Radeon RX 6800 (RDNA2)", source: Backports, driver: Radv, chosen: Some((AMD, "navi21")), adapter: "NAVI21" },
-    Card { name: "navi31-sid", what: "AMD Radeon RX 7900 XTX (RDNA3), by the newest Mesa", source: Sid, driver: Radv, chosen: Some((AMD, "navi31")), adapter: "NAVI31" },
+    Card { name: "navi31-sid", what: "AMD Radeon RX 7900 XTX (RDNA3), newest Mesa", source: Sid, driver: Radv, chosen: Some((AMD, "navi31")), adapter: "NAVI31" },
     Card { name: "gfx1201", what: "AMD Radeon RX 9070 XT (RDNA4)", source: Sid, driver: Radv, chosen: Some((AMD, "gfx1201")), adapter: "GFX1201" },
     Card { name: "phoenix", what: "AMD Radeon 780M, integrated (RDNA3)", source: Sid, driver: Radv, chosen: Some((AMD, "phoenix")), adapter: "PHOENIX" },
-    Card { name: "ga102", what: "NVIDIA GA102 (Ampere), by Mesa's compiler", source: Sid, driver: Nvk, chosen: Some(("NOUVEAU_CHIPSET", "172")), adapter: "NVK" },
-    Card { name: "m1", what: "Apple M1, by Mesa's compiler", source: Sid, driver: Honeykrisp, chosen: None, adapter: "Apple M1" },
-    Card { name: "adreno750", what: "Qualcomm Adreno 750, by Mesa's compiler", source: Sid, driver: Turnip, chosen: Some(("FD_GPU_ID", "750")), adapter: "Adreno (TM) 750" },
+    Card { name: "ga102", what: "NVIDIA GA102 (Ampere)", source: Sid, driver: Nvk, chosen: Some(("NOUVEAU_CHIPSET", "172")), adapter: "NVK" },
+    Card { name: "m1", what: "Apple M1", source: Sid, driver: Honeykrisp, chosen: None, adapter: "Apple M1" },
+    Card { name: "adreno750", what: "Qualcomm Adreno 750", source: Sid, driver: Turnip, chosen: Some(("FD_GPU_ID", "750")), adapter: "Adreno (TM) 750" },
 ];
 
 /// The card that CI compares.
