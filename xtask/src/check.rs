@@ -12,7 +12,7 @@ use std::process::{Command, ExitCode};
 use std::time::{Duration, Instant};
 
 use crate::driver::swiftshader;
-use crate::{Result, api, bert, cargo, driver, prereq, root, tint, wasm};
+use crate::{Result, api, bert, cargo, driver, isa, prereq, root, tint, wasm};
 
 /// One check: its name in the table and what it does.
 struct Step {
@@ -120,6 +120,7 @@ const CI: &[Step] = &[
     Step { name: "wasm32", action: Action::Call(wasm::check) },
     Step { name: "Tint", action: Action::Call(tint::check) },
     Step { name: "real BERT", action: Action::Call(bert::check) },
+    Step { name: "GPU compiler", action: Action::Call(isa::check) },
     // Other subgroups, no f16, and out-of-bounds reads that clamp: what only works on the first driver fails here.
     Step {
         name: "SwiftShader",
@@ -230,7 +231,7 @@ mod tests {
     #[test]
     fn what_is_downloaded_is_left_to_the_build_server() {
         for (extent, step) in steps() {
-            let downloads = ["wasm32", "Tint", "real BERT"].contains(&step.name)
+            let downloads = ["wasm32", "Tint", "real BERT", "GPU compiler"].contains(&step.name)
                 || matches!(step.action, Action::OnSwiftShader(_));
             assert!(!downloads || extent == Extent::Ci, "{}", step.name);
         }

@@ -9,6 +9,7 @@ mod bert;
 mod cargo;
 mod check;
 mod driver;
+mod isa;
 mod new;
 mod prereq;
 mod process;
@@ -115,6 +116,8 @@ enum Task {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         args: Vec<OsString>,
     },
+    /// Compile every kernel for cards that are not there, by Mesa's compilers, and keep or compare what they made of it
+    Isa(isa::Isa),
     /// Run the kernel benchmarks
     Bench {
         /// Keep the results with those of earlier runs on this adapter
@@ -197,6 +200,7 @@ fn run(task: Task) -> Result<ExitCode> {
             }
             cargo::run(program.args(args))
         }
+        Task::Isa(asked) => isa::run(&asked),
         Task::Bench { record, args } => {
             ready()?;
             let mut bench = cargo::command(BENCH);

@@ -94,7 +94,7 @@ fn kernel_drivers(stem: &str) -> &'static [&'static str] {
 }
 
 /// First number of a package version, whatever the epoch: 25 of `1:25.0.7-2~bpo12+1`.
-pub(super) fn major(version: &str) -> Option<u32> {
+pub(crate) fn major(version: &str) -> Option<u32> {
     let upstream = version.split_once(':').map_or(version, |(_, rest)| rest).trim();
     let end = upstream.find(|c: char| !c.is_ascii_digit()).unwrap_or(upstream.len());
     upstream[..end].parse().ok()

@@ -4,7 +4,7 @@ use std::fs;
 use std::path::Path;
 
 use super::plan::{self, Plan};
-use super::sources::{Source, parse};
+use super::sources::{Source, beside, parse};
 use crate::Result;
 use crate::apt::{apt_get, as_root, root_prefix, there};
 use crate::process::output;
@@ -44,6 +44,30 @@ pub(super) fn install(loader_only: bool) -> Result {
         }
     }
     apt_get(root, &plan.install())
+}
+
+/// A sources file for another suite of Debian, with the suites that it builds on: from the mirror, and with the keys, of the
+/// running release.
+pub(super) fn suite(suite: &str) -> Result<String> {
+    let release = plan::release(&fs::read_to_string("/etc/os-release").unwrap_or_default());
+    if release.id != "debian" {
+        return Err(format!(
+            "packages of Debian's {suite} are taken from Debian's mirror, and this is not Debian"
+        ));
+    }
+    let mut sources = sources(Path::new("/etc/apt"));
+    // What is trusted here without a signature is not for that trusted of another suite.
+    sources.iter_mut().for_each(Source::distrust);
+    let base = suite.strip_suffix("-backports");
+    let stanzas: Option<Vec<String>> =
+        base.into_iter().chain([suite]).map(|suite| beside(&sources, &release.codename, suite)).collect();
+    let missing = || {
+        format!(
+            "no apt source has the suite {}, so there is no mirror to take {suite} from",
+            release.codename
+        )
+    };
+    stanzas.map(|stanzas| stanzas.join("\n")).ok_or_else(missing)
 }
 
 /// Every package source that apt has been told of.

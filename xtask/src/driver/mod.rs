@@ -15,6 +15,7 @@ pub(crate) mod swiftshader;
 
 use crate::Result;
 use decide::Verdict;
+pub(crate) use decide::major;
 
 /// Returns when a sound driver is there, installing one where that is possible.
 pub(crate) fn ensure() -> Result {
@@ -41,6 +42,11 @@ pub(crate) fn ensure() -> Result {
             Err(format!("the packages are installed, yet no driver is sound:\n{}", bullets(&reasons)))
         }
     }
+}
+
+/// A sources file for another suite of Debian, from the mirror that the machine already uses.
+pub(crate) fn suite(name: &str) -> Result<String> {
+    install::suite(name)
 }
 
 fn bullets(lines: &[String]) -> String {

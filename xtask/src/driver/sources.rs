@@ -11,6 +11,14 @@ pub(super) struct Source {
     options: Vec<(String, String)>,
 }
 
+impl Source {
+    /// Has apt ask for signatures, whatever was written.
+    pub(super) fn distrust(&mut self) {
+        let own = ["trusted", "allow-insecure", "allow-weak", "allow-downgrade-to-insecure"];
+        self.options.retain(|(name, _)| !own.contains(&name.to_lowercase().as_str()));
+    }
+}
+
 /// The enabled sources of binary packages in a file of `/etc/apt`; `deb822` says which notation it has.
 pub(super) fn parse(text: &str, deb822: bool) -> Vec<Source> {
     if deb822 {
@@ -27,11 +35,15 @@ pub(super) fn has_suite(sources: &[Source], suite: &str) -> bool {
 
 /// A sources file for the backports of a release, from the place that the release itself comes from.
 pub(super) fn backports(sources: &[Source], codename: &str) -> Option<String> {
+    beside(sources, codename, &format!("{codename}-backports"))
+}
+
+/// A sources file for another suite, from the place that a release comes from.
+pub(super) fn beside(sources: &[Source], codename: &str, suite: &str) -> Option<String> {
     let base = sources.iter().find(|source| {
         source.suites.iter().any(|s| s == codename) && !source.uris.trim_start().starts_with("cdrom:")
     })?;
-    let mut text =
-        format!("Types: deb\nURIs: {}\nSuites: {codename}-backports\nComponents: main\n", base.uris);
+    let mut text = format!("Types: deb\nURIs: {}\nSuites: {suite}\nComponents: main\n", base.uris);
     for (name, value) in &base.options {
         text += &format!("{name}: {value}\n");
     }
