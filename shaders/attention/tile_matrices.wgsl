@@ -1,6 +1,6 @@
 // Products of tiles by cooperative matrices. The first WAVES subgroups of a workgroup own MATRIX rows each; together they pass
-// over what the rows meet, TILE at a time, staged in workgroup memory. `operand(which, place, row, d)` reads the kernel's
-// tensors. A workgroup has at least WAVES subgroups, whatever their size; those beyond help with everything but products.
+// over what the rows meet, TILE at a time, staged in workgroup memory. `operand(which, operand_at(which, place, first, row) + d)`
+// is vector d of row first + row of the kernel's tensors, where `first` is the same for all. A workgroup has at least WAVES subgroups, whatever their size; those beyond help with everything but products.
 //
 // A matrix's elements of one row of results lie side by side in what it is read from, two vectors at a time, whichever factor
 // it is: element by element a GPU would gather them. So what products sum over is staged by columns, transposed.
@@ -82,6 +82,19 @@ fn share_of(invocation: Invocation) -> Share {
     );
 }
 
+// Where row first + row of the queries of a key head's heads begins, of the keys: what is the same for all apart from what is
+// not.
+fn query_of(place: Place, first: u32, row: u32) -> u32 {
+    if (GROUP > 1u) {
+        return query_at(place, first + row);
+    }
+    return q_at(place.b, first, place.kv_head) + row * (params.heads * HEAD_VEC);
+}
+
+fn key_of(place: Place, first: u32, row: u32) -> u32 {
+    return kv_at(place.b, first, place.kv_head) + row * (params.kv_heads * HEAD_VEC);
+}
+
 // TILE rows from `first`, by rows; those after `last` repeat it. Nobody may still be reading what is staged.
 fn stage_rows(which: u32, place: Place, first: u32, last: u32, lane: u32) {
     for (var turn = 0u; turn < PAIR_TURNS; turn++) {
@@ -89,9 +102,9 @@ fn stage_rows(which: u32, place: Place, first: u32, last: u32, lane: u32) {
         let row = n / (HEAD_VEC / 2u);
         let d = n % (HEAD_VEC / 2u) * 2u;
         if (PAIRS % WG_SIZE == 0u || n < PAIRS) {
-            let from_row = min(first + row, last);
-            staged[row * KEY_STRIDE + d] = operand(which, place, from_row, d);
-            staged[row * KEY_STRIDE + d + 1u] = operand(which, place, from_row, d + 1u);
+            let at = operand_at(which, place, first, min(row, last - first)) + d;
+            staged[row * KEY_STRIDE + d] = operand(which, at);
+            staged[row * KEY_STRIDE + d + 1u] = operand(which, at + 1u);
         }
     }
 }
@@ -103,20 +116,8 @@ fn blocks_of(which: u32, place: Place, first: u32, last: u32, lane: u32) -> arra
     for (var turn = 0u; turn < BLOCK_TURNS; turn++) {
         let n = min(turn * WG_SIZE + lane, BLOCKS - 1u);
         for (var r = 0u; r < 4u; r++) {
-            let row = min(first + n % TILE_VEC * 4u + r, last);
-            result[turn][r] = operand(which, place, row, n / TILE_VEC);
-        }
-    }
-    return result;
-}
-
-// The same of a tile that is staged by rows.
-fn staged_blocks(lane: u32) -> array<Block, BLOCK_TURNS> {
-    var result: array<Block, BLOCK_TURNS>;
-    for (var turn = 0u; turn < BLOCK_TURNS; turn++) {
-        let n = min(turn * WG_SIZE + lane, BLOCKS - 1u);
-        for (var r = 0u; r < 4u; r++) {
-            result[turn][r] = staged[(n % TILE_VEC * 4u + r) * KEY_STRIDE + n / TILE_VEC];
+            let row = min(n % TILE_VEC * 4u + r, last - first);
+            result[turn][r] = operand(which, operand_at(which, place, first, row) + n / TILE_VEC);
         }
     }
     return result;
@@ -157,7 +158,8 @@ fn stage_own(which: u32, place: Place, first: u32, last: u32, d: u32, lane: u32)
         let row = n / (MATRIX / 4u);
         let c = n % (MATRIX / 4u);
         if (OWN_VECTORS % WG_SIZE == 0u || n < OWN_VECTORS) {
-            staged[row * OWN_STRIDE + c] = operand(which, place, min(first + row, last), d * (MATRIX / 4u) + c);
+            let at = operand_at(which, place, first, min(row, last - first)) + d * (MATRIX / 4u) + c;
+            staged[row * OWN_STRIDE + c] = operand(which, at);
         }
     }
     workgroupBarrier();
@@ -175,13 +177,8 @@ fn own_rows(
 ) {
     for (var d = 0u; d < HEAD_MATRICES; d++) {
         stage_own(which, place, first, last, d, lane);
-        loop {
-            if (share.wave >= WAVES) {
-                break;
-            }
-            (*result)[d] = coopLoadT<Left>(&staged[share.wave_own], OWN_STRIDE);
-            break;
-        }
+        // Subgroups that own none read some too: halves that come from a branch would lie in a register each.
+        (*result)[d] = coopLoadT<Left>(&staged[share.wave_own], OWN_STRIDE);
     }
 }
 

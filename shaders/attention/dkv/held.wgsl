@@ -5,7 +5,7 @@ var<workgroup> upstream: array<vec4<f32>, HELD * HEAD_VEC>;
 
 fn attend_backward(wg: vec3<u32>, invocation: Invocation) {
     let lane = invocation.lane;
-    let group = params.heads / params.kv_heads;
+    let group = GROUP;
     let place = Place(wg.z, wg.y, group);
     for (var n = lane; n < HELD * HEAD_VEC; n += WG_SIZE) {
         let at = query_at(place, n / HEAD_VEC) + n % HEAD_VEC;

@@ -5,15 +5,20 @@ const LIFT_P: f32 = 4096.0;
 
 var<workgroup> tile_stats: array<vec4<f32>, TILE>; // of the tile's rows: largest, log total, delta
 
-fn operand(which: u32, place: Place, row: u32, d: u32) -> Elem4 {
+fn operand_at(which: u32, place: Place, first: u32, row: u32) -> u32 {
     if (which < 2u) {
-        let at = kv_at(place.b, row, place.kv_head) + d;
-        if (which == 0u) {
-            return k[at];
-        }
+        return key_of(place, first, row);
+    }
+    return query_of(place, first, row);
+}
+
+fn operand(which: u32, at: u32) -> Elem4 {
+    if (which == 0u) {
+        return k[at];
+    }
+    if (which == 1u) {
         return v[at];
     }
-    let at = query_at(place, row) + d;
     if (which == 2u) {
         return q[at];
     }
@@ -23,7 +28,7 @@ fn operand(which: u32, place: Place, row: u32, d: u32) -> Elem4 {
 fn attend_backward(wg: vec3<u32>, invocation: Invocation) {
     let lane = invocation.lane;
     let share = share_of(invocation);
-    let group = params.heads / params.kv_heads;
+    let group = GROUP;
     let place = Place(wg.z, wg.y, group);
     let first = wg.x * OWNED;
     let last = min(first + OWNED, params.seq_kv) - 1u;

@@ -24,7 +24,7 @@ fn attend_backward(wg: vec3<u32>, invocation: Invocation) {
     }
     let last = min(first + WG_SIZE * ROWS, params.seq_kv) - 1u;
     let rows = mask_rows(b, first, last);
-    let group_size = params.heads / params.kv_heads;
+    let group_size = GROUP;
     var stray_rows = NO_STRAYS;
     for (var h = kv_head * group_size; h < (kv_head + 1u) * group_size; h++) {
         for (var i0 = rows.x; i0 < rows.y; i0 += WG_SIZE) {

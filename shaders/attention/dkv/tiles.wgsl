@@ -18,7 +18,7 @@ fn attend_backward(wg: vec3<u32>, invocation: Invocation) {
     let lane = invocation.lane;
     let x = lane % SIDE;
     let y = lane / SIDE;
-    let group = params.heads / params.kv_heads;
+    let group = GROUP;
     let place = Place(wg.z, wg.y, group);
     let first = wg.x * TILE;
     let last = min(first + TILE, params.seq_kv) - 1u;

@@ -1,7 +1,7 @@
 // Few keys, which a workgroup holds.
 fn attend_backward(wg: vec3<u32>, invocation: Invocation) {
     let lane = invocation.lane;
-    let group = params.heads / params.kv_heads;
+    let group = GROUP;
     let place = Place(wg.z, wg.y, group);
     hold_keys(place, 1.0, lane);
     let row = wg.x * WG_SIZE + lane;

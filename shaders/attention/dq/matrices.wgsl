@@ -1,15 +1,20 @@
 // Products by cooperative matrices: a workgroup owns rows of all query heads that share a key head, and passes over the
 // keys.
 
-fn operand(which: u32, place: Place, row: u32, d: u32) -> Elem4 {
+fn operand_at(which: u32, place: Place, first: u32, row: u32) -> u32 {
     if (which < 2u) {
-        let at = query_at(place, row) + d;
-        if (which == 0u) {
-            return q[at];
-        }
+        return query_of(place, first, row);
+    }
+    return key_of(place, first, row);
+}
+
+fn operand(which: u32, at: u32) -> Elem4 {
+    if (which == 0u) {
+        return q[at];
+    }
+    if (which == 1u) {
         return d_o[at];
     }
-    let at = kv_at(place.b, row, place.kv_head) + d;
     if (which == 2u) {
         return k[at];
     }
@@ -19,7 +24,7 @@ fn operand(which: u32, place: Place, row: u32, d: u32) -> Elem4 {
 fn attend_backward(wg: vec3<u32>, invocation: Invocation) {
     let lane = invocation.lane;
     let share = share_of(invocation);
-    let group = params.heads / params.kv_heads;
+    let group = GROUP;
     let place = Place(wg.z, wg.y, group);
     let rows = params.seq_q * group;
     let row0 = wg.x * OWNED;
@@ -59,10 +64,10 @@ fn attend_backward(wg: vec3<u32>, invocation: Invocation) {
         }
         stage_rows(2u, place, j0, end - 1u, lane);
         workgroupBarrier();
-        var keys_by_columns = staged_blocks(lane);
         multiply_tile(&query, share);
         workgroupBarrier();
-        stage_columns(&keys_by_columns, j0, end - 1u, lane);
+        var by_columns = blocks_of(2u, place, j0, end - 1u, lane);
+        stage_columns(&by_columns, j0, end - 1u, lane);
         var largest = 0.0;
         for (var t = 0u; t < SHARE; t++) {
             let score = scores[share.score_at + t] * params.scale;

@@ -9,7 +9,7 @@ fn attend_backward(wg: vec3<u32>, invocation: Invocation) {
     let row0 = first + lane;
     let h = wg.y;
     let b = wg.z;
-    let kv_head = h / (params.heads / params.kv_heads);
+    let kv_head = h / GROUP;
     var query: array<array<vec4<f32>, HEAD_VEC>, ROWS>;
     var upstream: array<array<vec4<f32>, HEAD_VEC>, ROWS>;
     var acc: array<array<vec4<f32>, HEAD_VEC>, ROWS>;

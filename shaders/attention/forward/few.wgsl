@@ -41,7 +41,7 @@ fn row_sum(value: f32, lane: u32, row: u32) -> f32 {
 
 fn attend(wg: vec3<u32>, invocation: Invocation) {
     let lane = invocation.lane;
-    let group = params.heads / params.kv_heads;
+    let group = GROUP;
     let place = Place(sequence_of(wg.z), wg.y, group);
     let out = Place(wg.z, wg.y, group);
     let rows = params.seq_q * group;

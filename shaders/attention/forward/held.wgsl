@@ -3,7 +3,7 @@ alias Rows = f32;
 
 fn attend(wg: vec3<u32>, invocation: Invocation) {
     let lane = invocation.lane;
-    let group = params.heads / params.kv_heads;
+    let group = GROUP;
     let place = Place(sequence_of(wg.z), wg.y, group);
     let out = Place(wg.z, wg.y, group);
     hold_keys(place, params.scale, lane);

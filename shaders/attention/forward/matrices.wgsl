@@ -9,11 +9,17 @@ const SLACK: f32 = 2.0;
 const LIFT: f32 = 4096.0;
 alias Rows = f32;
 
-fn operand(which: u32, place: Place, row: u32, d: u32) -> Elem4 {
+fn operand_at(which: u32, place: Place, first: u32, row: u32) -> u32 {
     if (which == 0u) {
-        return q[query_at(place, row) + d];
+        return query_of(place, first, row);
     }
-    let at = kv_at(place.b, row, place.kv_head) + d;
+    return key_of(place, first, row);
+}
+
+fn operand(which: u32, at: u32) -> Elem4 {
+    if (which == 0u) {
+        return q[at];
+    }
     if (which == 1u) {
         return k[at];
     }
@@ -23,7 +29,7 @@ fn operand(which: u32, place: Place, row: u32, d: u32) -> Elem4 {
 fn attend(wg: vec3<u32>, invocation: Invocation) {
     let lane = invocation.lane;
     let share = share_of(invocation);
-    let group = params.heads / params.kv_heads;
+    let group = GROUP;
     let place = Place(sequence_of(wg.z), wg.y, group);
     let out = Place(wg.z, wg.y, group);
     let rows = params.seq_q * group;
@@ -56,6 +62,7 @@ fn attend(wg: vec3<u32>, invocation: Invocation) {
         var score: array<vec4<f32>, SHARE>;
         var hidden: array<vec4<bool>, SHARE>;
         var largest = LOWEST;
+        var small = 0.0; // no number where a score is none, or where infinities make the sum of probabilities none
         for (var t = 0u; t < SHARE; t++) {
             score[t] = scores[share.score_at + t] * params.scale;
             for (var c = 0u; c < 4u; c++) {
@@ -64,7 +71,9 @@ fn attend(wg: vec3<u32>, invocation: Invocation) {
                 hidden[t][c] = bias <= MASKED || j >= end;
                 score[t][c] += select(bias, 0.0, hidden[t][c]);
             }
-            largest = max(largest, largest_of(select(score[t], vec4<f32>(LOWEST), hidden[t])));
+            let seen = select(score[t], vec4<f32>(LOWEST), hidden[t]);
+            largest = max(largest, largest_of(seen));
+            small += total_of(seen * 0x1p-24);
         }
         largest = row_max(largest);
         highest = max(highest, largest);
@@ -80,13 +89,14 @@ fn attend(wg: vec3<u32>, invocation: Invocation) {
         raise(outgrown, tiles & 1u, lane);
         for (var t = 0u; t < SHARE; t++) {
             let away = score[t] - reference;
-            let p = select(exp_of4(away), vec4<f32>(), hidden[t]);
+            let p = select(exp(away), vec4<f32>(), hidden[t]);
             sums.total += total_of(p);
             if (ENTROPY) {
                 sums.weighted += total_of(p * select(max(away, vec4<f32>(-200.0)), vec4<f32>(), hidden[t]));
             }
             weights[share.weight_at + t] = narrow4(p * LIFT);
         }
+        sums.total = select(sums.total, small, is_nan(small));
         workgroupBarrier();
         scale_raised(&acc, shrink, tiles & 1u, share);
         add_tile(&acc, share);

@@ -9,7 +9,7 @@ fn attend(wg: vec3<u32>, invocation: Invocation) {
     let row0 = first + lane;
     let h = wg.y;
     let b = sequence_of(wg.z);
-    let kv_head = h / (params.heads / params.kv_heads);
+    let kv_head = h / GROUP;
     var query: array<array<vec4<f32>, HEAD_VEC>, ROWS>;
     var acc: array<array<vec4<f32>, HEAD_VEC>, ROWS>;
     var acc_before: array<array<vec4<f32>, HEAD_VEC>, ROWS>; // of earlier blocks

@@ -17,7 +17,7 @@ fn attend(wg: vec3<u32>, invocation: Invocation) {
     let lane = invocation.lane;
     let x = lane % SIDE;
     let y = lane / SIDE;
-    let group = params.heads / params.kv_heads;
+    let group = GROUP;
     let place = Place(sequence_of(wg.z), wg.y, group);
     let out = Place(wg.z, wg.y, group);
     let rows = params.seq_q * group;

@@ -19,7 +19,7 @@ fn receive(wg: vec3<u32>, invocation: Invocation) {
         var key: array<array<vec4<f32>, HEAD_VEC>, ROWS>;
         for (var r = 0u; r < ROWS; r++) {
             let j = min(column0 + r * WG_SIZE, params.seq_kv - 1u);
-            let k0 = kv_at(b, j, h / (params.heads / params.kv_heads));
+            let k0 = kv_at(b, j, h / GROUP);
             for (var d = 0u; d < HEAD_VEC; d++) {
                 key[r][d] = widen4(k[k0 + d]) * params.scale;
             }

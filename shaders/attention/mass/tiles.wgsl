@@ -20,7 +20,7 @@ fn receive(wg: vec3<u32>, invocation: Invocation) {
     let lane = invocation.lane;
     let x = lane % SIDE;
     let y = lane / SIDE;
-    let group = params.heads / params.kv_heads;
+    let group = GROUP;
     let b = wg.y;
     let first = wg.x * TILE;
     let last = min(first + TILE, params.seq_kv) - 1u;

@@ -108,6 +108,7 @@ impl AttentionProblem {
         let variant = |elem| {
             let mut variant = Variant::new(elem, lanes(caps))
                 .with("HEAD_DIM", self.shape.head_dim)
+                .with("GROUP", self.shape.heads / self.shape.kv_heads)
                 .with("GROUPS", self.readout.groups)
                 .flag("ENTROPY", self.readout.entropy)
                 .flag("MASS_MEAN", self.readout.mass == Some(Mass::Mean))
@@ -119,7 +120,7 @@ impl AttentionProblem {
                 .module(SOFTMAX_ROW)
                 .module(CUT)
                 .module(self.mask.module());
-            variant.consts.retain(|(name, _)| ["WG_SIZE", "HEAD_DIM"].contains(name) || uses.contains(name));
+            variant.consts.retain(|(name, _)| ["WG_SIZE", "HEAD_DIM", "GROUP"].contains(name) || uses.contains(name));
             extra.iter().fold(variant, |v, &m| v.module(m))
         };
         elems(caps, 4).into_iter().map(variant).collect()
