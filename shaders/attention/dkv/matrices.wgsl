@@ -43,6 +43,8 @@ fn attend_backward(wg: vec3<u32>, invocation: Invocation) {
     }
     var dk: array<Sum, HEAD_MATRICES>;
     var dv: array<Sum, HEAD_MATRICES>;
+    clear(&dk);
+    clear(&dv);
     var reference = 0.0;
     var tiles = 0u;
     for (var row0 = seen_by.x; row0 < seen_by.y; row0 += TILE) {

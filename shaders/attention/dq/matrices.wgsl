@@ -43,6 +43,7 @@ fn attend_backward(wg: vec3<u32>, invocation: Invocation) {
     let row_stats = stats_of(row_at(place.b, h, i));
     let delta = delta_of(row_at(place.b, h, i));
     var acc: array<Sum, HEAD_MATRICES>;
+    clear(&acc);
     var reference = 0.0;
     var tiles = 0u;
     for (var j0 = keys.x; j0 < end; j0 += TILE) {

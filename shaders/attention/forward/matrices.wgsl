@@ -42,6 +42,7 @@ fn attend(wg: vec3<u32>, invocation: Invocation) {
     var query: array<Left, HEAD_MATRICES>;
     own_rows(&query, 0u, place, row0, last_row, share, lane);
     var acc: array<Sum, HEAD_MATRICES>;
+    clear(&acc);
     var highest = LOWEST; // of the row's scores so far, while probabilities are relative to the reference
     var reference = LOWEST;
     var sums: Sums; // relative to the reference
