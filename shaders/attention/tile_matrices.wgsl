@@ -11,7 +11,8 @@
 //
 // What only those that own rows do stands in a loop that ends with its first round: naga takes arguments and variables for
 // values that may differ within a subgroup, and refuses products under an `if` of them. Loops over matrices and staged vectors
-// have constant counts: unrolled, loads go out together, and what is in registers is not looked up there.
+// have constant counts: unrolled, loads go out together, and what is in registers is not looked up there. CHAINS, the kernel's,
+// says how many matrices of scores are summed side by side: two wait less for each other, and hold more registers.
 const TILE: u32 = 32u;
 const TILE_VEC: u32 = TILE / 4u;
 const SPAN: u32 = TILE / MATRIX; // matrices along a tile
@@ -19,7 +20,7 @@ const HEAD_MATRICES: u32 = HEAD_DIM / MATRIX; // matrices along a head
 // Rows in workgroup memory are a little longer than their contents, so that a column is not in one bank; in vectors.
 const KEY_STRIDE: u32 = HEAD_VEC + 2u;
 const COLUMN_STRIDE: u32 = TILE_VEC + 2u;
-const OWN_SPAN: u32 = min(4u, HEAD_MATRICES); // matrices of an owned row that are staged at a time
+const OWN_SPAN: u32 = min(1u, HEAD_MATRICES); // matrices of an owned row that are staged at a time
 const OWN_VEC: u32 = OWN_SPAN * MATRIX / 4u;
 const OWN_STRIDE: u32 = OWN_VEC + 2u;
 const SCORE_STRIDE: u32 = TILE_VEC + 1u;
@@ -50,16 +51,11 @@ var<workgroup> weights: array<vec4<f16>, OWNED * WEIGHT_STRIDE>;
 // that matrices begin, and are read, at multiples of 16 bytes.
 var<workgroup> raised: array<atomic<u32>, 2>;
 
-// What an invocation has of the workgroup's rows: vectors sharer · SHARE and on of a tile's width.
+// Which invocation of the workgroup it is, and in which subgroup, which owns rows, and multiplies, if below WAVES. What an
+// invocation has of the rows follows anew wherever it is wanted: in registers it would take the place of matrices.
 struct Share {
-    row: u32,
-    sharer: u32, // which of the invocations that share the row
-    score_at: u32,
-    weight_at: u32,
-    wave: u32, // its subgroup: owns rows, and multiplies, if below WAVES
-    wave_own: u32, // where those begin in `staged`, `scores` and `weights`
-    wave_scores: u32,
-    wave_weights: u32,
+    lane: u32,
+    wave: u32,
 }
 
 // Before anything else of the module, with a barrier after it: workgroup memory is not zeroed.
@@ -69,19 +65,30 @@ fn share_of(invocation: Invocation) -> Share {
         atomicStore(&raised[1], 0u);
     }
     expect_no_strays(invocation.lane);
-    let row = invocation.lane / SHARERS;
-    let sharer = invocation.lane % SHARERS;
-    let own = min(invocation.wave, WAVES - 1u) * MATRIX;
-    return Share(
-        row,
-        sharer,
-        row * SCORE_STRIDE + sharer * SHARE,
-        row * WEIGHT_STRIDE + sharer * SHARE,
-        invocation.wave,
-        own * OWN_STRIDE,
-        own * SCORE_STRIDE,
-        own * WEIGHT_STRIDE,
-    );
+    return Share(invocation.lane, invocation.wave);
+}
+
+// The row of the workgroup's that an invocation shares, and which of those that do it is: it has vectors sharer · SHARE and on
+// of a tile's width.
+fn row_of(share: Share) -> u32 {
+    return share.lane / SHARERS;
+}
+
+fn sharer_of(share: Share) -> u32 {
+    return share.lane % SHARERS;
+}
+
+fn score_at(share: Share) -> u32 {
+    return row_of(share) * SCORE_STRIDE + sharer_of(share) * SHARE;
+}
+
+fn weight_at(share: Share) -> u32 {
+    return row_of(share) * WEIGHT_STRIDE + sharer_of(share) * SHARE;
+}
+
+// The first of the rows that a subgroup owns.
+fn owned_by(share: Share) -> u32 {
+    return min(share.wave, WAVES - 1u) * MATRIX;
 }
 
 // Where row first + row of the queries of a key head's heads begins, of the keys: what is the same for all apart from what is
@@ -183,7 +190,7 @@ fn own_rows(
         if (d % OWN_SPAN == 0u) {
             stage_own(which, place, first, last, d, lane);
         }
-        (*result)[d] = coopLoadT<Left>(&staged[share.wave_own + d % OWN_SPAN * (MATRIX / 4u)], OWN_STRIDE);
+        (*result)[d] = coopLoadT<Left>(&staged[owned_by(share) * OWN_STRIDE + d % OWN_SPAN * (MATRIX / 4u)], OWN_STRIDE);
     }
 }
 
@@ -193,18 +200,20 @@ fn multiply_tile(rows: ptr<function, array<Left, HEAD_MATRICES>>, share: Share) 
         if (share.wave >= WAVES) {
             break;
         }
-        var products: array<Sum, SPAN>;
-        for (var c = 0u; c < SPAN; c++) {
-            products[c] = Sum();
-        }
-        for (var d = 0u; d < HEAD_MATRICES; d++) {
-            for (var c = 0u; c < SPAN; c++) {
-                let base = c * MATRIX * KEY_STRIDE + d * (MATRIX / 4u);
-                products[c] = coopMultiplyAdd((*rows)[d], coopLoad<Right>(&staged[base], KEY_STRIDE), products[c]);
+        for (var c0 = 0u; c0 < SPAN; c0 += CHAINS) {
+            var products: array<Sum, CHAINS>;
+            for (var c = 0u; c < CHAINS; c++) {
+                products[c] = Sum();
             }
-        }
-        for (var c = 0u; c < SPAN; c++) {
-            coopStoreT(products[c], &scores[share.wave_scores + c * (MATRIX / 4u)], SCORE_STRIDE);
+            for (var d = 0u; d < HEAD_MATRICES; d++) {
+                for (var c = 0u; c < CHAINS; c++) {
+                    let base = (c0 + c) * MATRIX * KEY_STRIDE + d * (MATRIX / 4u);
+                    products[c] = coopMultiplyAdd((*rows)[d], coopLoad<Right>(&staged[base], KEY_STRIDE), products[c]);
+                }
+            }
+            for (var c = 0u; c < CHAINS; c++) {
+                coopStoreT(products[c], &scores[owned_by(share) * SCORE_STRIDE + (c0 + c) * (MATRIX / 4u)], SCORE_STRIDE);
+            }
         }
         break;
     }
@@ -217,7 +226,7 @@ fn add_tile(result: ptr<function, array<Sum, HEAD_MATRICES>>, share: Share) {
             break;
         }
         for (var c = 0u; c < SPAN; c++) {
-            let weight = coopLoadT<Left>(&weights[share.wave_weights + c * (MATRIX / 4u)], WEIGHT_STRIDE);
+            let weight = coopLoadT<Left>(&weights[owned_by(share) * WEIGHT_STRIDE + c * (MATRIX / 4u)], WEIGHT_STRIDE);
             for (var d = 0u; d < HEAD_MATRICES; d++) {
                 let base = d * MATRIX * COLUMN_STRIDE + c * (MATRIX / 4u);
                 (*result)[d] = coopMultiplyAdd(weight, coopLoad<Right>(&staged[base], COLUMN_STRIDE), (*result)[d]);
@@ -276,9 +285,9 @@ fn scaled(matrix: Sum, share: Share, factor: f32) -> Sum {
     var result = matrix;
     show(matrix, share);
     for (var turn = 0u; turn < MATRIX_SHARE; turn++) {
-        let t = share.sharer + turn * SHARERS;
+        let t = sharer_of(share) + turn * SHARERS;
         if (MATRIX / 4u % SHARERS == 0u || t < MATRIX / 4u) {
-            scores[share.row * SCORE_STRIDE + t] *= factor;
+            scores[row_of(share) * SCORE_STRIDE + t] *= factor;
         }
     }
     workgroupBarrier();
@@ -286,7 +295,7 @@ fn scaled(matrix: Sum, share: Share, factor: f32) -> Sum {
         if (share.wave >= WAVES) {
             break;
         }
-        result = coopLoadT<Sum>(&scores[share.wave_scores], SCORE_STRIDE);
+        result = coopLoadT<Sum>(&scores[owned_by(share) * SCORE_STRIDE], SCORE_STRIDE);
         break;
     }
     return result;
@@ -299,7 +308,7 @@ fn show(matrix: Sum, share: Share) {
         if (share.wave >= WAVES) {
             break;
         }
-        coopStoreT(matrix, &scores[share.wave_scores], SCORE_STRIDE);
+        coopStoreT(matrix, &scores[owned_by(share) * SCORE_STRIDE], SCORE_STRIDE);
         break;
     }
     workgroupBarrier();
@@ -307,7 +316,7 @@ fn show(matrix: Sum, share: Share) {
 
 // Vector t of the invocation's row of a matrix that was shown.
 fn shown(share: Share, t: u32) -> vec4<f32> {
-    return scores[share.row * SCORE_STRIDE + t];
+    return scores[row_of(share) * SCORE_STRIDE + t];
 }
 
 fn largest_of(v: vec4<f32>) -> f32 {

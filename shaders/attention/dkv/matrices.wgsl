@@ -1,5 +1,6 @@
 // Products by cooperative matrices: a workgroup owns keys, and passes over the rows of all query heads that share them.
 // Rows of a matrix are keys, its columns rows of queries.
+const CHAINS: u32 = 1u;
 // Probabilities of many keys are small: with this factor f16 holds 1.5e-8 as it holds 6e-5.
 const LIFT_P: f32 = 4096.0;
 
@@ -32,7 +33,7 @@ fn attend_backward(wg: vec3<u32>, invocation: Invocation) {
     let place = Place(wg.z, wg.y, group);
     let first = wg.x * OWNED;
     let last = min(first + OWNED, params.seq_kv) - 1u;
-    let j = min(first + share.row, last);
+    let j = min(first + row_of(share), last);
     let end = key_end(place.b);
     let seen_by = mask_rows(place.b, first, last) * group;
     var key: array<Left, HEAD_MATRICES>;
@@ -66,7 +67,7 @@ fn attend_backward(wg: vec3<u32>, invocation: Invocation) {
             multiply_tile(&value, share);
             workgroupBarrier();
             for (var t = 0u; t < SHARE; t++) {
-                ds[t] = scores[share.score_at + t];
+                ds[t] = scores[score_at(share) + t];
             }
         }
         stage_rows(2u, place, row0, last_row, lane);
@@ -78,22 +79,22 @@ fn attend_backward(wg: vec3<u32>, invocation: Invocation) {
         stage_columns(&blocks, row0, last_row, lane);
         var largest = 0.0;
         for (var t = 0u; t < SHARE; t++) {
-            let score = scores[share.score_at + t] * params.scale;
+            let score = scores[score_at(share) + t] * params.scale;
             var p4: vec4<f32>;
             for (var c = 0u; c < 4u; c++) {
-                let column = (share.sharer * SHARE + t) * 4u + c;
+                let column = (sharer_of(share) * SHARE + t) * 4u + c;
                 let row = min(row0 + column, last_row);
                 let i = row / group;
                 let h = place.kv_head * group + row % group;
                 let of_row = tile_stats[column];
                 let row_stats = RowStats(of_row.x, of_row.y);
-                let present = first + share.row < end && row0 + column <= last_row;
+                let present = first + row_of(share) < end && row0 + column <= last_row;
                 let entry = entry_of(place.b, h, i, j, score[c], ds[t][c], row_stats, of_row.z, present);
                 p4[c] = entry.p;
                 ds[t][c] = entry.ds;
             }
             largest = max(largest, largest_of(abs(ds[t])));
-            weights[share.weight_at + t] = narrow4(p4 * LIFT_P);
+            weights[weight_at(share) + t] = narrow4(p4 * LIFT_P);
         }
         largest = row_max(largest);
         let raise_row = outgrown(largest, reference);
@@ -113,7 +114,7 @@ fn attend_backward(wg: vec3<u32>, invocation: Invocation) {
         }
         let lift = inverse_of(reference) * LIFT;
         for (var t = 0u; t < SHARE; t++) {
-            weights[share.weight_at + t] = narrow4(ds[t] * lift);
+            weights[weight_at(share) + t] = narrow4(ds[t] * lift);
         }
         workgroupBarrier();
         scale_raised(&dk, shrink, tiles & 1u, share);
@@ -123,16 +124,16 @@ fn attend_backward(wg: vec3<u32>, invocation: Invocation) {
     // Rows of all heads that share the key head: the queries of those with strays.
     let met = met_strays();
     let met_rows = vec2<u32>(met.x / group, (met.y + group - 1u) / group);
-    let there = first + share.row < params.seq_kv;
+    let there = first + row_of(share) < params.seq_kv;
     for (var d = 0u; d < HEAD_MATRICES; d++) {
         show(dk[d], share);
         var by_key: array<vec4<f32>, MATRIX_SHARE>;
         for (var n = 0u; n < MATRIX_SHARE; n++) {
-            by_key[n] = shown(share, min(share.sharer + n * SHARERS, MATRIX / 4u - 1u)) * (reference / LIFT);
+            by_key[n] = shown(share, min(sharer_of(share) + n * SHARERS, MATRIX / 4u - 1u)) * (reference / LIFT);
         }
         show(dv[d], share);
         for (var n = 0u; n < MATRIX_SHARE; n++) {
-            let t = share.sharer + n * SHARERS;
+            let t = sharer_of(share) + n * SHARERS;
             if (there && t < MATRIX / 4u) {
                 let by_value = shown(share, t) * (1.0 / LIFT_P);
                 store_gradients(place, j, d * (MATRIX / 4u) + t, by_key[n], by_value, met_rows);

@@ -1,6 +1,10 @@
 // Products by cooperative matrices: a workgroup owns rows of all query heads that share a key head, and passes over the
 // keys.
 
+const CHAINS: u32 = 1u;
+// Of the owned rows: largest, log total, delta.
+var<workgroup> own_stats: array<vec4<f32>, OWNED>;
+
 fn operand_at(which: u32, place: Place, first: u32, row: u32) -> u32 {
     if (which < 2u) {
         return query_of(place, first, row);
@@ -29,19 +33,21 @@ fn attend_backward(wg: vec3<u32>, invocation: Invocation) {
     let rows = params.seq_q * group;
     let row0 = wg.x * OWNED;
     let last_row = min(row0 + OWNED, rows) - 1u;
-    let row = min(row0 + share.row, last_row);
+    let row = min(row0 + row_of(share), last_row);
     let h = place.kv_head * group + row % group;
     let i = row / group;
     let keys = mask_keys(place.b, row0 / group, last_row / group);
     let end = min(keys.y, key_end(place.b));
+    if (sharer_of(share) == 0u) {
+        let of_row = stats_of(row_at(place.b, h, i));
+        own_stats[row_of(share)] = vec4<f32>(of_row.largest, of_row.log_total, delta_of(row_at(place.b, h, i)), 0.0);
+    }
     var query: array<Left, HEAD_MATRICES>;
     var upstream: array<Left, HEAD_MATRICES>;
-    own_rows(&query, 0u, place, row0, last_row, share, lane);
     if (UPSTREAM) {
         own_rows(&upstream, 1u, place, row0, last_row, share, lane);
     }
-    let row_stats = stats_of(row_at(place.b, h, i));
-    let delta = delta_of(row_at(place.b, h, i));
+    own_rows(&query, 0u, place, row0, last_row, share, lane);
     var acc: array<Sum, HEAD_MATRICES>;
     clear(&acc);
     var reference = 0.0;
@@ -58,7 +64,7 @@ fn attend_backward(wg: vec3<u32>, invocation: Invocation) {
             multiply_tile(&upstream, share);
             workgroupBarrier();
             for (var t = 0u; t < SHARE; t++) {
-                ds[t] = scores[share.score_at + t];
+                ds[t] = scores[score_at(share) + t];
             }
         } else {
             workgroupBarrier();
@@ -69,13 +75,15 @@ fn attend_backward(wg: vec3<u32>, invocation: Invocation) {
         workgroupBarrier();
         var by_columns = blocks_of(2u, place, j0, end - 1u, lane);
         stage_columns(&by_columns, j0, end - 1u, lane);
+        let of_row = own_stats[row_of(share)];
+        let row_stats = RowStats(of_row.x, of_row.y);
         var largest = 0.0;
         for (var t = 0u; t < SHARE; t++) {
-            let score = scores[share.score_at + t] * params.scale;
+            let score = scores[score_at(share) + t] * params.scale;
             for (var c = 0u; c < 4u; c++) {
-                let column = j0 + (share.sharer * SHARE + t) * 4u + c;
+                let column = j0 + (sharer_of(share) * SHARE + t) * 4u + c;
                 let j = min(column, end - 1u);
-                ds[t][c] = entry_of(place.b, h, i, j, score[c], ds[t][c], row_stats, delta, column < end).ds;
+                ds[t][c] = entry_of(place.b, h, i, j, score[c], ds[t][c], row_stats, of_row.z, column < end).ds;
             }
             largest = max(largest, largest_of(abs(ds[t])));
         }
@@ -90,7 +98,7 @@ fn attend_backward(wg: vec3<u32>, invocation: Invocation) {
         raise(raise_row, tiles & 1u, lane);
         let lift = inverse_of(reference) * LIFT;
         for (var t = 0u; t < SHARE; t++) {
-            weights[share.weight_at + t] = narrow4(ds[t] * lift);
+            weights[weight_at(share) + t] = narrow4(ds[t] * lift);
         }
         workgroupBarrier();
         scale_raised(&acc, shrink, tiles & 1u, share);
@@ -98,12 +106,12 @@ fn attend_backward(wg: vec3<u32>, invocation: Invocation) {
         tiles++;
     }
     let met = met_strays();
-    let there = row0 + share.row < rows;
+    let there = row0 + row_of(share) < rows;
     let q0 = query_at(place, row);
     for (var d = 0u; d < HEAD_MATRICES; d++) {
         show(acc[d], share);
         for (var turn = 0u; turn < MATRIX_SHARE; turn++) {
-            let t = share.sharer + turn * SHARERS;
+            let t = sharer_of(share) + turn * SHARERS;
             if (there && t < MATRIX / 4u) {
                 let vector = d * (MATRIX / 4u) + t;
                 let result = shown(share, t) * (reference / LIFT);

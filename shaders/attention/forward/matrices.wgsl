@@ -7,6 +7,7 @@
 // holds 30,266; what many small ones have together would be lost in numbers below 6e-5, so they are lifted above them.
 const SLACK: f32 = 2.0;
 const LIFT: f32 = 4096.0;
+const CHAINS: u32 = SPAN;
 alias Rows = f32;
 
 fn operand_at(which: u32, place: Place, first: u32, row: u32) -> u32 {
@@ -35,7 +36,7 @@ fn attend(wg: vec3<u32>, invocation: Invocation) {
     let rows = params.seq_q * group;
     let row0 = wg.x * OWNED;
     let last_row = min(row0 + OWNED, rows) - 1u;
-    let row = min(row0 + share.row, last_row);
+    let row = min(row0 + row_of(share), last_row);
     let h = place.kv_head * group + row % group;
     let keys = keys_of(row0 / group, last_row / group, wg.z);
     let end = keys.y;
@@ -65,9 +66,9 @@ fn attend(wg: vec3<u32>, invocation: Invocation) {
         var largest = LOWEST;
         var small = 0.0; // no number where a score is none, or where infinities make the sum of probabilities none
         for (var t = 0u; t < SHARE; t++) {
-            score[t] = scores[share.score_at + t] * params.scale;
+            score[t] = scores[score_at(share) + t] * params.scale;
             for (var c = 0u; c < 4u; c++) {
-                let j = j0 + (share.sharer * SHARE + t) * 4u + c;
+                let j = j0 + (sharer_of(share) * SHARE + t) * 4u + c;
                 let bias = mask_bias(place.b, h, row / group, min(j, end - 1u));
                 hidden[t][c] = bias <= MASKED || j >= end;
                 score[t][c] += select(bias, 0.0, hidden[t][c]);
@@ -95,7 +96,7 @@ fn attend(wg: vec3<u32>, invocation: Invocation) {
             if (ENTROPY) {
                 sums.weighted += total_of(p * select(max(away, vec4<f32>(-200.0)), vec4<f32>(), hidden[t]));
             }
-            weights[share.weight_at + t] = narrow4(p * LIFT);
+            weights[weight_at(share) + t] = narrow4(p * LIFT);
         }
         sums.total = select(sums.total, small, is_nan(small));
         workgroupBarrier();
@@ -113,9 +114,9 @@ fn attend(wg: vec3<u32>, invocation: Invocation) {
         sums.weighted = row_sum(sums.weighted);
     }
     let met = met_strays();
-    let there = row0 + share.row < rows;
+    let there = row0 + row_of(share) < rows;
     let inverse = select(1.0 / sums.total, 0.0, sums.total == 0.0);
-    if (there && share.sharer == 0u) {
+    if (there && sharer_of(share) == 0u) {
         sums = fallen(sums, reference - highest);
         store_row(row_at(out.b, h, row / group), highest, sums.total, sums.weighted);
     }
@@ -123,7 +124,7 @@ fn attend(wg: vec3<u32>, invocation: Invocation) {
     for (var d = 0u; d < HEAD_MATRICES; d++) {
         show(acc[d], share);
         for (var turn = 0u; turn < MATRIX_SHARE; turn++) {
-            let t = share.sharer + turn * SHARERS;
+            let t = sharer_of(share) + turn * SHARERS;
             if (there && t < MATRIX / 4u) {
                 let vector = d * (MATRIX / 4u) + t;
                 let result = shown(share, t) * (inverse / LIFT);
