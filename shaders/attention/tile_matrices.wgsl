@@ -236,6 +236,16 @@ fn add_tile(result: ptr<function, array<Sum, HEAD_MATRICES>>, share: Share) {
     }
 }
 
+// The first tile of keys, from `from_key` and below `end`, of which some row of first..=last sees one; `end` or above where there is
+// none. Apart from the loop over tiles, which would have two ways back for it, and copies of matrices on one.
+fn seen_from(first: u32, last: u32, from_key: u32, end: u32) -> u32 {
+    var j = from_key;
+    while (j < end && mask_hides(first, last, j, min(j + TILE, end) - 1u)) {
+        j += TILE;
+    }
+    return j;
+}
+
 // Before anything is added: Mesa 25.0 for AMD leaves all numbers but one of an array of matrices unset that nobody assigns.
 fn clear(result: ptr<function, array<Sum, HEAD_MATRICES>>) {
     for (var d = 0u; d < HEAD_MATRICES; d++) {

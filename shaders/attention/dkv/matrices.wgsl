@@ -26,6 +26,15 @@ fn operand(which: u32, at: u32) -> Elem4 {
     return d_o[at];
 }
 
+// The first tile of rows, from rows.x and below rows.y, that sees some key of first..=last; rows.y or above where there is none.
+fn seeing_from(rows: vec2<u32>, group: u32, first: u32, last: u32) -> u32 {
+    var row0 = rows.x;
+    while (row0 < rows.y && mask_hides(row0 / group, (min(row0 + TILE, rows.y) - 1u) / group, first, last)) {
+        row0 += TILE;
+    }
+    return row0;
+}
+
 fn attend_backward(wg: vec3<u32>, invocation: Invocation) {
     let lane = invocation.lane;
     let share = share_of(invocation);
@@ -33,9 +42,8 @@ fn attend_backward(wg: vec3<u32>, invocation: Invocation) {
     let place = Place(wg.z, wg.y, group);
     let first = wg.x * OWNED;
     let last = min(first + OWNED, params.seq_kv) - 1u;
-    let j = min(first + row_of(share), last);
     let end = key_end(place.b);
-    let seen_by = mask_rows(place.b, first, last) * group;
+    let seen_by = select(mask_rows(place.b, first, last) * group, vec2<u32>(), first >= end);
     var key: array<Left, HEAD_MATRICES>;
     var value: array<Left, HEAD_MATRICES>;
     own_rows(&key, 0u, place, first, last, share, lane);
@@ -48,11 +56,8 @@ fn attend_backward(wg: vec3<u32>, invocation: Invocation) {
     clear(&dv);
     var reference = 0.0;
     var tiles = 0u;
-    for (var row0 = seen_by.x; row0 < seen_by.y; row0 += TILE) {
+    for (var row0 = seeing_from(seen_by, group, first, last); row0 < seen_by.y; ) {
         let last_row = min(row0 + TILE, seen_by.y) - 1u;
-        if (first >= end || mask_hides(row0 / group, last_row / group, first, last)) {
-            continue;
-        }
         workgroupBarrier();
         for (var n = lane; n < TILE; n += WG_SIZE) {
             let row = min(row0 + n, last_row);
@@ -77,6 +82,7 @@ fn attend_backward(wg: vec3<u32>, invocation: Invocation) {
         // What is summed over takes the place of the tile while probabilities are at work.
         var blocks = blocks_of(select(2u, 3u, UPSTREAM), place, row0, last_row, lane);
         stage_columns(&blocks, row0, last_row, lane);
+        let own = min(first + row_of(share), last);
         var largest = 0.0;
         for (var t = 0u; t < SHARE; t++) {
             let score = scores[score_at(share) + t] * params.scale;
@@ -89,7 +95,7 @@ fn attend_backward(wg: vec3<u32>, invocation: Invocation) {
                 let of_row = tile_stats[column];
                 let row_stats = RowStats(of_row.x, of_row.y);
                 let present = first + row_of(share) < end && row0 + column <= last_row;
-                let entry = entry_of(place.b, h, i, j, score[c], ds[t][c], row_stats, of_row.z, present);
+                let entry = entry_of(place.b, h, i, own, score[c], ds[t][c], row_stats, of_row.z, present);
                 p4[c] = entry.p;
                 ds[t][c] = entry.ds;
             }
@@ -120,11 +126,13 @@ fn attend_backward(wg: vec3<u32>, invocation: Invocation) {
         scale_raised(&dk, shrink, tiles & 1u, share);
         add_tile(&dk, share);
         tiles++;
+        row0 = seeing_from(vec2<u32>(row0 + TILE, seen_by.y), group, first, last);
     }
     // Rows of all heads that share the key head: the queries of those with strays.
     let met = met_strays();
     let met_rows = vec2<u32>(met.x / group, (met.y + group - 1u) / group);
     let there = first + row_of(share) < params.seq_kv;
+    let j = min(first + row_of(share), last);
     for (var d = 0u; d < HEAD_MATRICES; d++) {
         show(dk[d], share);
         var by_key: array<vec4<f32>, MATRIX_SHARE>;

@@ -2,7 +2,8 @@
 // keys.
 
 const CHAINS: u32 = 1u;
-// Of the owned rows: largest, log total, delta.
+// Of the owned rows: largest, log total, delta, and the bits of the row's number. Wherever they are wanted they are read: in
+// registers they would take the place of matrices.
 var<workgroup> own_stats: array<vec4<f32>, OWNED>;
 
 fn operand_at(which: u32, place: Place, first: u32, row: u32) -> u32 {
@@ -33,14 +34,13 @@ fn attend_backward(wg: vec3<u32>, invocation: Invocation) {
     let rows = params.seq_q * group;
     let row0 = wg.x * OWNED;
     let last_row = min(row0 + OWNED, rows) - 1u;
-    let row = min(row0 + row_of(share), last_row);
-    let h = place.kv_head * group + row % group;
-    let i = row / group;
     let keys = mask_keys(place.b, row0 / group, last_row / group);
     let end = min(keys.y, key_end(place.b));
     if (sharer_of(share) == 0u) {
-        let of_row = stats_of(row_at(place.b, h, i));
-        own_stats[row_of(share)] = vec4<f32>(of_row.largest, of_row.log_total, delta_of(row_at(place.b, h, i)), 0.0);
+        let own = min(row0 + row_of(share), last_row);
+        let at = row_at(place.b, place.kv_head * group + own % group, own / group);
+        let of_row = stats_of(at);
+        own_stats[row_of(share)] = vec4<f32>(of_row.largest, of_row.log_total, delta_of(at), bitcast<f32>(own));
     }
     var query: array<Left, HEAD_MATRICES>;
     var upstream: array<Left, HEAD_MATRICES>;
@@ -52,10 +52,7 @@ fn attend_backward(wg: vec3<u32>, invocation: Invocation) {
     clear(&acc);
     var reference = 0.0;
     var tiles = 0u;
-    for (var j0 = keys.x; j0 < end; j0 += TILE) {
-        if (mask_hides(row0 / group, last_row / group, j0, min(j0 + TILE, end) - 1u)) {
-            continue;
-        }
+    for (var j0 = seen_from(row0 / group, last_row / group, keys.x, end); j0 < end; ) {
         var ds: array<vec4<f32>, SHARE>; // gradients upon p first
         if (UPSTREAM) {
             workgroupBarrier();
@@ -77,13 +74,15 @@ fn attend_backward(wg: vec3<u32>, invocation: Invocation) {
         stage_columns(&by_columns, j0, end - 1u, lane);
         let of_row = own_stats[row_of(share)];
         let row_stats = RowStats(of_row.x, of_row.y);
+        let own = bitcast<u32>(of_row.w);
+        let h = place.kv_head * group + own % group;
         var largest = 0.0;
         for (var t = 0u; t < SHARE; t++) {
             let score = scores[score_at(share) + t] * params.scale;
             for (var c = 0u; c < 4u; c++) {
                 let column = j0 + (sharer_of(share) * SHARE + t) * 4u + c;
                 let j = min(column, end - 1u);
-                ds[t][c] = entry_of(place.b, h, i, j, score[c], ds[t][c], row_stats, of_row.z, column < end).ds;
+                ds[t][c] = entry_of(place.b, h, own / group, j, score[c], ds[t][c], row_stats, of_row.z, column < end).ds;
             }
             largest = max(largest, largest_of(abs(ds[t])));
         }
@@ -103,10 +102,13 @@ fn attend_backward(wg: vec3<u32>, invocation: Invocation) {
         workgroupBarrier();
         scale_raised(&acc, shrink, tiles & 1u, share);
         add_tile(&acc, share);
+        j0 = seen_from(row0 / group, last_row / group, j0 + TILE, end);
         tiles++;
     }
     let met = met_strays();
     let there = row0 + row_of(share) < rows;
+    let row = bitcast<u32>(own_stats[row_of(share)].w);
+    let h = place.kv_head * group + row % group;
     let q0 = query_at(place, row);
     for (var d = 0u; d < HEAD_MATRICES; d++) {
         show(acc[d], share);
@@ -115,7 +117,7 @@ fn attend_backward(wg: vec3<u32>, invocation: Invocation) {
             if (there && t < MATRIX / 4u) {
                 let vector = d * (MATRIX / 4u) + t;
                 let result = shown(share, t) * (reference / LIFT);
-                dq[q0 + vector] = narrow4(result + seen_strays(place.b, h, i, place.kv_head, vector, met));
+                dq[q0 + vector] = narrow4(result + seen_strays(place.b, h, row / group, place.kv_head, vector, met));
             }
         }
     }

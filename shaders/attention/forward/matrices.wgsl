@@ -49,10 +49,7 @@ fn attend(wg: vec3<u32>, invocation: Invocation) {
     var sums: Sums; // relative to the reference
     var sums_before: Sums; // of earlier blocks
     var tiles = 0u;
-    for (var j0 = keys.x; j0 < end; j0 += TILE) {
-        if (mask_hides(row0 / group, last_row / group, j0, min(j0 + TILE, end) - 1u)) {
-            continue;
-        }
+    for (var j0 = seen_from(row0 / group, last_row / group, keys.x, end); j0 < end; ) {
         workgroupBarrier();
         stage_rows(1u, place, j0, end - 1u, lane);
         workgroupBarrier();
@@ -102,6 +99,7 @@ fn attend(wg: vec3<u32>, invocation: Invocation) {
         workgroupBarrier();
         scale_raised(&acc, shrink, tiles & 1u, share);
         add_tile(&acc, share);
+        j0 = seen_from(row0 / group, last_row / group, j0 + TILE, end);
         tiles++;
         if (tiles % BLOCK_TILES == 0u) {
             sums_before = together(sums_before, sums);
