@@ -20,9 +20,7 @@ const HEAD_MATRICES: u32 = HEAD_DIM / MATRIX; // matrices along a head
 // Rows in workgroup memory are a little longer than their contents, so that a column is not in one bank; in vectors.
 const KEY_STRIDE: u32 = HEAD_VEC + 2u;
 const COLUMN_STRIDE: u32 = TILE_VEC + 2u;
-const OWN_SPAN: u32 = min(1u, HEAD_MATRICES); // matrices of an owned row that are staged at a time
-const OWN_VEC: u32 = OWN_SPAN * MATRIX / 4u;
-const OWN_STRIDE: u32 = OWN_VEC + 2u;
+const OWN_STRIDE: u32 = MATRIX / 4u + 2u;
 const SCORE_STRIDE: u32 = TILE_VEC + 1u;
 const WEIGHT_STRIDE: u32 = TILE_VEC + 2u;
 const OWNED: u32 = WAVES * MATRIX; // rows of a workgroup
@@ -34,15 +32,15 @@ const PAIRS: u32 = TILE * HEAD_VEC / 2u;
 const PAIR_TURNS: u32 = (PAIRS + WG_SIZE - 1u) / WG_SIZE;
 const BLOCKS: u32 = TILE_VEC * HEAD_VEC;
 const BLOCK_TURNS: u32 = (BLOCKS + WG_SIZE - 1u) / WG_SIZE;
-const OWN_VECTORS: u32 = OWNED * OWN_VEC;
+const OWN_VECTORS: u32 = OWNED * (MATRIX / 4u);
 const OWN_TURNS: u32 = (OWN_VECTORS + WG_SIZE - 1u) / WG_SIZE;
 // Tiles of which one sum is taken.
 const BLOCK_TILES: u32 = 16u;
 
 alias Block = array<vec4<f16>, 4>; // four rows' vectors
 
-// A tile, by rows (TILE, KEY_STRIDE) or by columns (HEAD_DIM, COLUMN_STRIDE); before them OWN_SPAN matrices of every
-// owned row, (OWNED, OWN_STRIDE).
+// A tile, by rows (TILE, KEY_STRIDE) or by columns (HEAD_DIM, COLUMN_STRIDE); before them a matrix of every owned row,
+// (OWNED, OWN_STRIDE).
 var<workgroup> staged: array<vec4<f16>, max(max(TILE * KEY_STRIDE, HEAD_DIM * COLUMN_STRIDE), OWNED * OWN_STRIDE)>;
 // A product's results, (OWNED, SCORE_STRIDE), and the left factor of the next, (OWNED, WEIGHT_STRIDE).
 var<workgroup> scores: array<vec4<f32>, OWNED * SCORE_STRIDE>;
@@ -159,17 +157,17 @@ fn stage_columns(blocks: ptr<function, array<Block, BLOCK_TURNS>>, first: u32, l
     }
 }
 
-// OWN_SPAN matrices from `d` of every owned row; those after the last repeat it. The rows' whole width goes into registers so,
-// a few matrices at a time.
+// Matrix `d` of every owned row. The rows' whole width goes into registers so, one matrix at a time: of several, loads would
+// take the place of those that are there already.
 fn stage_own(which: u32, place: Place, first: u32, last: u32, d: u32, lane: u32) {
     workgroupBarrier();
     for (var turn = 0u; turn < OWN_TURNS; turn++) {
         let n = turn * WG_SIZE + lane;
-        let row = n / OWN_VEC;
-        let c = n % OWN_VEC;
+        let row = n / (MATRIX / 4u);
+        let c = n % (MATRIX / 4u);
         if (OWN_VECTORS % WG_SIZE == 0u || n < OWN_VECTORS) {
-            let at = operand_at(which, place, first, min(row, last - first));
-            staged[row * OWN_STRIDE + c] = operand(which, at + min(d * (MATRIX / 4u) + c, HEAD_VEC - 1u));
+            let at = operand_at(which, place, first, min(row, last - first)) + d * (MATRIX / 4u) + c;
+            staged[row * OWN_STRIDE + c] = operand(which, at);
         }
     }
     workgroupBarrier();
@@ -187,10 +185,8 @@ fn own_rows(
     lane: u32,
 ) {
     for (var d = 0u; d < HEAD_MATRICES; d++) {
-        if (d % OWN_SPAN == 0u) {
-            stage_own(which, place, first, last, d, lane);
-        }
-        (*result)[d] = coopLoadT<Left>(&staged[owned_by(share) * OWN_STRIDE + d % OWN_SPAN * (MATRIX / 4u)], OWN_STRIDE);
+        stage_own(which, place, first, last, d, lane);
+        (*result)[d] = coopLoadT<Left>(&staged[owned_by(share) * OWN_STRIDE], OWN_STRIDE);
     }
 }
 

@@ -36,3 +36,22 @@ fn sum_of(sums: ptr<function, Sums>, r: u32, c: u32) -> Pack {
     }
     return sum;
 }
+
+// Leaves in `block` what the sums are as a whole.
+fn finish(sums: ptr<function, Sums>) {
+    for (var r = 0u; r < ROWS; r++) {
+        for (var c = 0u; c < OWNED; c++) {
+            (*sums).block[r][c] = sum_of(sums, r, c);
+        }
+    }
+}
+
+// Takes the first of finished sums, row by row; the others move up. A loop over them that is too long for a driver to unroll
+// would have to look them up otherwise, for which they would lie in memory.
+fn take_sum(sums: ptr<function, Sums>) -> Pack {
+    let first = (*sums).block[0][0];
+    for (var n = 1u; n < ROWS * OWNED; n++) {
+        (*sums).block[(n - 1u) / OWNED][(n - 1u) % OWNED] = (*sums).block[n / OWNED][n % OWNED];
+    }
+    return first;
+}

@@ -55,12 +55,14 @@ fn multiply(wg: vec3<u32>, invocation: Invocation) {
         }
         close_blocks(&sums, i + SLAB - range.x);
     }
+    finish(&sums);
     for (var r = 0u; r < ROWS; r++) {
         for (var c = 0u; c < TILE_PACKS; c++) {
             let row = row0 + y + r * SIDE;
             let pack = pack0 + column + c * SIDE;
+            let value = take_sum(&sums);
             if (row < params.m && pack < outputs) {
-                store(wg.z, row, pack, sum_of(&sums, r, c));
+                store(wg.z, row, pack, value);
             }
         }
     }

@@ -1,17 +1,50 @@
-// Matrices of weights (k, n): staged row by row, (DEPTH, TILE_N).
-const RIGHT_STRIDE: u32 = TILE_N / PACK + 2u;
-const RIGHT_SIZE: u32 = DEPTH * RIGHT_STRIDE;
+// Matrices of weights (k, n): transposed in quads of 4 inputs × 4 outputs. Neighbours have neighbouring inputs, so that what
+// they store lies side by side.
+alias Quad = array<Weight4, 4>;
+const QUADS: u32 = SLAB * (TILE_N / PACK);
+const QUAD_TURNS: u32 = (QUADS + WG_SIZE - 1u) / WG_SIZE;
 
-fn stage_weight(at: u32, i: u32, end: u32, pack0: u32) {
-    let row = at / (TILE_N / PACK);
-    let pack = at % (TILE_N / PACK);
-    var value = Weight4();
-    if (i + row / PACK < end) {
-        value = w[weight_at(i + row / PACK, pack0, pack * PACK + row % PACK)];
+// Where an invocation's quads of the weights' first slab lie.
+fn places_of_weights(pack0: u32, range: vec2<u32>, lane: u32) -> array<u32, QUAD_TURNS> {
+    var result: array<u32, QUAD_TURNS>;
+    for (var turn = 0u; turn < QUAD_TURNS; turn++) {
+        let at = min(turn * WG_SIZE + lane, QUADS - 1u);
+        result[turn] = weight_at(pack_of(at, range), pack0, at / SLAB * PACK);
     }
-    right[row * RIGHT_STRIDE + pack] = value;
+    return result;
 }
 
-fn weight_matrix(d: u32, column: u32) -> Right {
-    return coopLoadT<Right>(&right[d * RIGHT_STRIDE + column / PACK], RIGHT_STRIDE);
+fn take_weights(places: ptr<function, array<u32, QUAD_TURNS>>, slab: u32) -> array<Quad, QUAD_TURNS> {
+    let outputs = params.n / PACK;
+    var result: array<Quad, QUAD_TURNS>;
+    for (var turn = 0u; turn < QUAD_TURNS; turn++) {
+        for (var e = 0u; e < PACK; e++) {
+            result[turn][e] = w[(*places)[turn] + (slab * PACK + e) * outputs];
+        }
+    }
+    return result;
+}
+
+fn stage_weights(weights: ptr<function, array<Quad, QUAD_TURNS>>, i: u32, range: vec2<u32>, lane: u32) {
+    for (var turn = 0u; turn < QUAD_TURNS; turn++) {
+        let at = turn * WG_SIZE + lane;
+        if (QUADS % WG_SIZE == 0u || at < QUADS) {
+            let quad = (*weights)[turn];
+            let base = at / SLAB * PACK * FACTOR_STRIDE + at % SLAB;
+            for (var e = 0u; e < PACK; e++) {
+                right[base + e * FACTOR_STRIDE] = Weight4(quad[0][e], quad[1][e], quad[2][e], quad[3][e]);
+            }
+        }
+    }
+    if (i + SLAB > range.y) {
+        for (var turn = 0u; turn < QUAD_TURNS; turn++) {
+            let at = turn * WG_SIZE + lane;
+            if (at < QUADS && !is_staged(at, i, range)) {
+                let base = at / SLAB * PACK * FACTOR_STRIDE + at % SLAB;
+                for (var e = 0u; e < PACK; e++) {
+                    right[base + e * FACTOR_STRIDE] = Weight4();
+                }
+            }
+        }
+    }
 }

@@ -1,17 +1,36 @@
-// Matrices of weights (n, k): staged row by row, (TILE_N, DEPTH), and read column by column.
-const RIGHT_STRIDE: u32 = DEPTH / PACK + 2u;
-const RIGHT_SIZE: u32 = TILE_N * RIGHT_STRIDE;
+// Matrices of weights (n, k): as they lie.
 
-fn stage_weight(at: u32, i: u32, end: u32, pack0: u32) {
-    let e = at / (DEPTH / PACK);
-    let d = at % (DEPTH / PACK);
-    var value = Weight4();
-    if (i + d < end) {
-        value = w[weight_at(i + d, pack0, e)];
+// Where an invocation's vectors of the weights' first slab lie.
+fn places_of_weights(pack0: u32, range: vec2<u32>, lane: u32) -> array<u32, TURNS> {
+    var result: array<u32, TURNS>;
+    for (var turn = 0u; turn < TURNS; turn++) {
+        let at = min(turn * WG_SIZE + lane, VECTORS - 1u);
+        result[turn] = weight_at(pack_of(at, range), pack0, at / SLAB);
     }
-    right[e * RIGHT_STRIDE + d] = value;
+    return result;
 }
 
-fn weight_matrix(d: u32, column: u32) -> Right {
-    return coopLoad<Right>(&right[column * RIGHT_STRIDE + d / PACK], RIGHT_STRIDE);
+fn take_weights(places: ptr<function, array<u32, TURNS>>, slab: u32) -> array<Weight4, TURNS> {
+    var result: array<Weight4, TURNS>;
+    for (var turn = 0u; turn < TURNS; turn++) {
+        result[turn] = w[(*places)[turn] + slab];
+    }
+    return result;
+}
+
+fn stage_weights(weights: ptr<function, array<Weight4, TURNS>>, i: u32, range: vec2<u32>, lane: u32) {
+    for (var turn = 0u; turn < TURNS; turn++) {
+        let at = turn * WG_SIZE + lane;
+        if (VECTORS % WG_SIZE == 0u || at < VECTORS) {
+            right[at / SLAB * FACTOR_STRIDE + at % SLAB] = (*weights)[turn];
+        }
+    }
+    if (i + SLAB > range.y) {
+        for (var turn = 0u; turn < TURNS; turn++) {
+            let at = turn * WG_SIZE + lane;
+            if (at < VECTORS && !is_staged(at, i, range)) {
+                right[at / SLAB * FACTOR_STRIDE + at % SLAB] = Weight4();
+            }
+        }
+    }
 }

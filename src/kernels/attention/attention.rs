@@ -39,7 +39,7 @@ const TILING: Tiling = Tiling {
     vectors: 64,
     most_rows: 4,
     tiles: wgsl!("attention/forward/tiles.wgsl"),
-    matrices: Some(Matrices { module: wgsl!("attention/forward/matrices.wgsl"), imports: &[], stages: 1 }),
+    matrices: Some(Matrices { module: wgsl!("attention/forward/matrices.wgsl"), imports: &[] }),
     few: Some(wgsl!("attention/forward/few.wgsl")),
     held: Some(wgsl!("attention/forward/held.wgsl")),
     own_keys: false,

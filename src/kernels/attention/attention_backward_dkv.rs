@@ -24,7 +24,6 @@ const TILING: Tiling = Tiling {
     matrices: Some(Matrices {
         module: wgsl!("attention/dkv/matrices.wgsl"),
         imports: &[wgsl!("attention/power_of_two.wgsl")],
-        stages: 2,
     }),
     few: None,
     held: Some(wgsl!("attention/dkv/held.wgsl")),

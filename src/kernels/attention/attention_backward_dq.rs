@@ -24,7 +24,6 @@ const TILING: Tiling = Tiling {
     matrices: Some(Matrices {
         module: wgsl!("attention/dq/matrices.wgsl"),
         imports: &[wgsl!("attention/power_of_two.wgsl")],
-        stages: 1,
     }),
     few: None,
     held: Some(wgsl!("attention/dq/held.wgsl")),

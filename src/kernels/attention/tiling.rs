@@ -51,8 +51,6 @@ pub(super) struct Matrices {
     pub(super) module: Source,
     /// What else it imports.
     pub(super) imports: &'static [Source],
-    /// Tiles that it stages at a time.
-    pub(super) stages: u32,
 }
 
 /// Keys, or rows for what owns keys, beyond which sums are taken of blocks. What a sum over this many loses is below 1e-5,
@@ -120,7 +118,9 @@ impl AttentionProblem {
                 .module(SOFTMAX_ROW)
                 .module(CUT)
                 .module(self.mask.module());
-            variant.consts.retain(|(name, _)| ["WG_SIZE", "HEAD_DIM", "GROUP"].contains(name) || uses.contains(name));
+            variant
+                .consts
+                .retain(|(name, _)| ["WG_SIZE", "HEAD_DIM", "GROUP"].contains(name) || uses.contains(name));
             extra.iter().fold(variant, |v, &m| v.module(m))
         };
         elems(caps, 4).into_iter().map(variant).collect()
@@ -243,9 +243,11 @@ impl AttentionProblem {
         let (_, lanes) = caps.subgroup?;
         let width = self.shape.head_dim as u32;
         let (workgroup, owned, tile) = (WAVES * lanes, WAVES * side, TILE_ROWS / 4);
-        // Tiles, scores, weights, statistics of a tile's rows and a few words, in bytes, as the modules lay them out.
-        let staged = 8 * (how.stages * TILE_ROWS * (width / 4 + 2)).max(owned * (side / 4 + 2));
-        let memory = staged + owned * (16 * (tile + 1) + 8 * (tile + 2)) + 16 * TILE_ROWS + 16;
+        // A tile by rows or by columns, scores, weights, statistics of rows and a few words, in bytes, as the modules lay
+        // them out.
+        let by_rows = TILE_ROWS * (width / 4 + 2);
+        let staged = 8 * by_rows.max(width * (tile + 2)).max(owned * (side / 4 + 2));
+        let memory = staged + owned * (16 * (tile + 1) + 8 * (tile + 2)) + 16 * TILE_ROWS.max(owned) + 16;
         let fits = plain.elem == Dtype::F16
             && width.is_multiple_of(side)
             && workgroup.is_multiple_of(owned)

@@ -110,8 +110,8 @@ impl Matmul {
         let side = caps.matrix()?;
         let (_, lanes) = caps.subgroup?;
         let tile = 8 * side;
-        // As the module lays them out, in bytes: both factors with the longer rows of the two layouts, and a sum a subgroup.
-        let factors = 8 * (tile * (side / 2 + 2) + (tile * (side / 2 + 2)).max(2 * side * (tile / 4 + 2)));
+        // As the module lays them out, in bytes: both factors, and a sum a subgroup.
+        let factors = 2 * 8 * tile * (side / 2 + 2);
         let memory = factors + 16 * 4 * side * (side / 4 + 1);
         let fits = 4 * lanes <= caps.max_invocations && memory <= caps.workgroup_memory;
         let tile = tile as usize;
