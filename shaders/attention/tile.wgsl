@@ -6,6 +6,10 @@ const TILE: u32 = 4u * SIDE;
 const SLAB: u32 = 4u;
 // Vectors of a result's row that an invocation owns: x, x + SIDE, …
 const COLUMNS: u32 = (HEAD_VEC + SIDE - 1u) / SIDE;
+// Vectors of a slab and of SIDE rows that an invocation stages: loops of constant counts are unrolled, and their loads go out
+// together.
+const SLAB_TURNS: u32 = (SLAB * TILE + WG_SIZE - 1u) / WG_SIZE;
+const ROW_TURNS: u32 = (SIDE * HEAD_VEC + WG_SIZE - 1u) / WG_SIZE;
 // Tiles of which one sum is taken, where there are many, LONG.
 const BLOCK_TILES: u32 = 16u;
 
@@ -23,25 +27,28 @@ struct Side {
 
 // The slab of TILE rows that begins at vector d0, in place `at`: left or right.
 fn stage_slab(side: Side, at: u32, place: Place, d0: u32, lane: u32) {
-    for (var n = lane; n < SLAB * TILE; n += WG_SIZE) {
+    for (var turn = 0u; turn < SLAB_TURNS; turn++) {
+        let n = turn * WG_SIZE + lane;
         let d = n % SLAB;
         let row = n / SLAB;
-        var value = vec4<f32>();
-        if (d0 + d < HEAD_VEC) {
-            value = operand(side.which, place, min(side.first + row, side.last), d0 + d);
+        let there = operand(side.which, place, min(side.first + row, side.last), min(d0 + d, HEAD_VEC - 1u));
+        if (SLAB * TILE % WG_SIZE == 0u || n < SLAB * TILE) {
+            stage[(at * SLAB + d) * TILE + row] = select(vec4<f32>(), there, HEAD_VEC % SLAB == 0u || d0 + d < HEAD_VEC);
         }
-        stage[(at * SLAB + d) * TILE + row] = value;
     }
 }
 
 // SIDE whole rows of a side after the first `skipped`, strays taken for 0.
 fn stage_rows(side: Side, skipped: u32, place: Place, lane: u32) {
-    for (var n = lane; n < SIDE * HEAD_VEC; n += WG_SIZE) {
-        let row = min(side.first + skipped + n / HEAD_VEC, side.last);
-        let value = operand(side.which, place, row, n % HEAD_VEC);
-        stage[n] = without_strays(value);
-        if (any(strays(value))) {
-            meet_stray(row);
+    for (var turn = 0u; turn < ROW_TURNS; turn++) {
+        let n = turn * WG_SIZE + lane;
+        if (SIDE * HEAD_VEC % WG_SIZE == 0u || n < SIDE * HEAD_VEC) {
+            let row = min(side.first + skipped + n / HEAD_VEC, side.last);
+            let value = operand(side.which, place, row, n % HEAD_VEC);
+            stage[n] = without_strays(value);
+            if (any(strays(value))) {
+                meet_stray(row);
+            }
         }
     }
 }
@@ -119,6 +126,16 @@ fn add_block(
             (*block)[r][n] = vec4<f32>();
         }
     }
+}
+
+// Takes the first vector of results, row by row; the others move up. A loop over them that is too long for a driver to unroll
+// would have to look them up otherwise, for which they would lie in memory from the start.
+fn take_vector(results: ptr<function, array<array<vec4<f32>, COLUMNS>, 4>>) -> vec4<f32> {
+    let first = (*results)[0][0];
+    for (var n = 1u; n < 4u * COLUMNS; n++) {
+        (*results)[(n - 1u) / COLUMNS][(n - 1u) % COLUMNS] = (*results)[n / COLUMNS][n % COLUMNS];
+    }
+    return first;
 }
 
 // Maximum or sum of each row over the invocations that own columns of it. Nobody may still be reading `shared_rows` when

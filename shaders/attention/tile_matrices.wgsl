@@ -266,6 +266,15 @@ fn row_sum(value: f32) -> f32 {
     return result;
 }
 
+// Moves results up by one, from the second on, and puts another behind them. As often as there are, it goes through all of them: a
+// loop that a driver does not unroll would have to look them up otherwise, for which they would lie in memory from the start.
+fn put_last(result: ptr<function, array<Sum, HEAD_MATRICES>>, last: Sum) {
+    for (var d = 1u; d < HEAD_MATRICES; d++) {
+        (*result)[d - 1u] = (*result)[d];
+    }
+    (*result)[HEAD_MATRICES - 1u] = last;
+}
+
 // Says that a row's results are to be scaled in this tile, `parity` its number's last bit; and readies the next tile's word,
 // which nobody reads before a barrier more.
 fn raise(any: bool, parity: u32, lane: u32) {
@@ -281,7 +290,7 @@ fn raise(any: bool, parity: u32, lane: u32) {
 fn scale_raised(result: ptr<function, array<Sum, HEAD_MATRICES>>, factor: f32, parity: u32, share: Share) {
     if (atomicLoad(&raised[parity]) != 0u) {
         for (var d = 0u; d < HEAD_MATRICES; d++) {
-            (*result)[d] = scaled((*result)[d], share, factor);
+            put_last(result, scaled((*result)[0], share, factor));
         }
     }
 }

@@ -283,6 +283,16 @@ impl<'a> Reader<'a> {
                 self.expression(0)?;
                 self.block()?;
             }
+            "loop" => {
+                self.at += 1;
+                let before = self.found.nodes.len();
+                self.block()?;
+                // Without one of its ends it rarely ends.
+                let inside = self.found.nodes.split_off(before);
+                let ends = |node: &Node| matches!(node, Node::Statement(span) if self.word_at(span.start) == "break");
+                let kept: Vec<_> = inside.into_iter().filter(|(node, _)| !ends(node)).collect();
+                self.found.nodes.extend(kept);
+            }
             "let" | "var" | "const" => {
                 self.declaration()?;
                 self.need(";")?;
@@ -379,6 +389,16 @@ mod tests {
             let fault = read(text).unwrap_err();
             assert!(fault.starts_with(line), "{text}: {fault}");
         }
+    }
+
+    #[test]
+    fn what_ends_a_loop_stays() {
+        let statements = |text: &str| {
+            let read = read(text).unwrap();
+            read.nodes.iter().filter(|(node, _)| matches!(node, Node::Statement(_))).count()
+        };
+        assert_eq!(statements("fn f() { loop { if (a) { break; } b(); break; } return; }"), 2);
+        assert_eq!(statements("fn f() { while (a) { break; } }"), 1);
     }
 
     #[test]

@@ -134,12 +134,14 @@ fn attend_backward(wg: vec3<u32>, invocation: Invocation) {
     let there = first + row_of(share) < params.seq_kv;
     let j = min(first + row_of(share), last);
     for (var d = 0u; d < HEAD_MATRICES; d++) {
-        show(dk[d], share);
+        show(dk[0], share);
+        put_last(&dk, dk[0]);
         var by_key: array<vec4<f32>, MATRIX_SHARE>;
         for (var n = 0u; n < MATRIX_SHARE; n++) {
             by_key[n] = shown(share, min(sharer_of(share) + n * SHARERS, MATRIX / 4u - 1u)) * (reference / LIFT);
         }
-        show(dv[d], share);
+        show(dv[0], share);
+        put_last(&dv, dv[0]);
         for (var n = 0u; n < MATRIX_SHARE; n++) {
             let t = sharer_of(share) + n * SHARERS;
             if (there && t < MATRIX / 4u) {

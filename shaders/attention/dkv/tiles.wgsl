@@ -79,12 +79,12 @@ fn attend_backward(wg: vec3<u32>, invocation: Invocation) {
     let met_rows = vec2<u32>(met.x / group, (met.y + group - 1u) / group);
     for (var r = 0u; r < 4u; r++) {
         let column = first + y + r * SIDE;
-        if (column < params.seq_kv) {
-            for (var n = 0u; n < COLUMNS; n++) {
-                let d = x + n * SIDE;
-                if (d < HEAD_VEC) {
-                    store_gradients(place, column, d, dk[r][n], dv[r][n], met_rows);
-                }
+        for (var n = 0u; n < COLUMNS; n++) {
+            let d = x + n * SIDE;
+            let by_key = take_vector(&dk);
+            let by_value = take_vector(&dv);
+            if (column < params.seq_kv && d < HEAD_VEC) {
+                store_gradients(place, column, d, by_key, by_value, met_rows);
             }
         }
     }

@@ -111,7 +111,8 @@ fn attend_backward(wg: vec3<u32>, invocation: Invocation) {
     let h = place.kv_head * group + row % group;
     let q0 = query_at(place, row);
     for (var d = 0u; d < HEAD_MATRICES; d++) {
-        show(acc[d], share);
+        show(acc[0], share);
+        put_last(&acc, acc[0]);
         for (var turn = 0u; turn < MATRIX_SHARE; turn++) {
             let t = sharer_of(share) + turn * SHARERS;
             if (there && t < MATRIX / 4u) {

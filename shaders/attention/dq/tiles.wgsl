@@ -74,15 +74,14 @@ fn attend_backward(wg: vec3<u32>, invocation: Invocation) {
     let met = met_strays();
     for (var r = 0u; r < 4u; r++) {
         let row = row0 + y + r * SIDE;
-        if (row < rows) {
-            let h = place.kv_head * group + row % group;
-            let q0 = query_at(place, row);
-            for (var n = 0u; n < COLUMNS; n++) {
-                let d = x + n * SIDE;
-                if (d < HEAD_VEC) {
-                    let seen = seen_strays(place.b, h, row / group, place.kv_head, d, met);
-                    dq[q0 + d] = narrow4(acc[r][n] + seen);
-                }
+        let h = place.kv_head * group + row % group;
+        let q0 = query_at(place, row);
+        for (var n = 0u; n < COLUMNS; n++) {
+            let d = x + n * SIDE;
+            let result = take_vector(&acc);
+            if (row < rows && d < HEAD_VEC) {
+                let seen = seen_strays(place.b, h, row / group, place.kv_head, d, met);
+                dq[q0 + d] = narrow4(result + seen);
             }
         }
     }

@@ -7,6 +7,7 @@
 // holds 30,266; what many small ones have together would be lost in numbers below 6e-5, so they are lifted above them.
 const SLACK: f32 = 2.0;
 const LIFT: f32 = 4096.0;
+const SMALL: f32 = 5.9604645e-8; // with which no sum of finite scores is infinite
 const CHAINS: u32 = SPAN;
 alias Rows = f32;
 
@@ -72,7 +73,7 @@ fn attend(wg: vec3<u32>, invocation: Invocation) {
             }
             let seen = select(score[t], vec4<f32>(LOWEST), hidden[t]);
             largest = max(largest, largest_of(seen));
-            small += total_of(seen * 0x1p-24);
+            small += total_of(seen * SMALL);
         }
         largest = row_max(largest);
         highest = max(highest, largest);
@@ -120,7 +121,8 @@ fn attend(wg: vec3<u32>, invocation: Invocation) {
     }
     let q0 = query_at(out, row);
     for (var d = 0u; d < HEAD_MATRICES; d++) {
-        show(acc[d], share);
+        show(acc[0], share);
+        put_last(&acc, acc[0]);
         for (var turn = 0u; turn < MATRIX_SHARE; turn++) {
             let t = sharer_of(share) + turn * SHARERS;
             if (there && t < MATRIX / 4u) {

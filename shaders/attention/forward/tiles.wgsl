@@ -100,21 +100,19 @@ fn attend(wg: vec3<u32>, invocation: Invocation) {
     let met = met_strays();
     for (var r = 0u; r < 4u; r++) {
         let row = row0 + y + r * SIDE;
-        if (row < rows) {
-            let h = place.kv_head * group + row % group;
-            let at = row_at(out.b, h, row / group);
-            // One of the invocations that share the row stores its statistics; all need the factor.
-            var inverse = select(1.0 / total[r], 0.0, total[r] == 0.0);
-            if (x == 0u) {
-                inverse = store_row(at, largest[r], total[r], weighted[r]);
-            }
-            let q0 = query_at(out, row);
-            for (var n = 0u; n < COLUMNS; n++) {
-                let d = x + n * SIDE;
-                if (d < HEAD_VEC) {
-                    let seen = seen_strays(place.b, h, row / group, place.kv_head, d, met);
-                    o[q0 + d] = narrow4(acc[r][n] * inverse + seen);
-                }
+        let h = place.kv_head * group + row % group;
+        // One of the invocations that share the row stores its statistics; all need the factor.
+        var inverse = select(1.0 / total[r], 0.0, total[r] == 0.0);
+        if (row < rows && x == 0u) {
+            inverse = store_row(row_at(out.b, h, row / group), largest[r], total[r], weighted[r]);
+        }
+        let q0 = query_at(out, row);
+        for (var n = 0u; n < COLUMNS; n++) {
+            let d = x + n * SIDE;
+            let result = take_vector(&acc) * inverse;
+            if (row < rows && d < HEAD_VEC) {
+                let seen = seen_strays(place.b, h, row / group, place.kv_head, d, met);
+                o[q0 + d] = narrow4(result + seen);
             }
         }
     }
