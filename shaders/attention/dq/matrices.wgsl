@@ -1,6 +1,5 @@
 // Products by cooperative matrices: a workgroup owns rows of all query heads that share a key head, and passes over the
 // keys.
-
 const CHAINS: u32 = 1u;
 // Of the owned rows: largest, log total, delta, and the bits of the row's number. Wherever they are wanted they are read: in
 // registers they would take the place of matrices.
