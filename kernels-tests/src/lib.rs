@@ -7,6 +7,7 @@ pub mod docs;
 pub mod errors;
 pub mod golden;
 pub mod hostile;
+pub mod magnitudes;
 pub mod mutate;
 pub mod numerics;
 pub mod onnx;

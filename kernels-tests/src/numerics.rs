@@ -1,7 +1,7 @@
 //! Runs one variant of one kernel on one case and compares it with its reference.
 
-use crate::strays;
-use foveal::gpu::AdapterClass;
+use crate::{magnitudes, strays};
+use foveal::gpu::{AdapterClass, Cores};
 use foveal::kernels::registry::AnyKernel;
 use foveal::kernels::trial::{
     Changed, Problem, Written, execute as execute_changed, in_few_workgroups, judged,
@@ -22,17 +22,22 @@ pub struct Selected {
     pub variant: Variant,
 }
 
-/// What the suite runs on a device: all variants of its own, and what a GPU of its capabilities would be given beside
+/// What the suite runs on a device: all variants of its own, and what GPUs of its capabilities would be given beside
 /// them, which is the first and the last case in every storage type and all others in f32.
 pub fn selected(cases: &[Box<dyn AnyKernel>], caps: &Caps) -> Vec<Selected> {
-    let gpu = caps.clone().with(|gpu| gpu.class = AdapterClass::Discrete);
+    let as_gpu = |cores| caps.clone().with(|gpu| (gpu.class, gpu.cores) = (AdapterClass::Discrete, cores));
+    let gpus = [Cores::Other, Cores::Apple].map(as_gpu);
     let mut found = Vec::new();
     for (case, kernel) in cases.iter().enumerate() {
         let own = kernel.variants(caps);
         let ends = case == 0 || case + 1 == cases.len();
         let kept = |v: &Variant| ends || v.elem == Dtype::F32;
-        let others: Vec<_> =
-            kernel.variants(&gpu).into_iter().filter(|v| kept(v) && !own.contains(v)).collect();
+        let mut others: Vec<Variant> = Vec::new();
+        for variant in gpus.iter().flat_map(|gpu| kernel.variants(gpu)) {
+            if kept(&variant) && !own.contains(&variant) && !others.contains(&variant) {
+                others.push(variant);
+            }
+        }
         let of = |as_gpu| move |variant| Selected { case, as_gpu, variant };
         found.extend(own.into_iter().map(of(false)));
         found.extend(others.into_iter().map(of(true)));
@@ -82,6 +87,9 @@ pub fn check(context: &Context, kernel: &dyn AnyKernel, variant: &Variant) -> Re
     }
     if faults.is_empty() {
         faults = strays::check(context, kernel, variant, Changed::default())?;
+    }
+    if faults.is_empty() {
+        faults = magnitudes::check(context, kernel, variant, Changed::default())?;
     }
     if faults.is_empty() {
         return Ok(());

@@ -1,7 +1,7 @@
 //! Capabilities of devices that this machine does not have: shaders are composed for all of them and checked as text.
 
 use foveal::Caps;
-use foveal::gpu::{AdapterClass, CoopMatrix};
+use foveal::gpu::{AdapterClass, CoopMatrix, Cores};
 use foveal::kernels::Variant;
 use foveal::kernels::registry::{AnyKernel, Entry};
 use std::collections::BTreeMap;
@@ -25,17 +25,18 @@ pub fn caps() -> Vec<Caps> {
             caps.workgroup_memory = 32 << 10;
         })
     };
+    let cpu = |caps: Caps| caps.with(|caps| caps.cores = Cores::Cpu);
     vec![
         matrices(16, named("discrete with matrices", AdapterClass::Discrete, true, 32, 256)),
         matrices(16, named("discrete with matrices, subgroups of 64", AdapterClass::Discrete, true, 64, 256)),
-        matrices(8, named("software with matrices", AdapterClass::Software, true, 8, 256)),
-        named("software, subgroups of 8", AdapterClass::Software, true, 8, 256),
-        named("software, subgroups of 4", AdapterClass::Software, false, 4, 128),
+        cpu(matrices(8, named("software with matrices", AdapterClass::Software, true, 8, 256))),
+        cpu(named("software, subgroups of 8", AdapterClass::Software, true, 8, 256)),
+        cpu(named("software, subgroups of 4", AdapterClass::Software, false, 4, 128)),
         named("discrete", AdapterClass::Discrete, true, 32, 256),
         named("discrete, two subgroup sizes", AdapterClass::Discrete, true, 32, 256)
             .with(|caps| caps.subgroup = Some((32, 64))),
         named("integrated without f16", AdapterClass::Integrated, false, 16, 128),
-        named("apple", AdapterClass::Apple, true, 32, 0),
+        named("apple", AdapterClass::Apple, true, 32, 0).with(|caps| caps.cores = Cores::Apple),
         plain,
     ]
 }

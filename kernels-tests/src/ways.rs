@@ -1,6 +1,7 @@
 //! Which way to share the work, and which variant, each kernel takes on devices of given capabilities, and why.
 
 use crate::synthetic;
+use foveal::kernels::Choices;
 use foveal::kernels::registry::{AnyKernel, Entry, REGISTRY};
 use foveal::{Caps, Dtype};
 use std::fmt::Write as _;
@@ -51,7 +52,12 @@ pub fn report(entries: &[&Entry], devices: &[Caps], all: bool) -> String {
         for (name, case) in (entry.bench_cases)() {
             let _ = writeln!(text, "  {name}: {case}");
             for caps in devices {
-                let _ = writeln!(text, "    on {}", caps.adapter);
+                let choices = Choices::of(caps);
+                let _ = writeln!(
+                    text,
+                    "    on {} ({} cores: {} rows an invocation, parts up to {} workgroups)",
+                    caps.adapter, caps.cores, choices.rows, choices.workgroups
+                );
                 text += &lines(&*case, caps, all);
             }
         }

@@ -37,7 +37,7 @@ const OWN_TURNS: u32 = (OWN_VECTORS + WG_SIZE - 1u) / WG_SIZE;
 // Tiles of which one sum is taken.
 const BLOCK_TILES: u32 = 16u;
 
-alias Block = array<vec4<f16>, 4>; // four rows' vectors
+alias Block = array<Elem4, 4>; // four rows' vectors
 
 // A tile, by rows (TILE, KEY_STRIDE) or by columns (HEAD_DIM, COLUMN_STRIDE); before them a matrix of every owned row,
 // (OWNED, OWN_STRIDE).
@@ -45,9 +45,11 @@ var<workgroup> staged: array<vec4<f16>, max(max(TILE * KEY_STRIDE, HEAD_DIM * CO
 // A product's results, (OWNED, SCORE_STRIDE), and the left factor of the next, (OWNED, WEIGHT_STRIDE).
 var<workgroup> scores: array<vec4<f32>, OWNED * SCORE_STRIDE>;
 var<workgroup> weights: array<vec4<f16>, OWNED * WEIGHT_STRIDE>;
-// Whether some row's results are to be scaled before the next product: of even and of odd tiles. Single words come last, so
-// that matrices begin, and are read, at multiples of 16 bytes.
-var<workgroup> raised: array<atomic<u32>, 2>;
+// What seldom happens and has to be settled before the next product: of two kinds of results, of even and of odd tiles. Single
+// words come last, so that matrices begin, and are read, at multiples of 16 bytes.
+var<workgroup> events: array<atomic<u32>, 4>;
+const RAISED: u32 = 1u; // some row's results are to be scaled
+const STRAYS: u32 = 2u; // there are strays in what is staged by columns
 
 // Which invocation of the workgroup it is, and in which subgroup, which owns rows, and multiplies, if below WAVES. What an
 // invocation has of the rows follows anew wherever it is wanted: in registers it would take the place of matrices.
@@ -58,11 +60,11 @@ struct Share {
 
 // Before anything else of the module, with a barrier after it: workgroup memory is not zeroed.
 fn share_of(invocation: Invocation) -> Share {
-    if (invocation.lane == 0u) {
-        atomicStore(&raised[0], 0u);
-        atomicStore(&raised[1], 0u);
+    if (invocation.lane < 4u) {
+        atomicStore(&events[invocation.lane], 0u);
     }
     expect_no_strays(invocation.lane);
+    expect_rows(invocation.lane);
     return Share(invocation.lane, invocation.wave);
 }
 
@@ -102,18 +104,74 @@ fn key_of(place: Place, first: u32, row: u32) -> u32 {
     return kv_at(place.b, first, place.kv_head) + row * (params.kv_heads * HEAD_VEC);
 }
 
-// TILE rows from `first`, by rows; those after `last` repeat it. Nobody may still be reading what is staged.
-fn stage_rows(which: u32, place: Place, first: u32, last: u32, lane: u32) {
+// TILE rows from `first`, by rows; those after `last` repeat it. Nobody may still be reading what is staged. Where rows have
+// powers, they are noted as those of the tile's first or second operand, `noted`, on the way.
+fn stage_rows(which: u32, noted: u32, place: Place, first: u32, last: u32, lane: u32) {
+    if (LIFTED) {
+        stage_lifted_rows(which, noted, place, first, last, lane);
+        return;
+    }
     for (var turn = 0u; turn < PAIR_TURNS; turn++) {
         let n = turn * WG_SIZE + lane;
         let row = n / (HEAD_VEC / 2u);
         let d = n % (HEAD_VEC / 2u) * 2u;
         if (PAIRS % WG_SIZE == 0u || n < PAIRS) {
             let at = operand_at(which, place, first, min(row, last - first)) + d;
-            staged[row * KEY_STRIDE + d] = operand(which, at);
-            staged[row * KEY_STRIDE + d + 1u] = operand(which, at + 1u);
+            staged[row * KEY_STRIDE + d] = half_of(operand(which, at), 1.0);
+            staged[row * KEY_STRIDE + d + 1u] = half_of(operand(which, at + 1u), 1.0);
         }
     }
+}
+
+fn stage_lifted_rows(which: u32, noted: u32, place: Place, first: u32, last: u32, lane: u32) {
+    var pairs: array<array<Elem4, 2>, PAIR_TURNS>;
+    for (var turn = 0u; turn < PAIR_TURNS; turn++) {
+        let n = min(turn * WG_SIZE + lane, PAIRS - 1u);
+        let row = n / (HEAD_VEC / 2u);
+        let at = operand_at(which, place, first, min(row, last - first)) + n % (HEAD_VEC / 2u) * 2u;
+        pairs[turn][0] = operand(which, at);
+        pairs[turn][1] = operand(which, at + 1u);
+    }
+    for (var turn = 0u; turn < PAIR_TURNS; turn++) {
+        let n = min(turn * WG_SIZE + lane, PAIRS - 1u);
+        let magnitude = magnitude_of(widen4(pairs[turn][0]), widen4(pairs[turn][1]));
+        note(tile_row(noted, n / (HEAD_VEC / 2u)), magnitude);
+    }
+    workgroupBarrier();
+    for (var turn = 0u; turn < PAIR_TURNS; turn++) {
+        let n = turn * WG_SIZE + lane;
+        let row = n / (HEAD_VEC / 2u);
+        let d = n % (HEAD_VEC / 2u) * 2u;
+        if (PAIRS % WG_SIZE == 0u || n < PAIRS) {
+            let lift = lift_at(tile_row(noted, row));
+            staged[row * KEY_STRIDE + d] = half_of(pairs[turn][0], lift);
+            staged[row * KEY_STRIDE + d + 1u] = half_of(pairs[turn][1], lift);
+        }
+    }
+}
+
+// Where what is noted of a row lies: of the tile, and of the owned rows, of the first or second operand.
+fn tile_row(noted: u32, row: u32) -> u32 {
+    return 2u * OWNED + noted * TILE + row;
+}
+
+fn own_row(noted: u32, row: u32) -> u32 {
+    return noted * OWNED + row;
+}
+
+// The largest magnitude of two vectors; strays have none.
+fn magnitude_of(a: vec4<f32>, b: vec4<f32>) -> f32 {
+    var magnitude = largest_of(max(abs(a), abs(b)));
+    if (any(strays(vec4<f32>(magnitude)))) {
+        magnitude = largest_of(max(abs(without_strays(a)), abs(without_strays(b))));
+    }
+    return magnitude;
+}
+
+// A product of rows that were staged under powers of their own.
+fn of_powers(product: vec4<f32>, own: f32, theirs: vec4<f32>) -> vec4<f32> {
+    // The smaller first: neither leaves the range of numbers where the product does not.
+    return product * min(vec4<f32>(own), theirs) * max(vec4<f32>(own), theirs);
 }
 
 // Blocks of TILE rows from `first`, those after `last` repeat it, for an invocation to stage by columns. Neighbours have
@@ -130,36 +188,66 @@ fn blocks_of(which: u32, place: Place, first: u32, last: u32, lane: u32) -> arra
     return result;
 }
 
-// Stages a tile by columns. Strays among its rows, `first` and on up to `last`, are noted and taken for 0. Nobody may still be
-// reading what is staged.
-fn stage_columns(blocks: ptr<function, array<Block, BLOCK_TURNS>>, first: u32, last: u32, lane: u32) {
+// Notes the rows of blocks, as those of the tile's first or second operand.
+fn note_blocks(blocks: ptr<function, array<Block, BLOCK_TURNS>>, noted: u32, lane: u32) {
+    for (var turn = 0u; turn < BLOCK_TURNS; turn++) {
+        let n = min(turn * WG_SIZE + lane, BLOCKS - 1u);
+        for (var r = 0u; r < 4u; r++) {
+            let value = widen4((*blocks)[turn][r]);
+            note(tile_row(noted, n % TILE_VEC * 4u + r), magnitude_of(value, value));
+        }
+    }
+}
+
+// Stages a tile by columns, and says of a kind of results where there are strays in it: `settle` takes them for 0 before they are
+// multiplied. Nobody may still be reading what is staged; where rows have powers, `noted` says which.
+fn stage_columns(
+    blocks: ptr<function, array<Block, BLOCK_TURNS>>,
+    noted: u32,
+    kind: u32,
+    parity: u32,
+    lane: u32,
+) {
     // Which no compiler knows to be 0: NaN and infinities times it are NaN, and any other number 0.
     let nothing = f16(f32(params.parts >> 31u));
     for (var turn = 0u; turn < BLOCK_TURNS; turn++) {
         let n = turn * WG_SIZE + lane;
-        var block = (*blocks)[turn];
-        let sum = (block[0] * nothing + block[1] * nothing) + (block[2] * nothing + block[3] * nothing);
+        var half: array<vec4<f16>, 4>;
+        for (var r = 0u; r < 4u; r++) {
+            half[r] = half_of((*blocks)[turn][r], lift_at(tile_row(noted, n % TILE_VEC * 4u + r)));
+        }
+        let sum = (half[0] * nothing + half[1] * nothing) + (half[2] * nothing + half[3] * nothing);
         if (strays(vec4<f32>(f32((sum.x + sum.y) + (sum.z + sum.w)))).x) {
-            for (var r = 0u; r < 4u; r++) {
-                let value = widen4(block[r]);
-                if (any(strays(value))) {
-                    meet_stray(min(first + n % TILE_VEC * 4u + r, last));
-                    block[r] = narrow4(without_strays(value));
-                }
-            }
+            atomicOr(&events[2u * kind + parity], STRAYS);
         }
         if (BLOCKS % WG_SIZE == 0u || n < BLOCKS) {
             let at = n / TILE_VEC * 4u * COLUMN_STRIDE + n % TILE_VEC;
             for (var e = 0u; e < 4u; e++) {
-                staged[at + e * COLUMN_STRIDE] = vec4<f16>(block[0][e], block[1][e], block[2][e], block[3][e]);
+                staged[at + e * COLUMN_STRIDE] = vec4<f16>(half[0][e], half[1][e], half[2][e], half[3][e]);
             }
         }
     }
 }
 
+// Takes strays of a tile that is staged by columns for 0, and notes their rows, `first` and on up to `last`.
+fn clean_columns(first: u32, last: u32, lane: u32) {
+    for (var n = lane; n < params.head_vec * 4u * TILE_VEC; n += WG_SIZE) {
+        let at = n / TILE_VEC * COLUMN_STRIDE + n % TILE_VEC;
+        let value = vec4<f32>(staged[at]);
+        let found = strays(value);
+        for (var r = 0u; r < 4u; r++) {
+            if (found[r]) {
+                meet_stray(min(first + n % TILE_VEC * 4u + r, last));
+            }
+        }
+        staged[at] = vec4<f16>(without_strays(value));
+    }
+    workgroupBarrier();
+}
+
 // Matrix `d` of every owned row. The rows' whole width goes into registers so, one matrix at a time: of several, loads would
 // take the place of those that are there already.
-fn stage_own(which: u32, place: Place, first: u32, last: u32, d: u32, lane: u32) {
+fn stage_own(which: u32, noted: u32, place: Place, first: u32, last: u32, d: u32, lane: u32) {
     workgroupBarrier();
     for (var turn = 0u; turn < OWN_TURNS; turn++) {
         let n = turn * WG_SIZE + lane;
@@ -167,7 +255,7 @@ fn stage_own(which: u32, place: Place, first: u32, last: u32, d: u32, lane: u32)
         let c = n % (MATRIX / 4u);
         if (OWN_VECTORS % WG_SIZE == 0u || n < OWN_VECTORS) {
             let at = operand_at(which, place, first, min(row, last - first)) + d * (MATRIX / 4u) + c;
-            staged[row * OWN_STRIDE + c] = operand(which, at);
+            staged[row * OWN_STRIDE + c] = half_of(operand(which, at), lift_at(own_row(noted, row)));
         }
     }
     workgroupBarrier();
@@ -178,14 +266,25 @@ fn stage_own(which: u32, place: Place, first: u32, last: u32, d: u32, lane: u32)
 fn own_rows(
     result: ptr<function, array<Left, HEAD_MATRICES>>,
     which: u32,
+    noted: u32,
     place: Place,
     first: u32,
     last: u32,
     share: Share,
     lane: u32,
 ) {
+    if (LIFTED) {
+        workgroupBarrier();
+        for (var n = lane; n < OWNED * HEAD_VEC; n += WG_SIZE) {
+            let row = n / HEAD_VEC;
+            let value = widen4(operand(which, operand_at(which, place, first, min(row, last - first)) + n % HEAD_VEC));
+            note(own_row(noted, row), magnitude_of(value, value));
+        }
+        workgroupBarrier();
+        keep_own_powers(noted, lane);
+    }
     for (var d = 0u; d < HEAD_MATRICES; d++) {
-        stage_own(which, place, first, last, d, lane);
+        stage_own(which, noted, place, first, last, d, lane);
         (*result)[d] = coopLoadT<Left>(&staged[owned_by(share) * OWN_STRIDE], OWN_STRIDE);
     }
 }
@@ -275,20 +374,33 @@ fn put_last(result: ptr<function, array<Sum, HEAD_MATRICES>>, last: Sum) {
     (*result)[HEAD_MATRICES - 1u] = last;
 }
 
-// Says that a row's results are to be scaled in this tile, `parity` its number's last bit; and readies the next tile's word,
-// which nobody reads before a barrier more.
-fn raise(any: bool, parity: u32, lane: u32) {
+// Says that a row's results of a kind, 0 or 1, are to be scaled in this tile, `parity` its number's last bit; and readies the
+// next tile's word, which nobody reads before a barrier more.
+fn raise(any: bool, kind: u32, parity: u32, lane: u32) {
     if (any) {
-        atomicStore(&raised[parity], 1u);
+        atomicOr(&events[2u * kind + parity], RAISED);
     }
     if (lane == 0u) {
-        atomicStore(&raised[1u - parity], 0u);
+        atomicStore(&events[2u * kind + 1u - parity], 0u);
     }
 }
 
-// Scales each row of results by a factor of its own where some invocation said so before the last barrier.
-fn scale_raised(result: ptr<function, array<Sum, HEAD_MATRICES>>, factor: f32, parity: u32, share: Share) {
-    if (atomicLoad(&raised[parity]) != 0u) {
+// Does what was said of a kind of results before the last barrier: cleans the tile, rows from `first` to `last`, and scales each
+// row of results by a factor of its own.
+fn settle(
+    result: ptr<function, array<Sum, HEAD_MATRICES>>,
+    factor: f32,
+    kind: u32,
+    parity: u32,
+    first: u32,
+    last: u32,
+    share: Share,
+) {
+    let said = atomicLoad(&events[2u * kind + parity]);
+    if ((said & STRAYS) != 0u) {
+        clean_columns(first, last, share.lane);
+    }
+    if ((said & RAISED) != 0u) {
         for (var d = 0u; d < HEAD_MATRICES; d++) {
             put_last(result, scaled((*result)[0], share, factor));
         }

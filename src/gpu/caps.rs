@@ -1,5 +1,6 @@
 //! What a device can do, reduced to the questions kernels ask.
 
+use super::cores::Cores;
 use std::fmt;
 
 /// Kind of adapter; the committed tables of variants are keyed by it.
@@ -62,6 +63,8 @@ pub struct Caps {
     pub backend: String,
     /// Kind of adapter.
     pub class: AdapterClass,
+    /// Whose cores it has.
+    pub cores: Cores,
     /// `enable f16` works.
     pub f16: bool,
     /// Smallest and largest subgroup, where subgroup operations work.
@@ -124,6 +127,7 @@ impl Caps {
             driver: String::new(),
             backend: "synthetic".into(),
             class: AdapterClass::Integrated,
+            cores: Cores::Other,
             f16: false,
             subgroup: None,
             subgroup_enable: false,
@@ -157,6 +161,7 @@ impl Caps {
             driver: format!("{} {}", info.driver, info.driver_info).trim().to_owned(),
             backend: backend.to_string(),
             class,
+            cores: Cores::of(info),
             f16: features.contains(wgpu::Features::SHADER_F16),
             subgroup,
             subgroup_enable: backend == wgpu::Backend::BrowserWebGpu,

@@ -11,6 +11,7 @@ mod caps;
 mod checks;
 mod compiled;
 mod context;
+mod cores;
 mod device;
 mod error_scope;
 mod identity;
@@ -33,6 +34,7 @@ pub use adapter::{AdapterReport, list_adapters};
 #[cfg(not(target_arch = "wasm32"))]
 pub use blocking::block_on;
 pub use caps::{AdapterClass, Caps, CoopMatrix};
+pub use cores::Cores;
 pub use context::Context;
 pub(crate) use device::{AppDevice, AppQueue};
 pub(crate) use memory::BufferWatch;

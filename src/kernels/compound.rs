@@ -2,6 +2,7 @@
 //! GPU would idle, in pieces of the rows or of the weight where they pass a binding; the log-sum-exp of attention.
 
 use super::attention::AttentionOutput;
+use super::choices::Choices;
 use super::contract::Kernel;
 use super::elementwise::{Convert, Direction, convert, weighted_sum};
 use super::matmul::{Epilogue, Layout, Matmul, Piece};
@@ -21,7 +22,6 @@ impl Matmul {
     /// # Errors
     /// [`Error::Problem`] for a product that is none.
     pub fn for_device(self, caps: &Caps, elem: Dtype) -> Result<Self> {
-        const WORKGROUPS: usize = 128;
         const INPUTS: usize = 512;
         const MOST_INPUTS: usize = 1 << 18;
         self.check()?;
@@ -33,7 +33,7 @@ impl Matmul {
             long
         } else {
             let workgroups = self.workgroups(caps, elem).max(1);
-            WORKGROUPS.div_ceil(workgroups).min(self.k / INPUTS).max(long).max(1)
+            Choices::of(caps).workgroups.div_ceil(workgroups).min(self.k / INPUTS).max(long).max(1)
         };
         let in_parts = Self { parts, ..self.clone() };
         // What passes the check is fewer than 2^32 elements.

@@ -198,7 +198,7 @@ impl Variant {
     /// The head under these capabilities.
     pub fn head(&self, caps: &Caps) -> Head {
         let mut enables = Vec::new();
-        if [self.elem, self.weight].contains(&Dtype::F16) {
+        if self.matrices || [self.elem, self.weight].contains(&Dtype::F16) {
             enables.push("f16");
         }
         if self.subgroup && caps.subgroup_enable {

@@ -3,6 +3,7 @@
 
 mod any_kernel;
 pub mod attention;
+mod choices;
 mod compound;
 mod contract;
 pub mod contrast;
@@ -29,6 +30,7 @@ pub mod trial;
 pub mod verified;
 
 pub use any_kernel::AnyKernel;
+pub use choices::Choices;
 pub use compound::{GeluForm, Then, matmul};
 pub use contract::{Cut, Element, Kernel, Launch, Slot, Variant, Why, Work, elems};
 pub use packs::{pack, pack_module};

@@ -4,7 +4,7 @@ const CHAINS: u32 = 1u;
 // Probabilities of many keys are small: with this factor f16 holds 1.5e-8 as it holds 6e-5.
 const LIFT_P: f32 = 4096.0;
 
-var<workgroup> tile_stats: array<vec4<f32>, TILE>; // of the tile's rows: largest, log total, delta
+var<workgroup> tile_stats: array<vec4<f32>, TILE>; // of the tile's rows: largest, log total, delta, the query's power
 
 fn operand_at(which: u32, place: Place, first: u32, row: u32) -> u32 {
     if (which < 2u) {
@@ -46,15 +46,16 @@ fn attend_backward(wg: vec3<u32>, invocation: Invocation) {
     let seen_by = select(mask_rows(place.b, first, last) * group, vec2<u32>(), first >= end);
     var key: array<Left, HEAD_MATRICES>;
     var value: array<Left, HEAD_MATRICES>;
-    own_rows(&key, 0u, place, first, last, share, lane);
+    own_rows(&key, 0u, 0u, place, first, last, share, lane);
     if (UPSTREAM) {
-        own_rows(&value, 1u, place, first, last, share, lane);
+        own_rows(&value, 1u, 1u, place, first, last, share, lane);
     }
     var dk: array<Sum, HEAD_MATRICES>;
     var dv: array<Sum, HEAD_MATRICES>;
     clear(&dk);
     clear(&dv);
-    var reference = 0.0;
+    var reference = 0.0; // of dk, and of dv where gradients have powers
+    var unit = 0.0;
     var tiles = 0u;
     for (var row0 = seeing_from(seen_by, group, first, last); row0 < seen_by.y; ) {
         let last_row = min(row0 + TILE, seen_by.y) - 1u;
@@ -67,7 +68,8 @@ fn attend_backward(wg: vec3<u32>, invocation: Invocation) {
         }
         var ds: array<vec4<f32>, SHARE>; // gradients upon p first
         if (UPSTREAM) {
-            stage_rows(3u, place, row0, last_row, lane);
+            stage_rows(3u, 1u, place, row0, last_row, lane);
+            keep_powers(1u, lane);
             workgroupBarrier();
             multiply_tile(&value, share);
             workgroupBarrier();
@@ -75,17 +77,25 @@ fn attend_backward(wg: vec3<u32>, invocation: Invocation) {
                 ds[t] = scores[score_at(share) + t];
             }
         }
-        stage_rows(2u, place, row0, last_row, lane);
+        stage_rows(2u, 0u, place, row0, last_row, lane);
+        if (LIFTED && lane < TILE) {
+            tile_stats[lane].w = power_at(tile_row(0u, lane));
+        }
         workgroupBarrier();
         multiply_tile(&key, share);
         workgroupBarrier();
         // What is summed over takes the place of the tile while probabilities are at work.
         var blocks = blocks_of(select(2u, 3u, UPSTREAM), place, row0, last_row, lane);
-        stage_columns(&blocks, row0, last_row, lane);
+        stage_columns(&blocks, select(0u, 1u, UPSTREAM), select(0u, 1u, UPSTREAM), tiles & 1u, lane);
         let own = min(first + row_of(share), last);
         var largest = 0.0;
+        var weighty = 0.0; // the largest probability with the power of its gradients
         for (var t = 0u; t < SHARE; t++) {
             let score = scores[score_at(share) + t] * params.scale;
+            let of_gradients = kept_powers(1u, sharer_of(share) * SHARE + t);
+            if (LIFTED) {
+                ds[t] = of_powers(ds[t], own_power(1u, row_of(share)), of_gradients);
+            }
             var p4: vec4<f32>;
             for (var c = 0u; c < 4u; c++) {
                 let column = (sharer_of(share) * SHARE + t) * 4u + c;
@@ -93,16 +103,39 @@ fn attend_backward(wg: vec3<u32>, invocation: Invocation) {
                 let i = row / group;
                 let h = place.kv_head * group + row % group;
                 let of_row = tile_stats[column];
+                let of_key = own_power(0u, row_of(share));
+                let by_power = select(score[c], score[c] * min(of_key, of_row.w) * max(of_key, of_row.w), LIFTED);
                 let row_stats = RowStats(of_row.x, of_row.y);
                 let present = first + row_of(share) < end && row0 + column <= last_row;
-                let entry = entry_of(place.b, h, i, own, score[c], ds[t][c], row_stats, of_row.z, present);
+                let entry = entry_of(place.b, h, i, own, by_power, ds[t][c], row_stats, of_row.z, present);
                 p4[c] = entry.p;
-                ds[t][c] = entry.ds;
+                ds[t][c] = select(entry.ds, entry.ds * of_row.w, LIFTED);
+            }
+            if (LIFTED) {
+                p4 *= of_gradients;
+                weighty = max(weighty, largest_of(p4));
+                scores[score_at(share) + t] = p4;
+            } else {
+                weights[weight_at(share) + t] = vec4<f16>(p4 * LIFT_P);
             }
             largest = max(largest, largest_of(abs(ds[t])));
-            weights[weight_at(share) + t] = narrow4(p4 * LIFT_P);
         }
         largest = row_max(largest);
+        var shrink_dv = 1.0;
+        var raise_dv = false;
+        if (LIFTED && UPSTREAM) {
+            weighty = row_max(weighty);
+            raise_dv = outgrown(weighty, unit);
+            if (raise_dv) {
+                let renewed = max(unit, power_of_two(weighty));
+                shrink_dv = unit * inverse_of(renewed);
+                unit = renewed;
+            }
+            let lift = inverse_of(unit) * LIFT;
+            for (var t = 0u; t < SHARE; t++) {
+                weights[weight_at(share) + t] = vec4<f16>(scores[score_at(share) + t] * lift);
+            }
+        }
         let raise_row = outgrown(largest, reference);
         var shrink = 1.0;
         if (raise_row) {
@@ -110,20 +143,23 @@ fn attend_backward(wg: vec3<u32>, invocation: Invocation) {
             shrink = reference * inverse_of(renewed);
             reference = renewed;
         }
-        raise(raise_row, tiles & 1u, lane);
+        raise(raise_dv, 1u, tiles & 1u, lane);
+        raise(raise_row, 0u, tiles & 1u, lane);
         workgroupBarrier();
         if (UPSTREAM) {
+            settle(&dv, shrink_dv, 1u, tiles & 1u, row0, last_row, share);
             add_tile(&dv, share);
             workgroupBarrier();
             var queries = blocks_of(2u, place, row0, last_row, lane);
-            stage_columns(&queries, row0, last_row, lane);
+            stage_columns(&queries, 0u, 0u, tiles & 1u, lane);
         }
         let lift = inverse_of(reference) * LIFT;
         for (var t = 0u; t < SHARE; t++) {
-            weights[weight_at(share) + t] = narrow4(ds[t] * lift);
+            weights[weight_at(share) + t] = vec4<f16>(ds[t] * lift);
         }
         workgroupBarrier();
-        scale_raised(&dk, shrink, tiles & 1u, share);
+        expect_tile(lane);
+        settle(&dk, shrink, 0u, tiles & 1u, row0, last_row, share);
         add_tile(&dk, share);
         tiles++;
         row0 = seeing_from(vec2<u32>(row0 + TILE, seen_by.y), group, first, last);
@@ -145,7 +181,7 @@ fn attend_backward(wg: vec3<u32>, invocation: Invocation) {
         for (var n = 0u; n < MATRIX_SHARE; n++) {
             let t = sharer_of(share) + n * SHARERS;
             if (there && t < MATRIX / 4u) {
-                let by_value = shown(share, t) * (1.0 / LIFT_P);
+                let by_value = shown(share, t) * select(1.0 / LIFT_P, unit / LIFT, LIFTED);
                 store_gradients(place, j, d * (MATRIX / 4u) + t, by_key[n], by_value, met_rows);
             }
         }

@@ -1,4 +1,4 @@
-// A workgroup owns TILE keys and passes over the rows of all query heads that share them, TILE at a time.
+// A workgroup owns OWNED keys and passes over the rows of all query heads that share them, TILE at a time.
 fn operand(which: u32, place: Place, row: u32, d: u32) -> vec4<f32> {
     if (which < 2u) {
         let at = kv_at(place.b, row, place.kv_head) + d;
@@ -20,14 +20,14 @@ fn attend_backward(wg: vec3<u32>, invocation: Invocation) {
     let y = lane / SIDE;
     let group = GROUP;
     let place = Place(wg.z, wg.y, group);
-    let first = wg.x * TILE;
-    let last = min(first + TILE, params.seq_kv) - 1u;
+    let first = wg.x * OWNED;
+    let last = min(first + OWNED, params.seq_kv) - 1u;
     let end = key_end(place.b);
     let seen_by = mask_rows(place.b, first, last) * group;
-    var dk: array<array<vec4<f32>, COLUMNS>, 4>;
-    var dv: array<array<vec4<f32>, COLUMNS>, 4>;
-    var dk_before: array<array<vec4<f32>, COLUMNS>, 4>; // of earlier blocks
-    var dv_before: array<array<vec4<f32>, COLUMNS>, 4>;
+    var dk: array<array<vec4<f32>, COLUMNS>, OWN>;
+    var dv: array<array<vec4<f32>, COLUMNS>, OWN>;
+    var dk_before: array<array<vec4<f32>, COLUMNS>, OWN>; // of earlier blocks
+    var dv_before: array<array<vec4<f32>, COLUMNS>, OWN>;
     var tiles = 0u;
     expect_no_strays(lane);
     for (var row0 = seen_by.x; row0 < seen_by.y; row0 += TILE) {
@@ -35,8 +35,8 @@ fn attend_backward(wg: vec3<u32>, invocation: Invocation) {
         if (first >= end || mask_hides(row0 / group, last_row / group, first, last)) {
             continue;
         }
-        var p: array<vec4<f32>, 4>; // scores first
-        var ds: array<vec4<f32>, 4>; // gradients upon p first
+        var p: array<vec4<f32>, OWN>; // scores first
+        var ds: array<vec4<f32>, OWN>; // gradients upon p first
         for (var d0 = 0u; d0 < params.head_vec; d0 += SLAB) {
             multiply_slabs(&p, Side(0u, first, last), Side(2u, row0, last_row), place, d0, lane);
             if (UPSTREAM) {
@@ -50,7 +50,7 @@ fn attend_backward(wg: vec3<u32>, invocation: Invocation) {
             let at = row_at(place.b, h, i);
             let row_stats = stats_of(at);
             let delta = delta_of(at);
-            for (var r = 0u; r < 4u; r++) {
+            for (var r = 0u; r < OWN; r++) {
                 let j = min(first + y + r * SIDE, last);
                 let present = j < end && row0 + x + c * SIDE <= last_row;
                 let entry = entry_of(place.b, h, i, j, p[r][c], ds[r][c], row_stats, delta, present);
@@ -77,7 +77,7 @@ fn attend_backward(wg: vec3<u32>, invocation: Invocation) {
     // Rows of all heads that share the key head: the queries of those with strays.
     let met = met_strays();
     let met_rows = vec2<u32>(met.x / group, (met.y + group - 1u) / group);
-    for (var r = 0u; r < 4u; r++) {
+    for (var r = 0u; r < OWN; r++) {
         let column = first + y + r * SIDE;
         for (var n = 0u; n < COLUMNS; n++) {
             let d = x + n * SIDE;

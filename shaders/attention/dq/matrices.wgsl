@@ -44,9 +44,9 @@ fn attend_backward(wg: vec3<u32>, invocation: Invocation) {
     var query: array<Left, HEAD_MATRICES>;
     var upstream: array<Left, HEAD_MATRICES>;
     if (UPSTREAM) {
-        own_rows(&upstream, 1u, place, row0, last_row, share, lane);
+        own_rows(&upstream, 1u, 1u, place, row0, last_row, share, lane);
     }
-    own_rows(&query, 0u, place, row0, last_row, share, lane);
+    own_rows(&query, 0u, 0u, place, row0, last_row, share, lane);
     var acc: array<Sum, HEAD_MATRICES>;
     clear(&acc);
     var reference = 0.0;
@@ -55,33 +55,47 @@ fn attend_backward(wg: vec3<u32>, invocation: Invocation) {
         var ds: array<vec4<f32>, SHARE>; // gradients upon p first
         if (UPSTREAM) {
             workgroupBarrier();
-            stage_rows(3u, place, j0, end - 1u, lane);
+            stage_rows(3u, 1u, place, j0, end - 1u, lane);
+            keep_powers(1u, lane);
             workgroupBarrier();
             multiply_tile(&upstream, share);
             workgroupBarrier();
             for (var t = 0u; t < SHARE; t++) {
                 ds[t] = scores[score_at(share) + t];
+                if (LIFTED) {
+                    let theirs = kept_powers(1u, sharer_of(share) * SHARE + t);
+                    ds[t] = of_powers(ds[t], own_power(1u, row_of(share)), theirs);
+                }
             }
         } else {
             workgroupBarrier();
         }
-        stage_rows(2u, place, j0, end - 1u, lane);
+        stage_rows(2u, 0u, place, j0, end - 1u, lane);
+        keep_powers(0u, lane);
         workgroupBarrier();
         multiply_tile(&query, share);
         workgroupBarrier();
         var by_columns = blocks_of(2u, place, j0, end - 1u, lane);
-        stage_columns(&by_columns, j0, end - 1u, lane);
+        stage_columns(&by_columns, 0u, 0u, tiles & 1u, lane);
         let of_row = own_stats[row_of(share)];
         let row_stats = RowStats(of_row.x, of_row.y);
         let own = bitcast<u32>(of_row.w);
         let h = place.kv_head * group + own % group;
         var largest = 0.0;
         for (var t = 0u; t < SHARE; t++) {
-            let score = scores[score_at(share) + t] * params.scale;
+            let theirs = kept_powers(0u, sharer_of(share) * SHARE + t);
+            var score = scores[score_at(share) + t];
+            if (LIFTED) {
+                score = of_powers(score, own_power(0u, row_of(share)), theirs);
+            }
+            score *= params.scale;
             for (var c = 0u; c < 4u; c++) {
                 let column = j0 + (sharer_of(share) * SHARE + t) * 4u + c;
                 let j = min(column, end - 1u);
                 ds[t][c] = entry_of(place.b, h, own / group, j, score[c], ds[t][c], row_stats, of_row.z, column < end).ds;
+            }
+            if (LIFTED) {
+                ds[t] *= theirs;
             }
             largest = max(largest, largest_of(abs(ds[t])));
         }
@@ -93,13 +107,14 @@ fn attend_backward(wg: vec3<u32>, invocation: Invocation) {
             shrink = reference * inverse_of(renewed);
             reference = renewed;
         }
-        raise(raise_row, tiles & 1u, lane);
+        raise(raise_row, 0u, tiles & 1u, lane);
         let lift = inverse_of(reference) * LIFT;
         for (var t = 0u; t < SHARE; t++) {
-            weights[weight_at(share) + t] = narrow4(ds[t] * lift);
+            weights[weight_at(share) + t] = vec4<f16>(ds[t] * lift);
         }
         workgroupBarrier();
-        scale_raised(&acc, shrink, tiles & 1u, share);
+        expect_tile(lane);
+        settle(&acc, shrink, 0u, tiles & 1u, j0, end - 1u, share);
         add_tile(&acc, share);
         j0 = seen_from(row0 / group, last_row / group, j0 + TILE, end);
         tiles++;

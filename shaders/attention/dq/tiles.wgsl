@@ -1,4 +1,4 @@
-// A workgroup owns TILE rows, those of all query heads that share a key head, and takes the keys TILE at a time, as in
+// A workgroup owns OWNED rows, those of all query heads that share a key head, and takes the keys TILE at a time, as in
 // the forward.
 fn operand(which: u32, place: Place, row: u32, d: u32) -> vec4<f32> {
     if (which < 2u) {
@@ -22,17 +22,17 @@ fn attend_backward(wg: vec3<u32>, invocation: Invocation) {
     let group = GROUP;
     let place = Place(wg.z, wg.y, group);
     let rows = params.seq_q * group;
-    let row0 = wg.x * TILE;
-    let last_row = min(row0 + TILE, rows) - 1u;
+    let row0 = wg.x * OWNED;
+    let last_row = min(row0 + OWNED, rows) - 1u;
     let keys = mask_keys(place.b, row0 / group, last_row / group);
     let end = min(keys.y, key_end(place.b));
-    var acc: array<array<vec4<f32>, COLUMNS>, 4>;
-    var acc_before: array<array<vec4<f32>, COLUMNS>, 4>; // of earlier blocks
-    var row_stats: array<RowStats, 4>;
-    var delta: vec4<f32>;
+    var acc: array<array<vec4<f32>, COLUMNS>, OWN>;
+    var acc_before: array<array<vec4<f32>, COLUMNS>, OWN>; // of earlier blocks
+    var row_stats: array<RowStats, OWN>;
+    var delta: Rows;
     var tiles = 0u;
     expect_no_strays(lane);
-    for (var r = 0u; r < 4u; r++) {
+    for (var r = 0u; r < OWN; r++) {
         let row = min(row0 + y + r * SIDE, last_row);
         let at = row_at(place.b, place.kv_head * group + row % group, row / group);
         row_stats[r] = stats_of(at);
@@ -42,15 +42,15 @@ fn attend_backward(wg: vec3<u32>, invocation: Invocation) {
         if (mask_hides(row0 / group, last_row / group, j0, min(j0 + TILE, end) - 1u)) {
             continue;
         }
-        var ds: array<vec4<f32>, 4>; // scores first
-        var dp: array<vec4<f32>, 4>;
+        var ds: array<vec4<f32>, OWN>; // scores first
+        var dp: array<vec4<f32>, OWN>;
         for (var d0 = 0u; d0 < params.head_vec; d0 += SLAB) {
             multiply_slabs(&ds, Side(0u, row0, last_row), Side(2u, j0, end - 1u), place, d0, lane);
             if (UPSTREAM) {
                 multiply_slabs(&dp, Side(1u, row0, last_row), Side(3u, j0, end - 1u), place, d0, lane);
             }
         }
-        for (var r = 0u; r < 4u; r++) {
+        for (var r = 0u; r < OWN; r++) {
             let row = min(row0 + y + r * SIDE, last_row);
             let i = row / group;
             let h = place.kv_head * group + row % group;
@@ -72,7 +72,7 @@ fn attend_backward(wg: vec3<u32>, invocation: Invocation) {
         add_block(&acc, &acc_before);
     }
     let met = met_strays();
-    for (var r = 0u; r < 4u; r++) {
+    for (var r = 0u; r < OWN; r++) {
         let row = row0 + y + r * SIDE;
         let h = place.kv_head * group + row % group;
         let q0 = query_at(place, row);

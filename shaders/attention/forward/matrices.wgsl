@@ -2,11 +2,14 @@
 // keys.
 //
 // A matrix of results cannot be scaled row by row, so the softmax's state stays outside: probabilities are taken
-// relative to a reference of each row, and only where a row's maximum has outgrown its reference by SLACK do results go
-// through workgroup memory to be scaled. Until then probabilities are up to exp(SLACK), and LIFT times as much in f16, which
+// relative to a reference of each row, and only where a row's maximum has outgrown its reference by RISE do results go
+// through workgroup memory to be scaled. Until then probabilities are up to exp(RISE), and LIFT_P times as much in f16, which
 // holds 30,266; what many small ones have together would be lost in numbers below 6e-5, so they are lifted above them.
-const SLACK: f32 = 2.0;
-const LIFT: f32 = 4096.0;
+//
+// Where values have powers of two of their own, a probability counts with that of its value, in f16 relative to a unit of the
+// row's, a power of two too, as gradients are.
+const RISE: f32 = 2.0;
+const LIFT_P: f32 = 4096.0;
 const SMALL: f32 = 5.9604645e-8; // with which no sum of finite scores is infinite
 const CHAINS: u32 = SPAN;
 alias Rows = f32;
@@ -42,29 +45,38 @@ fn attend(wg: vec3<u32>, invocation: Invocation) {
     let keys = keys_of(row0 / group, last_row / group, wg.z);
     let end = keys.y;
     var query: array<Left, HEAD_MATRICES>;
-    own_rows(&query, 0u, place, row0, last_row, share, lane);
+    own_rows(&query, 0u, 0u, place, row0, last_row, share, lane);
     var acc: array<Sum, HEAD_MATRICES>;
     clear(&acc);
     var highest = LOWEST; // of the row's scores so far, while probabilities are relative to the reference
     var reference = LOWEST;
+    var unit = 0.0;
     var sums: Sums; // relative to the reference
     var sums_before: Sums; // of earlier blocks
     var tiles = 0u;
     for (var j0 = seen_from(row0 / group, last_row / group, keys.x, end); j0 < end; ) {
         workgroupBarrier();
-        stage_rows(1u, place, j0, end - 1u, lane);
+        stage_rows(1u, 0u, place, j0, end - 1u, lane);
+        keep_powers(0u, lane);
         workgroupBarrier();
         var values = blocks_of(2u, place, j0, end - 1u, lane);
         multiply_tile(&query, share);
+        if (LIFTED) {
+            note_blocks(&values, 1u, lane);
+        }
         workgroupBarrier();
         // Values take the place of the keys while the softmax is at work.
-        stage_columns(&values, j0, end - 1u, lane);
+        stage_columns(&values, 1u, 0u, tiles & 1u, lane);
         var score: array<vec4<f32>, SHARE>;
         var hidden: array<vec4<bool>, SHARE>;
         var largest = LOWEST;
         var small = 0.0; // no number where a score is none, or where infinities make the sum of probabilities none
         for (var t = 0u; t < SHARE; t++) {
-            score[t] = scores[score_at(share) + t] * params.scale;
+            score[t] = scores[score_at(share) + t];
+            if (LIFTED) {
+                score[t] = of_powers(score[t], own_power(0u, row_of(share)), kept_powers(0u, sharer_of(share) * SHARE + t));
+            }
+            score[t] *= params.scale;
             for (var c = 0u; c < 4u; c++) {
                 let j = j0 + (sharer_of(share) * SHARE + t) * 4u + c;
                 let bias = mask_bias(place.b, h, row / group, min(j, end - 1u));
@@ -77,28 +89,52 @@ fn attend(wg: vec3<u32>, invocation: Invocation) {
         }
         largest = row_max(largest);
         highest = max(highest, largest);
-        let outgrown = largest > reference + SLACK || (reference <= LOWEST && largest > LOWEST);
+        let rises = largest > reference + RISE || (reference <= LOWEST && largest > LOWEST);
         var shrink = 1.0;
-        if (outgrown) {
+        if (rises) {
             let fall = fall_of(reference, largest);
             shrink = exp(fall);
             reference = largest;
             sums = fallen(sums, fall);
             sums_before = fallen(sums_before, fall);
         }
-        raise(outgrown, tiles & 1u, lane);
+        var weighty = 0.0; // largest probability with the power of its value
         for (var t = 0u; t < SHARE; t++) {
             let away = score[t] - reference;
-            let p = select(exp(away), vec4<f32>(), hidden[t]);
+            var p = select(exp(away), vec4<f32>(), hidden[t]);
             sums.total += total_of(p);
             if (ENTROPY) {
                 sums.weighted += total_of(p * select(max(away, vec4<f32>(-200.0)), vec4<f32>(), hidden[t]));
             }
-            weights[weight_at(share) + t] = narrow4(p * LIFT);
+            if (LIFTED) {
+                for (var c = 0u; c < 4u; c++) {
+                    p[c] *= power_at(tile_row(1u, (sharer_of(share) * SHARE + t) * 4u + c));
+                }
+                weighty = max(weighty, largest_of(p));
+                score[t] = p;
+            } else {
+                weights[weight_at(share) + t] = vec4<f16>(p * LIFT_P);
+            }
         }
         sums.total = select(sums.total, small, is_nan(small));
+        var rise = rises;
+        if (LIFTED) {
+            weighty = row_max(weighty);
+            if (rises || outgrown(weighty, unit)) {
+                rise = true;
+                let renewed = max(power_of_two(unit * shrink), power_of_two(weighty));
+                shrink *= unit * inverse_of(renewed);
+                unit = renewed;
+            }
+            let lift = inverse_of(unit) * LIFT;
+            for (var t = 0u; t < SHARE; t++) {
+                weights[weight_at(share) + t] = vec4<f16>(score[t] * lift);
+            }
+        }
+        raise(rise, 0u, tiles & 1u, lane);
         workgroupBarrier();
-        scale_raised(&acc, shrink, tiles & 1u, share);
+        expect_tile(lane);
+        settle(&acc, shrink, 0u, tiles & 1u, j0, end - 1u, share);
         add_tile(&acc, share);
         j0 = seen_from(row0 / group, last_row / group, j0 + TILE, end);
         tiles++;
@@ -127,7 +163,7 @@ fn attend(wg: vec3<u32>, invocation: Invocation) {
             let t = sharer_of(share) + turn * SHARERS;
             if (there && t < MATRIX / 4u) {
                 let vector = d * (MATRIX / 4u) + t;
-                let result = shown(share, t) * (inverse / LIFT);
+                let result = shown(share, t) * select(inverse / LIFT_P, inverse * (unit / LIFT), LIFTED);
                 o[q0 + vector] = narrow4(result + seen_strays(place.b, h, row / group, place.kv_head, vector, met));
             }
         }

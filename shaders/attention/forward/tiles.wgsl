@@ -1,6 +1,5 @@
-// A workgroup owns TILE rows: those of all query heads that share a key head, so that every tile of keys serves the whole
+// A workgroup owns OWNED rows: those of all query heads that share a key head, so that every tile of keys serves the whole
 // group. It passes over the keys once, TILE at a time, with a running softmax; tiles that the mask hides are left out.
-alias Rows = vec4<f32>;
 
 fn operand(which: u32, place: Place, row: u32, d: u32) -> vec4<f32> {
     if (which == 0u) {
@@ -21,13 +20,13 @@ fn attend(wg: vec3<u32>, invocation: Invocation) {
     let place = Place(sequence_of(wg.z), wg.y, group);
     let out = Place(wg.z, wg.y, group);
     let rows = params.seq_q * group;
-    let row0 = wg.x * TILE;
-    let last_row = min(row0 + TILE, rows) - 1u;
+    let row0 = wg.x * OWNED;
+    let last_row = min(row0 + OWNED, rows) - 1u;
     let keys = keys_of(row0 / group, last_row / group, wg.z);
     let end = keys.y;
-    var acc: array<array<vec4<f32>, COLUMNS>, 4>;
-    var acc_before: array<array<vec4<f32>, COLUMNS>, 4>; // of earlier blocks
-    var largest = vec4<f32>(LOWEST);
+    var acc: array<array<vec4<f32>, COLUMNS>, OWN>;
+    var acc_before: array<array<vec4<f32>, COLUMNS>, OWN>; // of earlier blocks
+    var largest = Rows(LOWEST);
     var sums: Sums;
     var sums_before: Sums; // of earlier blocks
     var tiles = 0u;
@@ -36,13 +35,13 @@ fn attend(wg: vec3<u32>, invocation: Invocation) {
         if (mask_hides(row0 / group, last_row / group, j0, min(j0 + TILE, end) - 1u)) {
             continue;
         }
-        var score: array<vec4<f32>, 4>;
+        var score: array<vec4<f32>, OWN>;
         for (var d0 = 0u; d0 < params.head_vec; d0 += SLAB) {
             multiply_slabs(&score, Side(0u, row0, last_row), Side(1u, j0, end - 1u), place, d0, lane);
         }
-        var largest_here = vec4<f32>(LOWEST);
-        var hidden: array<vec4<bool>, 4>;
-        for (var r = 0u; r < 4u; r++) {
+        var largest_here = Rows(LOWEST);
+        var hidden: array<vec4<bool>, OWN>;
+        for (var r = 0u; r < OWN; r++) {
             let row = min(row0 + y + r * SIDE, last_row);
             let h = place.kv_head * group + row % group;
             for (var c = 0u; c < 4u; c++) {
@@ -62,7 +61,7 @@ fn attend(wg: vec3<u32>, invocation: Invocation) {
             sums_before = fallen(sums_before, fall);
         }
         // From here on `score` holds probabilities up to the factor exp(largest).
-        for (var r = 0u; r < 4u; r++) {
+        for (var r = 0u; r < OWN; r++) {
             for (var n = 0u; n < COLUMNS; n++) {
                 acc[r][n] *= shrink[r];
                 if (LONG) {
@@ -93,12 +92,12 @@ fn attend(wg: vec3<u32>, invocation: Invocation) {
     }
     sums = together(sums_before, sums);
     let total = row_sum(sums.total, x, y);
-    var weighted = vec4<f32>();
+    var weighted = Rows();
     if (ENTROPY) {
         weighted = row_sum(sums.weighted, x, y);
     }
     let met = met_strays();
-    for (var r = 0u; r < 4u; r++) {
+    for (var r = 0u; r < OWN; r++) {
         let row = row0 + y + r * SIDE;
         let h = place.kv_head * group + row % group;
         // One of the invocations that share the row stores its statistics; all need the factor.

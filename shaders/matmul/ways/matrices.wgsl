@@ -60,21 +60,95 @@ fn take_rows(places: ptr<function, array<u32, TURNS>>, slab: u32) -> array<ElemP
     return result;
 }
 
-fn stage_rows(rows: ptr<function, array<ElemPack, TURNS>>, i: u32, range: vec2<u32>, lane: u32) {
+// Where rows have units, what the invocation's vectors are staged times.
+fn renew_rows(
+    lifts: ptr<function, array<f32, TURNS>>,
+    rows: ptr<function, array<ElemPack, TURNS>>,
+    slab: u32,
+    any: bool,
+    lane: u32,
+) {
+    for (var turn = 0u; turn < TURNS; turn++) {
+        let at = turn * WG_SIZE + lane;
+        let row = min(at, VECTORS - 1u) / SLAB;
+        (*lifts)[turn] = renewed((*lifts)[turn], widen((*rows)[turn]), row, at < VECTORS, slab, any, lane);
+    }
+}
+
+fn stage_rows(
+    rows: ptr<function, array<ElemPack, TURNS>>,
+    lifts: ptr<function, array<f32, TURNS>>,
+    i: u32,
+    range: vec2<u32>,
+    lane: u32,
+) {
     for (var turn = 0u; turn < TURNS; turn++) {
         let at = turn * WG_SIZE + lane;
         if (VECTORS % WG_SIZE == 0u || at < VECTORS) {
-            left[at / SLAB * FACTOR_STRIDE + at % SLAB] = (*rows)[turn];
+            left[at / SLAB * FACTOR_STRIDE + at % SLAB] = half_of((*rows)[turn], (*lifts)[turn]);
         }
     }
     if (i + SLAB > range.y) {
         for (var turn = 0u; turn < TURNS; turn++) {
             let at = turn * WG_SIZE + lane;
             if (at < VECTORS && !is_staged(at, i, range)) {
-                left[at / SLAB * FACTOR_STRIDE + at % SLAB] = ElemPack();
+                left[at / SLAB * FACTOR_STRIDE + at % SLAB] = vec4<f16>();
             }
         }
     }
+}
+
+// Scales the sums so far to units that were renewed.
+fn scale_sums(acc: ptr<function, array<array<Sum, SPAN>, SPAN>>, invocation: Invocation) {
+    for (var r = 0u; r < SPAN; r++) {
+        for (var c = 0u; c < SPAN; c++) {
+            show((*acc)[r][c], invocation);
+            for (var turn = 0u; turn < SUM_TURNS; turn++) {
+                let at = turn * WG_SIZE + invocation.lane;
+                if (at < SUM_VECTORS) {
+                    let place = place_of(at, r, c);
+                    let fall = TILE_M + place.y;
+                    let by_output = vec4<f32>(fall_of(fall), fall_of(fall + 1u), fall_of(fall + 2u), fall_of(fall + 3u));
+                    sums[sum_at(at)] *= fall_of(place.x) * by_output;
+                }
+            }
+            workgroupBarrier();
+            loop {
+                if (invocation.wave >= 4u) {
+                    break;
+                }
+                (*acc)[r][c] = coopLoadT<Sum>(&sums[min(invocation.wave, 3u) * MATRIX * SUM_STRIDE], SUM_STRIDE);
+                break;
+            }
+        }
+    }
+    workgroupBarrier();
+    settle_rows(invocation.lane);
+}
+
+// Puts a matrix of each subgroup where all find it.
+fn show(matrix: Sum, invocation: Invocation) {
+    workgroupBarrier();
+    loop {
+        if (invocation.wave >= 4u) {
+            break;
+        }
+        coopStoreT(matrix, &sums[min(invocation.wave, 3u) * MATRIX * SUM_STRIDE], SUM_STRIDE);
+        break;
+    }
+    workgroupBarrier();
+}
+
+// Where vector `at` of the matrices that were shown lies, and its row and first column in the tile.
+fn sum_at(at: u32) -> u32 {
+    return at / (MATRIX / PACK) * SUM_STRIDE + at % (MATRIX / PACK);
+}
+
+fn place_of(at: u32, r: u32, c: u32) -> vec2<u32> {
+    let of_wave = at / (MATRIX * (MATRIX / PACK));
+    let row = ((of_wave / 2u) * SPAN + r) * MATRIX + at / (MATRIX / PACK) % MATRIX;
+    let column = ((of_wave % 2u) * SPAN + c) * MATRIX + at % (MATRIX / PACK) * PACK;
+    return vec2<u32>(row, column);
 }
 
 fn multiply(wg: vec3<u32>, invocation: Invocation) {
@@ -97,11 +171,32 @@ fn multiply(wg: vec3<u32>, invocation: Invocation) {
     var weight_places = places_of_weights(pack0, range, lane);
     var rows = take_rows(&row_places, slab_at(range.x, range));
     var weights = take_weights(&weight_places, slab_at(range.x, range));
+    var row_lifts: array<f32, TURNS>;
+    var weight_lifts: WeightLifts;
+    if (LIFTED) {
+        expect_rows(lane);
+        for (var turn = 0u; turn < TURNS; turn++) {
+            row_lifts[turn] = MOST_LIFT;
+        }
+        weight_lifts = most_lifts();
+        workgroupBarrier();
+    }
     for (var i = range.x; i < range.y; i += SLAB) {
+        let slab = (i - range.x) / SLAB;
+        if (LIFTED) {
+            renew_rows(&row_lifts, &rows, slab, i > range.x, lane);
+            renew_weights(&weight_lifts, &weights, slab, i > range.x, lane);
+        }
         workgroupBarrier();
-        stage_rows(&rows, i, range, lane);
-        stage_weights(&weights, i, range, lane);
+        stage_rows(&rows, &row_lifts, i, range, lane);
+        stage_weights(&weights, &weight_lifts, i, range, lane);
+        if (LIFTED) {
+            expect_events(slab, lane);
+        }
         workgroupBarrier();
+        if (LIFTED && are_renewed(slab)) {
+            scale_sums(&acc, invocation);
+        }
         let next = slab_at(i + SLAB, range);
         rows = take_rows(&row_places, next);
         weights = take_weights(&weight_places, next);
@@ -128,25 +223,15 @@ fn multiply(wg: vec3<u32>, invocation: Invocation) {
     }
     for (var r = 0u; r < SPAN; r++) {
         for (var c = 0u; c < SPAN; c++) {
-            workgroupBarrier();
-            loop {
-                if (invocation.wave >= 4u) {
-                    break;
-                }
-                coopStoreT(acc[r][c], &sums[wave * MATRIX * SUM_STRIDE], SUM_STRIDE);
-                break;
-            }
-            workgroupBarrier();
+            show(acc[r][c], invocation);
             // All invocations store, each vectors of one of the four matrices.
             for (var turn = 0u; turn < SUM_TURNS; turn++) {
                 let at = turn * WG_SIZE + lane;
-                let of_wave = at / (MATRIX * (MATRIX / PACK));
-                let own = at / (MATRIX / PACK) % MATRIX;
-                let vector = at % (MATRIX / PACK);
-                let row = row0 + ((of_wave / 2u) * SPAN + r) * MATRIX + own;
-                let pack = pack0 + ((of_wave % 2u) * SPAN + c) * (MATRIX / PACK) + vector;
+                let place = place_of(at, r, c);
+                let row = row0 + place.x;
+                let pack = pack0 + place.y / PACK;
                 if (at < SUM_VECTORS && row < params.m && pack < outputs) {
-                    store(wg.z, row, pack, sums[(of_wave * MATRIX + own) * SUM_STRIDE + vector]);
+                    store(wg.z, row, pack, of_units(sums[sum_at(at)], place.x, place.y));
                 }
             }
         }

@@ -19,7 +19,7 @@
 
 use super::problem::AttentionProblem;
 use super::shape::AttentionShape;
-use super::tiling::{Matrices, SEEN_STRAYS, STRAY, Tiling};
+use super::tiling::{SEEN_STRAYS, STRAY, Tiling};
 #[cfg(feature = "verify")]
 use super::verified::*;
 use crate::gpu::Caps;
@@ -39,7 +39,7 @@ const TILING: Tiling = Tiling {
     vectors: 64,
     most_rows: 4,
     tiles: wgsl!("attention/forward/tiles.wgsl"),
-    matrices: Some(Matrices { module: wgsl!("attention/forward/matrices.wgsl"), imports: &[] }),
+    matrices: Some(wgsl!("attention/forward/matrices.wgsl")),
     few: Some(wgsl!("attention/forward/few.wgsl")),
     held: Some(wgsl!("attention/forward/held.wgsl")),
     own_keys: false,

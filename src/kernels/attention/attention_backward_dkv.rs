@@ -5,7 +5,7 @@
 
 use super::problem::AttentionProblem;
 use super::tiling::{BACKWARD, MAP_GRAD, MAP_GRAD_USES, ROW_STATS, STRAY};
-use super::tiling::{Matrices, Tiling};
+use super::tiling::Tiling;
 #[cfg(feature = "verify")]
 use super::verified::*;
 use crate::gpu::Caps;
@@ -21,10 +21,7 @@ const TILING: Tiling = Tiling {
     vectors: 32,
     most_rows: 2,
     tiles: wgsl!("attention/dkv/tiles.wgsl"),
-    matrices: Some(Matrices {
-        module: wgsl!("attention/dkv/matrices.wgsl"),
-        imports: &[wgsl!("attention/power_of_two.wgsl")],
-    }),
+    matrices: Some(wgsl!("attention/dkv/matrices.wgsl")),
     few: None,
     held: Some(wgsl!("attention/dkv/held.wgsl")),
     own_keys: true,

@@ -5,7 +5,7 @@ use super::attention_join::attention_join;
 use super::output::AttentionOutput;
 use super::problem::AttentionProblem;
 use crate::gpu::{AdapterClass, Caps};
-use crate::kernels::{Kernel, run};
+use crate::kernels::{Choices, Kernel, run};
 use crate::{Dtype, Result, Tensor};
 
 impl Attention {
@@ -17,7 +17,6 @@ impl Attention {
     /// [`Error::Problem`](crate::Error::Problem) for a problem that attention does not accept.
     pub fn for_device(problem: &AttentionProblem, caps: &Caps) -> Result<Self> {
         problem.check(Self::STEM)?;
-        const WORKGROUPS: usize = 256;
         const KEYS: usize = 256;
         const MOST_KEYS: usize = 1 << 17;
         let whole = Self::from(problem.clone());
@@ -30,7 +29,7 @@ impl Attention {
             let [x, y, z] = whole.launch(caps, variant).workgroups.map(|n| n as usize);
             (x * y * z).max(1)
         });
-        let parts = WORKGROUPS.div_ceil(workgroups).min(seq_kv / KEYS);
+        let parts = Choices::of(caps).workgroups.div_ceil(workgroups).min(seq_kv / KEYS);
         Ok(Self { parts: parts.max(long).max(1), ..whole })
     }
 

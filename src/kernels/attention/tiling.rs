@@ -3,7 +3,7 @@
 use super::params::Params;
 use super::problem::{AttentionProblem, Mass};
 use crate::gpu::{AdapterClass, Caps};
-use crate::kernels::{LOWEST, Launch, NAN, Variant, elems, lanes};
+use crate::kernels::{Choices, LOWEST, Launch, NAN, Variant, elems, lanes};
 use crate::shader::Source;
 use crate::{Dtype, wgsl};
 
@@ -13,11 +13,18 @@ const INVOCATION_IN_SUBGROUP: Source = wgsl!("shared/invocation.subgroups.wgsl")
 /// What the ways are made of: a tile that invocations hand round, one in workgroup memory, one of matrices, keys that are held.
 const HAND_ROUND: Source = wgsl!("attention/hand_round.wgsl");
 const TILE: Source = wgsl!("attention/tile.wgsl");
+/// Rows of a tile that an invocation owns.
+const OWN_4: Source = wgsl!("attention/own.4.wgsl");
+const OWN_2: Source = wgsl!("attention/own.2.wgsl");
 const TILE_MATRICES: Source = wgsl!("attention/tile_matrices.wgsl");
 const MET_STRAYS: Source = wgsl!("attention/met_strays.wgsl");
 const HELD_KEYS: Source = wgsl!("attention/held_keys.wgsl");
 const MATRIX_16: Source = wgsl!("shared/matrix.16.wgsl");
 const MATRIX_8: Source = wgsl!("shared/matrix.8.wgsl");
+/// What is in f16 relative to a power of two, and the powers of rows that f16 could not hold as they are.
+const POWER_OF_TWO: Source = wgsl!("attention/power_of_two.wgsl");
+const POWERS_OF_NONE: Source = wgsl!("attention/powers.none.wgsl");
+const POWERS_OF_ROWS: Source = wgsl!("attention/powers.rows.wgsl");
 
 /// The ways of one kernel.
 pub(super) struct Tiling {
@@ -33,8 +40,8 @@ pub(super) struct Tiling {
     pub(super) most_rows: usize,
     /// Module of a kernel whose workgroups own tiles.
     pub(super) tiles: Source,
-    /// The same by cooperative matrices, where there is one.
-    pub(super) matrices: Option<Matrices>,
+    /// Module of the same by cooperative matrices, where there is one.
+    pub(super) matrices: Option<Source>,
     /// Module for few rows, where there is one: a workgroup owns all rows of a key head.
     pub(super) few: Option<Source>,
     /// Module for few of what a row meets, where there is one: a workgroup holds all of it.
@@ -43,14 +50,6 @@ pub(super) struct Tiling {
     pub(super) own_keys: bool,
     /// Whether results are vectors, of which many sums are kept apart by the constant LONG.
     pub(super) sums_long: bool,
-}
-
-/// A way by cooperative matrices.
-pub(super) struct Matrices {
-    /// Module of the kernel.
-    pub(super) module: Source,
-    /// What else it imports.
-    pub(super) imports: &'static [Source],
 }
 
 /// Keys, or rows for what owns keys, beyond which sums are taken of blocks. What a sum over this many loses is below 1e-5,
@@ -73,7 +72,7 @@ pub(super) fn rows_of(variant: &Variant) -> u32 {
     match (variant.modules.iter().find_map(matrix), variant.number("SIDE")) {
         (Some(matrix), _) => matrix * variant.number("WAVES"),
         (None, 0) => variant.number("WG_SIZE").max(1) * variant.number("ROWS").max(1),
-        (None, side) => 4 * side,
+        (None, side) => if variant.modules.contains(&OWN_2) { 2 * side } else { 4 * side },
     }
 }
 
@@ -165,7 +164,8 @@ impl AttentionProblem {
         let side = if software || vectors > 32 { 8 } else { 16 };
         let tiles = plain.iter().map(|variant| {
             let variant = variant.clone().workgroup(side * side).with("SIDE", side as usize);
-            let variant = variant.module(MET_STRAYS).module(TILE);
+            let own = if Choices::of(caps).rows == 2 { OWN_2 } else { OWN_4 };
+            let variant = variant.module(MET_STRAYS).module(own).module(TILE);
             variant.by(how.tiles, "everywhere: operands pass through workgroup memory in tiles")
         });
         let one_size = caps.subgroup.filter(|(low, high)| low == high && (4..=16).contains(low));
@@ -193,7 +193,7 @@ impl AttentionProblem {
             })
         });
         let matrices =
-            bare.iter().filter_map(|variant| self.by_matrices(caps, how.matrices.as_ref()?, variant));
+            bare.iter().filter_map(|variant| self.by_matrices(caps, how.matrices?, variant));
         // A CPU's cooperative matrices are no faster than its vectors.
         if software {
             let instead = own_rows.is_none();
@@ -235,8 +235,8 @@ impl AttentionProblem {
     }
 
     /// The variant by cooperative matrices: as many invocations as four of the largest subgroups have, whatever size they
-    /// turn out to have; f16, heads of whole matrices.
-    fn by_matrices(&self, caps: &Caps, how: &Matrices, plain: &Variant) -> Option<Variant> {
+    /// turn out to have; heads of whole matrices, and f16 or what it holds row by row under powers of two.
+    fn by_matrices(&self, caps: &Caps, module: Source, plain: &Variant) -> Option<Variant> {
         const WAVES: u32 = 4;
         const TILE_ROWS: u32 = 32;
         let side = caps.matrix()?;
@@ -247,9 +247,14 @@ impl AttentionProblem {
         // them out.
         let by_rows = TILE_ROWS * (width / 4 + 2);
         let staged = 8 * by_rows.max(width * (tile + 2)).max(owned * (side / 4 + 2));
-        let memory = staged + owned * (16 * (tile + 1) + 8 * (tile + 2)) + 16 * TILE_ROWS.max(owned) + 16;
-        let fits = plain.elem == Dtype::F16
-            && width.is_multiple_of(side)
+        let (powers, of_rows) = match plain.elem {
+            Dtype::F16 => (POWERS_OF_NONE, 0),
+            Dtype::Bf16 => (POWERS_OF_ROWS, 4 * (2 * owned + 2 * TILE_ROWS) + 8 * TILE_ROWS),
+            _ => return None,
+        };
+        let own = owned * (16 * (tile + 1) + 8 * (tile + 2)) + 16 * TILE_ROWS.max(owned);
+        let memory = staged + own + of_rows + 24;
+        let fits = width.is_multiple_of(side)
             && workgroup.is_multiple_of(owned)
             && tile.is_multiple_of(workgroup / owned)
             && workgroup <= caps.max_invocations
@@ -257,12 +262,11 @@ impl AttentionProblem {
         let shape = if side == 16 { MATRIX_16 } else { MATRIX_8 };
         let variant = || {
             let waves = plain.clone().workgroup(workgroup).with("WAVES", WAVES as usize);
-            let modules = [INVOCATION_IN_SUBGROUP, shape, TILE_MATRICES, MET_STRAYS]
-                .into_iter()
-                .chain(how.imports.iter().copied());
+            let modules =
+                [INVOCATION_IN_SUBGROUP, shape, powers, POWER_OF_TWO, TILE_MATRICES, MET_STRAYS].into_iter();
             let mut variant = modules
                 .fold(waves, Variant::module)
-                .by(how.module, "f16, and heads of whole matrices for the matrix units");
+                .by(module, "16 bits, and heads of whole matrices for the matrix units");
             // Sums of products are the device's to round, f16 after all.
             variant.consts.retain(|(name, _)| *name != "LONG");
             variant

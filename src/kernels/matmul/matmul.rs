@@ -35,6 +35,8 @@ use std::collections::BTreeMap;
 
 const MATRIX_16: Source = wgsl!("shared/matrix.16.wgsl");
 const MATRIX_8: Source = wgsl!("shared/matrix.8.wgsl");
+const STORE_BF16: Source = wgsl!("matmul/weight/store.bf16.wgsl");
+const STORE_FLOAT: Source = wgsl!("matmul/weight/store.float.wgsl");
 const BLOCKS: Source = wgsl!("matmul/blocks.wgsl");
 const PLACE: Source = wgsl!("matmul/weight/place.wgsl");
 const BETWEEN: Source = wgsl!("shared/between.wgsl");
@@ -184,7 +186,11 @@ impl Kernel for Matmul {
                 } else {
                     wgsl!("matmul/weight/matrix.columns.wgsl")
                 };
-                let variant = variant.module(wgsl!("matmul/weight/store.float.wgsl")).module(shape);
+                let (store, powers) = match elem {
+                    Dtype::Bf16 => (STORE_BF16, wgsl!("matmul/powers/rows.wgsl")),
+                    _ => (STORE_FLOAT, wgsl!("matmul/powers/none.wgsl")),
+                };
+                let variant = variant.module(store).module(shape).module(powers);
                 let variant =
                     variant.module(reading).by(wgsl!("matmul/ways/matrices.wgsl"), tile.sharing.why());
                 return Variant { matrices: true, subgroup: true, ..variant };
@@ -208,11 +214,7 @@ impl Kernel for Matmul {
             if pack != 4 {
                 return variant.module(PLACE).module(wgsl!("matmul/weight/block.single.wgsl"));
             }
-            let store = if weight == Dtype::Bf16 {
-                wgsl!("matmul/weight/store.bf16.wgsl")
-            } else {
-                wgsl!("matmul/weight/store.float.wgsl")
-            };
+            let store = if weight == Dtype::Bf16 { STORE_BF16 } else { STORE_FLOAT };
             let variant = variant.module(store);
             match tile.sharing {
                 Sharing::Tiles(_) | Sharing::Matrices(_) => variant,
@@ -231,9 +233,10 @@ impl Kernel for Matmul {
         let same = stored.iter().map(|&d| (d, d));
         let narrow_weights = stored.iter().filter(|&&d| d != Dtype::F32).map(|&d| (Dtype::F32, d));
         let types: Vec<_> = same.chain(narrow_weights).collect();
-        // The first variant of a pair of types is the one that runs. Cooperative matrices have f16 factors.
-        let fits = |tile: &Tile, types: (Dtype, Dtype)| {
-            !matches!(tile.sharing, Sharing::Matrices(_)) || types == (Dtype::F16, Dtype::F16)
+        // The first variant of a pair of types is the one that runs. Cooperative matrices have f16 factors, which hold bf16
+        // row by row; of f32 they would lose digits.
+        let fits = |tile: &Tile, (elem, weight): (Dtype, Dtype)| {
+            !matches!(tile.sharing, Sharing::Matrices(_)) || (elem == weight && elem.size() == 2)
         };
         let tiles = self.tiles(caps);
         let of = |tile: &Tile| {

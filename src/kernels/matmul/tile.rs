@@ -27,7 +27,7 @@ impl Sharing {
             Self::Few => "few rows: reading every weight once is what it costs",
             Self::Subgroup => "a CPU with subgroups of one size, which read a tile of weights between them",
             Self::Tiles(_) => "everywhere: factors pass through workgroup memory in tiles",
-            Self::Matrices(_) => "sizes of whole packs for the matrix units",
+            Self::Matrices(_) => "16 bits, and sizes of whole packs for the matrix units",
         }
     }
 }
@@ -58,7 +58,7 @@ impl Tile {
 impl Matmul {
     /// Workgroups of the variant that would run for tensors of this type.
     pub(in crate::kernels) fn workgroups(&self, caps: &Caps, elem: Dtype) -> usize {
-        let runs = |tile: &Tile| elem == Dtype::F16 || !matches!(tile.sharing, Sharing::Matrices(_));
+        let runs = |tile: &Tile| elem.size() == 2 || !matches!(tile.sharing, Sharing::Matrices(_));
         let size = self.tiles(caps).iter().find(|tile| runs(tile)).map_or([1, 1], Tile::size);
         self.m.div_ceil(size[0].max(1)) * self.n.div_ceil(size[1].max(1))
     }
@@ -108,12 +108,14 @@ impl Matmul {
     /// Four subgroups, two by two, each of four by four matrices; as many invocations as four of the largest subgroups have.
     fn by_matrices(&self, caps: &Caps) -> Option<Tile> {
         let side = caps.matrix()?;
-        let (_, lanes) = caps.subgroup?;
+        let (least, lanes) = caps.subgroup?;
         let tile = 8 * side;
-        // As the module lays them out, in bytes: both factors, and a sum a subgroup.
+        // As the modules lay them out, in bytes: both factors, a sum a subgroup, and units of both factors' rows.
         let factors = 2 * 8 * tile * (side / 2 + 2);
-        let memory = factors + 16 * 4 * side * (side / 4 + 1);
-        let fits = 4 * lanes <= caps.max_invocations && memory <= caps.workgroup_memory;
+        let memory = factors + 16 * 4 * side * (side / 4 + 1) + 2 * 4 * 2 * tile + 8;
+        // Neighbours that share a row of a slab are of one subgroup.
+        let slab = side / 2;
+        let fits = slab <= least && 4 * lanes <= caps.max_invocations && memory <= caps.workgroup_memory;
         let tile = tile as usize;
         fits.then_some(Tile { wg: 4 * lanes, rows: tile, columns: tile, sharing: Sharing::Matrices(side) })
     }
