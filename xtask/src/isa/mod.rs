@@ -14,7 +14,9 @@ mod ir3;
 mod marks;
 mod mesa;
 mod nak;
+mod pass;
 mod radv;
+mod rates;
 mod record;
 mod show;
 #[cfg(test)]
@@ -94,7 +96,10 @@ fn one(isa: &Isa, card: &Card, program: &Path) -> Result<bool> {
     }
     if isa.kernel.is_some() || !isa.variant.is_empty() {
         for text in &run.texts {
-            print!("{}", if isa.loops { show::loops(text) } else { show::row(&text.row) });
+            print!(
+                "{}",
+                if isa.loops { show::loops(text, rates::of(card.name)) } else { show::row(&text.row) }
+            );
         }
         return Ok(true);
     }
@@ -133,9 +138,12 @@ fn compile(isa: &Isa, card: &Card, mesa: &mesa::Mesa, program: &Path) -> Result<
     }
     let status = child.wait().map_err(|e| e.to_string())?;
     read?;
-    let run = reader.done().map_err(|e| format!("{e} ({status})"))?;
+    let mut run = reader.done().map_err(|e| format!("{e} ({status})"))?;
     if !run.adapter.contains(card.adapter) {
         return Err(format!("the driver stands for {}, which is not {}", run.adapter, card.adapter));
+    }
+    if let Some(rates) = rates::of(card.name) {
+        run.texts.iter_mut().for_each(|text| pass::add_to(&text.code, rates, &mut text.row.costs));
     }
     Ok(run)
 }

@@ -5,7 +5,7 @@ use super::code::{Code, Kind};
 use super::costs::{Cost, Costs};
 use super::diff::{Difference, compare};
 use super::marks::{Reader, Row, Run};
-use super::{record, show};
+use super::{pass, rates, record, show};
 
 const CAPS: &str = "@@@CAPS\t{\"adapter\":\"A card\",\"driver\":\"radv Mesa 25.0.7\",\"caps\":\"\"}\n";
 const TEXT: &str = "@@@TEXT\t{\"kernel\":\"matmul\",\"case\":\"model: matmul(m=1)\",\"variant\":\"f16(a,B=1)\",\
@@ -131,6 +131,134 @@ fn the_loop_of_a_tile_keeps_its_staging() {
     assert_eq!(code.counts(skippable[0])[&Kind::Float], 1);
 }
 
+/// What a text costs whose loop is this, by a card's rates.
+fn told(card: &str, code: &Code) -> Costs {
+    let mut costs = Costs::default();
+    pass::add_to(code, rates::of(card).expect("rates"), &mut costs);
+    costs
+}
+
+/// Blocks of the usual pass, with how often each is run.
+fn usual(code: &Code) -> Vec<(String, f64)> {
+    let rates = rates::of(GATE).expect("rates");
+    let pass = pass::of(code, code.hottest().expect("a loop"), rates).expect("a pass");
+    pass.0.iter().map(|(at, times)| (code.0[*at].label.clone(), *times)).collect()
+}
+
+const LOAD: &str = "buffer_load_b128 v[0:3], v0\n";
+const STAGE: &str = "s_waitcnt vmcnt(0)\nds_store_b128 v0, v[0:3]\n";
+const PRODUCT: &str = "ds_load_b128 v[0:3], v0\nv_wmma_f32_16x16x16_f16 v0\n";
+const VECTORS: &str = "v_add_f32 v1, v2, v3\nv_add_f32 v1, v2, v3\n";
+
+#[test]
+fn a_usual_pass_leaves_out_what_is_rare() {
+    let rare = VECTORS.repeat(5);
+    let code = radv(&format!(
+        "BB0:\ns_mov_b64 exec, -1\nBB1:\n{LOAD}{STAGE}s_barrier\ns_cbranch_scc1 BB3\nBB2:\n{rare}BB3:\n{PRODUCT}v_exp_f32 v1, \
+         v2\ns_cbranch_scc1 BB1\nBB4:\ns_endpgm\n"
+    ));
+    assert_eq!(usual(&code), [("BB1".into(), 1.0), ("BB3".into(), 1.0)]);
+    // A product's 32 cycles beside 8 of the exponential, 32 of workgroup memory and 32 of memory.
+    let costs = told(GATE, &code);
+    let of = |cost| costs.get(cost);
+    assert_eq!((of(Cost::Overlap), of(Cost::Serial)), (Some(80.0), Some(30.8)));
+    assert_eq!(of(Cost::RoundTrips), Some(1.0));
+    // Where a product takes half the time, the same rest counts double.
+    assert_eq!(told("gfx1201", &code).get(Cost::Overlap), Some(50.0));
+}
+
+#[test]
+fn of_two_ways_with_the_same_work_the_cheaper_is_usual() {
+    let code = radv(&format!(
+        "BB1:\ns_cbranch_scc1 BB3\nBB2:\n{VECTORS}{LOAD}{LOAD}s_branch BB4\nBB3:\n{LOAD}BB4:\n{PRODUCT}s_cbranch_scc0 \
+         BB6\nBB5:\n{PRODUCT}s_branch BB7\nBB6:\n{PRODUCT}{VECTORS}BB7:\ns_branch BB1\n"
+    ));
+    let labels: Vec<String> = usual(&code).into_iter().map(|(label, _)| label).collect();
+    assert_eq!(labels, ["BB1", "BB3", "BB4", "BB5", "BB7"]);
+}
+
+#[test]
+fn a_loop_inside_runs_as_often_as_its_code_says() {
+    let text = |end: &str| {
+        format!(
+            "BB0:\ns_mov_b32 s4, 0\nBB1:\ns_mov_b32 s5, 0\nBB2:\ns_cmp_ge_u32 s5, {end}\ns_cbranch_scc1 BB4\nBB3:\n{PRODUCT}s_add_i32 \
+             s5, s5, 2\ns_branch BB2\nBB4:\n{LOAD}{STAGE}s_barrier\ns_cbranch_scc1 BB1\n"
+        )
+    };
+    let times = |end: &str| usual(&radv(&text(end))).iter().map(|(_, times)| *times).collect::<Vec<_>>();
+    assert_eq!(times("8"), [1.0, 4.0, 4.0, 1.0]);
+    assert_eq!(times("0x10"), [1.0, 8.0, 8.0, 1.0]);
+    // A number that is not in the code.
+    assert_eq!(times("s9"), [1.0, 1.0, 1.0, 1.0]);
+}
+
+#[test]
+fn texts_without_matrices_are_bound_by_their_multiply_adds() {
+    let fma = "v_fma_f32 v0, v1, v2, v0\n".repeat(16);
+    let code = radv(&format!(
+        "BB1:\n{fma}{VECTORS}{LOAD}s_cbranch_scc1 BB3\nBB2:\nv_fma_f32 v0, v1, v2, v0\nBB3:\ns_cbranch_scc1 BB1\n"
+    ));
+    // 32 cycles of 36, beside 32 of memory; the multiply-add of the rare path is none of them.
+    let costs = told("navi21", &code);
+    assert_eq!((costs.get(Cost::Overlap), costs.get(Cost::Serial)), (Some(88.9), Some(47.1)));
+    assert_eq!(costs.get(Cost::RoundTrips), Some(0.0), "nothing waits");
+}
+
+#[test]
+fn a_matrix_unit_beside_the_others_hides_them() {
+    let printed = include_str!("excerpts/nak.txt");
+    let code = std::mem::take(&mut one(Driver::Nvk, printed).texts[0].code);
+    // Half a product takes 16 cycles, all instructions of the loop one each: 6, and an access of 4 bytes by 32 invocations 4.
+    let costs = told("ga102", &code);
+    assert_eq!((costs.get(Cost::Overlap), costs.get(Cost::Serial)), (Some(100.0), Some(61.5)));
+    assert_eq!(costs.get(Cost::RoundTrips), None, "NAK's waits are not read");
+}
+
+/// The verdict where a loop of tiles becomes another.
+fn replanted(was: &str, now: &str) -> Difference {
+    let text =
+        |body: &str| row_of(told(GATE, &radv(&format!("BB0:\ns_mov_b32 s4, 0\nBB1:\n{body}s_branch BB1\n"))));
+    compare(&[text(was)], &[text(now)])
+}
+
+fn row_of(costs: Costs) -> Row {
+    Row { costs, ..row("f16", &[]) }
+}
+
+#[test]
+fn a_guard_around_each_load_fails() {
+    let guarded = |at: usize| {
+        format!(
+            "v_cmp_gt_u32 vcc, s0, v9\ns_and_saveexec_b64 s[0:1], vcc\ns_cbranch_execz BB{at}\nBB1{at}:\n{LOAD}{STAGE}BB{at}:\n"
+        )
+    };
+    let products = format!("s_barrier\n{}", PRODUCT.repeat(8));
+    let was = format!("{}{}{products}", LOAD.repeat(4), STAGE.repeat(4));
+    let now = format!("{}{products}", (2..6).map(guarded).collect::<String>());
+    let told = replanted(&was, &now);
+    assert!(told.worse.len() == 1 && told.worse[0].contains("round_trips 1 → 4"), "{told:?}");
+    assert_eq!(replanted(&was, &was), Difference::default());
+    assert!(replanted(&now, &was).better[0].contains("round_trips 4 → 1"));
+}
+
+#[test]
+fn a_loop_that_is_not_unrolled_fails() {
+    let stage = format!("{LOAD}{STAGE}s_barrier\n");
+    let was = format!("{stage}{}", PRODUCT.repeat(8));
+    // Which register holds the factor is looked up.
+    let select = "v_cndmask_b32 v0, v1, v2, vcc\n".repeat(8);
+    let rolled = |end: &str| {
+        format!(
+            "{stage}s_mov_b32 s5, 0\nBB2:\ns_cmp_ge_u32 s5, {end}\ns_cbranch_scc1 BB4\nBB3:\n{select}{PRODUCT}s_add_i32 s5, s5, \
+             1\ns_branch BB2\nBB4:\n"
+        )
+    };
+    for end in ["8", "s9"] {
+        let told = replanted(&was, &rolled(end));
+        assert!(told.worse.len() == 1 && told.worse[0].contains("overlap% 100 → "), "{told:?}");
+    }
+}
+
 #[test]
 fn work_is_looked_for_inward() {
     let code = radv(
@@ -164,8 +292,15 @@ fn row(variant: &str, told: &[(Cost, f64)]) -> Row {
     Row { kernel: "attention".into(), case: "case".into(), variant: variant.into(), costs, ..Row::default() }
 }
 
-const SOUND: [(Cost, f64); 4] =
-    [(Cost::Spilled, 0.0), (Cost::Scratch, 0.0), (Cost::Waves, 4.0), (Cost::Matrix, 32.0)];
+const SOUND: [(Cost, f64); 7] = [
+    (Cost::Spilled, 0.0),
+    (Cost::Scratch, 0.0),
+    (Cost::Waves, 4.0),
+    (Cost::Matrix, 32.0),
+    (Cost::Overlap, 60.0),
+    (Cost::Serial, 30.0),
+    (Cost::RoundTrips, 2.0),
+];
 
 /// The verdict where one number of a sound text changes.
 fn planted(cost: Cost, value: f64) -> Difference {
@@ -182,6 +317,9 @@ fn what_is_worse_fails() {
         (Cost::Waves, 2.0, "waves 4 → 2"),
         (Cost::Matrix, 16.0, "matrix 32 → 16"),
         (Cost::Matrix, 0.0, "matrix 32 → 0"),
+        (Cost::Overlap, 56.9, "overlap% 60 → 56.9"),
+        (Cost::Serial, 28.4, "serial% 30 → 28.4"),
+        (Cost::RoundTrips, 4.0, "round_trips 2 → 4"),
     ] {
         let worse = planted(cost, value).worse;
         assert!(
@@ -198,8 +336,17 @@ fn what_is_better_or_not_judged_is_told() {
         let told = planted(cost, value);
         assert_eq!((told.worse.len(), told.better.len()), (0, 1));
     }
+    for (cost, value) in [
+        (Cost::Registers, 200.0),
+        // What another order of instructions may make of it.
+        (Cost::Overlap, 57.1),
+        (Cost::Serial, 29.1),
+        (Cost::RoundTrips, 3.0),
+    ] {
+        let told = planted(cost, value);
+        assert_eq!((told.worse.len(), told.better.len(), told.other), (0, 0, 1), "{cost:?}");
+    }
     let told = planted(Cost::Registers, 200.0);
-    assert_eq!((told.worse.len(), told.better.len(), told.other), (0, 0, 1));
     assert!(told.shown().contains("other numbers of 1 texts"));
     // More waves do not make up for spills.
     let mut now = row("f16", &SOUND);
@@ -219,6 +366,11 @@ fn texts_that_do_not_compile_or_tell_less_fail() {
     assert!(compare(&[], &[failed]).worse[0].contains("new and does not compile"));
     let told = compare(&[row("f16", &SOUND)], &[row("f16", &SOUND[..2])]);
     assert!(told.worse[0].contains("waves 4 → -"), "{told:?}");
+    // A text may come to have no loop, and a record may be from before there were these.
+    for (was, now) in [(&SOUND[..], &SOUND[..4]), (&SOUND[..4], &SOUND[..])] {
+        let told = compare(&[row("f16", was)], &[row("f16", now)]);
+        assert_eq!((told.worse.len(), told.better.len(), told.other), (0, 0, 1), "{told:?}");
+    }
 }
 
 #[test]
@@ -251,6 +403,8 @@ fn a_record_reads_back() {
     assert!(
         record::parse(&text.replace("matrix\t", "other\t")).is_err_and(|e| e.contains("no column matrix"))
     );
+    let older = text.replace("overlap%", "gone").replace("round_trips", "gone, too");
+    assert!(record::parse(&older).is_ok_and(|record| record.rows[0].costs.get(Cost::Overlap).is_none()));
     assert!(record::parse(&text.replace("\t156\t", "\tmany\t")).is_err_and(|e| e.contains("registers")));
 }
 
@@ -260,7 +414,7 @@ fn the_summary_names_what_spills() {
     let text = show::summary(gate(), &run);
     assert!(text.contains("1 spill registers") && text.contains("spills most: matmul"), "{text}");
     assert!(text.contains("matmul.matrices: 1 of 1 texts have matrix instructions, 1 taken"), "{text}");
-    let text = show::loops(&run.texts[0]);
+    let text = show::loops(&run.texts[0], rates::of(GATE));
     assert!(
         text.contains("hottest loop BB1..BB2") && text.contains("a matrix instruction: vector 2.0"),
         "{text}"
