@@ -79,6 +79,7 @@ fn facts(case: &dyn AnyKernel, model: &str, caps: &Caps, variant: &Variant, take
         "matrices": variant.matrices,
         "workgroups": case.launch(caps, variant).workgroups,
         "flops": case.work().flops,
+        "bytes": case.work().bytes,
     })
 }
 

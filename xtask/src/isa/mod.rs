@@ -6,6 +6,7 @@
 //! fewer waves fit, matrix instructions are gone.
 
 mod agx;
+mod bound;
 mod cards;
 mod code;
 mod costs;
@@ -49,6 +50,9 @@ pub(crate) struct Isa {
     /// Print each text's loops and the code of the hottest
     #[arg(long = "loop", requires = "kernel", conflicts_with = "diff")]
     loops: bool,
+    /// Print how long each text takes at least on its card, by published rates; writes no record
+    #[arg(long, conflicts_with_all = ["diff", "loops"])]
+    bound: bool,
     /// A build of the program `isa` to take instead of building it
     #[arg(long, value_name = "FILE")]
     program: Option<PathBuf>,
@@ -93,6 +97,12 @@ fn one(isa: &Isa, card: &Card, program: &Path) -> Result<bool> {
     eprintln!("xtask: {} texts in {:.0} s", run.texts.len(), start.elapsed().as_secs_f64());
     if isa.diff {
         return compare(isa, card, &run, kept?);
+    }
+    if isa.bound {
+        let rates = rates::of(card.name)
+            .ok_or("no rates of this card are published, or its compiler prints no code")?;
+        print!("{}", bound::shown(&run, rates));
+        return Ok(true);
     }
     if isa.kernel.is_some() || !isa.variant.is_empty() {
         for text in &run.texts {

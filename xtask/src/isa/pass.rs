@@ -73,7 +73,7 @@ impl<'a> Search<'a> {
             let done = code.counts((at, at)).get(&kind).copied().unwrap_or(0);
             let mut tally = Tally::default();
             code.0[at].insts.iter().for_each(|inst| tally.add(inst, 1.0, rates));
-            (if done >= least { done as f64 } else { 0.0 }, tally.serial(rates))
+            (if done >= least { done as f64 } else { 0.0 }, tally.serial())
         };
         let next = |at: usize| {
             let last = code.0[at].insts.last();
@@ -270,8 +270,7 @@ impl Tally {
     }
 
     /// Everything one after the other.
-    fn serial(&self, rates: &Rates) -> f64 {
-        let _ = rates;
+    fn serial(&self) -> f64 {
         self.matrix + self.issue + self.local + self.memory
     }
 
@@ -281,6 +280,11 @@ impl Tally {
         vector.max(self.local).max(self.memory)
     }
 
+    /// Whether products are most of what it does: matrices, or multiply-adds of which the loop is made.
+    pub(super) fn is_of_products(&self) -> bool {
+        self.products > 0.0 || 2.0 * self.multiply_adds > self.vectors
+    }
+
     fn useful(&self) -> f64 {
         if self.products > 0.0 { self.matrix } else { self.multiply_add }
     }
@@ -288,7 +292,7 @@ impl Tally {
     /// Shares of the useful cycles in per cent, of the longest and of the sum.
     pub(super) fn bounds(&self, rates: &Rates) -> (f64, f64) {
         let share = |cycles: f64| 100.0 * self.useful() / cycles;
-        (share(self.overlapped(rates)), share(self.serial(rates)))
+        (share(self.overlapped(rates)), share(self.serial()))
     }
 }
 

@@ -1,10 +1,11 @@
 //! Readers on excerpts of what drivers printed, loops of small code, and verdicts on planted differences.
 
+use super::bound::{self, Bound};
 use super::cards::{CARDS, Card, Driver, GATE, cards};
 use super::code::{Code, Kind};
 use super::costs::{Cost, Costs};
 use super::diff::{Difference, compare};
-use super::marks::{Reader, Row, Run};
+use super::marks::{Reader, Row, Run, Text, Work};
 use super::{pass, rates, record, show};
 
 const CAPS: &str = "@@@CAPS\t{\"adapter\":\"A card\",\"driver\":\"radv Mesa 25.0.7\",\"caps\":\"\"}\n";
@@ -212,6 +213,40 @@ fn a_matrix_unit_beside_the_others_hides_them() {
     let costs = told("ga102", &code);
     assert_eq!((costs.get(Cost::Overlap), costs.get(Cost::Serial)), (Some(100.0), Some(61.5)));
     assert_eq!(costs.get(Cost::RoundTrips), None, "NAK's waits are not read");
+}
+
+#[test]
+fn a_text_takes_as_long_as_what_binds_it() {
+    let rates = rates::of(GATE).expect("rates");
+    let work = "\"flops\":122880000000.0,\"bytes\":1920000000.0,";
+    let text = TEXT.replace('{', &format!("{{{work}"));
+    let printed = format!("{CAPS}{text}{}{END}", include_str!("excerpts/radv.txt"));
+    let mut run = read(Driver::Radv, &printed).expect("a run");
+    let of = |run: &Run| Bound::of(&run.texts[0], rates).expect("a bound");
+    let near =
+        |seconds: Option<f64>, expected: f64| seconds.is_some_and(|s| (s / expected - 1.0).abs() < 1e-9);
+    // A thousandth of a second of products, each with 3 cycles of vector instructions, and 16 each of both memories.
+    let bound = of(&run);
+    assert!(near(Some(bound.peak), 1e-3) && near(bound.memory, 2e-3), "{bound:?}");
+    assert!(near(bound.overlapped, 35e-3 / 32.0) && near(bound.serial, 67e-3 / 32.0), "{bound:?}");
+    assert_eq!(bound.longest(), (2e-3, "memory"));
+    assert!(bound::shown(&run, rates).contains("2000.0 by memory, 50 %: arithmetic 1000.0, the loop 1093.8"));
+    // A program that tells no bytes, and one that tells nothing.
+    run.texts[0].work.bytes = None;
+    assert_eq!(of(&run).longest().1, "the loop");
+    run.texts[0].work.flops = None;
+    assert_eq!(Bound::of(&run.texts[0], rates), None);
+}
+
+#[test]
+fn multiply_adds_among_others_do_not_bind() {
+    let text = |fma: usize| {
+        let fma = "v_fma_f32 v0, v1, v2, v0\n".repeat(fma);
+        let code = radv(&format!("BB1:\n{fma}{VECTORS}{LOAD}s_cbranch_scc1 BB1\n"));
+        Text { code, work: Work { flops: Some(1e9), bytes: None }, row: row("f32", &[]) }
+    };
+    let bound = |fma| Bound::of(&text(fma), rates::of("navi21").expect("rates")).expect("a bound");
+    assert!(bound(8).overlapped.is_some() && bound(1).overlapped.is_none());
 }
 
 /// The verdict where a loop of tiles becomes another.
