@@ -245,7 +245,6 @@ impl Tally {
                 }
                 Kind::Transcendental => self.issue += turns * wave / rates.transcendental_lanes,
                 kind if kind.is_vector() => self.issue += plain,
-                Kind::Wait | Kind::Unknown => {}
                 _ => self.issue += if rates.one_issue { turns } else { 0.0 },
             }
             let bytes = times * wave * f64::from(inst.bytes);
