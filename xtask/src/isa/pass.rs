@@ -163,6 +163,7 @@ fn trips(code: &Code, (first, last): Span) -> Option<f64> {
     let words = |inst: &Inst| -> Vec<String> {
         inst.text.split([' ', ',']).filter(|word| !word.is_empty()).map(Into::into).collect()
     };
+    let begins = |words: &[String], name: &str| words.first().is_some_and(|word| word.starts_with(name));
     let number = |word: &str| -> Option<i64> {
         let (sign, digits) = word.strip_prefix('-').map_or((1, word), |digits| (-1, digits));
         let value = match digits.strip_prefix("0x") {
@@ -182,9 +183,9 @@ fn trips(code: &Code, (first, last): Span) -> Option<f64> {
     let mut leaving =
         code.0.get(first..=last)?.iter().filter(|block| block.insts.last().is_some_and(outside));
     let (leaving, None) = (leaving.next()?, leaving.next()) else { return None };
-    let test = leaving.insts.iter().rev().map(words).find(|words| words[0].starts_with("s_cmp_"))?;
+    let test = leaving.insts.iter().rev().map(words).find(|words| begins(words, "s_cmp_"))?;
     let [op, counter, end] = test.as_slice() else { return None };
-    let writes = |words: &&Vec<String>| words.get(1) == Some(counter) && !words[0].starts_with("s_cmp");
+    let writes = |words: &&Vec<String>| words.get(1) == Some(counter) && !begins(words, "s_cmp");
     let mut writers = inside.iter().filter(writes);
     let (writer, None) = (writers.next()?, writers.next()) else { return None };
     let step = match (writer[0].as_str(), &writer[2..]) {
@@ -200,7 +201,7 @@ fn trips(code: &Code, (first, last): Span) -> Option<f64> {
         ("s_mov_b32" | "s_movk_i32", [value]) => number(value)?,
         _ => return None,
     };
-    let distance = number(end)? - begin;
+    let distance = number(end)?.checked_sub(begin)?;
     let ends = ["s_cmp_ge_", "s_cmp_eq_", "s_cmp_lg_", "s_cmp_lt_"].iter().any(|name| op.starts_with(name));
     (ends && step > 0 && distance > 0).then(|| (distance as f64 / step as f64).ceil())
 }

@@ -76,7 +76,7 @@ const GA102: Rates = Rates {
     dram: 768.0,
 };
 
-/// By the name of a card. Apple's compiler prints no code and Qualcomm publishes no rates.
+/// By the name of a card. Honeykrisp prints no code, and Qualcomm publishes no rates.
 pub(super) fn of(card: &str) -> Option<&'static Rates> {
     match card {
         "navi31" | "navi31-sid" => Some(&RDNA3),

@@ -454,6 +454,10 @@ fn the_summary_names_what_spills() {
         text.contains("hottest loop BB1..BB2") && text.contains("a matrix instruction: vector 2.0"),
         "{text}"
     );
+    let pass =
+        "usual pass: 2 times a product of 16 × 16 × 16, each with vector 1.50, lds 2.00 (25 % by 128 bits)";
+    assert!(text.contains(pass) && text.contains("overlap 91 %, serial 48 %: BB1 BB2\n"), "{text}");
+    assert!(!show::loops(&run.texts[0], None).contains("usual pass"), "a card without rates");
 }
 
 #[test]
