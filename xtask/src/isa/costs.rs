@@ -61,11 +61,9 @@ impl Cost {
     /// Whether a change of it fails a comparison, and in which direction it is for the worse.
     pub(super) fn gate(self) -> Option<Worse> {
         match self {
-            Self::Spilled | Self::SpilledScalar | Self::Scratch => Some(Worse::More),
+            Self::Spilled | Self::SpilledScalar | Self::Scratch | Self::RoundTrips => Some(Worse::More),
             Self::Waves | Self::Matrix => Some(Worse::Fewer),
             Self::Overlap | Self::Serial => Some(Worse::LessBy(0.05)),
-            // One more among several is the scheduler's; loads that wait for each other are as many as there are loads.
-            Self::RoundTrips => Some(Worse::MoreBy(0.5)),
             _ => None,
         }
     }
@@ -83,8 +81,6 @@ pub(super) enum Worse {
     Fewer,
     /// By more than this part of it, and by more than one.
     LessBy(f64),
-    /// By more than this part of it.
-    MoreBy(f64),
 }
 
 impl Worse {
@@ -93,7 +89,6 @@ impl Worse {
             Self::More => new > old,
             Self::Fewer => new < old,
             Self::LessBy(part) => new < old * (1.0 - part) && new < old - 1.0,
-            Self::MoreBy(part) => new > old * (1.0 + part),
         }
     }
 
@@ -103,7 +98,6 @@ impl Worse {
             Self::More => new < old,
             Self::Fewer => new > old,
             Self::LessBy(part) => new > old * (1.0 + part) && new > old + 1.0,
-            Self::MoreBy(part) => new * (1.0 + part) < old,
         }
     }
 }
