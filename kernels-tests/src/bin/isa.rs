@@ -79,7 +79,15 @@ fn facts(case: &dyn AnyKernel, model: &str, caps: &Caps, variant: &Variant, take
         "matrices": variant.matrices,
         "workgroups": case.launch(caps, variant).workgroups,
         "flops": case.work().flops,
+        "bytes": bytes(case, variant),
     })
+}
+
+/// Bytes that a case moves under a variant. Kernels state those of f32; a narrower type moves less.
+fn bytes(case: &dyn AnyKernel, variant: &Variant) -> f64 {
+    let slots = case.slots();
+    let all = |v: &Variant| slots.iter().map(|s| (s.shape.len() * s.dtype(v).size()) as f64).sum::<f64>();
+    case.work().bytes * all(variant) / all(&Variant::new(Dtype::F32, 1)).max(1.0)
 }
 
 /// A line that no compiler prints.

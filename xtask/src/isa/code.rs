@@ -60,15 +60,28 @@ impl Kind {
 }
 
 /// One line of code.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(super) struct Inst {
     pub(super) text: String,
     /// What it does; several where the line issues two operations or repeats one.
     pub(super) kinds: Vec<Kind>,
     /// How many bits an invocation moves, of 16 and 128, which tell a scalar element and a whole vector.
     pub(super) bits: Option<u8>,
+    /// How many bytes an invocation moves, or its register is wide.
+    pub(super) bytes: u8,
     /// The label that it may go on at.
     pub(super) jump: Option<String>,
+    /// Nothing goes on behind it.
+    pub(super) ends: bool,
+    /// What it has to do with values on their way from memory.
+    pub(super) fetch: Option<Fetch>,
+}
+
+/// A load's two ends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Fetch {
+    Asks,
+    Waits,
 }
 
 /// Code between a label or a jump and the next.
@@ -116,7 +129,7 @@ impl Code {
         counts
     }
 
-    fn all(&self) -> Span {
+    pub(super) fn all(&self) -> Span {
         (0, self.0.len().saturating_sub(1))
     }
 
@@ -133,7 +146,7 @@ impl Code {
         ends.into_iter().collect()
     }
 
-    fn place(&self, label: &str) -> Option<usize> {
+    pub(super) fn place(&self, label: &str) -> Option<usize> {
         self.0.iter().position(|block| block.label == label)
     }
 

@@ -25,11 +25,14 @@ pub(super) enum Cost {
     VectorPerMatrix,
     LocalPerMatrix,
     MultiplyAddShare,
+    Overlap,
+    Serial,
+    RoundTrips,
 }
 
 impl Cost {
     /// All of them with their names, in the order of a record's columns.
-    pub(super) const ALL: [(Self, &'static str); 20] = [
+    pub(super) const ALL: [(Self, &'static str); 23] = [
         (Self::Registers, "registers"),
         (Self::Spilled, "spilled"),
         (Self::SpilledScalar, "spilled_scalar"),
@@ -50,23 +53,53 @@ impl Cost {
         (Self::VectorPerMatrix, "vector/matrix"),
         (Self::LocalPerMatrix, "lds/matrix"),
         (Self::MultiplyAddShare, "fma%"),
+        (Self::Overlap, "overlap%"),
+        (Self::Serial, "serial%"),
+        (Self::RoundTrips, "round_trips"),
     ];
 
     /// Whether a change of it fails a comparison, and in which direction it is for the worse.
     pub(super) fn gate(self) -> Option<Worse> {
         match self {
-            Self::Spilled | Self::SpilledScalar | Self::Scratch => Some(Worse::More),
+            Self::Spilled | Self::SpilledScalar | Self::Scratch | Self::RoundTrips => Some(Worse::More),
             Self::Waves | Self::Matrix => Some(Worse::Fewer),
+            Self::Overlap | Self::Serial => Some(Worse::LessBy(0.05)),
             _ => None,
         }
+    }
+
+    /// Whether it is of the usual pass: what a text without such a loop doesn't have, nor a record of before.
+    pub(super) fn is_of_pass(self) -> bool {
+        matches!(self, Self::Overlap | Self::Serial | Self::RoundTrips)
     }
 }
 
 /// A direction for the worse.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq)]
 pub(super) enum Worse {
     More,
     Fewer,
+    /// By more than this part of it, and by more than one.
+    LessBy(f64),
+}
+
+impl Worse {
+    pub(super) fn is(self, old: f64, new: f64) -> bool {
+        match self {
+            Self::More => new > old,
+            Self::Fewer => new < old,
+            Self::LessBy(part) => new < old * (1.0 - part) && new < old - 1.0,
+        }
+    }
+
+    /// The same in the other direction.
+    pub(super) fn is_better(self, old: f64, new: f64) -> bool {
+        match self {
+            Self::More => new < old,
+            Self::Fewer => new > old,
+            Self::LessBy(part) => new > old * (1.0 + part) && new > old + 1.0,
+        }
+    }
 }
 
 /// What is known of a text's costs.

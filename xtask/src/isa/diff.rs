@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::costs::{Cost, Worse};
+use super::costs::Cost;
 use super::marks::Row;
 
 /// Lines for a reader, by what they say.
@@ -67,12 +67,15 @@ fn changed(was: &Row, now: &Row, difference: &mut Difference) {
             continue;
         }
         let change = format!("{name} {} → {}", was.costs.shown(cost), now.costs.shown(cost));
-        match (old, new, direction) {
+        match (old, new) {
+            (Some(old), Some(new)) if direction.is(old, new) => worse.push(change),
+            (Some(old), Some(new)) if direction.is_better(old, new) => better.push(change),
+            (Some(_), Some(_)) => {}
+            // Another loop is the hottest, or none.
+            _ if cost.is_of_pass() => {}
             // What was told and is told no more cannot be vouched for.
-            (Some(_), None, _) => worse.push(change),
-            (Some(old), Some(new), Worse::More) if new > old => worse.push(change),
-            (Some(old), Some(new), Worse::Fewer) if new < old => worse.push(change),
-            _ => better.push(change),
+            (Some(_), None) => worse.push(change),
+            (None, _) => better.push(change),
         }
     }
     if !worse.is_empty() {

@@ -87,7 +87,9 @@ fn inst(line: &str) -> Option<Inst> {
         (true, false, true) => Some(128),
         _ => None,
     };
-    Some(Inst { text: line.into(), kinds: vec![kind; repeated], bits, jump: jumps.then(label).flatten() })
+    let ends = ["jump", "end"].contains(&op.split('.').next().unwrap_or_default());
+    let jump = jumps.then(label).flatten();
+    Some(Inst { text: line.into(), kinds: vec![kind; repeated], bits, jump, ends, ..Inst::default() })
 }
 
 fn kind(op: &str) -> Kind {

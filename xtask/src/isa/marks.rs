@@ -37,10 +37,19 @@ impl Row {
     }
 }
 
+/// What a case has to do, where the program tells.
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
+pub(super) struct Work {
+    pub(super) flops: Option<f64>,
+    /// That cross memory when everything is touched once.
+    pub(super) bytes: Option<f64>,
+}
+
 /// A text with its code, where the driver prints it.
 #[derive(Debug, Default)]
 pub(super) struct Text {
     pub(super) row: Row,
+    pub(super) work: Work,
     pub(super) code: Code,
 }
 
@@ -56,7 +65,7 @@ pub(super) struct Run {
 pub(super) struct Reader {
     dump: Box<dyn Dump>,
     run: Run,
-    open: Option<Row>,
+    open: Option<(Row, Work)>,
     /// The texts that the program counted, once it is done.
     end: Option<u64>,
     /// The last lines outside of texts, where a program says why it ends.
@@ -89,7 +98,7 @@ impl Reader {
             "TEXT" => {
                 let _ = self.dump.take();
                 let flag = |name: &str| facts[name].as_bool().unwrap_or_default();
-                self.open = Some(Row {
+                let row = Row {
                     kernel: word("kernel"),
                     case: word("case"),
                     variant: word("variant"),
@@ -97,16 +106,18 @@ impl Reader {
                     taken: flag("taken"),
                     matrices: flag("matrices"),
                     ..Row::default()
-                });
+                };
+                self.open =
+                    Some((row, Work { flops: facts["flops"].as_f64(), bytes: facts["bytes"].as_f64() }));
             }
             "DONE" => {
-                let Some(mut row) = self.open.take() else {
+                let Some((mut row, work)) = self.open.take() else {
                     return Err("a text ends that did not begin".into());
                 };
                 let (costs, code) = self.dump.take();
                 row.costs = costs;
                 row.error = facts.as_str().map(clean);
-                self.run.texts.push(Text { row, code });
+                self.run.texts.push(Text { row, work, code });
             }
             "END" => self.end = facts.as_u64(),
             _ => return Err(format!("a mark that is not known: {kind}")),
@@ -116,7 +127,7 @@ impl Reader {
 
     /// All texts, in a record's order; an error where the program did not come to its end.
     pub(super) fn done(self) -> Result<Run> {
-        if let Some(row) = &self.open {
+        if let Some((row, _)) = &self.open {
             let (kernel, case, variant) = row.key();
             return Err(format!("the driver ended the program at {kernel} | {case} | {variant}"));
         }

@@ -6,6 +6,7 @@
 //! fewer waves fit, matrix instructions are gone.
 
 mod agx;
+mod bound;
 mod cards;
 mod code;
 mod costs;
@@ -14,7 +15,9 @@ mod ir3;
 mod marks;
 mod mesa;
 mod nak;
+mod pass;
 mod radv;
+mod rates;
 mod record;
 mod show;
 #[cfg(test)]
@@ -47,6 +50,9 @@ pub(crate) struct Isa {
     /// Print each text's loops and the code of the hottest
     #[arg(long = "loop", requires = "kernel", conflicts_with = "diff")]
     loops: bool,
+    /// Print how long each text takes at least on its card, by published rates; writes no record
+    #[arg(long, conflicts_with_all = ["diff", "loops"])]
+    bound: bool,
     /// A build of the program `isa` to take instead of building it
     #[arg(long, value_name = "FILE")]
     program: Option<PathBuf>,
@@ -92,9 +98,18 @@ fn one(isa: &Isa, card: &Card, program: &Path) -> Result<bool> {
     if isa.diff {
         return compare(isa, card, &run, kept?);
     }
+    if isa.bound {
+        let rates = rates::of(card.name)
+            .ok_or("no rates of this card are published, or its compiler prints no code")?;
+        print!("{}", bound::shown(&run, rates));
+        return Ok(true);
+    }
     if isa.kernel.is_some() || !isa.variant.is_empty() {
         for text in &run.texts {
-            print!("{}", if isa.loops { show::loops(text) } else { show::row(&text.row) });
+            print!(
+                "{}",
+                if isa.loops { show::loops(text, rates::of(card.name)) } else { show::row(&text.row) }
+            );
         }
         return Ok(true);
     }
@@ -133,9 +148,12 @@ fn compile(isa: &Isa, card: &Card, mesa: &mesa::Mesa, program: &Path) -> Result<
     }
     let status = child.wait().map_err(|e| e.to_string())?;
     read?;
-    let run = reader.done().map_err(|e| format!("{e} ({status})"))?;
+    let mut run = reader.done().map_err(|e| format!("{e} ({status})"))?;
     if !run.adapter.contains(card.adapter) {
         return Err(format!("the driver stands for {}, which is not {}", run.adapter, card.adapter));
+    }
+    if let Some(rates) = rates::of(card.name) {
+        run.texts.iter_mut().for_each(|text| pass::add_to(&text.code, rates, &mut text.row.costs));
     }
     Ok(run)
 }

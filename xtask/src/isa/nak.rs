@@ -79,7 +79,15 @@ fn inst(line: &str) -> Option<Inst> {
         Some("u16" | "b16" | "s16" | "i16") => Some(16),
         _ => None,
     };
-    Some(Inst { kinds: vec![kind], bits, jump, text })
+    // Four matrices of 8×8 are 16 bytes an invocation.
+    let width = |word: &str| match word.strip_prefix(['b', 'x']).and_then(|n| n.parse::<u8>().ok()) {
+        Some(n) if word.starts_with('x') => n.saturating_mul(4),
+        Some(bits) => bits / 8,
+        None => 4,
+    };
+    let bytes = op.rsplit('.').next().map_or(4, width).max(4);
+    let ends = ["bra", "exit"].contains(&op) && !text.starts_with('@');
+    Some(Inst { kinds: vec![kind], bits, bytes, jump, text, ends, ..Inst::default() })
 }
 
 fn kind(op: &str) -> Kind {

@@ -1,6 +1,6 @@
 //! RADV, Mesa's driver for AMD: `shaderstats` prints statistics by name, `asm` the code as LLVM disassembles it.
 
-use super::code::{Code, Inst, Kind};
+use super::code::{Code, Fetch, Inst, Kind};
 use super::costs::{Cost, Costs};
 use super::marks::Dump;
 
@@ -87,7 +87,7 @@ impl Radv {
             _ => Pending::Nothing,
         };
         let (name, kind) = if short || long { ("v_mov_b16", Kind::Move) } else { ("unknown", Kind::Unknown) };
-        self.code.push(Inst { text: format!("{name} {encoded}"), kinds: vec![kind], bits: None, jump: None });
+        self.code.push(Inst { text: format!("{name} {encoded}"), kinds: vec![kind], ..Inst::default() });
     }
 
     /// Whether a double word belongs to the instruction before.
@@ -149,7 +149,37 @@ fn inst(text: &str) -> Inst {
     let op = op(text);
     let jumps = op.starts_with("s_cbranch") || op == "s_branch";
     let jump = jumps.then(|| text.split_whitespace().nth(1)).flatten().map(Into::into);
-    Inst { text: text.into(), kinds, bits: bits(op), jump }
+    let ends = ["s_branch", "s_endpgm", "s_setpc_b64"].contains(&op);
+    Inst { text: text.into(), kinds, bits: bits(op), bytes: bytes(op), jump, ends, fetch: fetch(text, op) }
+}
+
+/// Loads and what waits for them; stores are waited for elsewhere and by none.
+fn fetch(text: &str, op: &str) -> Option<Fetch> {
+    let starts = |prefixes: &[&str]| prefixes.iter().any(|prefix| op.starts_with(prefix));
+    if starts(&["buffer_load", "global_load", "flat_load", "tbuffer_load"]) {
+        Some(Fetch::Asks)
+    } else if starts(&["s_wait_loadcnt"]) || op == "s_waitcnt" && text.contains("vmcnt") {
+        Some(Fetch::Waits)
+    } else {
+        None
+    }
+}
+
+/// Of an access; what is narrower than a register takes one all the same.
+fn bytes(op: &str) -> u8 {
+    let words = op.split('_').filter_map(|word| {
+        if let Some(words) = word.strip_prefix("dwordx") {
+            return words.parse::<u8>().ok().map(|words| words.saturating_mul(4));
+        }
+        let bits = word.strip_prefix(['b', 'u', 'i', 'f', 'd'])?.parse::<u16>().ok()?;
+        u8::try_from(bits / 8).ok()
+    });
+    let one = words.fold(4, u8::max);
+    if op.contains("2addr") || op.contains("read2") || op.contains("write2") {
+        one.saturating_mul(2)
+    } else {
+        one
+    }
 }
 
 fn op(text: &str) -> &str {

@@ -92,6 +92,10 @@ pub(super) fn parse(text: &str) -> Result<Record> {
         let known = |name: &str| Ok::<_, String>(Some(field(name)?).filter(|value| *value != "-"));
         let mut costs = Costs::default();
         for (cost, name) in Cost::ALL {
+            // A record from before these were told is compared in the others.
+            if cost.is_of_pass() && !columns.contains(&name) {
+                continue;
+            }
             if let Some(value) = known(name)? {
                 costs.set(cost, value.parse().map_err(|_| wrong(&format!("{name} is no number")))?);
             }

@@ -6,6 +6,8 @@ use super::cards::Card;
 use super::code::{Code, Counts, Kind, Span, vector};
 use super::costs::Cost;
 use super::marks::{Row, Run, Text};
+use super::pass::{self, Pass};
+use super::rates::Rates;
 
 /// Of how many kernels the worst text is named.
 const WORST: usize = 5;
@@ -73,7 +75,7 @@ pub(super) fn row(row: &Row) -> String {
 }
 
 /// The loops of a text: counts of each, and the code of the one that does most of the work.
-pub(super) fn loops(text: &Text) -> String {
+pub(super) fn loops(text: &Text, rates: Option<&Rates>) -> String {
     let mut shown = row(&text.row);
     let code = &text.code;
     let hottest = code.hottest();
@@ -88,6 +90,9 @@ pub(super) fn loops(text: &Text) -> String {
     for span in code.skippable(hottest) {
         shown += &format!("      may be left out: {}: {}\n", place(code, span), counts(&code.counts(span)));
     }
+    if let Some((rates, pass)) = rates.and_then(|rates| Some((rates, pass::of(code, hottest, rates)?))) {
+        shown += &usual(code, &pass, rates);
+    }
     for block in code.0.iter().take(hottest.1 + 1).skip(hottest.0) {
         if !block.label.is_empty() {
             shown += &format!("    {}:\n", block.label);
@@ -95,6 +100,33 @@ pub(super) fn loops(text: &Text) -> String {
         shown.extend(block.insts.iter().map(|inst| format!("        {}\n", inst.text)));
     }
     shown
+}
+
+/// What the usual pass takes, and its blocks with how often each is run.
+fn usual(code: &Code, pass: &Pass, rates: &Rates) -> String {
+    let tally = pass.tally(code, rates);
+    let (overlap, serial) = tally.bounds(rates);
+    let (unit, units) = match tally.products > 0.0 {
+        true => ("a product of 16 × 16 × 16", tally.products),
+        false => ("a multiply-add", tally.multiply_adds),
+    };
+    let per = |count: f64| count / units;
+    let wide = if tally.locals > 0.0 { 100.0 * tally.locals128 / tally.locals } else { 0.0 };
+    let blocks = pass.0.iter().map(|(at, times)| {
+        let name = place(code, (*at, *at));
+        if (times - 1.0).abs() < 0.5 { name } else { format!("{name} × {times}") }
+    });
+    let mut blocks: Vec<String> = blocks.collect();
+    blocks.dedup();
+    format!(
+        "      usual pass: {units} times {unit}, each with vector {:.2}, lds {:.2} ({wide:.0} % by 128 bits), memory {:.2}; \
+         barriers {}, overlap {overlap:.0} %, serial {serial:.0} %: {}\n",
+        per(tally.vectors),
+        per(tally.locals),
+        per(tally.memories),
+        tally.barriers,
+        blocks.join(" ")
+    )
 }
 
 fn place(code: &Code, (first, last): Span) -> String {
