@@ -34,8 +34,8 @@ pub use adapter::{AdapterReport, list_adapters};
 #[cfg(not(target_arch = "wasm32"))]
 pub use blocking::block_on;
 pub use caps::{AdapterClass, Caps, CoopMatrix};
-pub use cores::Cores;
 pub use context::Context;
+pub use cores::Cores;
 pub(crate) use device::{AppDevice, AppQueue};
 pub(crate) use memory::BufferWatch;
 pub use memory::{Binding, Buffer, MemoryStats};

@@ -20,13 +20,17 @@ impl Choices {
         let integrated = caps.class == AdapterClass::Integrated;
         let (rows, workgroups, why) = match caps.cores {
             Cores::Cpu => (4, 1, "a CPU has no cores that parts could fill; its rows are a register's lanes"),
-            Cores::Nvidia => {
-                (4, 256, "82 to 144 multiprocessors with two to three workgroups of 128 (GA102: 8 and 12 warps)")
-            }
+            Cores::Nvidia => (
+                4,
+                256,
+                "82 to 144 multiprocessors with two to three workgroups of 128 (GA102: 8 and 12 warps)",
+            ),
             Cores::Rdna if integrated => {
                 (4, 32, "12 to 16 compute units, of which each pair holds four workgroups of 256")
             }
-            Cores::Rdna => (4, 192, "96 compute units, of which each pair holds four workgroups of 256 at 192 registers"),
+            Cores::Rdna => {
+                (4, 192, "96 compute units, of which each pair holds four workgroups of 256 at 192 registers")
+            }
             Cores::Gcn => (4, 128, "64 compute units with two workgroups of 256"),
             Cores::Intel if integrated => (4, 32, "up to 8 Xe cores with four workgroups"),
             Cores::Intel => (4, 128, "20 to 32 Xe cores with four workgroups"),
@@ -38,7 +42,9 @@ impl Choices {
             ),
             Cores::Adreno => (4, 32, "a dozen shader processors"),
             Cores::Other if integrated => (4, 64, "unknown: a middling one that shares its memory"),
-            Cores::Other => (4, 256, "unknown: a large one, since parts that are too many cost less than cores that idle"),
+            Cores::Other => {
+                (4, 256, "unknown: a large one, since parts that are too many cost less than cores that idle")
+            }
         };
         Self { rows, workgroups, why }
     }

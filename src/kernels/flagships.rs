@@ -75,7 +75,11 @@ mod tests {
             class,
             subgroup: Some(subgroup),
             f16: true,
-            cores: if class == AdapterClass::Apple { crate::gpu::Cores::Apple } else { crate::gpu::Cores::Other },
+            cores: if class == AdapterClass::Apple {
+                crate::gpu::Cores::Apple
+            } else {
+                crate::gpu::Cores::Other
+            },
             coop: coop.iter().copied().map(matrix).collect(),
             workgroup_memory: 48 << 10,
             max_invocations: 1024,

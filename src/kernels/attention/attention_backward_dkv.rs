@@ -4,8 +4,8 @@
 //! invocation owns a key, so the result does not depend on the order of workgroups.
 
 use super::problem::AttentionProblem;
-use super::tiling::{BACKWARD, MAP_GRAD, MAP_GRAD_USES, ROW_STATS, STRAY};
 use super::tiling::Tiling;
+use super::tiling::{BACKWARD, MAP_GRAD, MAP_GRAD_USES, ROW_STATS, STRAY};
 #[cfg(feature = "verify")]
 use super::verified::*;
 use crate::gpu::Caps;

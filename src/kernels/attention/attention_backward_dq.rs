@@ -4,8 +4,8 @@
 //! Shapes: as in `attention`; `stats (3, batch, heads, seq_q)` f32 from `attention_backward_delta`; `dq` like `q`.
 
 use super::problem::AttentionProblem;
-use super::tiling::{BACKWARD, MAP_GRAD, MAP_GRAD_USES, ROW_STATS, SEEN_STRAYS, STRAY};
 use super::tiling::Tiling;
+use super::tiling::{BACKWARD, MAP_GRAD, MAP_GRAD_USES, ROW_STATS, SEEN_STRAYS, STRAY};
 #[cfg(feature = "verify")]
 use super::verified::*;
 use crate::gpu::{Access, Caps};

@@ -72,7 +72,13 @@ pub(super) fn rows_of(variant: &Variant) -> u32 {
     match (variant.modules.iter().find_map(matrix), variant.number("SIDE")) {
         (Some(matrix), _) => matrix * variant.number("WAVES"),
         (None, 0) => variant.number("WG_SIZE").max(1) * variant.number("ROWS").max(1),
-        (None, side) => if variant.modules.contains(&OWN_2) { 2 * side } else { 4 * side },
+        (None, side) => {
+            if variant.modules.contains(&OWN_2) {
+                2 * side
+            } else {
+                4 * side
+            }
+        }
     }
 }
 
@@ -192,8 +198,7 @@ impl AttentionProblem {
                 }
             })
         });
-        let matrices =
-            bare.iter().filter_map(|variant| self.by_matrices(caps, how.matrices?, variant));
+        let matrices = bare.iter().filter_map(|variant| self.by_matrices(caps, how.matrices?, variant));
         // A CPU's cooperative matrices are no faster than its vectors.
         if software {
             let instead = own_rows.is_none();
