@@ -69,16 +69,6 @@ def plan(stage, known):
     if stage == "contrast":
         for data, base in (("irony", irony[H]), ("turn", turn[H])):
             yield data, H, {"contrast": 0.2}, 12, each(base, {}, seeds=TUNING)
-    if stage == "bottlenecks":
-        yield "irony", H, {"levels": [24, 24]}, ie[H], each(irony[H], {})
-    if stage == "readout":
-        yield "irony", H, {}, ie[H], each(irony[H], {"mean": 1}, {"dropout": 0.4})
-    if stage == "regular":
-        yield "turn", H, {}, te[H], each(turn[H], {"dropout": 0.4}, {"weight_decay": 0.1})
-        yield "irony", C, {}, ie[C], each(irony[C], {"dropout": 0.4}, {"weight_decay": 0.1})
-    if stage == "wide":
-        for fusion in (C, H):
-            yield "irony", fusion, {"width": 32}, ie[fusion], each(irony[fusion], {})
     if stage == "final":
         for fusion in (H, C):
             yield "irony", fusion, {}, ie[fusion], each(irony[fusion], {}, seeds=FINAL)
