@@ -1,6 +1,7 @@
 """Clips of a folder in foveal's format as padded arrays, their texts read by a frozen BERT."""
 
 import json
+import re
 
 import jax
 import jax.numpy as jnp
@@ -59,8 +60,45 @@ def hidden(folder, texts):
     return np.concatenate(found)[: len(texts)], rows
 
 
-def load(folder, bert):
-    """Splits of dictionaries of arrays, and what `dataset.json` says beside the clips."""
+def timed(clips, how, bert, tokens):
+    """When tokens and rows of simulated clips are heard and seen, by `how.json`, for diagnosis: `text_time` (clips, tokens),
+    `audio_time` … (clips, rows), -1 where there is no time; `audio_theirs` … (clips, tokens, class token and rows), what a token's
+    word lasts over; `text_share` …, what part of the clip has passed, by letters and by rows; and `text_told` (clips, tokens), tokens of the word that counts (of the text, where all do).
+    """
+    tokenizer = Tokenizer.from_file(str(bert / "tokenizer.json"))
+    tokenizer.no_padding()
+    made = {"text_time": np.full((len(clips), tokens), -1, np.float32), "text_told": np.zeros((len(clips), tokens), np.float32)}
+    made["text_share"] = np.zeros((len(clips), tokens), np.float32)
+    begins = {"audio": 0.05, "vision": 0.0}
+    for m, begin in begins.items():
+        at = (begin + np.arange(ROWS[m], dtype=np.float32) * how["thin"] / 10)[None]
+        made[f"{m}_time"] = np.where(np.arange(ROWS[m])[None] < [[c[m][1]] for c in clips], at, -1).astype(np.float32)
+        made[f"{m}_share"] = (np.arange(ROWS[m])[None] + 0.5) / np.array([[c[m][1]] for c in clips], np.float32)
+        made[f"{m}_theirs"] = np.ones((len(clips), tokens, ROWS[m] + 1), bool)
+    for i, clip in enumerate(clips):
+        part = how["parts"][clip["id"]]
+        words = [match.span() for match in re.finditer("[a-z]+", clip["text"].lower())]
+        assert len(words) == len(part["said"]), clip["id"]
+        for t, (begin, end) in enumerate(tokenizer.encode(clip["text"]).offsets):
+            word = sum(b <= begin for b, _ in words) - 1
+            if begin == end or not clip["text"][begin].isalpha():
+                continue
+            said = part["said"][word]
+            made["text_time"][i, t] = sum(said) / 2
+            made["text_share"][i, t] = sum(words[word]) / 2 / len(clip["text"])
+            made["text_told"][i, t] = word == part.get("at", word)
+            for m in begins:
+                time = made[f"{m}_time"][i]
+                inside = (time >= said[0]) & (time < said[1])
+                if not inside.any():
+                    inside[np.argmin(np.where(time < 0, np.inf, np.abs(time - sum(said) / 2)))] = True
+                made[f"{m}_theirs"][i, t] = [False, *inside]
+    assert made["text_told"].any(1).all()
+    return made
+
+
+def load(folder, bert, times=False):
+    """Splits of dictionaries of arrays, with `times` those of `timed` among them; and what `dataset.json` says beside the clips."""
     description = json.loads((folder / "dataset.json").read_text(encoding="utf-8"))
     tensors = load_file(folder / "features.safetensors")
     splits = description.pop("splits")
@@ -75,6 +113,8 @@ def load(folder, bert):
         for to, c in zip(all[m], clips):
             to[: c[m][1]] = tensors[m][c[m][0] : sum(c[m])]
         all[f"{m}_rows"] = rows
+    if times:
+        all |= timed(clips, json.loads((folder / "how.json").read_text(encoding="utf-8")), bert, text.shape[1])
     ends = np.cumsum([len(split) for split in splits.values()])
     parts = {name: {k: v[end - len(splits[name]) : end] for k, v in all.items()} for name, end in zip(splits, ends)}
     return parts, description

@@ -1,7 +1,7 @@
 """Fusions of a sentiment model against each other, trained by the replica; and the table of a study, whoever trained it.
 
     python study.py run DATA … --bert FOLDER --out results/NAME.jsonl --models FOLDER
-    python study.py table results/*.jsonl
+    python study.py table results/hierarchical.jsonl results/others.jsonl
     python study.py check evaluated.jsonl
 
 `run` tries every setting of the grid with a seed of its own, takes for each fusion the one with the least error on `valid`, trains

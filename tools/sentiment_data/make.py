@@ -8,6 +8,7 @@ may reverse the words, with `--turn` the voice says which word counts. See READM
 
 import argparse
 import json
+import re
 import sys
 import time
 from pathlib import Path
@@ -38,7 +39,7 @@ def make_clip(name, sentences, persons, training, how, random):
     said, felt, shown = rating / RATING_SCALE, *random.uniform(-(3**0.5), 3**0.5, 2)
     wry, weights = bool(random.random() < how["irony"]), how["weights"]
     if how["simulate"]:
-        audio, loudness = voice.sequence(pieces, who["voice"], felt, random)
+        audio, loudness, times = voice.sequence(pieces, who["voice"], felt, random)
         seconds = len(audio) / voice.PER_SECOND
     else:
         wave = speech.speak(text, who["voice"], felt, random)
@@ -53,8 +54,12 @@ def make_clip(name, sentences, persons, training, how, random):
     }
     label = round(float(np.clip(sum(parts.values()), LOW, HIGH)), 3)
     parts = {k: round(float(v), 4) for k, v in parts.items()} | {"rating": rating, "wry": wry}
+    if how["simulate"]:
+        # Seconds at which each word begins and ends, in the order of the text.
+        parts["said"] = [[round(float(t), 3) for t in pair] for pair in times]
     if how["turn"]:
-        parts["word"] = pieces[1]
+        # The word that counts, and its number among the words.
+        parts["word"], parts["at"] = pieces[1], len(re.findall("[a-z]+", pieces[0].lower()))
     audio, vision = audio[:: how["thin"]], vision[:: how["thin"]]
     return {"id": name, "text": text[0].upper() + text[1:], "label": label}, audio, vision, parts
 

@@ -39,8 +39,8 @@ def timed(pieces, pace, random):
 
 
 def sequence(pieces, who, mood, random):
-    """(rows, 8) of a sentence in pieces, of which the second is said in a turned voice: breathy and higher. `mood`, around
-    -2 … 2, raises pitch, pace and loudness against the speaker's own.
+    """(rows, 8) of a sentence in pieces, of which the second is said in a turned voice: breathy and higher; the loudness of each;
+    and begin and end of every word in seconds. `mood`, around -2 … 2, raises pitch, pace and loudness against the speaker's own.
     """
     words, seconds = timed(pieces, who["pace"] * (1 - 0.12 * mood / 2), random)
     at = (np.arange(max(4, round(seconds * PER_SECOND))) + 0.5) / PER_SECOND
@@ -62,4 +62,5 @@ def sequence(pieces, who, mood, random):
                 rows[inside, TILT] += 6
     rows[1:, FLUX] = np.abs(np.diff(rows[:, LOUDNESS])) / 10
     noise = random.normal(0, [1.5, 0.8, 0.1, 1.5, 0.05, 0.1, 0.2, 0.03], rows.shape)
-    return rows + noise, 10 ** (rows[:, LOUDNESS] / 20)
+    times = [(begin, end) for piece in words for begin, end, _ in piece]
+    return rows + noise, 10 ** (rows[:, LOUDNESS] / 20), times
