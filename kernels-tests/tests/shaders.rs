@@ -150,8 +150,8 @@ fn faults(facts: &Facts, memory: u32, host: &Host<'_>) -> Vec<String> {
 fn abilities(caps: &Caps, variant: &Variant) -> Capabilities {
     let mut abilities = Capabilities::empty();
     abilities.set(Capabilities::IMMEDIATES, caps.immediate_bytes > 0);
-    let stores_f16 = [variant.elem, variant.weight].contains(&Dtype::F16);
-    abilities.set(Capabilities::SHADER_FLOAT16, caps.f16 && stores_f16);
+    let takes_f16 = variant.matrices || [variant.elem, variant.weight].contains(&Dtype::F16);
+    abilities.set(Capabilities::SHADER_FLOAT16, caps.f16 && takes_f16);
     abilities.set(Capabilities::SUBGROUP, caps.subgroup.is_some() && variant.subgroup);
     abilities.set(Capabilities::COOPERATIVE_MATRIX, caps.matrix().is_some() && variant.matrices);
     abilities

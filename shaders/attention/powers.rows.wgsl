@@ -1,6 +1,6 @@
 // Factors of matrices lie in memory as numbers with more exponents than f16 has: each row is staged as f16 under a power of two of
 // its own, by which its largest magnitude lies between 2^14 and 2^15. A number of eight bits is exact so down to 2^-31 of the largest,
-// and of those below the error is at most 2^-40 of it (2^-29 where a GPU takes f16's small numbers for 0). A row's own, because
+// and of those below the error is at most 2^-39 of it (2^-28 where a GPU takes f16's small numbers for 0). A row's own, because
 // what a row does not see must not matter, and that may be next to what it sees, whatever it holds.
 //
 // Rows of workgroup memory are numbered: the owned rows of the first and of the second operand that is kept, the tile's of the

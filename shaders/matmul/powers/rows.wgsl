@@ -1,7 +1,7 @@
 // Factors of matrices lie in memory as numbers with more exponents than f16 has: each row of x, and the weights of each output, are
 // staged as f16 relative to a unit of their own, the power of two at or below the largest magnitude so far. It is renewed, and the sums
 // so far are scaled, only where a later one outgrows it by SLACK; LIFT times as large, f16 holds them up to 2 · SLACK · LIFT. A
-// number of eight bits is exact so down to 2^-23 of the unit, and of those below the error is at most 2^-32 of it (2^-21 where a GPU
+// number of eight bits is exact so down to 2^-24 of the unit, and of those below the error is at most 2^-32 of it (2^-21 where a GPU
 // takes f16's small numbers for 0).
 const LIFTED: bool = true;
 const SLACK: f32 = 128.0;
