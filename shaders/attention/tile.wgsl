@@ -115,11 +115,11 @@ fn add_rows(
 ) {
     let x = lane % SIDE;
     let y = lane / SIDE;
-    workgroupBarrier();
     var of_column: Rows;
     for (var r = 0u; r < OWN; r++) {
         of_column[r] = (*weights)[r][c];
     }
+    workgroupBarrier();
     shared_rows[x * SIDE + y] = of_column;
     stage_rows(side, c * SIDE, place, lane);
     workgroupBarrier();

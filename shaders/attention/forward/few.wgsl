@@ -1,14 +1,17 @@
 // A workgroup owns all rows of a key head, at most ROWS: those of all query heads that share it. Its invocations divide
-// the keys of a tile among them, one each, and then the vectors of the results, so that all of them have work however
-// few the queries are.
+// the keys of a tile among them, one each, and then the vectors of a value, of which each is read once for all rows; where a
+// value has fewer vectors than there are invocations, teams of them divide the keys again. So all have work however few the
+// queries are.
 alias Rows = f32;
 
-const OWN: u32 = (ROWS * HEAD_VEC + WG_SIZE - 1u) / WG_SIZE; // vectors of results that an invocation owns
+const TEAMS: u32 = max(WG_SIZE / HEAD_VEC, 1u); // that divide the keys
+const OWN: u32 = (HEAD_VEC + WG_SIZE - 1u) / WG_SIZE; // vectors of a value that an invocation takes
+const PLAYERS: u32 = min(HEAD_VEC, WG_SIZE); // invocations of a team
 const SHARERS: u32 = WG_SIZE / ROWS; // invocations that share the softmax of a row
 // Tiles of which one sum is taken, where there are many, LONG.
 const BLOCK_TILES: u32 = 16u;
 
-var<workgroup> queries: array<vec4<f32>, ROWS * HEAD_VEC>;
+var<workgroup> queries: array<vec4<f32>, ROWS * HEAD_VEC>; // and in the end the results of all teams
 var<workgroup> scores: array<f32, ROWS * WG_SIZE>; // of a tile; then probabilities up to the factor exp(largest)
 var<workgroup> shares: array<f32, WG_SIZE>; // of what the sharers of a row reduce
 var<workgroup> factors: array<f32, ROWS>; // by which the results of a row are scaled
@@ -16,6 +19,60 @@ var<workgroup> seen: array<u32, WG_SIZE>; // of a tile's keys, a bit for each ro
 
 fn is_seen(row: u32, t: u32) -> bool {
     return (seen[t] & (1u << row)) != 0u;
+}
+
+// Results of every row, those vectors of them that an invocation takes.
+alias Results = array<array<vec4<f32>, OWN>, ROWS>;
+
+// Scales results, and adds what the tile from key j0 gives.
+fn add_values(results: ptr<function, Results>, place: Place, j0: u32, end: u32, lane: u32) {
+    for (var r = 0u; r < ROWS; r++) {
+        for (var own = 0u; own < OWN; own++) {
+            (*results)[r][own] *= factors[r];
+        }
+    }
+    if (lane >= TEAMS * PLAYERS) {
+        return;
+    }
+    for (var t = lane / PLAYERS; t < WG_SIZE; t += TEAMS) {
+        let at = kv_at(place.b, min(j0 + t, end - 1u), place.kv_head);
+        let seen_by = seen[t];
+        for (var own = 0u; own < OWN; own++) {
+            let value = widen4(v[at + min(lane % PLAYERS + own * PLAYERS, HEAD_VEC - 1u)]);
+            for (var r = 0u; r < ROWS; r++) {
+                // What a row does not see must not matter, whatever it holds.
+                let term = scores[r * WG_SIZE + t] * value;
+                (*results)[r][own] += select(vec4<f32>(), term, (seen_by & (1u << r)) != 0u);
+            }
+        }
+    }
+}
+
+fn add_before(sum: ptr<function, Results>, block: ptr<function, Results>) {
+    for (var r = 0u; r < ROWS; r++) {
+        for (var own = 0u; own < OWN; own++) {
+            (*sum)[r][own] += (*block)[r][own];
+        }
+    }
+}
+
+// Adds up what the teams have, in `queries`; for all invocations.
+fn gather(results: ptr<function, Results>, lane: u32) {
+    for (var team = 0u; team < TEAMS; team++) {
+        workgroupBarrier();
+        if (lane / PLAYERS == team) {
+            for (var r = 0u; r < ROWS; r++) {
+                for (var own = 0u; own < OWN; own++) {
+                    let d = lane % PLAYERS + own * PLAYERS;
+                    let at = r * HEAD_VEC + min(d, HEAD_VEC - 1u);
+                    if (d < HEAD_VEC) {
+                        queries[at] = select(queries[at], vec4<f32>(), team == 0u) + (*results)[r][own];
+                    }
+                }
+            }
+        }
+    }
+    workgroupBarrier();
 }
 
 fn row_max(value: f32, lane: u32, row: u32) -> f32 {
@@ -53,8 +110,8 @@ fn attend(wg: vec3<u32>, invocation: Invocation) {
     }
     let keys = keys_of(0u, params.seq_q - 1u, wg.z);
     let end = keys.y;
-    var acc: array<vec4<f32>, OWN>;
-    var acc_before: array<vec4<f32>, OWN>; // of earlier blocks
+    var acc: Results;
+    var acc_before: Results; // of earlier blocks
     var largest = LOWEST;
     var sums: Sums;
     var sums_before: Sums; // of earlier blocks
@@ -109,28 +166,20 @@ fn attend(wg: vec3<u32>, invocation: Invocation) {
             scores[first + n * SHARERS] = p;
         }
         workgroupBarrier();
-        for (var own = 0u; own < OWN; own++) {
-            let n = min(lane + own * WG_SIZE, ROWS * HEAD_VEC - 1u);
-            let r = n / HEAD_VEC;
-            var sum = vec4<f32>();
-            for (var t = 0u; t < WG_SIZE; t++) {
-                let at = kv_at(place.b, min(j0 + t, end - 1u), place.kv_head) + n % HEAD_VEC;
-                // What a row does not see must not matter, whatever it holds.
-                sum += select(vec4<f32>(), scores[r * WG_SIZE + t] * widen4(v[at]), is_seen(r, t));
-            }
-            acc[own] = acc[own] * factors[r] + sum;
-            if (LONG) {
-                acc_before[own] *= factors[r];
+        add_values(&acc, place, j0, end, lane);
+        if (LONG) {
+            for (var r = 0u; r < ROWS; r++) {
+                for (var own = 0u; own < OWN; own++) {
+                    acc_before[r][own] *= factors[r];
+                }
             }
         }
         tiles++;
         if (LONG && tiles % BLOCK_TILES == 0u) {
             sums_before = together(sums_before, sums);
             sums = Sums();
-            for (var own = 0u; own < OWN; own++) {
-                acc_before[own] += acc[own];
-                acc[own] = vec4<f32>();
-            }
+            add_before(&acc_before, &acc);
+            acc = Results();
         }
     }
     sums = together(sums_before, sums);
@@ -144,16 +193,12 @@ fn attend(wg: vec3<u32>, invocation: Invocation) {
         let at = row_at(out.b, place.kv_head * group + row % group, row / group);
         factors[row] = store_row(at, largest, total, weighted);
     }
-    workgroupBarrier();
-    for (var own = 0u; own < OWN; own++) {
-        let n = lane + own * WG_SIZE;
-        if (n < rows * HEAD_VEC) {
-            let r = n / HEAD_VEC;
-            var result = acc[own];
-            if (LONG) {
-                result += acc_before[own];
-            }
-            o[query_at(out, r) + n % HEAD_VEC] = narrow4(result * factors[r]);
-        }
+    if (LONG) {
+        add_before(&acc, &acc_before);
+    }
+    gather(&acc, lane);
+    for (var n = lane; n < rows * HEAD_VEC; n += WG_SIZE) {
+        let r = n / HEAD_VEC;
+        o[query_at(out, r) + n % HEAD_VEC] = narrow4(queries[n] * factors[r]);
     }
 }
