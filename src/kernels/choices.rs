@@ -38,7 +38,7 @@ impl Choices {
                 2,
                 64,
                 "127 registers of 32 bits: at heads of 128 an invocation with four rows spills (M1: up to 269 of 16 bits), \
-                 with two none; 8 to 80 cores",
+                 with two, and its two results one after the other, none; 8 to 80 cores",
             ),
             Cores::Adreno => (4, 32, "a dozen shader processors"),
             Cores::Other if integrated => (4, 64, "unknown: a middling one that shares its memory"),

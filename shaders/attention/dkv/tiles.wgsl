@@ -14,8 +14,8 @@ fn operand(which: u32, place: Place, row: u32, d: u32) -> vec4<f32> {
     return widen4(d_o[at]);
 }
 
-fn attend_backward(wg: vec3<u32>, invocation: Invocation) {
-    let lane = invocation.lane;
+// Sums up the gradient by keys, by values, or both, and stores it.
+fn sum_up(by_keys: bool, by_values: bool, wg: vec3<u32>, lane: u32) {
     let x = lane % SIDE;
     let y = lane / SIDE;
     let group = GROUP;
@@ -29,7 +29,6 @@ fn attend_backward(wg: vec3<u32>, invocation: Invocation) {
     var dk_before: array<array<vec4<f32>, COLUMNS>, OWN>; // of earlier blocks
     var dv_before: array<array<vec4<f32>, COLUMNS>, OWN>;
     var tiles = 0u;
-    expect_no_strays(lane);
     for (var row0 = seen_by.x; row0 < seen_by.y; row0 += TILE) {
         let last_row = min(row0 + TILE, seen_by.y) - 1u;
         if (first >= end || mask_hides(row0 / group, last_row / group, first, last)) {
@@ -39,7 +38,7 @@ fn attend_backward(wg: vec3<u32>, invocation: Invocation) {
         var ds: array<vec4<f32>, OWN>; // gradients upon p first
         for (var d0 = 0u; d0 < params.head_vec; d0 += SLAB) {
             multiply_slabs(&p, Side(0u, first, last), Side(2u, row0, last_row), place, d0, lane);
-            if (UPSTREAM) {
+            if (UPSTREAM && by_keys) {
                 multiply_slabs(&ds, Side(1u, first, last), Side(3u, row0, last_row), place, d0, lane);
             }
         }
@@ -59,8 +58,10 @@ fn attend_backward(wg: vec3<u32>, invocation: Invocation) {
             }
         }
         for (var c = 0u; c < 4u; c++) {
-            add_rows(&dk, &ds, c, Side(2u, row0, last_row), place, lane);
-            if (UPSTREAM) {
+            if (by_keys) {
+                add_rows(&dk, &ds, c, Side(2u, row0, last_row), place, lane);
+            }
+            if (UPSTREAM && by_values) {
                 add_rows(&dv, &p, c, Side(3u, row0, last_row), place, lane);
             }
         }
@@ -83,9 +84,24 @@ fn attend_backward(wg: vec3<u32>, invocation: Invocation) {
             let d = x + n * SIDE;
             let by_key = take_vector(&dk);
             let by_value = take_vector(&dv);
-            if (column < params.seq_kv && d < HEAD_VEC) {
-                store_gradients(place, column, d, by_key, by_value, met_rows);
+            let there = column < params.seq_kv && d < HEAD_VEC;
+            if (by_keys && there) {
+                store_by_key(place, column, d, by_key, met_rows);
+            }
+            if (by_values && there) {
+                store_by_value(place, column, d, by_value, met_rows);
             }
         }
+    }
+}
+
+fn attend_backward(wg: vec3<u32>, invocation: Invocation) {
+    expect_no_strays(invocation.lane);
+    if (APART) {
+        sum_up(true, false, wg, invocation.lane);
+        workgroupBarrier();
+        sum_up(false, true, wg, invocation.lane);
+    } else {
+        sum_up(true, true, wg, invocation.lane);
     }
 }
