@@ -96,14 +96,16 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_device_with_matrices_takes_them_in_f16_and_tiles_in_f32() {
+    fn a_device_with_matrices_takes_them_in_16_bits_and_tiles_in_f32() {
         let entries = kernels(Some("attention")).unwrap();
         let devices = capabilities(Some("discrete with matrices")).unwrap();
         let text = report(&entries, &devices[..1], false);
         let at = text.find("q=32760,kv=32760").unwrap();
-        let case = text[at..].lines().take(9).collect::<Vec<_>>().join("\n");
-        assert!(case.contains("> f32         tiles") && case.contains("> f16         matrices"), "{text}");
-        assert!(case.contains("why: f16, and heads of whole matrices"), "{text}");
+        let case = text[at..].lines().take(11).collect::<Vec<_>>().join("\n");
+        for taken in ["> f32         tiles", "> f16         matrices", "> bf16        matrices"] {
+            assert!(case.contains(taken), "{text}");
+        }
+        assert!(case.contains("why: 16 bits, and heads of whole matrices"), "{text}");
         assert!(report(&entries, &devices, true).len() > report(&entries, &devices, false).len());
     }
 
