@@ -1,6 +1,7 @@
 //! Rows of every size: what a type's exponents can hold must come out with as many digits as if it were of order one, whatever a
 //! way makes of it before it multiplies. Which results are right, the kernel's reference says.
 
+use crate::strays::FEW_FLOPS;
 use foveal::gpu::Access;
 use foveal::kernels::Variant;
 use foveal::kernels::registry::AnyKernel;
@@ -9,8 +10,6 @@ use foveal::tensor::Array;
 use foveal::{Context, Dtype};
 use rand_pcg::rand_core::Rng;
 
-/// A reference of more operations is left out.
-const FEW_FLOPS: f64 = 3e6;
 /// Of the largest result of a row, what an error may be: roundings of bf16 to eight bits.
 const SHARE: f64 = 0.04;
 

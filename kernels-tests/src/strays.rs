@@ -9,7 +9,7 @@ use foveal::{Context, Dtype};
 use rand_pcg::rand_core::Rng;
 
 /// A reference of more operations is left out: each stray asks for one of its own.
-const FEW_FLOPS: f64 = 3e6;
+pub(crate) const FEW_FLOPS: f64 = 3e6;
 
 /// Plants strays in each input, one at a time, and compares. Inputs that follow from others are computed anew.
 ///

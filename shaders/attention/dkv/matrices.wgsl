@@ -93,7 +93,7 @@ fn attend_backward(wg: vec3<u32>, invocation: Invocation) {
         for (var t = 0u; t < SHARE; t++) {
             let score = scores[score_at(share) + t] * params.scale;
             let of_gradients = kept_powers(1u, sharer_of(share) * SHARE + t);
-            if (LIFTED) {
+            if (LIFTED && UPSTREAM) {
                 ds[t] = of_powers(ds[t], own_power(1u, row_of(share)), of_gradients);
             }
             var p4: vec4<f32>;

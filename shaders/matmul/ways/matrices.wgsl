@@ -124,6 +124,8 @@ fn scale_sums(acc: ptr<function, array<array<Sum, SPAN>, SPAN>>, invocation: Inv
     }
     workgroupBarrier();
     settle_rows(invocation.lane);
+    // Before anyone renews a unit for the next slab.
+    workgroupBarrier();
 }
 
 // Puts a matrix of each subgroup where all find it.
