@@ -10,11 +10,13 @@
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a bench that cannot go on should stop loudly")]
 
+mod bounds;
 mod ceilings;
 mod report;
 mod texts;
 mod timing;
 
+use bounds::Bounds;
 use ceilings::Ceilings;
 use clap::Parser;
 use foveal::block_on;
@@ -22,6 +24,7 @@ use foveal::kernels::registry::{AnyKernel, Entry, REGISTRY};
 use foveal::kernels::{Variant, Work};
 use foveal::{AdapterChoice, Context, ContextOptions, Error, Result};
 use report::Row;
+use std::path::Path;
 use std::process::ExitCode;
 
 /// Times the kernels on sizes of real models.
@@ -96,7 +99,14 @@ fn run(args: &Args) -> Result<()> {
             "This adapter is a CPU: rates on it compare kernels with each other and say nothing about a GPU."
         );
     }
-    println!("\n{}", report::header(&context, &ceilings));
+    let bounds = bounds(&context)?;
+    let bounds = bounds.as_ref();
+    if bounds.is_some() {
+        println!(
+            "% loop: of the peak, what the instructions of the hottest loop allow by the record of this card's compiler."
+        );
+    }
+    println!("\n{}", report::header(&context, &ceilings, bounds));
     let mut rows = Vec::new();
     for entry in REGISTRY {
         let cases = cases(&context, entry, args);
@@ -105,7 +115,7 @@ fn run(args: &Args) -> Result<()> {
             for variant in case.variants(context.caps()) {
                 match bench.row(name, &*case, &variant)? {
                     Ok(row) => {
-                        println!("{}", row.line(&context, &ceilings));
+                        println!("{}", row.line(&context, &ceilings, bounds));
                         rows.push(row);
                     }
                     Err(reason) => {
@@ -128,7 +138,25 @@ fn run(args: &Args) -> Result<()> {
             "The ceilings differ by more than a quarter: this machine is busy, and shares above are not to be trusted."
         );
     }
-    if args.record { report::record(&context, clock, &ceilings.higher(&again), &rows) } else { Ok(()) }
+    if args.record {
+        report::record(&context, clock, &ceilings.higher(&again), bounds, &rows)
+    } else {
+        Ok(())
+    }
+}
+
+/// What the records of compilers say of this adapter, if one is of its card.
+fn bounds(context: &Context) -> Result<Option<Bounds>> {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("benches/record/isa");
+    let read = |path: &Path| std::fs::read_to_string(path).map_err(|e| Error::io(path, e));
+    let mut paths: Vec<_> = std::fs::read_dir(&folder)
+        .map_err(|e| Error::io(&folder, e))?
+        .filter_map(|entry| entry.ok().map(|entry| entry.path()))
+        .filter(|path| path.extension().is_some_and(|extension| extension == "tsv"))
+        .collect();
+    paths.sort();
+    let texts = paths.iter().map(|path| read(path)).collect::<Result<Vec<_>>>()?;
+    Ok(Bounds::of(&context.caps().adapter, texts.iter().map(String::as_str)))
 }
 
 /// The rows of a kernel. Small ones first: their rates decide whether the large ones are worth trying. A smoke run takes

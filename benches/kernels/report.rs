@@ -1,5 +1,6 @@
 //! What a row looks like on the terminal and in a record.
 
+use crate::bounds::Bounds;
 use crate::ceilings::Ceilings;
 use crate::timing::Sample;
 use foveal::gpu::AdapterClass;
@@ -34,8 +35,13 @@ impl Row {
         100.0 * work / self.median() / ceiling
     }
 
+    /// Per cent of the peak that a compiler's record of this card allows.
+    fn by_compiler(&self, bounds: &Bounds) -> Option<f64> {
+        bounds.percent(self.kernel, &self.variant)
+    }
+
     /// The line of this row; [`header`] names its columns.
-    pub(crate) fn line(&self, context: &Context, ceilings: &Ceilings) -> String {
+    pub(crate) fn line(&self, context: &Context, ceilings: &Ceilings, bounds: Option<&Bounds>) -> String {
         let mut line = format!(
             "{:<26} {:<36} {:>10.3} {:>10.3} {:>9.1} {:>8.2} {:>7.1} {:>7.1} ",
             self.kernel,
@@ -50,6 +56,10 @@ impl Row {
         if let Some(coop) = ceilings.coop {
             let _ = write!(line, "{:>7.1} ", self.share(self.work.flops, coop));
         }
+        if let Some(bounds) = bounds {
+            let percent = self.by_compiler(bounds).map(|percent| format!("{percent:.0}"));
+            let _ = write!(line, "{:>7} ", percent.unwrap_or_else(|| "-".into()));
+        }
         let _ = write!(line, "{:<10} ", ceilings.bound(self.work).to_string());
         if software(context) {
             let rate =
@@ -62,13 +72,16 @@ impl Row {
 }
 
 /// Names of the columns.
-pub(crate) fn header(context: &Context, ceilings: &Ceilings) -> String {
+pub(crate) fn header(context: &Context, ceilings: &Ceilings, bounds: Option<&Bounds>) -> String {
     let mut line = format!(
         "{:<26} {:<36} {:>10} {:>10} {:>9} {:>8} {:>7} {:>7} ",
         "kernel", "case", "min ms", "median ms", "GFLOP/s", "GB/s", "% copy", "% fma"
     );
     if ceilings.coop.is_some() {
         let _ = write!(line, "{:>7} ", "% coop");
+    }
+    if bounds.is_some() {
+        let _ = write!(line, "{:>7} ", "% loop");
     }
     let _ = write!(line, "{:<10} ", "binds");
     if software(context) {
@@ -84,7 +97,13 @@ pub(crate) fn software(context: &Context) -> bool {
 }
 
 /// Writes `benches/record/ADAPTER-DATE.csv`: the ceilings, then a line a row.
-pub(crate) fn record(context: &Context, clock: &str, ceilings: &Ceilings, rows: &[Row]) -> Result<()> {
+pub(crate) fn record(
+    context: &Context,
+    clock: &str,
+    ceilings: &Ceilings,
+    bounds: Option<&Bounds>,
+    rows: &[Row],
+) -> Result<()> {
     let caps = context.caps();
     let folder = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("benches").join("record");
     let name = format!("{}-{}.csv", slug(&caps.adapter), date());
@@ -94,20 +113,22 @@ pub(crate) fn record(context: &Context, clock: &str, ceilings: &Ceilings, rows: 
         [&*caps.adapter, &caps.driver, &caps.backend, &commit(), &date(), clock].map(quoted).join(",");
     let mut text = String::from(
         "adapter,driver,backend,commit,date,clock,kernel,case,problem,variant,runs,ms_min,ms_median,gflop_per_s,gb_per_s,\
-         percent_of_copy,percent_of_fma,percent_of_coop,binds,gflop_per_cpu_s,peak_bytes\n",
+         percent_of_copy,percent_of_fma,percent_of_coop,percent_by_compiler,binds,gflop_per_cpu_s,peak_bytes\n",
     );
     let (copy, fma) = (("copy", None, Some(ceilings.copy)), ("f32 multiply-add", Some(ceilings.fma), None));
     let coop = ("cooperative matrix, f16 to f32", ceilings.coop, None);
     for (name, flops, bytes) in [copy, fma, coop].into_iter().filter(|c| c.1.is_some() || c.2.is_some()) {
         let rate = |rate: Option<f64>| rate.map_or(String::new(), |rate| format!("{:.3}", rate * 1e-9));
-        let _ = writeln!(text, "{machine},ceiling,\"{name}\",,,,,,{},{},,,,,,", rate(flops), rate(bytes));
+        let _ = writeln!(text, "{machine},ceiling,\"{name}\",,,,,,{},{},,,,,,,", rate(flops), rate(bytes));
     }
     for row in rows {
         let coop = ceilings.coop.map(|coop| format!("{:.2}", row.share(row.work.flops, coop)));
+        let by_compiler =
+            bounds.and_then(|bounds| row.by_compiler(bounds)).map(|percent| format!("{percent}"));
         let cpu = row.sample.cpu_seconds.map(|seconds| format!("{:.3}", row.work.flops / seconds * 1e-9));
         let _ = writeln!(
             text,
-            "{machine},{},{},{},{},{},{:.4},{:.4},{:.2},{:.3},{:.2},{:.2},{},{},{},{}",
+            "{machine},{},{},{},{},{},{:.4},{:.4},{:.2},{:.3},{:.2},{:.2},{},{},{},{},{}",
             row.kernel,
             quoted(row.case),
             quoted(&row.problem),
@@ -120,6 +141,7 @@ pub(crate) fn record(context: &Context, clock: &str, ceilings: &Ceilings, rows: 
             row.share(row.work.bytes, ceilings.copy),
             row.share(row.work.flops, ceilings.fma),
             coop.unwrap_or_default(),
+            by_compiler.unwrap_or_default(),
             ceilings.bound(row.work),
             cpu.unwrap_or_default(),
             row.sample.peak

@@ -1,8 +1,11 @@
-//! The benches' ceilings as WGSL: the one for cooperative matrices runs on few machines and must not rot on the others.
+//! The benches' ceilings as WGSL, and their bounds: the ceiling for cooperative matrices runs on few machines, bounds are of few
+//! cards, and neither must rot on the others.
 
 #![allow(clippy::panic, reason = "a test that cannot go on should stop loudly")]
 
 // The bench's own, so that what is checked is what is timed.
+#[path = "../../benches/kernels/bounds.rs"]
+mod bounds;
 #[path = "../../benches/kernels/texts.rs"]
 mod texts;
 
@@ -34,4 +37,27 @@ fn every_ceiling_is_valid() {
         let used = ceilings.iter().any(|(_, composed, _)| composed.text().contains(&file.text));
         assert!(used, "not tested: {}", file.path);
     }
+}
+
+#[test]
+fn a_cards_record_bounds_the_rows_of_its_kernels() {
+    let folder = root().join("benches/record/isa");
+    let text = |name: &str| {
+        let path = folder.join(name);
+        std::fs::read_to_string(&path).unwrap_or_else(|e| panic!("{}: {e}", path.display()))
+    };
+    let texts = [text("m1.tsv"), text("navi31.tsv"), text("navi31-sid.tsv")];
+    let of = |adapter: &str| bounds::Bounds::of(adapter, texts.iter().map(String::as_str));
+    assert_eq!(of("llvmpipe (LLVM 15.0.6, 256 bits)"), None);
+    assert_eq!(of("Quadro M1200"), None);
+    assert!(of("Apple M1").is_some());
+    let bounds = of("AMD Radeon RX 7900 XTX (RADV NAVI31)").unwrap_or_else(|| panic!("a record of NAVI31"));
+    let mut found = 0;
+    for line in texts[1].lines().filter(|line| line.starts_with("attention\t")) {
+        let fields: Vec<_> = line.split('\t').collect();
+        let percent = bounds.percent(fields[0], fields[2]);
+        assert!(percent.is_none_or(|percent| percent > 0.0 && percent <= 100.0), "{line}");
+        found += usize::from(percent.is_some() && fields[2].contains("forward/matrices"));
+    }
+    assert!(found > 0, "attention by matrices has bounds");
 }

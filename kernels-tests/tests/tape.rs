@@ -5,12 +5,12 @@
 use foveal::autograd::{Attend, Attended, Keep, LinearThen, Tape, Var};
 use foveal::block_on;
 use foveal::gpu::AdapterClass;
-use foveal::kernels::Verified;
 use foveal::kernels::attention::{
     Attention, AttentionBackwardDkv, AttentionBackwardDq, AttentionOutput, AttentionProblem, AttentionShape,
     Mask, Mass, Readout, Tables, attention, attention_backward_delta, attention_backward_dq, attention_merge,
 };
 use foveal::kernels::matmul::{Epilogue, Layout, Matmul};
+use foveal::kernels::{GeluForm, Then, Verified};
 use foveal::tensor::Array;
 use foveal::{Context, Dtype, Result, Tensor};
 use kernels_tests::golden::new_context;
@@ -321,20 +321,34 @@ fn inner_sizes_are_cut_into_parts_where_a_gpu_would_idle() {
     let (m, n, k) = (40, 24, 2200);
     let (x, w) = (tensor(&context, &[m, k], 0.1, 0.1), tensor(&context, &[k, n], 0.2, 0.1));
     let plain = Matmul { m, n, k, layout: Layout::Columns, epilogue: Epilogue::None, parts: 1, piece: None };
-    let expected: Vec<f64> = download(&plain.multiply(&x, &w).unwrap()).into_iter().map(f64::from).collect();
+    let multiply = |matmul: &Matmul, then| download(&matmul.multiply(&x, &w, then).unwrap());
+    let wide = |y: Vec<f32>| y.into_iter().map(f64::from).collect::<Vec<_>>();
+    let expected = wide(multiply(&plain, Then::Nothing));
+    let (bias, residual) = (tensor(&context, &[n], 0.3, 1.0), tensor(&context, &[m, n], 0.4, 1.0));
+    let gate = tensor(&context, &[2, n], 0.5, 1.0);
+    let before = Tensor::zeros(&context, [m, n], Dtype::F32).unwrap();
+    let gated = Then::GatedResidual { bias: &bias, residual: &residual, gate: &gate };
+    let after = wide(multiply(&plain, gated));
     for caps in synthetic::caps() {
         let for_device = |matmul: &Matmul| matmul.clone().for_device(&caps, Dtype::F32).unwrap();
         let cut = for_device(&plain);
         assert_eq!(cut.parts, if caps.class == AdapterClass::Software { 1 } else { 4 }, "{}", caps.adapter);
         assert_eq!(for_device(&Matmul { m: 4096, n: 4096, ..plain.clone() }).parts, 1, "{}", caps.adapter);
         assert_eq!(for_device(&Matmul { epilogue: Epilogue::Bias, ..plain.clone() }).parts, 1);
-        assert_near("product", &download(&cut.multiply(&x, &w).unwrap()), &expected, 2e-6);
+        assert_near("product", &multiply(&cut, Then::Nothing), &expected, 2e-6);
+        assert_near("product, gated", &multiply(&cut, gated), &after, 2e-6);
+        // What the gradient of a gelu needs is written by whoever stores.
+        multiply(&cut, Then::Gelu { bias: &bias, form: GeluForm::Tanh, before: &before });
+        assert_near("before the gelu", &download(&before), &wide(multiply(&plain, Then::Bias(&bias))), 2e-6);
     }
     for wrong in
         [Matmul { parts: 0, ..plain.clone() }, Matmul { parts: 2, epilogue: Epilogue::Bias, ..plain.clone() }]
     {
-        assert!(wrong.multiply(&x, &w).is_err());
+        assert!(wrong.multiply(&x, &w, Then::Nothing).is_err());
     }
+    let uneven = tensor(&context, &[3, n], 0.5, 1.0);
+    let uneven = Then::GatedResidual { bias: &bias, residual: &residual, gate: &uneven };
+    assert!(Matmul { parts: 2, ..plain }.multiply(&x, &w, uneven).is_err());
 }
 
 #[test]

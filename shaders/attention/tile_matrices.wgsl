@@ -261,6 +261,20 @@ fn stage_own(which: u32, noted: u32, place: Place, first: u32, last: u32, d: u32
     workgroupBarrier();
 }
 
+// Where rows have powers: notes those of the owned ones, for all invocations after a barrier.
+fn note_own(which: u32, noted: u32, place: Place, first: u32, last: u32, lane: u32) {
+    if (LIFTED) {
+        workgroupBarrier();
+        for (var n = lane; n < OWNED * HEAD_VEC; n += WG_SIZE) {
+            let row = n / HEAD_VEC;
+            let value = widen4(operand(which, operand_at(which, place, first, min(row, last - first)) + n % HEAD_VEC));
+            note(own_row(noted, row), magnitude_of(value, value));
+        }
+        workgroupBarrier();
+        keep_own_powers(noted, lane);
+    }
+}
+
 // The rows that a subgroup owns, `first` and on of an operand; rows after `last` repeat it. Subgroups that own none read some
 // too: halves that come from a branch would lie in a register each.
 fn own_rows(
@@ -273,16 +287,7 @@ fn own_rows(
     share: Share,
     lane: u32,
 ) {
-    if (LIFTED) {
-        workgroupBarrier();
-        for (var n = lane; n < OWNED * HEAD_VEC; n += WG_SIZE) {
-            let row = n / HEAD_VEC;
-            let value = widen4(operand(which, operand_at(which, place, first, min(row, last - first)) + n % HEAD_VEC));
-            note(own_row(noted, row), magnitude_of(value, value));
-        }
-        workgroupBarrier();
-        keep_own_powers(noted, lane);
-    }
+    note_own(which, noted, place, first, last, lane);
     for (var d = 0u; d < HEAD_MATRICES; d++) {
         stage_own(which, noted, place, first, last, d, lane);
         (*result)[d] = coopLoadT<Left>(&staged[owned_by(share) * OWN_STRIDE], OWN_STRIDE);
@@ -296,21 +301,35 @@ fn multiply_tile(rows: ptr<function, array<Left, HEAD_MATRICES>>, share: Share) 
             break;
         }
         for (var c0 = 0u; c0 < SPAN; c0 += CHAINS) {
-            var products: array<Sum, CHAINS>;
-            for (var c = 0u; c < CHAINS; c++) {
-                products[c] = Sum();
-            }
+            var products = no_products();
             for (var d = 0u; d < HEAD_MATRICES; d++) {
-                for (var c = 0u; c < CHAINS; c++) {
-                    let base = (c0 + c) * MATRIX * KEY_STRIDE + d * (MATRIX / 4u);
-                    products[c] = coopMultiplyAdd((*rows)[d], coopLoad<Right>(&staged[base], KEY_STRIDE), products[c]);
-                }
+                add_products(&products, (*rows)[d], c0, d);
             }
-            for (var c = 0u; c < CHAINS; c++) {
-                coopStoreT(products[c], &scores[owned_by(share) * SCORE_STRIDE + (c0 + c) * (MATRIX / 4u)], SCORE_STRIDE);
-            }
+            store_products(&products, c0, share);
         }
         break;
+    }
+}
+
+fn no_products() -> array<Sum, CHAINS> {
+    var products: array<Sum, CHAINS>;
+    for (var c = 0u; c < CHAINS; c++) {
+        products[c] = Sum();
+    }
+    return products;
+}
+
+// products += matrix `d` of owned rows · that of CHAINS matrices of a tile's rows, from matrix c0 on.
+fn add_products(products: ptr<function, array<Sum, CHAINS>>, rows: Left, c0: u32, d: u32) {
+    for (var c = 0u; c < CHAINS; c++) {
+        let base = (c0 + c) * MATRIX * KEY_STRIDE + d * (MATRIX / 4u);
+        (*products)[c] = coopMultiplyAdd(rows, coopLoad<Right>(&staged[base], KEY_STRIDE), (*products)[c]);
+    }
+}
+
+fn store_products(products: ptr<function, array<Sum, CHAINS>>, c0: u32, share: Share) {
+    for (var c = 0u; c < CHAINS; c++) {
+        coopStoreT((*products)[c], &scores[owned_by(share) * SCORE_STRIDE + (c0 + c) * (MATRIX / 4u)], SCORE_STRIDE);
     }
 }
 

@@ -17,6 +17,8 @@ struct Params {
     first_workgroup_z: u32,
 }
 
+const FACTORS: u32 = 2u; // bindings before those of the results, which an epilogue declares
+
 @group(0) @binding(0) var<storage, read> x: array<ElemPack>; // (m, x_inputs)
 
 // From pack x to pack y of the inner size: those of a part.

@@ -10,6 +10,8 @@ pub struct Choices {
     pub rows: u32,
     /// Workgroups that run at once. Where a product or attention has fewer, its inner size or its keys are cut into parts.
     pub workgroups: usize,
+    /// Whether the gradient by keys has their values in workgroup memory, where it multiplies by matrices.
+    pub values_shown: bool,
     /// What chose them.
     pub why: &'static str,
 }
@@ -46,7 +48,9 @@ impl Choices {
                 (4, 256, "unknown: a large one, since parts that are too many cost less than cores that idle")
             }
         };
-        Self { rows, workgroups, why }
+        // The rest hold them in registers: RDNA has as many waves either way, or fewer.
+        let values_shown = caps.cores == Cores::Nvidia;
+        Self { rows, workgroups, values_shown, why }
     }
 }
 

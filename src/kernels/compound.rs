@@ -4,9 +4,8 @@
 use super::attention::AttentionOutput;
 use super::choices::Choices;
 use super::contract::Kernel;
-use super::elementwise::{Convert, Direction, convert, weighted_sum};
-use super::matmul::{Epilogue, Layout, Matmul, Piece};
-use super::rowwise::column_sum;
+use super::elementwise::{Convert, Direction, weighted_sum};
+use super::matmul::{Epilogue, Layout, Matmul, MatmulJoin, Piece};
 use super::run::run;
 use crate::gpu::{AdapterClass, Caps};
 use crate::{Dtype, Error, Result, Tensor};
@@ -15,9 +14,9 @@ use crate::{Dtype, Error, Result, Tensor};
 const ROWS_APART: usize = 128;
 
 impl Matmul {
-    /// The same product with as many parts as give a GPU a workgroup for each of its cores; one where there are enough
-    /// without, where an epilogue follows, or where parts would be so short that adding them costs what they save. Of very
-    /// many inputs several on every device, since sums of fewer lose less.
+    /// The same product with as many parts as give a GPU a workgroup for each of its cores; one where at least half of them
+    /// have one without, where an epilogue is part of the product, or where parts would be so short that adding them costs what
+    /// they save. Of very many inputs several on every device, since sums of fewer lose less.
     ///
     /// # Errors
     /// [`Error::Problem`] for a product that is none.
@@ -33,7 +32,7 @@ impl Matmul {
             long
         } else {
             let workgroups = self.workgroups(caps, elem).max(1);
-            Choices::of(caps).workgroups.div_ceil(workgroups).min(self.k / INPUTS).max(long).max(1)
+            (Choices::of(caps).workgroups / workgroups).min(self.k / INPUTS).max(long).max(1)
         };
         let in_parts = Self { parts, ..self.clone() };
         // What passes the check is fewer than 2^32 elements.
@@ -41,26 +40,30 @@ impl Matmul {
         Ok(if held { in_parts } else { self })
     }
 
-    /// The product of the parts' shares, `(m, n)`, without an epilogue.
+    /// The product, of its parts' shares where it has several, then what `then` says: `(m, n)` of the type of `x`.
     ///
     /// # Errors
-    /// [`Error::Problem`] for one with an epilogue and for a piece; otherwise those of
+    /// [`Error::Problem`] for one with an epilogue of its own and for a piece; otherwise those of
     /// [`kernels::run`](crate::kernels::run()).
-    pub fn multiply(&self, x: &Tensor, w: &Tensor) -> Result<Tensor> {
+    pub fn multiply(&self, x: &Tensor, w: &Tensor, then: Then<'_>) -> Result<Tensor> {
         self.check()?;
         let Self { m, n, parts, .. } = *self;
         if self.epilogue != Epilogue::None || self.piece.is_some() {
             return Err(Error::problem(Self::STEM, format!("{self}: a whole product without an epilogue")));
         }
+        let (context, epilogue) = (x.context(), then.epilogue());
+        let join = MatmulJoin { parts, m, n, epilogue };
+        join.check()?;
+        let y = Tensor::empty(context, [m, n], x.dtype())?;
         if parts == 1 {
-            let y = Tensor::empty(x.context(), [m, n], x.dtype())?;
-            run(x.context(), self, &[x, w, &y])?;
+            let whole = Self { epilogue, ..self.clone() };
+            run(context, &whole, &[&[x, w, &y], &then.tensors()[..]].concat())?;
             return Ok(y);
         }
-        let shares = Tensor::empty(x.context(), [parts, m, n], Dtype::F32)?;
-        run(x.context(), self, &[x, w, &shares])?;
-        let sum = column_sum(&shares.reshape([parts, m * n])?)?.reshape([m, n])?;
-        if x.dtype() == Dtype::F32 { Ok(sum) } else { convert(&sum, x.dtype()) }
+        let shares = Tensor::empty(context, [parts, m, n], Dtype::F32)?;
+        run(context, self, &[x, w, &shares])?;
+        run(context, &join, &[&[&shares, &y], &then.tensors()[..]].concat())?;
+        Ok(y)
     }
 }
 
@@ -161,14 +164,15 @@ pub fn matmul(x: &Tensor, w: &Tensor, layout: Layout, then: Then<'_>) -> Result<
     };
     let n = if layout == Layout::Rows { w0 } else { w1 };
     let context = x.context();
-    let plain = Matmul { m, n, k, layout, epilogue: then.epilogue(), parts: 1, piece: None };
-    let problem = plain.clone().for_device(context.caps(), x.dtype())?;
+    let bare = Matmul { m, n, k, layout, epilogue: Epilogue::None, parts: 1, piece: None };
+    let problem = bare.clone().for_device(context.caps(), x.dtype())?;
     // Weights that no binding takes have enough to do in each piece.
     if problem.parts > 1 && w.bytes() <= context.caps().max_binding {
-        return problem.multiply(x, w);
+        return problem.multiply(x, w, then);
     }
     let y = Tensor::empty(context, [m, n], x.dtype())?;
-    in_bindings(&plain, &[&[x, w, &y], &then.tensors()[..]].concat())?;
+    let whole = Matmul { epilogue: then.epilogue(), ..bare };
+    in_bindings(&whole, &[&[x, w, &y], &then.tensors()[..]].concat())?;
     Ok(y)
 }
 

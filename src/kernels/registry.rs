@@ -41,6 +41,7 @@ registry![
     super::elementwise::Transposed,
     super::elementwise::WeightedSum,
     super::matmul::Matmul,
+    super::matmul::MatmulJoin,
     super::optim::AdamWStep,
     super::optim::SumOfSquares,
     super::probe::ProbeBarriers,

@@ -1,10 +1,16 @@
 // Products by cooperative matrices: a workgroup owns keys, and passes over the rows of all query heads that share them.
 // Rows of a matrix are keys, its columns rows of queries.
+//
+// Keys, values and the gradients by both are 192 registers at heads of 128, where subgroups have 32 invocations: with VALUES_SHOWN
+// values lie in workgroup memory instead, for compilers that have 255 registers and spill.
 const CHAINS: u32 = 1u;
 // Probabilities of many keys are small: with this factor f16 holds 1.5e-8 as it holds 6e-5.
 const LIFT_P: f32 = 4096.0;
 
 var<workgroup> tile_stats: array<vec4<f32>, TILE>; // of the tile's rows: largest, log total, delta, the query's power
+
+// Values of the owned keys, (OWNED, KEY_STRIDE).
+var<workgroup> own_values: array<vec4<f16>, select(1u, OWNED * KEY_STRIDE, VALUES_SHOWN)>;
 
 fn operand_at(which: u32, place: Place, first: u32, row: u32) -> u32 {
     if (which < 2u) {
@@ -35,6 +41,34 @@ fn seeing_from(rows: vec2<u32>, group: u32, first: u32, last: u32) -> u32 {
     return row0;
 }
 
+fn show_values(place: Place, first: u32, last: u32, lane: u32) {
+    note_own(1u, 1u, place, first, last, lane);
+    for (var n = lane; n < OWNED * HEAD_VEC; n += WG_SIZE) {
+        let row = n / HEAD_VEC;
+        let d = n % HEAD_VEC;
+        let value = operand(1u, operand_at(1u, place, first, min(row, last - first)) + d);
+        own_values[row * KEY_STRIDE + d] = half_of(value, lift_at(own_row(1u, row)));
+    }
+}
+
+// scores = shown values · the rows of a tile staged by rows, as `multiply_tile`.
+fn multiply_values(share: Share) {
+    loop {
+        if (share.wave >= WAVES) {
+            break;
+        }
+        for (var c0 = 0u; c0 < SPAN; c0 += CHAINS) {
+            var products = no_products();
+            for (var d = 0u; d < HEAD_MATRICES; d++) {
+                let at = owned_by(share) * KEY_STRIDE + d * (MATRIX / 4u);
+                add_products(&products, coopLoadT<Left>(&own_values[at], KEY_STRIDE), c0, d);
+            }
+            store_products(&products, c0, share);
+        }
+        break;
+    }
+}
+
 fn attend_backward(wg: vec3<u32>, invocation: Invocation) {
     let lane = invocation.lane;
     let share = share_of(invocation);
@@ -47,7 +81,9 @@ fn attend_backward(wg: vec3<u32>, invocation: Invocation) {
     var key: array<Left, HEAD_MATRICES>;
     var value: array<Left, HEAD_MATRICES>;
     own_rows(&key, 0u, 0u, place, first, last, share, lane);
-    if (UPSTREAM) {
+    if (UPSTREAM && VALUES_SHOWN) {
+        show_values(place, first, last, lane);
+    } else if (UPSTREAM) {
         own_rows(&value, 1u, 1u, place, first, last, share, lane);
     }
     var dk: array<Sum, HEAD_MATRICES>;
@@ -71,7 +107,11 @@ fn attend_backward(wg: vec3<u32>, invocation: Invocation) {
             stage_rows(3u, 1u, place, row0, last_row, lane);
             keep_powers(1u, lane);
             workgroupBarrier();
-            multiply_tile(&value, share);
+            if (VALUES_SHOWN) {
+                multiply_values(share);
+            } else {
+                multiply_tile(&value, share);
+            }
             workgroupBarrier();
             for (var t = 0u; t < SHARE; t++) {
                 ds[t] = scores[score_at(share) + t];

@@ -3,13 +3,14 @@
 //
 // A matrix of results cannot be scaled row by row, so the softmax's state stays outside: probabilities are taken
 // relative to a reference of each row, and only where a row's maximum has outgrown its reference by RISE do results go
-// through workgroup memory to be scaled. Until then probabilities are up to exp(RISE), and LIFT_P times as much in f16, which
-// holds 30,266; what many small ones have together would be lost in numbers below 6e-5, so they are lifted above them.
+// through workgroup memory to be scaled. Until then probabilities are up to exp(RISE), and 2^RAISED_BY times as much wherever
+// they are summed: f16 holds 30,266 of that, and what many small ones have together would be lost in numbers below 6e-5.
 //
 // Where values have powers of two of their own, a probability counts with that of its value, in f16 relative to a unit of the
 // row's, a power of two too, as gradients are.
 const RISE: f32 = 2.0;
-const LIFT_P: f32 = 4096.0;
+const RAISED_BY: f32 = select(12.0, 0.0, LIFTED);
+const LOG2_E: f32 = 1.442695;
 const SMALL: f32 = 5.9604645e-8; // with which no sum of finite scores is infinite
 const CHAINS: u32 = SPAN;
 alias Rows = f32;
@@ -67,10 +68,7 @@ fn attend(wg: vec3<u32>, invocation: Invocation) {
         workgroupBarrier();
         // Values take the place of the keys while the softmax is at work.
         stage_columns(&values, 1u, 0u, tiles & 1u, lane);
-        var score: array<vec4<f32>, SHARE>;
-        var hidden: array<vec4<bool>, SHARE>;
-        var largest = LOWEST;
-        var small = 0.0; // no number where a score is none, or where infinities make the sum of probabilities none
+        var score: array<vec4<f32>, SHARE>; // LOWEST where a key is hidden
         for (var t = 0u; t < SHARE; t++) {
             score[t] = scores[score_at(share) + t];
             if (LIFTED) {
@@ -80,12 +78,21 @@ fn attend(wg: vec3<u32>, invocation: Invocation) {
             for (var c = 0u; c < 4u; c++) {
                 let j = j0 + (sharer_of(share) * SHARE + t) * 4u + c;
                 let bias = mask_bias(place.b, h, row / group, min(j, end - 1u));
-                hidden[t][c] = bias <= MASKED || j >= end;
-                score[t][c] += select(bias, 0.0, hidden[t][c]);
+                score[t][c] = select(score[t][c] + bias, LOWEST, bias <= MASKED);
             }
-            let seen = select(score[t], vec4<f32>(LOWEST), hidden[t]);
-            largest = max(largest, largest_of(seen));
-            small += total_of(seen * SMALL);
+        }
+        // Of the last tile: all others are spared the question.
+        if (j0 + TILE > end) {
+            for (var t = 0u; t < SHARE; t++) {
+                let j = vec4<u32>(j0 + (sharer_of(share) * SHARE + t) * 4u) + vec4<u32>(0u, 1u, 2u, 3u);
+                score[t] = select(score[t], vec4<f32>(LOWEST), j >= vec4<u32>(end));
+            }
+        }
+        var largest = LOWEST;
+        var small = 0.0; // no number where a score is none, or where infinities make the sum of probabilities none
+        for (var t = 0u; t < SHARE; t++) {
+            largest = max(largest, largest_of(score[t]));
+            small += dot(score[t], vec4<f32>(SMALL));
         }
         largest = row_max(largest);
         highest = max(highest, largest);
@@ -99,21 +106,25 @@ fn attend(wg: vec3<u32>, invocation: Invocation) {
             sums_before = fallen(sums_before, fall);
         }
         var weighty = 0.0; // largest probability with the power of its value
+        // Of a row that has seen no key: relative to that which stands for a hidden one its probability would be 1.
+        let base = select(reference, 0.0, reference <= LOWEST);
         for (var t = 0u; t < SHARE; t++) {
-            let away = score[t] - reference;
-            var p = select(exp(away), vec4<f32>(), hidden[t]);
+            let away = score[t] - base;
+            var p = exp2(away * LOG2_E + RAISED_BY);
             sums.total += total_of(p);
             if (ENTROPY) {
-                sums.weighted += total_of(p * select(max(away, vec4<f32>(-200.0)), vec4<f32>(), hidden[t]));
+                sums.weighted += total_of(p * max(away, vec4<f32>(-200.0)));
             }
             if (LIFTED) {
+                // Some drivers' least power of two is no 0, and what is hidden may be large.
+                p = select(p, vec4<f32>(), score[t] <= vec4<f32>(LOWEST));
                 for (var c = 0u; c < 4u; c++) {
                     p[c] *= power_at(tile_row(1u, (sharer_of(share) * SHARE + t) * 4u + c));
                 }
                 weighty = max(weighty, largest_of(p));
                 score[t] = p;
             } else {
-                weights[weight_at(share) + t] = vec4<f16>(p * LIFT_P);
+                weights[weight_at(share) + t] = vec4<f16>(p);
             }
         }
         sums.total = select(sums.total, small, is_nan(small));
@@ -144,9 +155,12 @@ fn attend(wg: vec3<u32>, invocation: Invocation) {
         }
     }
     sums = together(sums_before, sums);
-    sums.total = row_sum(sums.total);
+    let lowered = exp2(-RAISED_BY);
+    sums.total = row_sum(sums.total) * lowered;
+    // Of a row that saw no key: some drivers' least power of two is no 0.
+    sums.total = select(sums.total, 0.0, highest <= LOWEST && !is_nan(sums.total));
     if (ENTROPY) {
-        sums.weighted = row_sum(sums.weighted);
+        sums.weighted = row_sum(sums.weighted) * lowered;
     }
     let met = met_strays();
     let there = row0 + row_of(share) < rows;
@@ -163,7 +177,7 @@ fn attend(wg: vec3<u32>, invocation: Invocation) {
             let t = sharer_of(share) + turn * SHARERS;
             if (there && t < MATRIX / 4u) {
                 let vector = d * (MATRIX / 4u) + t;
-                let result = shown(share, t) * select(inverse / LIFT_P, inverse * (unit / LIFT), LIFTED);
+                let result = shown(share, t) * inverse * select(lowered, unit / LIFT, LIFTED);
                 o[q0 + vector] = narrow4(result + seen_strays(place.b, h, row / group, place.kv_head, vector, met));
             }
         }

@@ -1,7 +1,7 @@
 // y = gelu(x·w + bias), in the form of the module that defines it; `pre` keeps x·w + bias for the gradient.
-@group(0) @binding(2) var<storage, read_write> y: array<ElemPack>; // (m, y_columns)
-@group(0) @binding(3) var<storage, read> bias: array<Pack>; // (y_columns)
-@group(0) @binding(4) var<storage, read_write> pre: array<ElemPack>; // (m, y_columns)
+@group(0) @binding(FACTORS) var<storage, read_write> y: array<ElemPack>; // (m, y_columns)
+@group(0) @binding(FACTORS + 1u) var<storage, read> bias: array<Pack>; // (y_columns)
+@group(0) @binding(FACTORS + 2u) var<storage, read_write> pre: array<ElemPack>; // (m, y_columns)
 
 fn store(part: u32, row: u32, pack: u32, value: Pack) {
     let at = y_at(row, pack);

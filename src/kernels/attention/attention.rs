@@ -43,6 +43,7 @@ const TILING: Tiling = Tiling {
     few: Some(wgsl!("attention/forward/few.wgsl")),
     held: Some(wgsl!("attention/forward/held.wgsl")),
     own_keys: false,
+    shows_values: false,
     sums_long: true,
 };
 

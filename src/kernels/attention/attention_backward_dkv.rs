@@ -25,6 +25,7 @@ const TILING: Tiling = Tiling {
     few: None,
     held: Some(wgsl!("attention/dkv/held.wgsl")),
     own_keys: true,
+    shows_values: true,
     sums_long: true,
 };
 

@@ -25,6 +25,7 @@ const TILING: Tiling = Tiling {
     few: None,
     held: Some(wgsl!("attention/dq/held.wgsl")),
     own_keys: false,
+    shows_values: false,
     sums_long: true,
 };
 

@@ -24,10 +24,11 @@ const TILING: Tiling = Tiling {
     vectors: 64,
     most_rows: 4,
     tiles: wgsl!("attention/mass/tiles.wgsl"),
-    matrices: None,
+    matrices: Some(wgsl!("attention/mass/matrices.wgsl")),
     few: None,
     held: None,
     own_keys: true,
+    shows_values: false,
     sums_long: false,
 };
 

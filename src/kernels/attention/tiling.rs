@@ -48,6 +48,8 @@ pub(super) struct Tiling {
     pub(super) held: Option<Source>,
     /// Whether the rows are keys rather than queries.
     pub(super) own_keys: bool,
+    /// Whether the module of matrices can have the values of its keys in workgroup memory, by the constant VALUES_SHOWN.
+    pub(super) shows_values: bool,
     /// Whether results are vectors, of which many sums are kept apart by the constant LONG.
     pub(super) sums_long: bool,
 }
@@ -198,7 +200,7 @@ impl AttentionProblem {
                 }
             })
         });
-        let matrices = bare.iter().filter_map(|variant| self.by_matrices(caps, how.matrices?, variant));
+        let matrices = bare.iter().flat_map(|variant| self.by_matrices(caps, how, variant));
         // A CPU's cooperative matrices are no faster than its vectors.
         if software {
             let instead = own_rows.is_none();
@@ -241,9 +243,29 @@ impl AttentionProblem {
 
     /// The variant by cooperative matrices: as many invocations as four of the largest subgroups have, whatever size they
     /// turn out to have; heads of whole matrices, and f16 or what it holds row by row under powers of two.
-    fn by_matrices(&self, caps: &Caps, module: Source, plain: &Variant) -> Option<Variant> {
+    fn by_matrices(&self, caps: &Caps, how: &Tiling, plain: &Variant) -> Vec<Variant> {
+        let Some((variant, room)) = self.of_matrices(caps, how.matrices, plain) else { return Vec::new() };
+        let variant = Variant { matrices: true, subgroup: true, ..variant };
+        if !how.shows_values {
+            return vec![variant];
+        }
+        let width = self.shape.head_dim as u32;
+        let shown = 8 * rows_of(&variant) * (width / 4 + 2) <= room;
+        let wanted = Choices::of(caps).values_shown && width > 64;
+        // A CPU is where both are tested.
+        let all = caps.class == AdapterClass::Software;
+        [(!wanted || !shown || all, false), ((wanted || all) && shown, true)]
+            .into_iter()
+            .filter(|(there, _)| *there)
+            .map(|(_, shown)| variant.clone().flag("VALUES_SHOWN", shown))
+            .collect()
+    }
+
+    /// It, and the workgroup memory that is left.
+    fn of_matrices(&self, caps: &Caps, module: Option<Source>, plain: &Variant) -> Option<(Variant, u32)> {
         const WAVES: u32 = 4;
         const TILE_ROWS: u32 = 32;
+        let module = module?;
         let side = caps.matrix()?;
         let (_, lanes) = caps.subgroup?;
         let width = self.shape.head_dim as u32;
@@ -276,7 +298,7 @@ impl AttentionProblem {
             variant.consts.retain(|(name, _)| *name != "LONG");
             variant
         };
-        fits.then(|| Variant { matrices: true, subgroup: true, ..variant() })
+        fits.then(|| (variant(), caps.workgroup_memory - memory))
     }
 
     /// Grid of a variant of [`Self::tiled`], the keys in `parts`.

@@ -17,9 +17,10 @@
 //!
 //! Errors: sizes of zero or above 2³², a number of groups that does not divide the rows, a piece that is none.
 
+use super::epilogue::Epilogue;
 #[cfg(feature = "verify")]
 use super::problem::Piece;
-use super::problem::{Epilogue, Layout, Matmul};
+use super::problem::{Layout, Matmul};
 use super::tile::{Sharing, Tile};
 #[cfg(feature = "verify")]
 use crate::gpu::Access;
@@ -39,7 +40,6 @@ const STORE_BF16: Source = wgsl!("matmul/weight/store.bf16.wgsl");
 const STORE_FLOAT: Source = wgsl!("matmul/weight/store.float.wgsl");
 const BLOCKS: Source = wgsl!("matmul/blocks.wgsl");
 const PLACE: Source = wgsl!("matmul/weight/place.wgsl");
-const BETWEEN: Source = wgsl!("shared/between.wgsl");
 const FEW_ROWS: Source = wgsl!("matmul/ways/few.wgsl");
 
 #[repr(C)]
@@ -132,31 +132,13 @@ impl Kernel for Matmul {
         };
         let w = if self.layout == Layout::Rows { [n, k] } else { [k, n] };
         let mut slots = vec![Slot::read("x", [m, inputs]), Slot::read("w", w).weight(), y];
-        if !matches!(self.epilogue, Epilogue::None | Epilogue::Add) {
-            slots.push(Slot::read("bias", [columns]).f32());
-        }
-        match self.epilogue {
-            Epilogue::None | Epilogue::Add | Epilogue::Bias => {}
-            Epilogue::BiasGelu | Epilogue::BiasGeluErf => slots.push(result("pre")),
-            Epilogue::BiasResidual => slots.push(Slot::read("residual", [m, columns])),
-            Epilogue::BiasGateResidual { groups } => {
-                slots.push(Slot::read("residual", [m, columns]));
-                slots.push(Slot::read("gate", [groups, columns]).f32());
-            }
-        }
+        slots.extend(self.epilogue.slots(m, columns, result));
         slots
     }
 
     fn variants(&self, caps: &Caps) -> Vec<Variant> {
-        let epilogue = match self.epilogue {
-            Epilogue::None if self.parts > 1 => wgsl!("matmul/epilogue/parts.wgsl"),
-            Epilogue::None => wgsl!("matmul/epilogue/none.wgsl"),
-            Epilogue::Add => wgsl!("matmul/epilogue/add.wgsl"),
-            Epilogue::Bias => wgsl!("matmul/epilogue/bias.wgsl"),
-            Epilogue::BiasGelu | Epilogue::BiasGeluErf => wgsl!("matmul/epilogue/bias_gelu.wgsl"),
-            Epilogue::BiasResidual => wgsl!("matmul/epilogue/bias_residual.wgsl"),
-            Epilogue::BiasGateResidual { .. } => wgsl!("matmul/epilogue/bias_gate_residual.wgsl"),
-        };
+        let parts = wgsl!("matmul/epilogue/parts.wgsl");
+        let epilogue = if self.parts > 1 { vec![parts] } else { self.epilogue.modules() };
         let pack = self.pack();
         let layout = match (self.layout, pack) {
             (Layout::Rows, 4) => wgsl!("matmul/weight/rows.wgsl"),
@@ -167,18 +149,12 @@ impl Kernel for Matmul {
         let rows = self.layout == Layout::Rows;
         let variant = |tile: Tile, (elem, weight): (Dtype, Dtype)| {
             let mut variant = Variant::new(elem, tile.wg).weights(weight).module(pack_module(pack));
-            variant = variant.module(wgsl!("shared/cut.wgsl")).module(layout).module(epilogue);
+            variant = variant.module(wgsl!("shared/cut.wgsl")).module(layout);
+            variant = epilogue.iter().fold(variant, |v, &m| v.module(m));
             variant = variant.module(match tile.sharing {
                 Sharing::Matrices(_) => wgsl!("shared/invocation.subgroups.wgsl"),
                 _ => wgsl!("shared/invocation.wgsl"),
             });
-            match self.epilogue {
-                Epilogue::BiasGelu => variant = variant.module(BETWEEN).module(wgsl!("shared/gelu.wgsl")),
-                Epilogue::BiasGeluErf => {
-                    variant = variant.module(BETWEEN).module(wgsl!("shared/gelu_erf.wgsl"))
-                }
-                _ => {}
-            }
             if let Sharing::Matrices(side) = tile.sharing {
                 let shape = if side == 16 { MATRIX_16 } else { MATRIX_8 };
                 let reading = if rows {
@@ -307,30 +283,8 @@ impl Verified for Matmul {
             return vec![Array::from_fn([self.parts, m, n], share)];
         }
         let at = |name: &str, at: usize, absent: f64| all.get(name).map_or(absent, |array| array.data[at]);
-        // `of` the value before the epilogue's last step, in the product's own columns.
-        let result = |name: &str, of: &dyn Fn(usize, f64) -> f64| {
-            Array::from_fn([m, columns], |place| {
-                let (row, col) = (place / columns, place % columns);
-                if !(first..first + n).contains(&col) {
-                    return at(name, place, 0.0);
-                }
-                let sum = (0..k).map(|i| product(row, col - first, i)).sum::<f64>();
-                of(place, sum + at("bias", col, 0.0))
-            })
-        };
-        let gate = |place: usize| {
-            let group = place / columns / (m / self.groups());
-            at("gate", group * columns + place % columns, 1.0)
-        };
-        match self.epilogue {
-            Epilogue::None | Epilogue::Bias => vec![result("y", &|_, v| v)],
-            Epilogue::Add => vec![result("y", &|place, v| at("y", place, 0.0) + v)],
-            Epilogue::BiasGelu => vec![result("y", &|_, v| gelu_of(v)), result("pre", &|_, v| v)],
-            Epilogue::BiasGeluErf => vec![result("y", &|_, v| gelu_erf_of(v)), result("pre", &|_, v| v)],
-            Epilogue::BiasResidual | Epilogue::BiasGateResidual { .. } => {
-                vec![result("y", &|place, v| at("residual", place, 0.0) + gate(place) * v)]
-            }
-        }
+        let sum = |row: usize, col: usize| (0..k).map(|i| product(row, col - first, i)).sum::<f64>();
+        self.epilogue.reference([m, columns], &(first..first + n), &sum, &at)
     }
 
     fn inputs(&self, rng: &mut Pcg64) -> Vec<Array> {

@@ -1,5 +1,6 @@
 //! What a product is asked for: sizes, layout, epilogue, and which piece of a weight.
 
+use super::epilogue::Epilogue;
 use std::fmt;
 
 /// Inputs of a part are a multiple of this, the most that a way to share the work takes at a time.
@@ -11,28 +12,6 @@ pub enum Layout {
     Rows,
     /// `(k, n)`: one column an output.
     Columns,
-}
-
-/// What happens to a result before it is stored.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Epilogue {
-    /// Nothing.
-    None,
-    /// `y + ·`: what `y` holds already, in f32, is added to.
-    Add,
-    /// `+ bias`
-    Bias,
-    /// `gelu(· + bias)`, tanh form, keeping the value before it.
-    BiasGelu,
-    /// `gelu(· + bias)`, erf form, keeping the value before it.
-    BiasGeluErf,
-    /// `residual + · + bias`
-    BiasResidual,
-    /// `residual + gate ⊙ (· + bias)`, `groups` gate vectors for equal runs of rows.
-    BiasGateResidual {
-        /// Number of gate vectors.
-        groups: usize,
-    },
 }
 
 /// Stored rows of a weight that a product takes, the product's own `n` or `k` of them.
@@ -100,9 +79,6 @@ impl Matmul {
     }
 
     pub(in crate::kernels) fn groups(&self) -> usize {
-        match self.epilogue {
-            Epilogue::BiasGateResidual { groups } => groups,
-            _ => 1,
-        }
+        self.epilogue.groups()
     }
 }
