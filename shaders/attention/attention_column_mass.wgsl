@@ -77,6 +77,16 @@ fn none_give(first: u32, last: u32, begin: u32, until: u32) -> bool {
     return true;
 }
 
+// Whether some query head of those that share a key head is chosen.
+fn any_head(place: Place) -> bool {
+    for (var h = place.kv_head * place.group; h < (place.kv_head + 1u) * place.group; h++) {
+        if (tables[params.heads_at + h] != 0.0) {
+            return true;
+        }
+    }
+    return false;
+}
+
 @compute @workgroup_size(WG_SIZE)
 fn attention_column_mass(@builtin(workgroup_id) wg: vec3<u32>, invocation: Invocation) {
     receive(of_whole(wg), invocation);

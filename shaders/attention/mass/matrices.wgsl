@@ -18,15 +18,6 @@ fn operand(which: u32, at: u32) -> Elem4 {
     return q[at];
 }
 
-fn any_head(place: Place) -> bool {
-    for (var h = place.kv_head * place.group; h < (place.kv_head + 1u) * place.group; h++) {
-        if (tables[params.heads_at + h] != 0.0) {
-            return true;
-        }
-    }
-    return false;
-}
-
 // The first tile of rows, from rows.x and below rows.y, that gives something to keys of first..=last; rows.y or above where there
 // is none.
 fn giving_from(rows: vec2<u32>, group: u32, first: u32, last: u32) -> u32 {

@@ -7,15 +7,6 @@ fn operand(which: u32, place: Place, row: u32, d: u32) -> vec4<f32> {
     return widen4(q[query_at(place, row) + d]);
 }
 
-fn any_head(place: Place) -> bool {
-    for (var h = place.kv_head * place.group; h < (place.kv_head + 1u) * place.group; h++) {
-        if (tables[params.heads_at + h] != 0.0) {
-            return true;
-        }
-    }
-    return false;
-}
-
 fn receive(wg: vec3<u32>, invocation: Invocation) {
     let lane = invocation.lane;
     let x = lane % SIDE;
