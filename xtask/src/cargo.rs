@@ -4,8 +4,9 @@
 //! one package's dependencies only, and so compile wgpu a second time beside the copy that the tests use.
 
 use std::ffi::{OsStr, OsString};
+use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
-use std::process::{Command, ExitCode, Stdio};
+use std::process::{Command, ExitCode, ExitStatus, Stdio};
 
 use serde_json::Value;
 
@@ -38,9 +39,58 @@ pub(crate) fn target() -> Result<PathBuf> {
 pub(crate) fn run(command: &mut Command) -> Result<ExitCode> {
     let status =
         command.status().map_err(|e| format!("cannot start {}: {e}", command.get_program().display()))?;
+    Ok(code(status))
+}
+
+fn code(status: ExitStatus) -> ExitCode {
     // A process ended by a signal has no code.
     let code = status.code().and_then(|c| u8::try_from(c & 0xff).ok()).unwrap_or(1);
-    Ok(if status.success() { ExitCode::SUCCESS } else { ExitCode::from(code.max(1)) })
+    if status.success() { ExitCode::SUCCESS } else { ExitCode::from(code.max(1)) }
+}
+
+/// Runs a command as [`run`] does and also returns what it printed of failures.
+pub(crate) fn run_and_heed(command: &mut Command) -> Result<(ExitCode, Vec<String>)> {
+    let program = command.get_program().display().to_string();
+    let mut child =
+        command.stdout(Stdio::piped()).spawn().map_err(|e| format!("cannot start {program}: {e}"))?;
+    let mut failures = Failures::default();
+    if let Some(stdout) = child.stdout.take() {
+        // A test may print anything, text or not.
+        for line in BufReader::new(stdout).split(b'\n') {
+            let line = line.map_err(|e| format!("cannot read what {program} prints: {e}"))?;
+            let line = String::from_utf8_lossy(&line);
+            println!("{line}");
+            failures.heed(&line);
+        }
+    }
+    let status = child.wait().map_err(|e| format!("cannot wait for {program}: {e}"))?;
+    Ok((code(status), failures.told))
+}
+
+/// What tests and golden cases print of their failures, picked out of all that they print.
+#[derive(Default)]
+struct Failures {
+    told: Vec<String>,
+    /// How many more lines of one test's output are kept.
+    left: usize,
+}
+
+impl Failures {
+    /// The lines kept of what one test printed: its panic and a few of what it compared.
+    const LINES: usize = 12;
+
+    fn heed(&mut self, line: &str) {
+        if line.starts_with("---- ") && line.ends_with(" ----") {
+            self.left = Self::LINES;
+        } else if line == "failures:" || line.starts_with("test result:") {
+            self.left = 0;
+        }
+        let failed = line.starts_with("FAIL ") || (line.starts_with("test ") && line.ends_with("FAILED"));
+        if failed || (self.left > 0 && !line.is_empty()) {
+            self.told.push(line.to_owned());
+            self.left = self.left.saturating_sub(1);
+        }
+    }
 }
 
 /// Builds a program in release mode and returns its path.
@@ -80,7 +130,7 @@ fn executable(messages: &str, name: &str) -> Option<PathBuf> {
 
 #[cfg(test)]
 mod tests {
-    use super::{command, executable};
+    use super::{Failures, command, executable};
     use std::collections::BTreeSet;
 
     /// The crates of the workspace with their features, over some kinds of dependencies.
@@ -107,6 +157,28 @@ mod tests {
         // Tests of the crate itself are given its features beside those that others ask for.
         let differ: Vec<_> = programs.difference(&tests).collect();
         assert!(differ.is_empty(), "compiled twice, once for programs and once for tests: {differ:?}");
+    }
+
+    #[test]
+    fn failures_are_picked_out_of_what_tests_print() {
+        let printed = "running 3 tests\ntest a ... ok\ntest b ... FAILED\ntest c   ... FAILED\n\nfailures:\n\n\
+            ---- b stdout ----\nthread 'b' panicked at b.rs:1:1:\nleft: 1\n\nfailures:\n    b\n\n\
+            test result: FAILED. 1 passed; 2 failed\nFAIL wan.dit small 1 2\nPASS wan.dit large 0 0\n";
+        let mut failures = Failures::default();
+        printed.lines().for_each(|line| failures.heed(line));
+        let expected = [
+            "test b ... FAILED",
+            "test c   ... FAILED",
+            "---- b stdout ----",
+            "thread 'b' panicked at b.rs:1:1:",
+            "left: 1",
+            "FAIL wan.dit small 1 2",
+        ];
+        assert_eq!(failures.told, expected);
+        // Of a long output the beginning.
+        failures.heed("---- d stdout ----");
+        (0..100).for_each(|i| failures.heed(&i.to_string()));
+        assert_eq!(failures.told.len(), expected.len() + Failures::LINES);
     }
 
     #[test]

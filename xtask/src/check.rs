@@ -150,50 +150,57 @@ fn steps() -> impl Iterator<Item = (Extent, &'static Step)> {
 /// Runs the steps and prints how each went; fails when one did.
 pub(crate) fn run(extent: Extent) -> Result<ExitCode> {
     let mut rows = Vec::new();
+    let mut failures = String::new();
     for (from, step) in steps() {
         let start = Instant::now();
         let done = if from > extent {
             Done::NotRun
         } else {
             eprintln!("\n== {}", step.name);
-            match perform(&step.action, None) {
+            let mut told = Vec::new();
+            match perform(&step.action, None, &mut told) {
                 Ok(()) => Done::Ok,
                 Err(message) => {
                     eprintln!("xtask: {}: {message}", step.name);
+                    failures += &format!("\n== {}: {message}\n", step.name);
+                    told.iter().for_each(|line| failures += &format!("{line}\n"));
                     Done::Failed
                 }
             }
         };
         rows.push((step.name, done, start.elapsed()));
     }
-    print!("\n{}", table(&rows));
+    // What failed stands thousands of lines above; here it is found.
+    print!("{failures}\n{}", table(&rows));
     let failed = rows.iter().any(|(_, done, _)| *done == Done::Failed);
     Ok(if failed { ExitCode::FAILURE } else { ExitCode::SUCCESS })
 }
 
-/// Runs a step's action, with a Vulkan driver of its own where `manifest` names one.
-fn perform(action: &Action, manifest: Option<&Path>) -> Result {
+/// Runs a step's action, with a Vulkan driver of its own where `manifest` names one, and adds to `told` what it prints of
+/// failures.
+fn perform(action: &Action, manifest: Option<&Path>, told: &mut Vec<String>) -> Result {
     let driver = manifest.map(|path| swiftshader::VARIABLES.map(|name| (name, path)));
     let driver = driver.iter().flatten().copied();
-    let code = match action {
+    let (code, failures) = match action {
         Action::Call(function) => return function(),
         Action::Cargo(args, variables) => {
             let mut command = cargo::command(*args);
-            cargo::run(command.envs(variables.iter().copied()).envs(driver).current_dir(root()))?
+            cargo::run_and_heed(command.envs(variables.iter().copied()).envs(driver).current_dir(root()))?
         }
         Action::Suites(names) => {
             let mut command = cargo::command(["test", "--workspace", "--release", "--no-fail-fast"]);
             names.iter().for_each(|name| {
                 command.args(["--test", name]);
             });
-            cargo::run(command.envs(driver).current_dir(root()))?
+            cargo::run_and_heed(command.envs(driver).current_dir(root()))?
         }
         Action::Program(name, args) => {
             let mut command = Command::new(cargo::build(cargo::Kind::Bin, name)?);
-            cargo::run(command.args(*args).envs(driver).current_dir(root()))?
+            cargo::run_and_heed(command.args(*args).envs(driver).current_dir(root()))?
         }
-        Action::OnSwiftShader(action) => return perform(action, Some(&swiftshader::manifest()?)),
+        Action::OnSwiftShader(action) => return perform(action, Some(&swiftshader::manifest()?), told),
     };
+    told.extend(failures);
     if code == ExitCode::SUCCESS { Ok(()) } else { Err("failed".into()) }
 }
 

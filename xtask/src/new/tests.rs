@@ -173,6 +173,8 @@ fn what_makes_no_kernel_is_refused_with_what_there_is() {
             && siblings.contains("softmax_backward")
     );
     assert!(refused(new("attention", "a", "attention")).contains("is named like its family"));
+    assert!(refused(new("matmul", "a", "matmul")).contains("matmul has matmul_join"));
+    std::fs::remove_file(tree.0.join("src/kernels/matmul/matmul_join.rs")).expect("a kernel's file");
     assert!(refused(new("matmul", "a", "matmul")).contains("matmul has none"));
     for name in ["", "LogSoftmax", "log-softmax", "log__softmax", "_log", "log_", "2nd", "../log", "é"] {
         assert!(refused(new("rowwise", name, "softmax")).contains("is no name for a kernel"), "{name}");
