@@ -22,6 +22,7 @@ pub mod probe;
 pub mod registry;
 pub mod rowwise;
 mod run;
+pub mod selection;
 pub mod self_test;
 mod splits;
 pub mod temporal;

@@ -19,6 +19,8 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 const GUARD: usize = 4096;
 /// What they hold: a number, so that a NaN written there shows too; every storage type has it exactly.
 const UNTOUCHED: f32 = -77.0;
+/// The same of integers: f32 holds it, and no case has such an index.
+const UNTOUCHED_INDEX: u32 = 0xba_dbad;
 
 /// A generator that depends on the case's name alone, so that a filtered run sees the same numbers.
 pub fn rng(case: &str) -> Pcg64 {
@@ -46,7 +48,13 @@ fn guarded(
     all.resize(len + GUARD, if slot.access == Access::Read { f32::NAN } else { UNTOUCHED });
     let whole = match dtype {
         Dtype::U32 => {
-            let ids: Vec<u32> = all.iter().map(|&v| v as u32).collect();
+            // What is not written yet is no index either.
+            let id = |&v: &f32| match v {
+                UNTOUCHED => UNTOUCHED_INDEX,
+                v if v.is_nan() && slot.access != Access::Read => u32::MAX,
+                v => v as u32,
+            };
+            let ids: Vec<u32> = all.iter().map(id).collect();
             Tensor::from_u32(context, [len + GUARD], &ids)?
         }
         _ => Tensor::from_f32_as(context, [len + GUARD], &all, dtype)?,
@@ -124,9 +132,14 @@ pub async fn execute(
     }
     let mut written = Vec::new();
     for (slot, (_, whole)) in slots.iter().zip(&tensors).filter(|(s, _)| s.access != Access::Read) {
-        let mut found = whole.to_vec().await?;
+        let (mut found, untouched) = match whole.dtype() {
+            Dtype::U32 => {
+                (whole.to_u32().await?.into_iter().map(|id| id as f32).collect(), UNTOUCHED_INDEX as f32)
+            }
+            _ => (whole.to_vec().await?, UNTOUCHED),
+        };
         let guard = found.split_off(slot.shape.len().min(found.len()));
-        let past_end = guard.iter().rposition(|v| *v != UNTOUCHED).map_or(0, |at| at + 1);
+        let past_end = guard.iter().rposition(|v| *v != untouched).map_or(0, |at| at + 1);
         written.push(Written { found, past_end });
     }
     Ok(written)

@@ -23,6 +23,7 @@ pub mod sentiment;
 #[cfg(feature = "audio")]
 pub mod sounds;
 pub mod text_to_video;
+pub mod video_qa;
 
 use crate::{Error, Result};
 use std::ops::ControlFlow;

@@ -2,6 +2,8 @@
 
 mod bert;
 mod dash;
+mod knowshow;
+mod qwenvl;
 mod sampling;
 mod tempo;
 mod umt5;
@@ -15,7 +17,7 @@ use foveal::{HostTensor, Result, Tensor};
 pub const LIBRARY: Library = Library { ops: OPS, not_built: NOT_BUILT };
 
 /// How operations begin that belong to systems without an implementation here: their cases are skipped.
-pub const NOT_BUILT: &[&str] = &["avatar.", "qwenvl.", "wan.vae_"];
+pub const NOT_BUILT: &[&str] = &["avatar.", "wan.vae_"];
 
 /// Every operation with an implementation.
 pub const OPS: &[Op] = &[
@@ -23,6 +25,9 @@ pub const OPS: &[Op] = &[
     Op { name: "dash.forward", optional: &[], run: dash::forward_pass },
     Op { name: "dash.loss", optional: &[], run: dash::losses },
     Op { name: "dash.metrics", optional: &[], run: dash::measures },
+    Op { name: "knowshow.eval", optional: &[], run: knowshow::eval },
+    Op { name: "qwenvl.forward", optional: &[], run: qwenvl::forward },
+    Op { name: "qwenvl.select", optional: &[], run: qwenvl::select },
     Op { name: "umt5.encode", optional: &[], run: umt5::encode },
     Op { name: "wan.dit", optional: &[], run: wan::dit },
     Op { name: "wan.dit_grad", optional: &[], run: wan::dit_grad },

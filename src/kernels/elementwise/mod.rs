@@ -16,6 +16,7 @@ pub mod product;
 pub mod silu;
 pub mod silu_backward;
 pub mod slice;
+pub mod swiglu;
 pub mod transposed;
 #[cfg(feature = "verify")]
 mod verified;
@@ -36,6 +37,7 @@ pub use product::{Product, product};
 pub use silu::{Silu, silu};
 pub use silu_backward::{SiluBackward, silu_backward};
 pub use slice::{Slice, slice, slice_backward};
+pub use swiglu::{Swiglu, swiglu};
 pub use transposed::{Transposed, transposed};
 pub use weighted_sum::{WeightedSum, weighted_sum};
 

@@ -2,6 +2,7 @@
 
 pub mod embedding;
 pub mod patchify;
+pub mod pick_indices;
 pub mod rotary;
 mod row_map;
 pub mod sum_rows;
@@ -11,6 +12,7 @@ mod verified;
 
 pub use embedding::{Embedding, embedding, embedding_of};
 pub use patchify::{Patchify, patchify};
+pub use pick_indices::{PickIndices, pick_indices};
 pub use rotary::{Pairs, Rotary, RotaryPositions, rotary, rotary_backward, rotary_table};
 pub use row_map::RowMap;
 pub use sum_rows::{SumRows, sum_rows};

@@ -1,0 +1,293 @@
+//! Which video tokens are kept, and from where on the others are left out.
+
+use super::scores::{ScoreRows, Scoring};
+use crate::gpu::Context;
+use crate::kernels::attention::Mass;
+use crate::kernels::elementwise::weighted_sum;
+use crate::kernels::selection::{mass_count, top_k};
+use crate::kernels::token::{embedding_of, pick_indices};
+use crate::{Error, Result, Tensor};
+use std::ops::Range;
+
+/// Where the tokens of videos stand in a prompt.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct VideoTokens {
+    /// Tokens of the prompt.
+    pub length: usize,
+    /// Tokens of each temporal step of each video, ascending.
+    pub groups: Vec<Range<usize>>,
+}
+
+impl VideoTokens {
+    /// One video of equal steps.
+    pub fn of_one(length: usize, first: usize, steps: usize, tokens_per_step: usize) -> Self {
+        let step = |i: usize| first + i * tokens_per_step..first + (i + 1) * tokens_per_step;
+        Self { length, groups: (0..steps).map(step).collect() }
+    }
+
+    /// Video tokens.
+    pub fn count(&self) -> usize {
+        self.groups.iter().map(Range::len).sum()
+    }
+
+    /// Behind the last video token; 0 where there is none.
+    pub fn end(&self) -> usize {
+        self.groups.last().map_or(0, |group| group.end)
+    }
+
+    fn check(&self) -> Result<()> {
+        let mut end = 0;
+        for group in &self.groups {
+            if group.is_empty() || group.start < end || group.end > self.length {
+                let reason = format!("step {group:?} of a prompt of {} tokens, behind {end}", self.length);
+                return Err(Error::input("video tokens", reason));
+            }
+            end = group.end;
+        }
+        if self.groups.is_empty() {
+            return Err(Error::input("video tokens", "a selection needs some"));
+        }
+        Ok(())
+    }
+
+    fn is_video(&self) -> Vec<bool> {
+        let mut video = vec![false; self.length];
+        self.groups.iter().for_each(|group| video.get_mut(group.clone()).unwrap_or_default().fill(true));
+        video
+    }
+}
+
+/// How many tokens are kept, and among which they compete.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Choice {
+    /// So many of all.
+    Count(usize),
+    /// So many of all, as evenly as possible from every temporal step: of `k` in `n` steps each keeps `k / n`, the first `k mod n`
+    /// one more. No moment is lost.
+    PerStep(usize),
+    /// This share of all, 0 to 1.
+    Share(f32),
+    /// This share of all, as evenly as possible from every temporal step.
+    SharePerStep(f32),
+    /// As few as together have this share of the score of all, 0 to 1. The number is read back, once.
+    Mass(f32),
+}
+
+/// From where on the other tokens are left out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum When {
+    /// Once the scores are there, the prefill begins anew with the kept tokens' embeddings: no block holds others.
+    TwoPass,
+    /// Behind a block, which has seen all tokens as have those before it.
+    Behind {
+        /// The block.
+        layer: usize,
+        /// The blocks up to it forget the others too.
+        compact: bool,
+    },
+}
+
+/// Token selection: how tokens are scored, which are kept, and from where on.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Selection {
+    /// How tokens are scored.
+    pub scoring: Scoring,
+    /// Which are kept.
+    pub choice: Choice,
+    /// From where on.
+    pub when: When,
+}
+
+impl Selection {
+    /// After FastV (Chen et al. 2024, arXiv 2403.06764): the second block's attention from the prompt's last token, mean over
+    /// heads, decides, and the blocks behind it see `keep` (a share) of the video.
+    pub fn fast_v(keep: f32) -> Self {
+        Self {
+            scoring: Scoring {
+                layers: vec![1],
+                rows: ScoreRows::Last,
+                reduce: Mass::Mean,
+                heads: Vec::new(),
+            },
+            choice: Choice::Share(keep),
+            when: When::Behind { layer: 1, compact: false },
+        }
+    }
+
+    /// After FlexSelect without its trained selector (Zhang et al. 2025): a block at five sevenths of the depth, the largest
+    /// attention that any head of any token behind the video pays, and a second pass from the kept tokens' embeddings.
+    pub fn flex_select(layers: usize, keep: f32) -> Self {
+        Self {
+            scoring: Scoring {
+                layers: vec![(layers * 5 / 7).min(layers.saturating_sub(1))],
+                rows: ScoreRows::BehindVideo,
+                reduce: Mass::Max,
+                heads: Vec::new(),
+            },
+            choice: Choice::Share(keep),
+            when: When::TwoPass,
+        }
+    }
+
+    /// After the language model's stage of PruneVid (Huang et al. 2024, arXiv 2412.16117): a block at a third of the depth, the
+    /// largest attention of any head of any token behind the video, the best of each temporal step, and all blocks forget the
+    /// others.
+    pub fn prune_vid(layers: usize, keep: f32) -> Self {
+        let layer = (layers / 3).min(layers.saturating_sub(1));
+        Self {
+            scoring: Scoring {
+                layers: vec![layer],
+                rows: ScoreRows::BehindVideo,
+                reduce: Mass::Max,
+                heads: Vec::new(),
+            },
+            choice: Choice::SharePerStep(keep),
+            when: When::Behind { layer, compact: true },
+        }
+    }
+
+    /// For answers that say where and when: a block at two thirds of the depth, mean over heads and the tokens behind the video,
+    /// a quota for every temporal step, and a second pass. Meant for prompts that state the time of each step as text.
+    pub fn grounding(layers: usize, keep: f32) -> Self {
+        Self {
+            scoring: Scoring {
+                layers: vec![(layers * 2 / 3).min(layers.saturating_sub(1))],
+                rows: ScoreRows::BehindVideo,
+                reduce: Mass::Mean,
+                heads: Vec::new(),
+            },
+            choice: Choice::SharePerStep(keep),
+            when: When::TwoPass,
+        }
+    }
+}
+
+/// Tokens that are kept.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub struct Kept {
+    /// Places in the prompt, ascending `(tokens)` u32: all that is not video, and the chosen of what is.
+    pub ids: Tensor,
+    /// How many of them are video.
+    pub video: usize,
+}
+
+impl Choice {
+    /// Tokens of each temporal step, where they have a quota each.
+    fn quotas(k: usize, groups: &[Range<usize>]) -> Vec<usize> {
+        let n = groups.len().max(1);
+        groups
+            .iter()
+            .enumerate()
+            .map(|(i, group)| (k / n + usize::from(i < k % n)).min(group.len()))
+            .collect()
+    }
+
+    fn count_of(share: f32, all: usize) -> Result<usize> {
+        if !(0.0..=1.0).contains(&share) {
+            return Err(Error::input("tokens kept", format!("a share of {share}: 0 to 1")));
+        }
+        Ok((f64::from(share) * all as f64).round() as usize)
+    }
+}
+
+/// Chooses among the video tokens by `scores (tokens)` f32 of the prompt's tokens up to its last that scores or further: of equal
+/// scores those of earlier places. Nothing comes to the host but a number, and that for [`Choice::Mass`] alone.
+///
+/// # Errors
+/// [`Error::Input`] for scores that end before the video does, more than all tokens, a share outside 0 to 1, steps out of order;
+/// otherwise those of the kernels.
+pub async fn choose(scores: &Tensor, tokens: &VideoTokens, choice: Choice) -> Result<Kept> {
+    tokens.check()?;
+    let (known, all) = (scores.len(), tokens.count());
+    if known < tokens.end() || known > tokens.length {
+        let (end, length) = (tokens.end(), tokens.length);
+        let reason = format!("of {known} tokens, of a prompt of {length} whose video ends at {end}");
+        return Err(Error::input("scores", reason));
+    }
+    let asked = match choice {
+        Choice::Count(k) | Choice::PerStep(k) => k,
+        Choice::Share(share) | Choice::SharePerStep(share) => Choice::count_of(share, all)?,
+        Choice::Mass(share) => {
+            Choice::count_of(share, all)?;
+            let video: Vec<u32> = tokens.groups.iter().flat_map(|g| g.start as u32..g.end as u32).collect();
+            let of_video = of_video(scores, &video)?;
+            let count = mass_count(&of_video.reshape([1, all])?, share)?.to_u32().await?;
+            count.first().map_or(0, |&count| count as usize)
+        }
+    };
+    if asked > all {
+        return Err(Error::input("tokens kept", format!("{asked} of {all}")));
+    }
+    match choice {
+        Choice::PerStep(_) | Choice::SharePerStep(_) => per_step(scores, tokens, asked),
+        _ => of_all(scores, tokens, asked),
+    }
+}
+
+/// Scores of some tokens `(ids)`.
+fn of_video(scores: &Tensor, ids: &[u32]) -> Result<Tensor> {
+    let ids = Tensor::from_u32(scores.context(), [ids.len()], ids)?;
+    embedding_of(&scores.reshape([scores.len(), 1])?, &ids)
+}
+
+/// The best of all. What is not video gets a score above any, so that one selection over the prompt leaves its ids in order.
+fn of_all(scores: &Tensor, tokens: &VideoTokens, k: usize) -> Result<Kept> {
+    const ABOVE_ANY: f32 = 1e30;
+    let (context, known) = (scores.context(), scores.len());
+    let video = tokens.is_video();
+    let bias: Vec<f32> = video.iter().take(known).map(|&v| if v { 0.0 } else { ABOVE_ANY }).collect();
+    let raised = weighted_sum(&[(scores, 1.0), (&Tensor::from_f32(context, [known], &bias)?, 1.0)])?;
+    let known_kept = known - tokens.count() + k;
+    // What lies behind the scores is text.
+    let mut ids = vec![0u32; known_kept];
+    ids.extend(known as u32..tokens.length as u32);
+    let ids = indices(context, &ids)?;
+    top_k(&raised.reshape([1, known])?, &[known_kept], 0, &ids, 0)?;
+    Ok(Kept { ids, video: k })
+}
+
+/// A quota of each temporal step. The host knows how many each keeps and so where their ids belong.
+fn per_step(scores: &Tensor, tokens: &VideoTokens, k: usize) -> Result<Kept> {
+    let context = scores.context();
+    let quotas = Choice::quotas(k, &tokens.groups);
+    let kept: usize = quotas.iter().sum();
+    let video: Vec<u32> = tokens.groups.iter().flat_map(|g| g.start as u32..g.end as u32).collect();
+    let of_video = of_video(scores, &video)?;
+    // Ids are places among the video tokens first, and behind those among the others.
+    let mut places = video;
+    let mut ids = Vec::with_capacity(tokens.length);
+    let mut starts = Vec::with_capacity(quotas.len());
+    let mut at = 0;
+    let mut others = |ids: &mut Vec<u32>, range: Range<usize>| {
+        for place in range {
+            ids.push(places.len() as u32);
+            places.push(place as u32);
+        }
+    };
+    for (group, &quota) in tokens.groups.iter().zip(&quotas) {
+        others(&mut ids, at..group.start);
+        starts.push(ids.len());
+        ids.extend(std::iter::repeat_n(0, quota));
+        at = group.end;
+    }
+    others(&mut ids, at..tokens.length);
+    if ids.is_empty() {
+        return Err(Error::input("tokens kept", "none of the prompt"));
+    }
+    let ids = indices(context, &ids)?;
+    let mut first = 0;
+    for ((group, &quota), &start) in tokens.groups.iter().zip(&quotas).zip(&starts) {
+        let n = group.len();
+        let of_group = of_video.reshape([of_video.len()])?.narrow(first, n)?.reshape([1, n])?;
+        top_k(&of_group, &[quota], first, &ids, start)?;
+        first += n;
+    }
+    let places = Tensor::from_u32(context, [1, places.len()], &places)?;
+    let ids = pick_indices(&places, &ids)?;
+    Ok(Kept { ids: ids.reshape([ids.len()])?, video: kept })
+}
+
+fn indices(context: &Context, ids: &[u32]) -> Result<Tensor> {
+    Tensor::from_u32(context, [ids.len()], ids)
+}

@@ -1,0 +1,223 @@
+//! One prompt and what is generated behind it.
+
+use super::scores::ScoreReader;
+use super::selection::{Kept, Selection, VideoTokens, When, choose};
+use crate::kernels::token::{Pairs, RotaryPositions, embedding_of, pick_indices};
+use crate::models::qwen2_5_vl::{KvCache, MropePositions, QwenText, Seen};
+use crate::{Error, Result, Tensor};
+use std::ops::Range;
+
+/// A prompt as the language model takes it.
+#[derive(Debug, Clone)]
+pub struct Prefill<'a> {
+    /// Embeddings `(tokens, hidden)`.
+    pub embeddings: &'a Tensor,
+    /// Positions of all of them.
+    pub positions: &'a MropePositions,
+    /// Where the videos' tokens stand.
+    pub tokens: &'a VideoTokens,
+    /// Which of them are kept; all without.
+    pub selection: Option<&'a Selection>,
+    /// Tokens that are computed at a time: fewer need less memory, more are faster. The result is the same.
+    pub chunk: usize,
+}
+
+/// What a prefill leaves.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub struct Prefilled {
+    /// The kept tokens behind the last block `(tokens, hidden)`.
+    pub hidden: Tensor,
+    /// Which tokens of the prompt those are; `None` where all are.
+    pub kept: Option<Kept>,
+    /// Scores of the prompt's tokens `(tokens)`, where there was a selection.
+    pub scores: Option<Tensor>,
+}
+
+/// A model's memory of one prompt.
+#[derive(Debug)]
+pub struct Session<'m> {
+    model: &'m QwenText,
+    table: Tensor,
+    cache: KvCache,
+    next: u32,
+}
+
+impl<'m> Session<'m> {
+    /// Room for `capacity` tokens, the prompt's and those that are generated, at positions below `positions`.
+    ///
+    /// # Errors
+    /// [`Error::Input`] for none, or more positions than the model was made for; otherwise those of an allocation.
+    pub fn new(model: &'m QwenText, capacity: usize, positions: usize) -> Result<Self> {
+        let most = model.config().max_positions;
+        if capacity == 0 || positions == 0 || positions > most {
+            let reason = format!("{capacity} tokens at {positions} positions: some, at up to {most}");
+            return Err(Error::input("session", reason));
+        }
+        let table = model.rotary_table(positions)?;
+        Ok(Self { model, table, cache: model.cache(capacity)?, next: 0 })
+    }
+
+    /// What the model remembers.
+    pub fn cache(&self) -> &KvCache {
+        &self.cache
+    }
+
+    /// Position of the next token.
+    pub fn next_position(&self) -> u32 {
+        self.next
+    }
+
+    /// Runs a prompt in an empty session. `watch` is shown every block's attention, in a second pass once more.
+    ///
+    /// # Errors
+    /// [`Error::Input`] for a session that is not empty, a prompt of no token or that does not fit, sizes that differ and a chunk
+    /// of none, for a selection as [`ScoreReader::new`] and [`choose`] refuse it and a block behind which it cannot take place;
+    /// otherwise those of the kernels and of `watch`. After an error the session is empty.
+    pub async fn prefill(
+        &mut self,
+        prompt: &Prefill<'_>,
+        watch: &mut dyn FnMut(&Seen<'_>) -> Result<()>,
+    ) -> Result<Prefilled> {
+        if !self.cache.is_empty() {
+            return Err(Error::input("prompt", "the session has one already"));
+        }
+        let result = self.prefilled(prompt, watch).await;
+        match &result {
+            Ok(_) => self.next = prompt.positions.next,
+            Err(_) => self.cache.truncate(0),
+        }
+        result
+    }
+
+    async fn prefilled(
+        &mut self,
+        prompt: &Prefill<'_>,
+        watch: &mut dyn FnMut(&Seen<'_>) -> Result<()>,
+    ) -> Result<Prefilled> {
+        let &Prefill { embeddings, positions, tokens, selection, chunk } = prompt;
+        let n = embeddings.dims().first().copied().unwrap_or(0);
+        let given =
+            [positions.rows[0].len(), positions.rows[1].len(), positions.rows[2].len(), tokens.length];
+        if n == 0 || chunk == 0 || given.iter().any(|&length| length != n) {
+            let reason = format!("{n} embeddings, positions and tokens {given:?}, {chunk} at a time");
+            return Err(Error::input("prompt", reason));
+        }
+        let layers = self.model.config().layers;
+        let [t, h, w] = &positions.rows;
+        let at = self.model.positions(&self.table, [t, h, w])?;
+        let Some(selection) = selection else {
+            let hidden = self.pass(embeddings, &at, None, 0..layers, chunk, watch)?;
+            return Ok(Prefilled { hidden, kept: None, scores: None });
+        };
+        let mut reader = ScoreReader::new(&selection.scoring, tokens, self.model.config())?;
+        let last = match selection.when {
+            When::TwoPass => reader.last_layer(),
+            When::Behind { layer, .. } if layer >= reader.last_layer() && layer < layers => layer,
+            When::Behind { layer, .. } => {
+                let reason = format!(
+                    "behind block {layer} of {layers}, where block {} still scores",
+                    reader.last_layer()
+                );
+                return Err(Error::input("selection", reason));
+            }
+        };
+        let mut both = |seen: &Seen<'_>| {
+            watch(seen)?;
+            reader.see(seen)
+        };
+        let hidden = self.pass(embeddings, &at, None, 0..last + 1, chunk, &mut both)?;
+        let scores = reader.scores()?;
+        let kept = choose(&scores, tokens, selection.choice).await?;
+        let hidden = match selection.when {
+            When::TwoPass => {
+                self.cache.truncate(0);
+                self.pass(embeddings, &at, Some(&kept.ids), 0..layers, chunk, watch)?
+            }
+            When::Behind { compact, .. } => {
+                if compact {
+                    self.cache.keep(0..last + 1, &kept.ids)?;
+                }
+                self.pass(&hidden, &at, Some(&kept.ids), last + 1..layers, chunk, watch)?
+            }
+        };
+        Ok(Prefilled { hidden, kept: Some(kept), scores: Some(scores) })
+    }
+
+    /// Some blocks of some tokens, `chunk` at a time: all of `x (tokens, hidden)`, or those of `ids`.
+    fn pass(
+        &mut self,
+        x: &Tensor,
+        at: &RotaryPositions,
+        ids: Option<&Tensor>,
+        layers: Range<usize>,
+        chunk: usize,
+        watch: &mut dyn FnMut(&Seen<'_>) -> Result<()>,
+    ) -> Result<Tensor> {
+        let (all, width) = (x.dims().first().copied().unwrap_or(0), x.dims().last().copied().unwrap_or(0));
+        let count = ids.map_or(all, Tensor::len);
+        let out = Tensor::empty(x.context(), [count, width], x.dtype())?;
+        for start in (0..count).step_by(chunk) {
+            let rows = chunk.min(count - start);
+            let ids = match ids {
+                Some(ids) => ids.narrow(start, rows)?,
+                None => {
+                    let own: Vec<u32> = (start as u32..(start + rows) as u32).collect();
+                    Tensor::from_u32(x.context(), [rows], &own)?
+                }
+            };
+            let positions = pick_indices(&at.positions, &ids)?;
+            let at = RotaryPositions { positions, ..at.clone() };
+            let y = self.model.run(&embedding_of(x, &ids)?, &at, &mut self.cache, layers.clone(), watch)?;
+            y.copy_to(&out.narrow(start, rows)?)?;
+        }
+        Ok(out)
+    }
+
+    /// Logits `(vocab)` f32 behind the last token of a prefill.
+    ///
+    /// # Errors
+    /// Those of the kernels.
+    pub fn last_logits(&self, prefilled: &Prefilled) -> Result<Tensor> {
+        let n = prefilled.hidden.dims().first().copied().unwrap_or(0);
+        let logits = self.model.logits(&prefilled.hidden, n.saturating_sub(1)..n)?;
+        logits.reshape([logits.len()])
+    }
+
+    /// Appends a token and gives the logits `(vocab)` f32 behind it.
+    ///
+    /// # Errors
+    /// [`Error::Input`] where there is no room, and past the last position; [`Error::Weight`] for an id past the vocabulary;
+    /// otherwise those of the kernels. After an error the token is not there.
+    pub fn step(&mut self, id: u32, watch: &mut dyn FnMut(&Seen<'_>) -> Result<()>) -> Result<Tensor> {
+        let layers = self.model.config().layers;
+        let before: Vec<usize> = (0..layers).map(|layer| self.cache.len(layer)).collect();
+        let result = self.stepped(id, watch);
+        match &result {
+            Ok(_) => self.next += 1,
+            Err(_) => self.cache.restore(&before),
+        }
+        result
+    }
+
+    fn stepped(&mut self, id: u32, watch: &mut dyn FnMut(&Seen<'_>) -> Result<()>) -> Result<Tensor> {
+        let layers = self.model.config().layers;
+        let at = RotaryPositions::new(
+            &self.table,
+            &[&[self.next], &[self.next], &[self.next]],
+            self.model.config().mrope_section,
+            Pairs::Halves,
+        )?;
+        let mut x = self.model.embed(&[id])?;
+        // Blocks before and behind a selection hold different numbers of tokens, so each run is of equals.
+        let mut from = 0;
+        while from < layers {
+            let len = self.cache.len(from);
+            let to = (from..layers).find(|&layer| self.cache.len(layer) != len).unwrap_or(layers);
+            x = self.model.run(&x, &at, &mut self.cache, from..to, watch)?;
+            from = to;
+        }
+        let logits = self.model.logits(&x, 0..1)?;
+        logits.reshape([logits.len()])
+    }
+}
