@@ -176,7 +176,7 @@ fn a_row_of_another_shape_is_named_by_line_and_field() {
         (hands(), ("/objects", json!(["_ "])), "objects"),
         (hands(), ("/objects", json!("left_hand")), "objects"),
         (hands(), ("/bboxes", json!([])), "bboxes"),
-        (hands(), ("/bboxes/left_hand", Value::Null), "bboxes.left_hand"),
+        (hands(), ("/bboxes/left_hand", json!(3)), "bboxes.left_hand"),
         (hands(), ("/durations", Value::Null), "durations"),
         (hands(), ("/frame_numbers", json!(3)), "frame_numbers"),
         (hands(), ("/clip_uids", json!([2])), "clip_uids"),
@@ -191,6 +191,13 @@ fn a_row_of_another_shape_is_named_by_line_and_field() {
         let row = read(&changed(temporal(), &[("/answer", none)]));
         assert_eq!((row.action, row.time), (None, Some(1.0)));
     }
+}
+
+#[test]
+fn an_object_that_was_found_nowhere_has_no_boxes() {
+    let row = read(&changed(hands(), &[("/bboxes/left_hand", Value::Null)]));
+    let hand = row.roles.iter().find(|role| role.name == "left_hand").unwrap();
+    assert!(hand.boxes.is_empty() && row.roles.len() > 1);
 }
 
 #[test]
