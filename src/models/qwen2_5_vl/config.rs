@@ -9,9 +9,9 @@ use crate::weights::ConfigFile;
 
 /// Sizes of a Qwen2.5-VL model, from the Hugging Face `config.json`.
 ///
-/// Read from the flat file that the published checkpoints carry, or the one with `text_config` that transformers
-/// writes since 4.52. A key that is absent takes the default of transformers' class; what decides about a result and
-/// has no sensible default must be there.
+/// Read from the flat file that the published checkpoints carry, or the one with `text_config` that
+/// transformers writes since 4.52. A key that is absent takes the default of transformers' class; what
+/// decides about a result and has no sensible default must be there.
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
 pub struct QwenVlConfig {
@@ -118,8 +118,8 @@ impl QwenVlConfig {
     /// Reads the keys of either generation.
     ///
     /// # Errors
-    /// [`crate::Error::File`] naming the key that is missing, out of range, at odds with another one, or asks for
-    /// another architecture.
+    /// [`crate::Error::File`] naming the key that is missing, out of range, at odds with another one, or asks
+    /// for another architecture.
     pub fn from_config(file: &ConfigFile) -> Result<Self> {
         require(file, "model_type", &["qwen2_5_vl"])?;
         let nested = part(file, "text_config")?;
@@ -155,7 +155,7 @@ impl QwenVlConfig {
         let vision = QwenVisionConfig::from_config(&vision)?;
         if vision.out_hidden_size != hidden_size {
             return Err(file.refuse(format!(
-                "`vision_config.out_hidden_size`: expected {hidden_size}, the language model's `hidden_size`, found {}",
+                "`vision_config.out_hidden_size`: expected {hidden_size}, as `hidden_size` says, found {}",
                 vision.out_hidden_size
             )));
         }
@@ -234,7 +234,7 @@ fn head_of(file: &ConfigFile, key: &str, heads: usize, width: usize) -> Result<u
     let head_dim = width / heads;
     if !width.is_multiple_of(heads) || !head_dim.is_multiple_of(4) || head_dim > 256 {
         return Err(file.refuse(format!(
-            "`{key}`: expected heads whose width is a multiple of 4 up to 256, found {heads} of `hidden_size` {width}"
+            "`{key}`: expected heads of a multiple of 4 up to 256 wide, found {heads} of `hidden_size` {width}"
         )));
     }
     Ok(head_dim)

@@ -1,10 +1,10 @@
-//! Three rotary positions of every token (M-RoPE: Wang et al. 2024, arXiv 2409.12191, section 2.1; time in seconds:
-//! Bai et al. 2025, arXiv 2502.13923, section 2.1.3).
+//! Three rotary positions of every token (M-RoPE: Wang et al. 2024, arXiv 2409.12191, section 2.1; time in
+//! seconds: Bai et al. 2025, arXiv 2502.13923, section 2.1.3).
 //!
-//! A text token has one position on all three axes. A token of an image or video has the position where its block
-//! starts plus its time, row and column in it, so that two tokens of a video are as far apart as they were filmed.
-//! Transformers' releases differ in how seconds become whole positions and in where text goes on behind a block; see
-//! [`MropeRule`].
+//! A text token has one position on all three axes. A token of an image or video has the position where its
+//! block starts plus its time, row and column in it, so that two tokens of a video are as far apart as they
+//! were filmed. Transformers' releases differ in how seconds become whole positions and in where text goes on
+//! behind a block; see [`MropeRule`].
 
 use super::{Grid, QwenVlConfig, units};
 use crate::{Error, Result};
@@ -14,7 +14,8 @@ use crate::{Error, Result};
 pub struct VideoGrid {
     /// Patches along time, height and width.
     pub grid: Grid,
-    /// Seconds from one temporal step of the grid to the next: frames of a patch by frames a second, 1.0 at 2 fps.
+    /// Seconds from one temporal step of the grid to the next: frames of a patch by frames a second, 1.0 at 2
+    /// fps.
     pub second_per_grid: f32,
 }
 
@@ -26,11 +27,12 @@ pub enum MropeRule {
     /// `t = trunc(i * second_per_grid * tokens_per_second)` in f32; text goes on behind the largest position.
     #[default]
     V4_49,
-    /// 4.57.1: `second_per_grid` loses its fraction first, so that above 2 fps all frames of a video have one time. For
-    /// comparison with results that were made so.
+    /// 4.57.1: `second_per_grid` loses its fraction first, so that above 2 fps all frames of a video have one
+    /// time. For comparison with results that were made so.
     V4_57,
-    /// 5.23.0: `t = trunc(i * (tokens_per_second * second_per_grid))` in f32, and text goes on behind the block's rows
-    /// or columns, whichever are more. Text behind a long video then has positions that the video has too.
+    /// 5.23.0: `t = trunc(i * (tokens_per_second * second_per_grid))` in f32, and text goes on behind the
+    /// block's rows or columns, whichever are more. Text behind a long video then has positions that the
+    /// video has too.
     V5_23,
 }
 
@@ -66,8 +68,8 @@ impl MropePositions {
 
 /// Times of the temporal steps of a video, in positions from its start.
 ///
-/// At 2 positions a second and two frames a step, videos above 4 fps have steps that share a position: the model sees
-/// those as simultaneous. Compare neighbours of the result to know.
+/// At 2 positions a second and two frames a step, videos above 4 fps have steps that share a position: the
+/// model sees those as simultaneous. Compare neighbours of the result to know.
 ///
 /// # Errors
 /// [`Error::Input`] where `second_per_grid` is not a positive finite number, or a time is beyond 2^31.
@@ -99,12 +101,12 @@ pub fn temporal_ids(
 
 /// Positions of a sequence of token ids with images and videos in any order.
 ///
-/// Every run of equal placeholder tokens is one image or video; the grids come in the order of the runs. One prompt's
-/// ids, without padding.
+/// Every run of equal placeholder tokens is one image or video; the grids come in the order of the runs. One
+/// prompt's ids, without padding.
 ///
 /// # Errors
-/// [`Error::Input`] where the numbers of runs and grids differ, a run is not as long as its grid has tokens, a grid does
-/// not merge into tokens, or as [`temporal_ids`].
+/// [`Error::Input`] where the numbers of runs and grids differ, a run is not as long as its grid has tokens,
+/// a grid does not merge into tokens, or as [`temporal_ids`].
 pub fn mrope_positions(
     config: &QwenVlConfig,
     ids: &[u32],
@@ -178,11 +180,13 @@ pub fn mrope_positions(
     Ok(MropePositions { rows, next })
 }
 
-/// The videos with every temporal step as a block of its own, for prompts that state the time of each step as text.
+/// The videos with every temporal step as a block of its own, for prompts that state the time of each step as
+/// text.
 ///
-/// A prompt then has, for each step, its time in words and the step's placeholders between a vision start and end
-/// (Qwen3-VL, transformers 4.57: the grid is repeated with one step each). All tokens of a step have the time where
-/// their block starts, so positions grow by the text between blocks and `second_per_grid` plays no part.
+/// A prompt then has, for each step, its time in words and the step's placeholders between a vision start and
+/// end (Qwen3-VL, transformers 4.57: the grid is repeated with one step each). All tokens of a step have the
+/// time where their block starts, so positions grow by the text between blocks and `second_per_grid` plays no
+/// part.
 pub fn timestamped(videos: &[VideoGrid]) -> Vec<VideoGrid> {
     let steps = |video: &VideoGrid| {
         let [steps, height, width] = video.grid;

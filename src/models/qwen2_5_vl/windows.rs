@@ -1,9 +1,9 @@
 //! The order in which the vision tower reads patches, who attends to whom, and where each patch lies.
 //!
-//! Patch rows come in merge-block order: by temporal slice, then by units of `merge` × `merge` patches row by row, then
-//! by the patches of a unit row by row. Windowed blocks want the units of one window next to each other, so the tower
-//! reorders units once before its first block and undoes it behind the merger (Bai et al. 2025, arXiv 2502.13923,
-//! section 2.1.1; transformers 4.49.0, `get_window_index` and `rot_pos_emb`).
+//! Patch rows come in merge-block order: by temporal slice, then by units of `merge` × `merge` patches row by
+//! row, then by the patches of a unit row by row. Windowed blocks want the units of one window next to each
+//! other, so the tower reorders units once before its first block and undoes it behind the merger (Bai et al.
+//! 2025, arXiv 2502.13923, section 2.1.1; transformers 4.49.0, `get_window_index` and `rot_pos_emb`).
 
 use super::{Grid, MAX_ROWS, QwenVisionConfig, units};
 use crate::{Error, Result};
@@ -14,16 +14,17 @@ use crate::{Error, Result};
 pub struct WindowOrder {
     /// Patches of a unit, `merge_size` squared: so many rows move together.
     pub unit: usize,
-    /// Unit that is read at each place: a window after another, within one row by row. Windows at the right and lower
-    /// edge hold fewer units.
+    /// Unit that is read at each place: a window after another, within one row by row. Windows at the right
+    /// and lower edge hold fewer units.
     pub index: Vec<u32>,
     /// Place at which each unit is read: `inverse[index[i]] == i`. Undoes the order behind the merger.
     pub inverse: Vec<u32>,
-    /// First patch row of each window, in window order, and the number of rows behind the last: attention of most
-    /// blocks stays within.
+    /// First patch row of each window, in window order, and the number of rows behind the last: attention of
+    /// most blocks stays within.
     pub windows: Vec<u32>,
-    /// First patch row of each temporal slice, in either order, and the number of rows behind the last: attention of
-    /// the full blocks stays within, so slices can be encoded one at a time with the same result.
+    /// First patch row of each temporal slice, in either order, and the number of rows behind the last:
+    /// attention of the full blocks stays within, so slices can be encoded one at a time with the same
+    /// result.
     pub slices: Vec<u32>,
     /// Row and column of each patch in its image, in merge-block order.
     pub positions: Vec<[u32; 2]>,
@@ -33,8 +34,8 @@ impl WindowOrder {
     /// The order for these grids.
     ///
     /// # Errors
-    /// [`Error::Input`] naming the grid that has a size of zero, one that `merge_size` does not divide, or too many
-    /// patches, and for windows narrower than a unit.
+    /// [`Error::Input`] naming the grid that has a size of zero, one that `merge_size` does not divide, or
+    /// too many patches, and for windows narrower than a unit.
     pub fn new(vision: &QwenVisionConfig, grids: &[Grid]) -> Result<Self> {
         let merge = vision.merge_size;
         let side = vision.window_size.checked_div(merge.saturating_mul(vision.patch_size)).unwrap_or(0);
@@ -112,8 +113,9 @@ impl WindowOrder {
     }
 }
 
-/// Angles, in radians a position, of the pairs that turn with the row: the first `head_dim / 4`. As many after them
-/// turn with the column by the same angles; pair `j` is dimensions `j` and `j + head_dim / 2` of a head. Base 10000.
+/// Angles, in radians a position, of the pairs that turn with the row: the first `head_dim / 4`. As many
+/// after them turn with the column by the same angles; pair `j` is dimensions `j` and `j + head_dim / 2` of a
+/// head. Base 10000.
 pub fn vision_frequencies(head_dim: usize) -> Vec<f32> {
     let pairs = head_dim / 4;
     (0..pairs).map(|pair| (10_000f64.powf(pair as f64 / pairs as f64) as f32).recip()).collect()

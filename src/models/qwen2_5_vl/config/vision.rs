@@ -34,9 +34,9 @@ pub struct QwenVisionConfig {
     pub window_size: usize,
     /// Blocks that attend over a whole temporal slice instead of a window; ascending.
     pub full_attention: Vec<usize>,
-    /// Temporal positions a second. The published 3B, 7B and 72B files say 2. Where a file does not say, this is 4, the
-    /// default of transformers' class: such a file's times are then spread twice as wide as the published models', so a
-    /// checkpoint that was tuned from one and lost the key wants it put back.
+    /// Temporal positions a second. The published 3B and 7B files say 2. Where a file does not say, this
+    /// is 4, the default of transformers' class: such a file's times are then spread twice as wide as the
+    /// published models', so a checkpoint that was tuned from one and lost the key wants it put back.
     pub tokens_per_second: usize,
 }
 
@@ -71,7 +71,7 @@ impl QwenVisionConfig {
         let window_size = file.usize_or("window_size", 112, 1..=1 << 16)?;
         if !window_size.is_multiple_of(patch_size * merge_size) {
             return Err(file.refuse(format!(
-                "`window_size`: expected a multiple of {}, {merge_size} patches of {patch_size} pixels, found {window_size}",
+                "`window_size`: expected a multiple of {}, a token's side in pixels, found {window_size}",
                 patch_size * merge_size
             )));
         }

@@ -22,8 +22,8 @@ pub enum FrameRule {
     /// qwen-vl-utils 0.0.14: spread from the first frame to the last, each rounded to the nearest.
     #[default]
     Utils,
-    /// transformers 4.57.1 and 5.23.0, `sample_frames`: steps of equal length from the first frame on, rounded down;
-    /// the end of the last step is not reached.
+    /// transformers 4.57.1 and 5.23.0, `sample_frames`: steps of equal length from the first frame on,
+    /// rounded down; the end of the last step is not reached.
     Transformers,
 }
 
@@ -69,8 +69,8 @@ impl SampledFrames {
         (self.multiple as f64 / self.sample_fps) as f32
     }
 
-    /// Seconds to the middle of each temporal step, for times stated as text: halfway from its first frame to its last
-    /// (Qwen3-VL, transformers 4.57).
+    /// Seconds to the middle of each temporal step, for times stated as text: halfway from its first frame to
+    /// its last (Qwen3-VL, transformers 4.57).
     pub fn step_times(&self) -> Vec<f64> {
         let middle = |step: &[f64]| match step {
             [first, .., last] => (first + last) / 2.0,
@@ -86,12 +86,12 @@ const MAX_FRAMES: usize = 1 << 24;
 
 /// Picks frames.
 ///
-/// A clip shorter than one step of `multiple` frames is taken whole, and its last frame repeated where rows are made;
-/// both programs refuse such a clip.
+/// A clip shorter than one step of `multiple` frames is taken whole, and its last frame repeated where rows
+/// are made; both programs refuse such a clip.
 ///
 /// # Errors
-/// [`Error::Input`] for a clip without frames, rates that are not positive, limits that leave no number of frames, and
-/// a range of time without two frames.
+/// [`Error::Input`] for a clip without frames, rates that are not positive, limits that leave no number of
+/// frames, and a range of time without two frames.
 pub fn sample(clip: &ClipInfo, sampling: &FrameSampling) -> Result<SampledFrames> {
     let FrameSampling { fps, min_frames, max_frames, multiple, rule } = *sampling;
     if !(1..=MAX_FRAMES).contains(&clip.frames) {
@@ -123,7 +123,8 @@ pub fn sample(clip: &ClipInfo, sampling: &FrameSampling) -> Result<SampledFrames
             FrameRule::Transformers => min_frames,
         };
         let wanted = total as f64 / clip.fps * fps;
-        // `most` is a whole number of steps, so this has at least one of them only where `least` or the rate asks.
+        // `most` is a whole number of steps, so this has at least one of them only where `least` or the rate
+        // asks.
         let count = wanted.max(least as f64).min(most as f64) as usize / multiple * multiple;
         if count == 0 {
             let reason = format!("expected enough for {multiple} frames, found {fps} over {total} frames");
@@ -163,9 +164,10 @@ fn range(clip: &ClipInfo) -> Result<(usize, usize)> {
     Ok((first, last))
 }
 
-/// `count` frames, each the first of an equal share of `total`: by torch's `arange`, whose f32 rounds every eighth place
-/// before it adds up, behind the last whole sixteen every place. Where `total` divided by the step is a little above
-/// `count`, torch gives one index more, which is behind the clip's end; it is left out.
+/// `count` frames, each the first of an equal share of `total`: by torch's `arange`, whose f32 rounds every
+/// eighth place before it adds up, behind the last whole sixteen every place. Where `total` divided by the
+/// step is a little above `count`, torch gives one index more, which is behind the clip's end; it is left
+/// out.
 fn steps(first: usize, total: usize, count: usize) -> Vec<usize> {
     let step = total as f64 / count.max(1) as f64;
     let places = (total as f64 / step).ceil() as usize;
@@ -176,9 +178,9 @@ fn steps(first: usize, total: usize, count: usize) -> Vec<usize> {
     (0..count).map(|i| first + (place(i) as usize).min(total - 1)).collect()
 }
 
-/// `count` frames from `first` to `last`: f32 from both ends towards the middle, a product and a sum rounded at once, and
-/// halves to the even neighbour, as torch's `linspace` and `round` do on CPUs with AVX2; each decides about single
-/// frames.
+/// `count` frames from `first` to `last`: f32 from both ends towards the middle, a product and a sum rounded
+/// at once, and halves to the even neighbour, as torch's `linspace` and `round` do on CPUs with AVX2; each
+/// decides about single frames.
 fn spread(first: usize, last: usize, count: usize) -> Vec<usize> {
     let (start, end) = (first as f32, last as f32);
     let step = (end - start) / count.saturating_sub(1).max(1) as f32;

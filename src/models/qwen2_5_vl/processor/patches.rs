@@ -5,7 +5,8 @@ use super::sizes::{PixelLimits, Size, smart_resize};
 use crate::models::qwen2_5_vl::{Grid, QwenVisionConfig, units};
 use crate::{Error, Result};
 
-/// Mean and standard deviation of red, green and blue, of values in 0 ..= 1, over what CLIP was trained on (openai/CLIP).
+/// Mean and standard deviation of red, green and blue, of values in 0 ..= 1, over what CLIP was trained on
+/// (openai/CLIP).
 const MEAN: [f32; 3] = [0.481_454_66, 0.457_827_5, 0.408_210_73];
 const DEVIATION: [f32; 3] = [0.268_629_54, 0.261_302_6, 0.275_777_1];
 
@@ -99,8 +100,8 @@ impl VisionProcessor {
 
     /// Rows of one temporal slice, row-major `(height * width patches, row_values)`, in merge-block order.
     ///
-    /// Takes as many frames as a patch has; where a clip's last slice has fewer, its last frame is repeated. An image is
-    /// one frame.
+    /// Takes as many frames as a patch has; where a clip's last slice has fewer, its last frame is repeated.
+    /// An image is one frame.
     ///
     /// # Errors
     /// [`Error::Input`] for no frames, too many, or one of another size than the clip's.
@@ -136,8 +137,8 @@ impl VisionProcessor {
         Ok(rows)
     }
 
-    /// Rows of all frames, a slice after another. A long clip has gigabytes of them: [`slice`](Self::slice) makes a few
-    /// at a time.
+    /// Rows of all frames, a slice after another. A long clip has gigabytes of them: [`slice`](Self::slice)
+    /// makes a few at a time.
     ///
     /// # Errors
     /// As [`slice`](Self::slice) and [`grid`](Self::grid).

@@ -1,8 +1,8 @@
 //! Bicubic resampling that widens its kernel where a picture shrinks (antialiasing), in two passes.
 //!
-//! Each new sample is a weighted mean of the old ones around it, by Keys' cubic kernel with a = -1/2 (Keys 1981,
-//! IEEE ASSP 29(6), equation 15), stretched by how much the picture shrinks, first along rows, then along columns.
-//! Programs differ in arithmetic and in rounding, see [`Resampling`].
+//! Each new sample is a weighted mean of the old ones around it, by Keys' cubic kernel with a = -1/2 (Keys
+//! 1981, IEEE ASSP 29(6), equation 15), stretched by how much the picture shrinks, first along rows, then
+//! along columns. Programs differ in arithmetic and in rounding, see [`Resampling`].
 
 use super::sizes::Size;
 use crate::{Error, Result};
@@ -46,11 +46,13 @@ impl<'a> RgbFrame<'a> {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Resampling {
-    /// Pillow's for 8-bit pictures: weights in fixed point with 22 bits, and a byte between the passes. What
-    /// qwen-vl-utils and transformers up to 4.49 do to images.
+    /// Pillow's for 8-bit pictures, up to 12.1: weights in fixed point with 22 bits, rows first, and a byte
+    /// between the passes. What qwen-vl-utils and transformers up to 4.49 do to images. Pillow 12.2 takes
+    /// columns first in pictures over 100 times as high as wide, 13 in more that shrink in height, which
+    /// changes some bytes.
     Pillow,
-    /// torchvision's `functional.resize` of byte tensors: f32 throughout, rounded at the end. What qwen-vl-utils does to
-    /// videos.
+    /// torchvision's `functional.resize` of byte tensors: f32 throughout, rounded at the end. What
+    /// qwen-vl-utils does to videos.
     Float,
 }
 
@@ -120,7 +122,8 @@ macro_rules! real {
 real!(f32);
 real!(f64);
 
-/// Bits behind the point of Pillow's weights: a byte, two bits for sums that overshoot, and these fill an i32.
+/// Bits behind the point of Pillow's weights: a byte, two bits for sums that overshoot, and these fill an
+/// i32.
 const BITS: u32 = 22;
 
 /// A picture at another size, `height * width * 3` bytes.
@@ -189,7 +192,8 @@ fn along_rows<T: Copy, W: Copy, S: Copy, O>(
     out
 }
 
-/// Resamples the columns of a picture of `width` pixels: whole rows are added up, so that memory is read in order.
+/// Resamples the columns of a picture of `width` pixels: whole rows are added up, so that memory is read in
+/// order.
 fn along_columns<T: Copy, W: Copy, S: Copy>(
     pixels: &[T],
     width: usize,

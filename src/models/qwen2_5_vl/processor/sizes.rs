@@ -42,16 +42,16 @@ const CONTEXT: f64 = 128_000.0;
 const MAX_RATIO: f64 = 200.0;
 
 impl PixelLimits {
-    /// An image's bounds in qwen-vl-utils: 4 to 16384 tokens, of `factor` × `factor` pixels each. They are the
-    /// `min_pixels` 3136 and `max_pixels` 12845056 of the published `preprocessor_config.json`. The default of
-    /// transformers' class is lower: 1003520, 1280 tokens.
+    /// An image's bounds in qwen-vl-utils: 4 to 16384 tokens, of `factor` × `factor` pixels each. They are
+    /// the `min_pixels` 3136 and `max_pixels` 12845056 of the published `preprocessor_config.json`. The
+    /// default of transformers' class is lower: 1003520, 1280 tokens.
     pub fn image(factor: usize) -> Self {
         let token = (factor * factor) as f64;
         Self { min: 4.0 * token, max: 16_384.0 * token }
     }
 
-    /// Bounds for each of a video's `frames` in qwen-vl-utils: 128 to 768 tokens, fewer where two frames' share of 90 %
-    /// of a context of 128000 tokens is less, but never below 1.05 times the least.
+    /// Bounds for each of a video's `frames` in qwen-vl-utils: 128 to 768 tokens, fewer where two frames'
+    /// share of 90 % of a context of 128000 tokens is less, but never below 1.05 times the least.
     ///
     /// `max` is the user's own bound, used where it is lower, as `max_pixels` is there.
     pub fn video(factor: usize, frames: usize, max: Option<f64>) -> Self {
@@ -63,15 +63,15 @@ impl PixelLimits {
     }
 }
 
-/// The size with sides in multiples of `factor` (28: two patches of 14) that keeps the aspect ratio best and the pixels
-/// within bounds.
+/// The size with sides in multiples of `factor` (28: two patches of 14) that keeps the aspect ratio best and
+/// the pixels within bounds.
 ///
-/// Agrees with qwen-vl-utils 0.0.14, except where that gives a side of 0, which here is `factor`, as in transformers
-/// since 4.57. Then, as there, the bounds may be missed.
+/// Agrees with qwen-vl-utils 0.0.14, except where that gives a side of 0, which here is `factor`, as in
+/// transformers since 4.57. Then, as there, the bounds may be missed.
 ///
 /// # Errors
-/// [`Error::Input`] for sides of zero or above 65536, sides more than 200 times apart, and bounds that are not positive
-/// or in the wrong order.
+/// [`Error::Input`] for sides of zero or above 65536, sides more than 200 times apart, and bounds that are
+/// not positive or in the wrong order.
 pub fn smart_resize(size: Size, factor: usize, limits: &PixelLimits) -> Result<Size> {
     size.check("picture")?;
     if !(1..=MAX_SIDE).contains(&factor) {
