@@ -40,7 +40,9 @@ fn mass_count(workgroup: Workgroup, @builtin(local_invocation_index) lane: u32) 
     let n = select(0u, params.n, there);
     let first = group * params.n;
 
-    let goal = params.share * from_above(first, n, 0u, true, lane).x;
+    // All of it is all that is above 0, though sums may not tell the last ones.
+    let positive = from_above(first, n, 0u, false, lane);
+    let goal = params.share * positive.x;
     var least = 0u;
     for (var bit = 1u << 30u; bit > 0u; bit >>= 1u) {
         let sum = from_above(first, n, least | bit, true, lane).x;
@@ -52,6 +54,7 @@ fn mass_count(workgroup: Workgroup, @builtin(local_invocation_index) lane: u32) 
     let more = (goal - above.x) / bitcast<f32>(least);
     let some = select(1.0, clamp(ceil(more), 1.0, equal), more <= equal);
     if (lane == 0u && there) {
-        counts[group] = select(0u, u32(above.y + some), goal > 0.0);
+        let enough = select(0u, u32(above.y + some), goal > 0.0);
+        counts[group] = select(enough, u32(positive.y), params.share >= 1.0);
     }
 }

@@ -6,15 +6,17 @@
 //! is wanted is a defect that runs. As everywhere, workgroup memory begins with what was there before. Of a way that the
 //! adapter does not have, cooperative matrices, only that is asked: whether the part still stands in texts for a device that has it.
 
+mod attention;
 mod defects;
 
-use defects::{DEFECTS, Planted};
+use defects::Planted;
 use foveal::kernels::Variant;
 use foveal::kernels::registry::{AnyKernel, Entry, REGISTRY};
 use foveal::{Caps, Context, ContextOptions, Dtype};
 use kernels_tests::devices::{self, Devices};
 use kernels_tests::{numerics, synthetic};
 use libtest_mimic::{Arguments, Trial};
+use std::collections::BTreeSet;
 
 /// Plants the defect and looks for the first case that shows it.
 fn find(context: &Context, planted: &Planted, entry: &Entry) -> Result<(), String> {
@@ -120,10 +122,10 @@ fn main() {
         Trial::test(if absent { format!("{name}, its text alone") } else { name }, run)
     };
     // One of each kernel, where a part of the suite is asked for.
-    let first = |n: usize| DEFECTS[..n].iter().all(|before| before.stem != DEFECTS[n].stem);
-    let kept = |n: &usize| !numerics::part_is_asked_for() || first(*n);
-    let defects = (0..DEFECTS.len()).filter(kept).map(|n| trial(&DEFECTS[n]));
-    let outcome = libtest_mimic::run(&arguments, defects.collect());
+    let mut stems = BTreeSet::new();
+    let defects =
+        defects::all().filter(|planted| stems.insert(planted.stem) || !numerics::part_is_asked_for());
+    let outcome = libtest_mimic::run(&arguments, defects.map(trial).collect());
     // Devices outlive the process's exit, where the driver's own handlers may tear them down.
     std::mem::forget(devices);
     outcome.exit();

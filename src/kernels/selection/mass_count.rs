@@ -1,8 +1,8 @@
 //! `counts`: how few of a group's largest scores sum to `share` of all of them.
 //!
 //! Shapes: `scores (groups, n)` f32; `counts (groups)` u32. Memory written: `counts`. What is negative or no number counts as 0;
-//! a group without any score above 0 needs none. Sums are taken in f32, so a share that lies within its rounding of one more
-//! score or one less may go either way, on every adapter the same for the same width of its workgroups.
+//! a group without any score above 0 needs none, and the whole is all that is above 0. Sums are taken in f32: where one score more
+//! or less lies within their rounding of the share, the count may differ by it between a CPU and a GPU, whose workgroups are wider.
 //!
 //! Errors: sizes of zero, more than 2²⁴ scores in a group, a share outside 0 to 1.
 
@@ -84,6 +84,9 @@ impl Verified for MassCount {
         let count = |scores: &[f64]| {
             let mut mass: Vec<f64> = scores.iter().map(|v| v.max(0.0)).collect();
             mass.sort_by(|a, b| b.total_cmp(a));
+            if self.share >= 1.0 {
+                return mass.iter().filter(|v| **v > 0.0).count() as f64;
+            }
             let goal = f64::from(self.share) * mass.iter().sum::<f64>();
             let mut sum = 0.0;
             let needed = mass.iter().take_while(|v| {

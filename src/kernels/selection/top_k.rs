@@ -135,7 +135,7 @@ impl Verified for TopK {
             }
         }
         // None, one, a few, all, and more than there are; the last group's end lies past the ids.
-        let ks = [self.n / 3, 1, self.n, 0, self.n + 1];
+        let ks = [self.n / 3, 1, self.n - self.n / 3, 0, self.n + 1, self.n];
         let mut at = 0;
         let quotas = (0..self.groups).flat_map(|group| {
             let k = ks[group % ks.len()];

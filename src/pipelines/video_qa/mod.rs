@@ -16,8 +16,10 @@ pub mod sampling;
 pub mod scores;
 pub mod selection;
 mod session;
+mod tokens;
 
 pub use sampling::{Sampler, Sampling};
 pub use scores::{ScoreReader, ScoreRows, Scoring};
-pub use selection::{Choice, Kept, Selection, VideoTokens, When};
+pub use selection::{Choice, Kept, Selection, When};
 pub use session::{Prefill, Prefilled, Session};
+pub use tokens::VideoTokens;

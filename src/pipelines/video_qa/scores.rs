@@ -1,6 +1,6 @@
 //! What attention says of the tokens before: column mass of some rows, averaged over some blocks.
 
-use super::selection::VideoTokens;
+use super::tokens::VideoTokens;
 use crate::kernels::attention::{
     AttentionProblem, AttentionShape, Mask, Mass, Readout, Tables, attention, attention_column_mass,
 };

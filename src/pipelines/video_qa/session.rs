@@ -1,7 +1,8 @@
 //! One prompt and what is generated behind it.
 
 use super::scores::ScoreReader;
-use super::selection::{Kept, Selection, VideoTokens, When, choose};
+use super::selection::{Kept, Selection, When, choose};
+use super::tokens::VideoTokens;
 use crate::kernels::token::{Pairs, RotaryPositions, embedding_of, pick_indices};
 use crate::models::qwen2_5_vl::{KvCache, MropePositions, QwenText, Seen};
 use crate::{Error, Result, Tensor};
