@@ -34,10 +34,13 @@ pub use self::{
     predictions::{Prediction, Predictions},
     prompt::{ideal_answer, prompt},
     report::{Judged, Report, Section, judge},
-    rows::{Role, Row, read, read_folder},
+    rows::{Role, Row},
     scenario::Scenario,
     score::{RoleScore, RowScore},
 };
+
+#[cfg(not(target_arch = "wasm32"))]
+pub use self::rows::{read, read_folder};
 
 #[cfg(test)]
 mod tests;

@@ -13,6 +13,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 /// Answers to 2,568 questions take a megabyte.
+#[cfg(not(target_arch = "wasm32"))]
 const MAX_BYTES: u64 = 1 << 30;
 
 /// One answer.
@@ -72,6 +73,7 @@ impl Predictions {
     ///
     /// # Errors
     /// Those of [`Predictions::parse`]; [`Error::Io`].
+    #[cfg(not(target_arch = "wasm32"))]
     pub fn read(path: impl AsRef<Path>, rows: &[Row]) -> Result<Self> {
         let path = path.as_ref();
         Self::parse(path, &crate::weights::file::read(path, MAX_BYTES, "predictions")?, rows)

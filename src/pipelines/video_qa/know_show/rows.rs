@@ -5,9 +5,10 @@ use super::lines::lines;
 use super::scenario::Scenario;
 use crate::{Error, Result};
 use std::collections::HashMap;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 /// The largest published file has three megabytes.
+#[cfg(not(target_arch = "wasm32"))]
 const MAX_BYTES: u64 = 1 << 30;
 /// Frames a second of the videos of [`Scenario::HandObject`].
 const FRAME_RATE: f64 = 30.0;
@@ -65,6 +66,7 @@ pub struct Row {
 ///
 /// # Errors
 /// Those of [`parse`]; [`Error::Io`].
+#[cfg(not(target_arch = "wasm32"))]
 pub fn read(path: impl AsRef<Path>) -> Result<Vec<Row>> {
     let path = path.as_ref();
     parse(path, &crate::weights::file::read(path, MAX_BYTES, "questions")?)
@@ -74,8 +76,9 @@ pub fn read(path: impl AsRef<Path>) -> Result<Vec<Row>> {
 ///
 /// # Errors
 /// Those of [`read`]; [`Error::File`] for an id that stands in two of them.
+#[cfg(not(target_arch = "wasm32"))]
 pub fn read_folder(folder: impl AsRef<Path>) -> Result<Vec<Row>> {
-    let (mut rows, mut seen) = (Vec::new(), HashMap::<String, PathBuf>::new());
+    let (mut rows, mut seen) = (Vec::new(), HashMap::<String, std::path::PathBuf>::new());
     for scenario in Scenario::ALL {
         let path = folder.as_ref().join(format!("{}.jsonl", scenario.file_stem()));
         for row in read(&path)? {
