@@ -14,7 +14,7 @@ use foveal::pipelines::video_qa::{
     Choice, Prefill, ScoreRows, Scoring, Selection, Session, VideoTokens, When,
 };
 use foveal::weights::WeightStore;
-use foveal::{Context, Dtype, Error, Result, Tensor, block_on};
+use foveal::{Context, ContextOptions, Dtype, Error, Result, Tensor, block_on};
 use kernels_tests::golden::{Case, new_context};
 use kernels_tests::root;
 use rand::RngExt;
@@ -450,4 +450,43 @@ fn a_checkpoint_that_does_not_fit_is_refused_by_name() {
     assert!(refused(&|c| c.tied = true).contains("tie_word_embeddings"));
     let other = WeightStore::zeros("other", [("a".to_owned(), vec![1])]);
     assert!(QwenVlWeights::new(&other, config).unwrap_err().to_string().contains("not Qwen2.5-VL"));
+}
+
+/// What a prefill of a prompt needs at most beyond weights and cache, planned at the widths of the 3B model.
+fn planned_peak(selection: Option<&Selection>, tokens: &VideoTokens) -> u64 {
+    let caps = block_on(Context::new(ContextOptions::default())).unwrap().caps().clone();
+    let context = Context::plan(caps, ContextOptions::default());
+    let mut config = QwenVlConfig::qwen2_5_vl_3b();
+    (config.layers, config.vision.depth, config.vocab_size) = (6, 1, 1024);
+    (config.tokens.image, config.tokens.video) = (1, 2);
+    let (heads, hidden) = (config.heads, config.hidden_size);
+    let weights = QwenVlWeights::planned(config);
+    let model = QwenVl::new(&context, &weights, Precision::F32, Placement::Resident).unwrap();
+    let n = tokens.length;
+    let positions = MropePositions::new([(); 3].map(|()| (0..n as u32).collect())).unwrap();
+    let embeddings = Tensor::empty(&context, [n, hidden], Dtype::F32).unwrap();
+    let mut session = Session::new(&model.text, n, n).unwrap();
+    assert_eq!(heads, 16);
+    context.reset_peak();
+    let before = context.memory().live;
+    let prompt = Prefill { embeddings: &embeddings, positions: &positions, tokens, selection, chunk: 512 };
+    let done = block_on(session.prefill(&prompt, &mut |_| Ok(()))).unwrap();
+    drop(done);
+    context.memory().peak - before
+}
+
+#[test]
+fn scores_need_no_memory_for_a_map() {
+    // 32 steps of 170 tokens, and a long question.
+    let rows = 600;
+    let tokens = VideoTokens::of_one(15 + 5440 + rows, 15, 32, 170);
+    let map = (16 * rows * tokens.length * 4) as u64;
+    let whole = planned_peak(None, &tokens);
+    for selection in [Selection::grounding(6, 0.25), Selection::prune_vid(6, 0.25)] {
+        let selected = planned_peak(Some(&selection), &tokens);
+        // The rows' own queries and results, and the kept tokens' embeddings beside all.
+        let own = (2 * rows * 2048 * 4 + (tokens.length - 3 * 5440 / 4) * 2048 * 4) as u64;
+        assert!(selected < whole + own + (1 << 20), "{selected} for {whole} without; rows and kept {own}");
+        assert!(selected.saturating_sub(whole) < map / 4, "{selected} for {whole} without; a map {map}");
+    }
 }
