@@ -1,6 +1,6 @@
 //! Whole systems, a folder each. What two systems use stands beside them.
 //!
-//! Every system has the same rooms:
+//! Every system has the same rooms ([`video_qa`] has the parts that a run is made of, and no run yet):
 //!
 //! | room | what it is | text to video | sentiment |
 //! |---|---|---|---|
