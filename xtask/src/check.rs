@@ -136,6 +136,7 @@ const CI: &[Step] = &[
             "gpu",
             "memory",
             "tape",
+            "video_qa",
         ])),
     },
     Step { name: "SwiftShader golden", action: Action::OnSwiftShader(&GOLDEN) },
