@@ -160,16 +160,19 @@ impl<'m> Session<'m> {
         let out = Tensor::empty(x.context(), [count, width], x.dtype())?;
         for start in (0..count).step_by(chunk) {
             let rows = chunk.min(count - start);
-            let ids = match ids {
-                Some(ids) => ids.narrow(start, rows)?,
+            // All tokens are bound some at a time, so that a long prompt may be larger than a binding.
+            let (x, places) = match ids {
+                Some(ids) => {
+                    let ids = ids.narrow(start, rows)?;
+                    (embedding_of(x, &ids)?, ids)
+                }
                 None => {
                     let own: Vec<u32> = (start as u32..(start + rows) as u32).collect();
-                    Tensor::from_u32(x.context(), [rows], &own)?
+                    (x.narrow(start, rows)?, Tensor::from_u32(x.context(), [rows], &own)?)
                 }
             };
-            let positions = pick_indices(&at.positions, &ids)?;
-            let at = RotaryPositions { positions, ..at.clone() };
-            let y = self.model.run(&embedding_of(x, &ids)?, &at, &mut self.cache, layers.clone(), watch)?;
+            let at = RotaryPositions { positions: pick_indices(&at.positions, &places)?, ..at.clone() };
+            let y = self.model.run(&x, &at, &mut self.cache, layers.clone(), watch)?;
             y.copy_to(&out.narrow(start, rows)?)?;
         }
         Ok(out)
