@@ -93,6 +93,7 @@ impl Prompt {
         let all = block_on(self.model.text.logits(&done.hidden, 0..rows).unwrap().to_vec()).unwrap();
         let mut logits: Vec<Vec<f32>> = all.chunks(all.len() / rows).map(<[f32]>::to_vec).collect();
         let last = block_on(session.last_logits(&done).unwrap().to_vec()).unwrap();
+        // A row alone goes another way through the products than among others; f16 has 11 bits of each sum.
         near(
             &last,
             &logits[rows - 1],

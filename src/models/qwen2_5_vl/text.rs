@@ -51,6 +51,13 @@ impl Block {
     }
 }
 
+/// What the blocks of one run share.
+struct Call<'a> {
+    at: &'a RotaryPositions,
+    problem: AttentionProblem,
+    tables: Tensor,
+}
+
 /// Where the blocks' weights are while nothing is computed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 pub enum Placement {
@@ -183,6 +190,19 @@ impl QwenText {
             return Err(Error::input("tokens", reason));
         }
         cache.require(layers.clone(), tokens)?;
+        // The same for all of the blocks, which hold as many tokens each.
+        let shape = AttentionShape {
+            batch: 1,
+            heads: c.heads,
+            kv_heads: c.kv_heads,
+            seq_q: tokens,
+            seq_kv: cache.len(layers.start) + tokens,
+            head_dim: c.head_dim(),
+        };
+        // By order and not by position: tokens that were left out have left no gap among the keys.
+        let problem = AttentionProblem { mask: Mask::Causal, ..AttentionProblem::new(shape) };
+        let tables = Tables::default().upload(&self.context, &problem)?;
+        let call = Call { at, problem, tables };
         let mut tape = Tape::forward();
         let mut x = Var::constant(x.clone());
         for layer in layers {
@@ -194,7 +214,7 @@ impl QwenText {
                     &streamed
                 }
             };
-            x = self.block(&mut tape, block, layer, &x, at, cache, watch)?;
+            x = self.block(&mut tape, block, layer, &x, &call, cache, watch)?;
         }
         Ok(x.tensor().clone())
     }
@@ -205,12 +225,13 @@ impl QwenText {
         block: &Block,
         layer: usize,
         x: &Var,
-        at: &RotaryPositions,
+        call: &Call<'_>,
         cache: &mut KvCache,
         watch: Watch<'_>,
     ) -> Result<Var> {
         let c = self.config();
-        let (tokens, head_dim) = (x.tensor().dims().first().copied().unwrap_or(0), c.head_dim());
+        let Call { at, problem, tables } = call;
+        let AttentionShape { seq_q: tokens, seq_kv: keys, head_dim, .. } = problem.shape;
         let h = block.attention_norm.apply(tape, x, None)?;
         let mut split =
             |layer: &Linear, heads| layer.apply(tape, &h)?.tensor().reshape([tokens, heads, head_dim]);
@@ -220,20 +241,9 @@ impl QwenText {
         let first = cache.len(layer);
         let (k, v) = cache.append(layer, &k, &v)?;
         watch(&Seen { layer, q: &q, k: &k, first })?;
-        let shape = AttentionShape {
-            batch: 1,
-            heads: c.heads,
-            kv_heads: c.kv_heads,
-            seq_q: tokens,
-            seq_kv: first + tokens,
-            head_dim,
-        };
-        // By order and not by position: tokens that were left out have left no gap among the keys.
-        let problem = AttentionProblem { mask: Mask::Causal, ..AttentionProblem::new(shape) };
-        let tables = Tables::default().upload(&self.context, &problem)?;
         let rows = |t: &Tensor, n: usize, heads: usize| t.reshape([1, n, heads, head_dim]);
-        let (k, v) = (rows(&k, first + tokens, c.kv_heads)?, rows(&v, first + tokens, c.kv_heads)?);
-        let o = attention(&problem, &rows(&q, tokens, c.heads)?, &k, &v, &tables)?.o;
+        let (k, v) = (rows(&k, keys, c.kv_heads)?, rows(&v, keys, c.kv_heads)?);
+        let o = attention(problem, &rows(&q, tokens, c.heads)?, &k, &v, tables)?.o;
         let o = Var::constant(o.reshape([tokens, c.hidden_size])?);
         let x = block.o.then(tape, &o, LinearThen::Residual(x))?;
         let h = block.ffn_norm.apply(tape, &x, None)?;

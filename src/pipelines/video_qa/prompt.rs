@@ -2,7 +2,7 @@
 //! place in them.
 
 use super::tokens::VideoTokens;
-use crate::models::qwen2_5_vl::{Grid, QwenVlConfig, VideoGrid};
+use crate::models::qwen2_5_vl::{Grid, QwenVlConfig, VideoGrid, units};
 use crate::{Error, Result};
 
 /// An image or a video in a prompt.
@@ -43,7 +43,7 @@ pub struct Expanded {
 /// times of another number than steps, and stated times of a placeholder that stands between no vision start and end.
 pub fn expand(config: &QwenVlConfig, ids: &[u32], media: &[Medium]) -> Result<Expanded> {
     let tokens = config.tokens;
-    let merge = config.vision.merge_size.max(1);
+    let merge = config.vision.merge_size;
     let placeholder = |id: u32| id == tokens.image || id == tokens.video;
     let places = ids.iter().filter(|&&id| placeholder(id)).count();
     if places != media.len() {
@@ -74,13 +74,8 @@ pub fn expand(config: &QwenVlConfig, ids: &[u32], media: &[Medium]) -> Result<Ex
             let name = |video| if video { "a video" } else { "an image" };
             return wrong(format!("{} where the prompt has {}", name(is_video), name(!is_video)));
         }
-        let [steps, height, width] = grid;
-        if grid.contains(&0) || height % merge != 0 || width % merge != 0 {
-            return wrong(format!(
-                "a grid of {steps} × {height} × {width} patches: some, in squares of {merge}"
-            ));
-        }
-        let per_step = height / merge * (width / merge);
+        let [steps, rows, columns] = units(&format!("medium {number} of the prompt"), grid, merge)?;
+        let per_step = rows * columns;
         let Medium::Video { grid, times } = medium else {
             out.ids.extend(std::iter::repeat_n(id, steps * per_step));
             out.images.push(grid);
@@ -110,7 +105,7 @@ pub fn expand(config: &QwenVlConfig, ids: &[u32], media: &[Medium]) -> Result<Ex
             out.ids.push(tokens.vision_start);
             out.step(id, per_step);
             out.ids.push(tokens.vision_end);
-            out.videos.push(VideoGrid { grid: [1, height, width], ..*grid });
+            out.videos.push(VideoGrid { grid: [1, grid.grid[1], grid.grid[2]], ..*grid });
         }
     }
     out.tokens.length = out.ids.len();
@@ -182,8 +177,8 @@ mod tests {
             &[video([1, 2, 2], &[])],
             "medium 0 of the prompt: a video where the prompt has an image",
         );
-        refused(&[91], &[video([1, 3, 2], &[])], "squares of 2");
-        refused(&[91], &[video([0, 2, 2], &[])], "a grid of 0");
+        refused(&[91], &[video([1, 3, 2], &[])], "multiples of 2 patches, found 3 × 2");
+        refused(&[91], &[video([0, 2, 2], &[])], "found 0 × 2 × 2");
         refused(&[92, 91, 93], &[video([2, 2, 2], &[&[7]])], "1 stated times for 2 steps");
         refused(&[91, 93], &[video([1, 2, 2], &[&[7]])], "between a vision start");
         refused(&[92, 91], &[video([1, 2, 2], &[&[7]])], "between a vision start");

@@ -2,7 +2,6 @@
 
 use super::scores::{ScoreRows, Scoring};
 use super::tokens::VideoTokens;
-use crate::gpu::Context;
 use crate::kernels::attention::Mass;
 use crate::kernels::elementwise::weighted_sum;
 use crate::kernels::selection::{mass_count, top_k};
@@ -163,8 +162,7 @@ pub async fn choose(scores: &Tensor, tokens: &VideoTokens, choice: Choice) -> Re
         Choice::Share(share) | Choice::SharePerStep(share) => Choice::count_of(share, all)?,
         Choice::Mass(share) => {
             Choice::count_of(share, all)?;
-            let video: Vec<u32> = tokens.groups.iter().flat_map(|g| g.start as u32..g.end as u32).collect();
-            let of_video = of_video(scores, &video)?;
+            let of_video = of_video(scores, &tokens.ids())?;
             let count = mass_count(&of_video.reshape([1, all])?, share)?.to_u32().await?;
             count.first().map_or(0, |&count| count as usize)
         }
@@ -195,7 +193,7 @@ fn of_all(scores: &Tensor, tokens: &VideoTokens, k: usize) -> Result<Kept> {
     // What lies behind the scores is text.
     let mut ids = vec![0u32; known_kept];
     ids.extend(known as u32..tokens.length as u32);
-    let ids = indices(context, &ids)?;
+    let ids = Tensor::from_u32(context, [ids.len()], &ids)?;
     top_k(&raised.reshape([1, known])?, &[known_kept], 0, &ids, 0)?;
     Ok(Kept { ids, video: k })
 }
@@ -205,7 +203,7 @@ fn per_step(scores: &Tensor, tokens: &VideoTokens, k: usize) -> Result<Kept> {
     let context = scores.context();
     let quotas = Choice::quotas(k, &tokens.groups);
     let kept: usize = quotas.iter().sum();
-    let video: Vec<u32> = tokens.groups.iter().flat_map(|g| g.start as u32..g.end as u32).collect();
+    let video = tokens.ids();
     let of_video = of_video(scores, &video)?;
     // Ids are places among the video tokens first, and behind those among the others.
     let mut places = video;
@@ -228,7 +226,7 @@ fn per_step(scores: &Tensor, tokens: &VideoTokens, k: usize) -> Result<Kept> {
     if ids.is_empty() {
         return Err(Error::input("tokens kept", "none of the prompt"));
     }
-    let ids = indices(context, &ids)?;
+    let ids = Tensor::from_u32(context, [ids.len()], &ids)?;
     let mut first = 0;
     for ((group, &quota), &start) in tokens.groups.iter().zip(&quotas).zip(&starts) {
         let n = group.len();
@@ -239,8 +237,4 @@ fn per_step(scores: &Tensor, tokens: &VideoTokens, k: usize) -> Result<Kept> {
     let places = Tensor::from_u32(context, [1, places.len()], &places)?;
     let ids = pick_indices(&places, &ids)?;
     Ok(Kept { ids: ids.reshape([ids.len()])?, video: kept })
-}
-
-fn indices(context: &Context, ids: &[u32]) -> Result<Tensor> {
-    Tensor::from_u32(context, [ids.len()], ids)
 }

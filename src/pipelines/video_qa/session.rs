@@ -3,7 +3,7 @@
 use super::scores::ScoreReader;
 use super::selection::{Kept, Selection, When, choose};
 use super::tokens::VideoTokens;
-use crate::kernels::token::{Pairs, RotaryPositions, embedding_of, pick_indices};
+use crate::kernels::token::{RotaryPositions, embedding_of, pick_indices};
 use crate::models::qwen2_5_vl::{KvCache, MropePositions, QwenText, Seen};
 use crate::{Error, Result, Tensor};
 use std::ops::Range;
@@ -206,12 +206,8 @@ impl<'m> Session<'m> {
 
     fn stepped(&mut self, id: u32, watch: &mut dyn FnMut(&Seen<'_>) -> Result<()>) -> Result<Tensor> {
         let layers = self.model.config().layers;
-        let at = RotaryPositions::new(
-            &self.table,
-            &[&[self.next], &[self.next], &[self.next]],
-            self.model.config().mrope_section,
-            Pairs::Halves,
-        )?;
+        let next = [self.next];
+        let at = self.model.positions(&self.table, [&next; 3])?;
         let mut x = self.model.embed(&[id])?;
         // Blocks before and behind a selection hold different numbers of tokens, so each run is of equals.
         let mut from = 0;

@@ -44,6 +44,11 @@ impl VideoTokens {
         Ok(())
     }
 
+    /// Places of all video tokens.
+    pub(super) fn ids(&self) -> Vec<u32> {
+        self.groups.iter().flat_map(|group| group.start as u32..group.end as u32).collect()
+    }
+
     pub(super) fn is_video(&self) -> Vec<bool> {
         let mut video = vec![false; self.length];
         self.groups.iter().for_each(|group| video.get_mut(group.clone()).unwrap_or_default().fill(true));
