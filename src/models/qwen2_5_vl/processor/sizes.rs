@@ -77,7 +77,7 @@ pub fn smart_resize(size: Size, factor: usize, limits: &PixelLimits) -> Result<S
     if !(1..=MAX_SIDE).contains(&factor) {
         return Err(Error::input("factor", format!("expected 1 ..= {MAX_SIDE}, found {factor}")));
     }
-    if !(limits.min > 0.0 && limits.max >= limits.min && limits.max <= (MAX_SIDE * MAX_SIDE) as f64) {
+    if !(limits.min > 0.0 && limits.max >= limits.min && limits.max <= (MAX_SIDE as f64).powi(2)) {
         let reason = format!("expected 0 < min <= max <= 2^32, found {} and {}", limits.min, limits.max);
         return Err(Error::input("pixel limits", reason));
     }
