@@ -11,7 +11,7 @@ use foveal::models::qwen2_5_vl::{
 use foveal::nn::Precision;
 use foveal::pipelines::video_qa::selection::choose;
 use foveal::pipelines::video_qa::{
-    Choice, Prefill, ScoreRows, Scoring, Selection, Session, VideoTokens, When,
+    Choice, Prefill, ScoreRows, ScoreSource, Scoring, Selection, Session, VideoTokens, When,
 };
 use foveal::weights::WeightStore;
 use foveal::{Context, ContextOptions, Dtype, Error, Result, Tensor, block_on};
@@ -126,6 +126,13 @@ fn all_near(a: &[Vec<f32>], b: &[Vec<f32>], what: &str) {
     }
 }
 
+fn attention_of(selection: &mut Selection) -> &mut Scoring {
+    match &mut selection.source {
+        ScoreSource::Attention(scoring) => scoring,
+        other => panic!("{other:?}"),
+    }
+}
+
 fn selections() -> Vec<(&'static str, Selection)> {
     let scoring = |reduce, rows| Scoring { layers: vec![1, 2], rows, reduce, heads: Vec::new() };
     let behind = |compact| When::Behind { layer: 2, compact };
@@ -134,10 +141,13 @@ fn selections() -> Vec<(&'static str, Selection)> {
         ("flex_select", Selection::flex_select(4, 0.3)),
         ("prune_vid", Selection::prune_vid(4, 0.4)),
         ("grounding", Selection::grounding(4, 0.25)),
+        ("uniform", Selection::uniform(0.3)),
+        ("random", Selection::random(0.3, 7)),
+        ("uniform behind a block", Selection { when: behind(true), ..Selection::uniform(0.5) }),
         (
             "mass",
             Selection {
-                scoring: scoring(Mass::Mean, ScoreRows::BehindVideo),
+                source: ScoreSource::Attention(scoring(Mass::Mean, ScoreRows::BehindVideo)),
                 choice: Choice::Mass(0.6),
                 when: behind(true),
             },
@@ -145,7 +155,7 @@ fn selections() -> Vec<(&'static str, Selection)> {
         (
             "none of the video",
             Selection {
-                scoring: scoring(Mass::Max, ScoreRows::Last),
+                source: ScoreSource::Attention(scoring(Mass::Max, ScoreRows::Last)),
                 choice: Choice::Count(0),
                 when: behind(false),
             },
@@ -363,12 +373,12 @@ fn what_makes_no_sense_is_refused_and_leaves_the_session_whole() {
         (with(&|s| s.choice = Choice::Share(1.5)), "a share of 1.5"),
         (with(&|s| s.choice = Choice::Mass(f32::NAN)), "a share of NaN"),
         (with(&|s| s.choice = Choice::Count(61)), "61 of 60"),
-        (with(&|s| s.scoring.layers = vec![4]), "blocks [4]: some of 4"),
-        (with(&|s| s.scoring.layers.clear()), "blocks []: some of 4"),
-        (with(&|s| s.scoring.heads = vec![1.0; 3]), "3 weights for 4 heads"),
-        (with(&|s| s.scoring.rows = ScoreRows::These(60..77)), "which ends at 67"),
-        (with(&|s| s.scoring.rows = ScoreRows::These(70..78)), "rows 70..78"),
-        (with(&|s| s.when = When::Behind { layer: 0, compact: false }), "block 1 still scores"),
+        (with(&|s| attention_of(s).layers = vec![4]), "blocks [4]: some of 4"),
+        (with(&|s| attention_of(s).layers.clear()), "blocks []: some of 4"),
+        (with(&|s| attention_of(s).heads = vec![1.0; 3]), "3 weights for 4 heads"),
+        (with(&|s| attention_of(s).rows = ScoreRows::These(60..77)), "which ends at 67"),
+        (with(&|s| attention_of(s).rows = ScoreRows::These(70..78)), "rows 70..78"),
+        (with(&|s| s.when = When::Behind { layer: 0, compact: false }), "the first 2 are to see all tokens"),
     ];
     for (selection, words) in &cases {
         refuse(&Prefill { selection: Some(selection), ..whole.clone() }, words);

@@ -3,6 +3,8 @@
 //! Cleaning and word matching work on plain text and byte ranges; only the `Tokenizer` itself needs the
 //! `tokenizers` feature, and an app that brings its own ids can build an [`Encoding`] from them.
 
+#[cfg(all(feature = "tokenizers", not(target_arch = "wasm32")))]
+mod chat;
 mod clean;
 mod fold;
 #[cfg(all(feature = "tokenizers", not(target_arch = "wasm32")))]
@@ -13,6 +15,8 @@ mod tests;
 #[cfg(all(feature = "tokenizers", not(target_arch = "wasm32")))]
 mod word_piece;
 
+#[cfg(all(feature = "tokenizers", not(target_arch = "wasm32")))]
+pub use chat::{ChatMessage, ChatPart, ChatTemplate};
 pub use clean::clean_prompt;
 #[cfg(all(feature = "tokenizers", not(target_arch = "wasm32")))]
 pub use hugging_face::Tokenizer;

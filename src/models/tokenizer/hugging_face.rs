@@ -181,6 +181,39 @@ impl Tokenizer {
         Ok(Encoding { ids, offsets, text: text.to_owned(), kept })
     }
 
+    /// Token ids of a text as it is, without anything added or cut: special tokens that are written in it (`<|im_end|>`) are those
+    /// tokens. For texts that a chat template wrote.
+    ///
+    /// # Errors
+    /// [`Error::Input`] when the tokenizer refuses the text.
+    pub fn ids(&self, text: &str) -> Result<Vec<u32>> {
+        let encoded = guarded(|| self.inner.encode(text, false).map_err(|e| e.to_string()));
+        encoded.map(|encoded| encoded.get_ids().to_vec()).map_err(|e| Error::input("prompt", e))
+    }
+
+    /// The first special token that is spelled out in a text, as [`ids`](Self::ids) would read it: a user's words should have none,
+    /// or they could end their own turn or stand for a picture.
+    pub fn special_token_in(&self, text: &str) -> Option<String> {
+        let added = self.inner.get_added_tokens_decoder();
+        let mut special: Vec<_> = added.into_iter().filter(|(_, token)| token.special).collect();
+        special.sort_unstable_by_key(|(id, _)| *id);
+        special.into_iter().map(|(_, token)| token.content).find(|content| text.contains(content.as_str()))
+    }
+
+    /// Id of a token by its text, where the vocabulary has it.
+    pub fn token(&self, text: &str) -> Option<u32> {
+        self.inner.token_to_id(text)
+    }
+
+    /// The text of some ids, without special tokens. Bytes that are no whole character are U+FFFD.
+    ///
+    /// # Errors
+    /// [`Error::Input`] when the tokenizer refuses the ids.
+    pub fn decode(&self, ids: &[u32]) -> Result<String> {
+        guarded(|| self.inner.decode(ids, true).map_err(|e| e.to_string()))
+            .map_err(|e| Error::input("token ids", e))
+    }
+
     /// Positions of the tokens of a word or phrase in a prompt. [`WordMatch::Released`] looks in the
     /// prompt as typed and tokenises that, the others in the cleaned prompt that
     /// [`encode`](Self::encode) gives to the text encoder.

@@ -11,18 +11,45 @@
 //!
 //! `know_show`, a feature, measures answers on the Know-Show benchmark.
 
+mod baselines;
+mod choice;
+#[cfg(not(target_arch = "wasm32"))]
+mod defaults;
 #[cfg(feature = "know_show")]
 pub mod know_show;
+mod look;
+mod memory_plan;
+#[cfg(all(feature = "tokenizers", not(target_arch = "wasm32")))]
+mod model;
+mod progress;
 pub mod prompt;
+mod request;
+mod result;
+#[cfg(all(feature = "tokenizers", not(target_arch = "wasm32")))]
+mod run;
 pub mod sampling;
 pub mod scores;
 pub mod selection;
 mod session;
+mod source;
 mod tokens;
+#[cfg(all(feature = "tokenizers", not(target_arch = "wasm32")))]
+mod transcript;
 
+pub use choice::Choice;
+#[cfg(not(target_arch = "wasm32"))]
+pub use defaults::QaDefaults;
+pub use look::{Look, Visual, look_at_image, look_at_video};
+pub use memory_plan::{QaPlan, QaPlanRequest, memory_plan};
+#[cfg(all(feature = "tokenizers", not(target_arch = "wasm32")))]
+pub use model::VideoQa;
+pub use progress::Event;
 pub use prompt::{Expanded, Medium, expand};
+pub use request::Question;
+pub use result::{Answer, Finish, KeptToken};
 pub use sampling::{Sampler, Sampling};
 pub use scores::{ScoreReader, ScoreRows, Scoring};
-pub use selection::{Choice, Kept, Selection, When};
+pub use selection::{Kept, ScoreSource, Selection, When};
 pub use session::{Prefill, Prefilled, Session};
+pub use source::{Clip, FrameSource, SourceInfo};
 pub use tokens::VideoTokens;

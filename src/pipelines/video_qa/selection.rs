@@ -1,5 +1,7 @@
 //! Which video tokens are kept, and from where on the others are left out.
 
+use super::baselines;
+use super::choice::Choice;
 use super::scores::{ScoreRows, Scoring};
 use super::tokens::VideoTokens;
 use crate::kernels::attention::Mass;
@@ -8,22 +10,6 @@ use crate::kernels::selection::{mass_count, top_k};
 use crate::kernels::token::{embedding_of, pick_indices};
 use crate::{Error, Result, Tensor};
 use std::ops::Range;
-
-/// How many tokens are kept, and among which they compete.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub enum Choice {
-    /// So many of all.
-    Count(usize),
-    /// So many of all, as evenly as possible from every temporal step: of `k` in `n` steps each keeps `k / n`, the first `k mod n`
-    /// one more. No moment is lost.
-    PerStep(usize),
-    /// This share of all, 0 to 1.
-    Share(f32),
-    /// This share of all, as evenly as possible from every temporal step.
-    SharePerStep(f32),
-    /// As few as together have this share of the score of all, 0 to 1. The number is read back, once.
-    Mass(f32),
-}
 
 /// From where on the other tokens are left out.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -39,11 +25,25 @@ pub enum When {
     },
 }
 
+/// What tokens are scored by.
+#[derive(Debug, Clone, PartialEq)]
+pub enum ScoreSource {
+    /// The attention that they get.
+    Attention(Scoring),
+    /// Nothing of what they show: as evenly spread over the prompt as their number allows. A baseline.
+    Uniform,
+    /// Random numbers. A baseline.
+    Random {
+        /// Start of the numbers.
+        seed: u64,
+    },
+}
+
 /// Token selection: how tokens are scored, which are kept, and from where on.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Selection {
-    /// How tokens are scored.
-    pub scoring: Scoring,
+    /// What tokens are scored by.
+    pub source: ScoreSource,
     /// Which are kept.
     pub choice: Choice,
     /// From where on.
@@ -55,12 +55,7 @@ impl Selection {
     /// heads, decides, and the blocks behind it see `keep` (a share) of the video.
     pub fn fast_v(keep: f32) -> Self {
         Self {
-            scoring: Scoring {
-                layers: vec![1],
-                rows: ScoreRows::Last,
-                reduce: Mass::Mean,
-                heads: Vec::new(),
-            },
+            source: attention(1, ScoreRows::Last, Mass::Mean),
             choice: Choice::Share(keep),
             when: When::Behind { layer: 1, compact: false },
         }
@@ -70,12 +65,7 @@ impl Selection {
     /// attention that any head of any token behind the video pays, and a second pass from the kept tokens' embeddings.
     pub fn flex_select(layers: usize, keep: f32) -> Self {
         Self {
-            scoring: Scoring {
-                layers: vec![(layers * 5 / 7).min(layers.saturating_sub(1))],
-                rows: ScoreRows::BehindVideo,
-                reduce: Mass::Max,
-                heads: Vec::new(),
-            },
+            source: attention(at(layers, 5, 7), ScoreRows::BehindVideo, Mass::Max),
             choice: Choice::Share(keep),
             when: When::TwoPass,
         }
@@ -85,14 +75,9 @@ impl Selection {
     /// largest attention of any head of any token behind the video, the best of each temporal step, and all blocks forget the
     /// others.
     pub fn prune_vid(layers: usize, keep: f32) -> Self {
-        let layer = (layers / 3).min(layers.saturating_sub(1));
+        let layer = at(layers, 1, 3);
         Self {
-            scoring: Scoring {
-                layers: vec![layer],
-                rows: ScoreRows::BehindVideo,
-                reduce: Mass::Max,
-                heads: Vec::new(),
-            },
+            source: attention(layer, ScoreRows::BehindVideo, Mass::Max),
             choice: Choice::SharePerStep(keep),
             when: When::Behind { layer, compact: true },
         }
@@ -102,15 +87,50 @@ impl Selection {
     /// a quota for every temporal step, and a second pass. Meant for prompts that state the time of each step as text.
     pub fn grounding(layers: usize, keep: f32) -> Self {
         Self {
-            scoring: Scoring {
-                layers: vec![(layers * 2 / 3).min(layers.saturating_sub(1))],
-                rows: ScoreRows::BehindVideo,
-                reduce: Mass::Mean,
-                heads: Vec::new(),
-            },
+            source: attention(at(layers, 2, 3), ScoreRows::BehindVideo, Mass::Mean),
             choice: Choice::SharePerStep(keep),
             when: When::TwoPass,
         }
+    }
+
+    /// Tokens as evenly spread as their number allows, in no block any other: what a selection by content is to be better than.
+    pub fn uniform(keep: f32) -> Self {
+        Self { source: ScoreSource::Uniform, choice: Choice::Share(keep), when: When::TwoPass }
+    }
+
+    /// Tokens by lot, likewise.
+    pub fn random(keep: f32, seed: u64) -> Self {
+        Self { source: ScoreSource::Random { seed }, choice: Choice::Share(keep), when: When::TwoPass }
+    }
+}
+
+/// One block's attention, all heads alike.
+fn attention(layer: usize, rows: ScoreRows, reduce: Mass) -> ScoreSource {
+    ScoreSource::Attention(Scoring { layers: vec![layer], rows, reduce, heads: Vec::new() })
+}
+
+/// The block at a share of the depth.
+fn at(layers: usize, numerator: usize, denominator: usize) -> usize {
+    (layers * numerator / denominator).min(layers.saturating_sub(1))
+}
+
+impl ScoreSource {
+    /// Scores of the prompt's tokens `(tokens)` that need no block to run; `None` where they come from attention.
+    ///
+    /// # Errors
+    /// [`Error::Input`] for a choice that this source cannot serve; otherwise those of the kernels.
+    pub(super) fn before(
+        &self,
+        embeddings: &Tensor,
+        tokens: &VideoTokens,
+        choice: Choice,
+    ) -> Result<Option<Tensor>> {
+        let scores = match self {
+            Self::Attention(_) => return Ok(None),
+            Self::Uniform => baselines::uniform(tokens, choice)?,
+            Self::Random { seed } => baselines::random(tokens, *seed),
+        };
+        Tensor::from_f32(embeddings.context(), [tokens.length], &scores).map(Some)
     }
 }
 
@@ -122,25 +142,6 @@ pub struct Kept {
     pub ids: Tensor,
     /// How many of them are video.
     pub video: usize,
-}
-
-impl Choice {
-    /// Tokens of each temporal step, where they have a quota each.
-    fn quotas(k: usize, groups: &[Range<usize>]) -> Vec<usize> {
-        let n = groups.len().max(1);
-        groups
-            .iter()
-            .enumerate()
-            .map(|(i, group)| (k / n + usize::from(i < k % n)).min(group.len()))
-            .collect()
-    }
-
-    fn count_of(share: f32, all: usize) -> Result<usize> {
-        if !(0.0..=1.0).contains(&share) {
-            return Err(Error::input("tokens kept", format!("a share of {share}: 0 to 1")));
-        }
-        Ok((f64::from(share) * all as f64).round() as usize)
-    }
 }
 
 /// Chooses among the video tokens by `scores (tokens)` f32 of the prompt's tokens up to its last that scores or further: of equal
@@ -157,19 +158,15 @@ pub async fn choose(scores: &Tensor, tokens: &VideoTokens, choice: Choice) -> Re
         let reason = format!("of {known} tokens, of a prompt of {length} whose video ends at {end}");
         return Err(Error::input("scores", reason));
     }
-    let asked = match choice {
-        Choice::Count(k) | Choice::PerStep(k) => k,
-        Choice::Share(share) | Choice::SharePerStep(share) => Choice::count_of(share, all)?,
-        Choice::Mass(share) => {
-            Choice::count_of(share, all)?;
+    let asked = match (choice.count(all)?, choice) {
+        (Some(asked), _) => asked,
+        (None, Choice::Mass(share)) => {
             let of_video = of_video(scores, &tokens.ids())?;
             let count = mass_count(&of_video.reshape([1, all])?, share)?.to_u32().await?;
-            count.first().map_or(0, |&count| count as usize)
+            count.first().map_or(0, |&count| count as usize).min(all)
         }
+        (None, _) => 0,
     };
-    if asked > all {
-        return Err(Error::input("tokens kept", format!("{asked} of {all}")));
-    }
     match choice {
         Choice::PerStep(_) | Choice::SharePerStep(_) => per_step(scores, tokens, asked),
         _ => of_all(scores, tokens, asked),

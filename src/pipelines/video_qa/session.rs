@@ -1,7 +1,7 @@
 //! One prompt and what is generated behind it.
 
 use super::scores::ScoreReader;
-use super::selection::{Kept, Selection, When, choose};
+use super::selection::{Kept, ScoreSource, Selection, When, choose};
 use super::tokens::VideoTokens;
 use crate::kernels::token::{RotaryPositions, embedding_of, pick_indices};
 use crate::models::qwen2_5_vl::{KvCache, MropePositions, QwenText, Seen};
@@ -78,7 +78,7 @@ impl<'m> Session<'m> {
     pub async fn prefill(
         &mut self,
         prompt: &Prefill<'_>,
-        watch: &mut dyn FnMut(&Seen<'_>) -> Result<()>,
+        watch: impl FnMut(&Seen<'_>) -> Result<()>,
     ) -> Result<Prefilled> {
         if !self.cache.is_empty() {
             return Err(Error::input("prompt", "the session has one already"));
@@ -94,7 +94,7 @@ impl<'m> Session<'m> {
     async fn prefilled(
         &mut self,
         prompt: &Prefill<'_>,
-        watch: &mut dyn FnMut(&Seen<'_>) -> Result<()>,
+        mut watch: impl FnMut(&Seen<'_>) -> Result<()>,
     ) -> Result<Prefilled> {
         let &Prefill { embeddings, positions, tokens, selection, chunk } = prompt;
         let n = embeddings.dims().first().copied().unwrap_or(0);
@@ -108,38 +108,51 @@ impl<'m> Session<'m> {
         let [t, h, w] = &positions.rows;
         let at = self.model.positions(&self.table, [t, h, w])?;
         let Some(selection) = selection else {
-            let hidden = self.pass(embeddings, &at, None, 0..layers, chunk, watch)?;
+            let hidden = self.pass(embeddings, &at, None, 0..layers, chunk, &mut watch)?;
             return Ok(Prefilled { hidden, kept: None, scores: None });
         };
-        let mut reader = ScoreReader::new(&selection.scoring, tokens, self.model.config())?;
-        let last = match selection.when {
-            When::TwoPass => reader.last_layer(),
-            When::Behind { layer, .. } if layer >= reader.last_layer() && layer < layers => layer,
+        let mut reader = match &selection.source {
+            ScoreSource::Attention(scoring) => Some(ScoreReader::new(scoring, tokens, self.model.config())?),
+            _ => None,
+        };
+        // Blocks that see all tokens before any is left out.
+        let needed = reader.as_ref().map_or(0, |reader| reader.last_layer() + 1);
+        let whole = match selection.when {
+            When::TwoPass => needed,
+            When::Behind { layer, .. } if layer + 1 >= needed && layer < layers => layer + 1,
             When::Behind { layer, .. } => {
                 let reason = format!(
-                    "behind block {layer} of {layers}, where block {} still scores",
-                    reader.last_layer()
+                    "behind block {layer} of {layers}, where the first {needed} are to see all tokens"
                 );
                 return Err(Error::input("selection", reason));
             }
         };
-        let mut both = |seen: &Seen<'_>| {
-            watch(seen)?;
-            reader.see(seen)
+        let mut hidden = embeddings.clone();
+        if whole > 0 {
+            let mut both = |seen: &Seen<'_>| {
+                watch(seen)?;
+                reader.as_mut().map_or(Ok(()), |reader| reader.see(seen))
+            };
+            hidden = self.pass(embeddings, &at, None, 0..whole, chunk, &mut both)?;
+        }
+        let scores = match &reader {
+            Some(reader) => reader.scores()?,
+            None => match selection.source.before(embeddings, tokens, selection.choice)? {
+                Some(scores) => scores,
+                None => return Err(Error::input("selection", "its scores are not there")),
+            },
         };
-        let hidden = self.pass(embeddings, &at, None, 0..last + 1, chunk, &mut both)?;
-        let scores = reader.scores()?;
         let kept = choose(&scores, tokens, selection.choice).await?;
         let hidden = match selection.when {
             When::TwoPass => {
                 self.cache.truncate(0);
-                self.pass(embeddings, &at, Some(&kept.ids), 0..layers, chunk, watch)?
+                self.pass(embeddings, &at, Some(&kept.ids), 0..layers, chunk, &mut watch)?
             }
             When::Behind { compact, .. } => {
                 if compact {
-                    self.cache.keep(0..last + 1, &kept.ids)?;
+                    self.cache.keep(0..whole, &kept.ids)?;
                 }
-                self.pass(&hidden, &at, Some(&kept.ids), last + 1..layers, chunk, watch)?
+                self.pass(&hidden, &at, Some(&kept.ids), whole..layers, chunk, &mut watch)?
             }
         };
         Ok(Prefilled { hidden, kept: Some(kept), scores: Some(scores) })

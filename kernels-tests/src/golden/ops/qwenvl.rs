@@ -14,7 +14,7 @@ use foveal::models::qwen2_5_vl::{
 use foveal::nn::Precision;
 use foveal::pipelines::video_qa::selection::choose;
 use foveal::pipelines::video_qa::{
-    Choice, Prefill, ScoreReader, ScoreRows, Scoring, Selection, Session, VideoTokens, When,
+    Choice, Prefill, ScoreReader, ScoreRows, ScoreSource, Scoring, Selection, Session, VideoTokens, When,
 };
 use foveal::weights::WeightStore;
 use foveal::{Context, Dtype, HostTensor, Result, Tensor};
@@ -216,7 +216,7 @@ pub(super) fn select(context: &Context, case: &Case) -> Result<Outputs> {
     for (kind, choice) in [("global", Choice::Count(k)), ("quota", Choice::PerStep(k))] {
         for (pass, when) in [("two_pass", When::TwoPass), ("inplace", When::Behind { layer, compact: false })]
         {
-            let selection = Selection { scoring: scoring.clone(), choice, when };
+            let selection = Selection { source: ScoreSource::Attention(scoring.clone()), choice, when };
             let prompt = Prefill { selection: Some(&selection), ..whole.clone() };
             let done = foveal::block_on(session()?.prefill(&prompt, &mut |_| Ok(())))?;
             let Some(kept) = &done.kept else { return Err(case.malformed("nothing was selected")) };
