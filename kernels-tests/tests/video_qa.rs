@@ -141,6 +141,7 @@ fn selections() -> Vec<(&'static str, Selection)> {
         ("flex_select", Selection::flex_select(4, 0.3)),
         ("prune_vid", Selection::prune_vid(4, 0.4)),
         ("grounding", Selection::grounding(4, 0.25)),
+        ("change", Selection::change(0.3)),
         ("uniform", Selection::uniform(0.3)),
         ("random", Selection::random(0.3, 7)),
         ("uniform behind a block", Selection { when: behind(true), ..Selection::uniform(0.5) }),
@@ -230,7 +231,7 @@ fn decoding_behind_a_second_pass_sees_the_kept_tokens_alone() {
         host.iter().map(|&id| row[id as usize]).chain(next).collect::<Vec<u32>>()
     });
     let positions = MropePositions::new(rows).unwrap();
-    let tokens = VideoTokens { length: all.dims()[0], groups: Vec::new() };
+    let tokens = VideoTokens { length: all.dims()[0], groups: Vec::new(), videos: Vec::new() };
     let own =
         Prefill { embeddings: &all, positions: &positions, tokens: &tokens, selection: None, chunk: 100 };
     let mut session = prompt.session(then.len());
@@ -329,7 +330,7 @@ fn a_choice_is_what_its_definition_says() {
             at += size + if round % 3 == 0 { rng.random_range(0..3) } else { 0 };
         }
         let length = groups.last().map_or(0, |g| g.end) + rng.random_range(0..5);
-        let tokens = VideoTokens { length, groups };
+        let tokens = VideoTokens { length, groups, videos: Vec::new() };
         let known = rng.random_range(tokens.end()..=length);
         // Coarse, so that many are equal.
         let scores: Vec<f32> = (0..known).map(|_| f32::from(rng.random_range(1u8..9)) / 16.0).collect();
@@ -383,7 +384,7 @@ fn what_makes_no_sense_is_refused_and_leaves_the_session_whole() {
     for (selection, words) in &cases {
         refuse(&Prefill { selection: Some(selection), ..whole.clone() }, words);
     }
-    let none = VideoTokens { length: n, groups: Vec::new() };
+    let none = VideoTokens { length: n, groups: Vec::new(), videos: Vec::new() };
     let selection = Selection::fast_v(0.5);
     refuse(
         &Prefill { tokens: &none, selection: Some(&selection), ..whole.clone() },

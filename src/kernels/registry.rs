@@ -56,6 +56,7 @@ registry![
     super::rowwise::LayerNormBackward,
     super::rowwise::RmsNorm,
     super::rowwise::RmsNormBackward,
+    super::rowwise::RowChange,
     super::rowwise::Softmax,
     super::rowwise::SoftmaxBackward,
     super::selection::MassCount,

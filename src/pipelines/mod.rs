@@ -24,6 +24,8 @@ pub mod sentiment;
 pub mod sounds;
 pub mod text_to_video;
 pub mod video_qa;
+#[cfg(all(feature = "video", not(target_arch = "wasm32")))]
+pub mod videos;
 
 use crate::{Error, Result};
 use std::ops::ControlFlow;

@@ -247,6 +247,22 @@ const DEFECTS: &[Planted] = &[
         by: "1.0",
     },
     Planted {
+        name: "rows that are compared without their lengths",
+        stem: "row_change",
+        variants: "",
+        class: None,
+        part: "let cosine = dot * inverseSqrt(own_square) * inverseSqrt(other_square);",
+        by: "let cosine = dot * inverseSqrt(own_square) * inverseSqrt(own_square);",
+    },
+    Planted {
+        name: "rows whose squares overflow",
+        stem: "row_change",
+        variants: "",
+        class: None,
+        part: "0x1p-78, all > LARGE",
+        by: "1.0, all > LARGE",
+    },
+    Planted {
         name: "the positions of the first axis for all",
         stem: "pick_indices",
         variants: "",

@@ -1,11 +1,14 @@
 //! Scores that do not ask what a token shows: what a selection by attention is to be better than.
 
 use super::choice::Choice;
+use super::gather::gather;
 use super::tokens::VideoTokens;
-use crate::{Error, Result};
+use crate::kernels::rowwise::row_change;
+use crate::{Dtype, Error, Result, Tensor};
 use rand::RngExt;
 use rand_pcg::Pcg64;
 use rand_pcg::rand_core::SeedableRng;
+use std::ops::Range;
 
 /// 1 for as many video tokens as `choice` asks for, evenly spread over all of them or over each step's, and 0 for the others.
 ///
@@ -33,6 +36,21 @@ pub(super) fn uniform(tokens: &VideoTokens, choice: Choice) -> Result<Vec<f32>> 
             }
         }
         first += size;
+    }
+    Ok(scores)
+}
+
+/// How much each video token changed since the step before, and 0 for the others.
+pub(super) fn change(embeddings: &Tensor, tokens: &VideoTokens) -> Result<Tensor> {
+    let scores = Tensor::zeros(embeddings.context(), [tokens.length], Dtype::F32)?;
+    for video in tokens.by_video() {
+        let per_step = video.first().map_or(0, Range::len);
+        // Text may stand between steps: their tokens are brought together first.
+        let ids: Vec<u32> = video.iter().flat_map(|step| step.start as u32..step.end as u32).collect();
+        let changes = row_change(&gather(embeddings, &ids)?, per_step)?;
+        for (number, step) in video.iter().enumerate() {
+            changes.narrow(number * per_step, per_step)?.copy_to(&scores.narrow(step.start, per_step)?)?;
+        }
     }
     Ok(scores)
 }

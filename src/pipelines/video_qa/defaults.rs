@@ -1,7 +1,7 @@
 //! What a model's folder says about how it is used.
 
 use super::sampling::Sampling;
-use crate::models::qwen2_5_vl::processor::PixelLimits;
+use crate::models::qwen2_5_vl::processor::{FrameSampling, PixelLimits};
 use crate::weights::ConfigFile;
 use crate::{Error, Result};
 use std::path::Path;
@@ -18,6 +18,8 @@ pub struct QaDefaults {
     pub image_limits: Option<PixelLimits>,
     /// Bounds on the pixels of a video's frame, by `video_preprocessor_config.json`; the published ones without.
     pub video_limits: Option<PixelLimits>,
+    /// Frames a second and how many, by `video_preprocessor_config.json`; the published ones without.
+    pub frames: FrameSampling,
 }
 
 impl QaDefaults {
@@ -35,12 +37,15 @@ impl QaDefaults {
             Some(file) => (ends(&file)?, drawn(&file)?),
             None => (Vec::new(), Sampling::default()),
         };
-        let limits_in = |name: &str| file(name)?.map_or(Ok(None), |file| limits(&file));
+        let image = file("preprocessor_config.json")?;
+        let video = file("video_preprocessor_config.json")?;
+        let limits = |file: &Option<ConfigFile>| file.as_ref().map_or(Ok(None), limits);
         Ok(Self {
             ends,
             sampling,
-            image_limits: limits_in("preprocessor_config.json")?,
-            video_limits: limits_in("video_preprocessor_config.json")?,
+            image_limits: limits(&image)?,
+            video_limits: limits(&video)?,
+            frames: video.as_ref().map_or_else(|| Ok(FrameSampling::default()), frames)?,
         })
     }
 }
@@ -69,6 +74,17 @@ fn drawn(file: &ConfigFile) -> Result<Sampling> {
         top_k: file.usize_or("top_k", 50, 0..=1 << 24)?,
         repetition_penalty: penalty,
         ..greedy
+    })
+}
+
+fn frames(file: &ConfigFile) -> Result<FrameSampling> {
+    let usual = FrameSampling::default();
+    let max_frames = file.usize_or("max_frames", usual.max_frames, 1..=1 << 24)?;
+    Ok(FrameSampling {
+        fps: file.positive_or("fps", usual.fps, 1e6)?,
+        min_frames: file.usize_or("min_frames", usual.min_frames.min(max_frames), 0..=max_frames)?,
+        max_frames,
+        ..usual
     })
 }
 
@@ -125,6 +141,9 @@ mod tests {
         let nested = limits(&file(r#"{"size": {"shortest_edge": 3136, "longest_edge": 12845056}}"#)).unwrap();
         assert_eq!(own, nested);
         assert_eq!(limits(&file(r#"{"size": 224}"#)).unwrap(), None);
+        let sampling = frames(&file(r#"{"fps": 1, "max_frames": 3}"#)).unwrap();
+        assert_eq!((sampling.fps, sampling.min_frames, sampling.max_frames), (1.0, 3, 3));
+        assert_eq!(frames(&file("{}")).unwrap(), FrameSampling::default());
     }
 
     #[test]

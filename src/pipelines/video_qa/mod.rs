@@ -15,6 +15,8 @@ mod baselines;
 mod choice;
 #[cfg(not(target_arch = "wasm32"))]
 mod defaults;
+mod gather;
+mod grounding;
 #[cfg(feature = "know_show")]
 pub mod know_show;
 mod look;
@@ -39,6 +41,7 @@ mod transcript;
 pub use choice::Choice;
 #[cfg(not(target_arch = "wasm32"))]
 pub use defaults::QaDefaults;
+pub use grounding::{Grounded, GroundedBox};
 pub use look::{Look, Visual, look_at_image, look_at_video};
 pub use memory_plan::{QaPlan, QaPlanRequest, memory_plan};
 #[cfg(all(feature = "tokenizers", not(target_arch = "wasm32")))]

@@ -54,7 +54,7 @@ pub fn expand(config: &QwenVlConfig, ids: &[u32], media: &[Medium]) -> Result<Ex
         ids: Vec::new(),
         images: Vec::new(),
         videos: Vec::new(),
-        tokens: VideoTokens { length: 0, groups: Vec::new() },
+        tokens: VideoTokens { length: 0, groups: Vec::new(), videos: Vec::new() },
     };
     let mut media = media.iter().enumerate();
     let mut at = 0;
@@ -81,6 +81,7 @@ pub fn expand(config: &QwenVlConfig, ids: &[u32], media: &[Medium]) -> Result<Ex
             out.images.push(grid);
             continue;
         };
+        out.tokens.videos.push(steps);
         if times.is_empty() {
             for _ in 0..steps {
                 out.step(id, per_step);
@@ -146,7 +147,7 @@ mod tests {
         let ids = [1, 92, 90, 93, 2, 92, 91, 93, 3];
         let out = expand(&c, &ids, &[Medium::Image([1, 2, 4]), video([2, 4, 2], &[])]).unwrap();
         assert_eq!(out.ids, [1, 92, 90, 90, 93, 2, 92, 91, 91, 91, 91, 93, 3]);
-        assert_eq!(out.tokens, VideoTokens { length: 13, groups: vec![7..9, 9..11] });
+        assert_eq!(out.tokens, VideoTokens { length: 13, groups: vec![7..9, 9..11], videos: vec![2] });
         let positions = mrope_positions(&c, &out.ids, &out.images, &out.videos, MropeRule::V4_49).unwrap();
         assert_eq!(positions.rows[0].len(), 13);
     }

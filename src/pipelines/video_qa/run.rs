@@ -203,12 +203,8 @@ fn videos<'a>(
     prompt: &'a Expanded,
     visuals: &'a [&'a Visual],
 ) -> impl Iterator<Item = (&'a Visual, &'a [std::ops::Range<usize>])> {
-    let mut groups = prompt.tokens.groups.as_slice();
-    visuals.iter().filter(|visual| visual.second_per_grid.is_some()).map(move |visual| {
-        let (own, rest) = groups.split_at(visual.units[0].min(groups.len()));
-        groups = rest;
-        (*visual, own)
-    })
+    let videos = visuals.iter().filter(|visual| visual.second_per_grid.is_some()).copied();
+    videos.zip(prompt.tokens.by_video())
 }
 
 fn kept_tokens(prompt: &Expanded, visuals: &[&Visual], ids: &[u32]) -> Vec<KeptToken> {

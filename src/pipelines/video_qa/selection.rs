@@ -30,6 +30,10 @@ pub enum When {
 pub enum ScoreSource {
     /// The attention that they get.
     Attention(Scoring),
+    /// How unlike they are to the token at their place a temporal step before, after Efficient Video Sampling (arXiv 2510.14624, as
+    /// vLLM has it): what stands still is left out, and all of a video's first step comes first. A baseline, which does not ask
+    /// what the question is.
+    Change,
     /// Nothing of what they show: as evenly spread over the prompt as their number allows. A baseline.
     Uniform,
     /// Random numbers. A baseline.
@@ -93,6 +97,11 @@ impl Selection {
         }
     }
 
+    /// After Efficient Video Sampling: the tokens that changed most since the temporal step before, in no block any other.
+    pub fn change(keep: f32) -> Self {
+        Self { source: ScoreSource::Change, choice: Choice::Share(keep), when: When::TwoPass }
+    }
+
     /// Tokens as evenly spread as their number allows, in no block any other: what a selection by content is to be better than.
     pub fn uniform(keep: f32) -> Self {
         Self { source: ScoreSource::Uniform, choice: Choice::Share(keep), when: When::TwoPass }
@@ -127,6 +136,7 @@ impl ScoreSource {
     ) -> Result<Option<Tensor>> {
         let scores = match self {
             Self::Attention(_) => return Ok(None),
+            Self::Change => return baselines::change(embeddings, tokens).map(Some),
             Self::Uniform => baselines::uniform(tokens, choice)?,
             Self::Random { seed } => baselines::random(tokens, *seed),
         };

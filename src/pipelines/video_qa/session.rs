@@ -1,5 +1,6 @@
 //! One prompt and what is generated behind it.
 
+use super::gather::{gather, passes_binding};
 use super::scores::ScoreReader;
 use super::selection::{Kept, ScoreSource, Selection, When, choose};
 use super::tokens::VideoTokens;
@@ -33,6 +34,14 @@ pub struct Prefilled {
     pub kept: Option<Kept>,
     /// Scores of the prompt's tokens `(tokens)`, where there was a selection.
     pub scores: Option<Tensor>,
+}
+
+/// Places of kept tokens, ascending.
+enum Ids<'a> {
+    /// On the device, where they were chosen.
+    Device(&'a Tensor),
+    /// Here too.
+    Host(Vec<u32>),
 }
 
 /// A model's memory of one prompt.
@@ -143,16 +152,21 @@ impl<'m> Session<'m> {
             },
         };
         let kept = choose(&scores, tokens, selection.choice).await?;
+        // Of a tensor that is read in pieces the host has to know which piece a row lies in.
+        let ids = match passes_binding(&hidden) {
+            true => Ids::Host(kept.ids.to_u32().await?),
+            false => Ids::Device(&kept.ids),
+        };
         let hidden = match selection.when {
             When::TwoPass => {
                 self.cache.truncate(0);
-                self.pass(embeddings, &at, Some(&kept.ids), 0..layers, chunk, &mut watch)?
+                self.pass(embeddings, &at, Some(&ids), 0..layers, chunk, &mut watch)?
             }
             When::Behind { compact, .. } => {
                 if compact {
                     self.cache.keep(0..whole, &kept.ids)?;
                 }
-                self.pass(&hidden, &at, Some(&kept.ids), whole..layers, chunk, &mut watch)?
+                self.pass(&hidden, &at, Some(&ids), whole..layers, chunk, &mut watch)?
             }
         };
         Ok(Prefilled { hidden, kept: Some(kept), scores: Some(scores) })
@@ -163,21 +177,29 @@ impl<'m> Session<'m> {
         &mut self,
         x: &Tensor,
         at: &RotaryPositions,
-        ids: Option<&Tensor>,
+        ids: Option<&Ids<'_>>,
         layers: Range<usize>,
         chunk: usize,
         watch: &mut dyn FnMut(&Seen<'_>) -> Result<()>,
     ) -> Result<Tensor> {
         let (all, width) = (x.dims().first().copied().unwrap_or(0), x.dims().last().copied().unwrap_or(0));
-        let count = ids.map_or(all, Tensor::len);
+        let count = match ids {
+            None => all,
+            Some(Ids::Device(ids)) => ids.len(),
+            Some(Ids::Host(ids)) => ids.len(),
+        };
         let out = Tensor::empty(x.context(), [count, width], x.dtype())?;
         for start in (0..count).step_by(chunk) {
             let rows = chunk.min(count - start);
             // All tokens are bound some at a time, so that a long prompt may be larger than a binding.
             let (x, places) = match ids {
-                Some(ids) => {
+                Some(Ids::Device(ids)) => {
                     let ids = ids.narrow(start, rows)?;
                     (embedding_of(x, &ids)?, ids)
+                }
+                Some(Ids::Host(ids)) => {
+                    let ids = ids.get(start..start + rows).unwrap_or_default();
+                    (gather(x, ids)?, Tensor::from_u32(x.context(), [rows], ids)?)
                 }
                 None => {
                     let own: Vec<u32> = (start as u32..(start + rows) as u32).collect();

@@ -78,3 +78,26 @@ impl FrameSource for Clip {
         Ok(())
     }
 }
+
+#[cfg(all(feature = "video", not(target_arch = "wasm32")))]
+impl FrameSource for crate::pipelines::videos::Video {
+    fn info(&self) -> SourceInfo {
+        let info = Self::info(self);
+        SourceInfo {
+            frames: info.frames(),
+            // One picture lasts no time; any rate will do.
+            fps: if info.rate > 0.0 { info.rate } else { 1.0 },
+            size: Size { height: info.height, width: info.width },
+        }
+    }
+
+    fn frames(
+        &mut self,
+        indices: &[usize],
+        each: &mut dyn FnMut(usize, f64, &RgbFrame<'_>) -> Result<()>,
+    ) -> Result<()> {
+        Self::frames(self, indices, &mut |index, frame| {
+            each(index, frame.time, &RgbFrame::new(frame.height, frame.width, &frame.rgb)?)
+        })
+    }
+}

@@ -10,13 +10,15 @@ pub struct VideoTokens {
     pub length: usize,
     /// Tokens of each temporal step of each video, ascending.
     pub groups: Vec<Range<usize>>,
+    /// Temporal steps of each video; where empty, all are one video's.
+    pub videos: Vec<usize>,
 }
 
 impl VideoTokens {
     /// One video of equal steps.
     pub fn of_one(length: usize, first: usize, steps: usize, tokens_per_step: usize) -> Self {
         let step = |i: usize| first + i * tokens_per_step..first + (i + 1) * tokens_per_step;
-        Self { length, groups: (0..steps).map(step).collect() }
+        Self { length, groups: (0..steps).map(step).collect(), videos: vec![steps] }
     }
 
     /// Video tokens.
@@ -38,10 +40,29 @@ impl VideoTokens {
             }
             end = group.end;
         }
+        let steps: usize = self.videos.iter().sum();
+        if !self.videos.is_empty() && steps != self.groups.len() {
+            let reason = format!("{} steps, and videos of {:?}", self.groups.len(), self.videos);
+            return Err(Error::input("video tokens", reason));
+        }
         if self.groups.is_empty() {
             return Err(Error::input("video tokens", "a selection needs some"));
         }
         Ok(())
+    }
+
+    /// The steps of each video.
+    pub(super) fn by_video(&self) -> Vec<&[Range<usize>]> {
+        if self.videos.is_empty() {
+            return vec![&self.groups];
+        }
+        let mut rest = self.groups.as_slice();
+        let video = |steps: &usize| {
+            let (own, left) = rest.split_at((*steps).min(rest.len()));
+            rest = left;
+            own
+        };
+        self.videos.iter().map(video).collect()
     }
 
     /// Places of all video tokens.

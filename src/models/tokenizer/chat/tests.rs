@@ -79,7 +79,7 @@ fn what_a_template_cannot_do_is_said() {
     said("{{ raise_exception('Only pictures are understood') }}", "Only pictures are understood");
     said("{{ messages | no_such_filter }}", "no_such_filter");
     said("{% for a in range(9999) %}{% for b in range(9999) %}x{% endfor %}{% endfor %}", "fuel");
-    said("{% include 'other' %}", "other");
+    said("{% include 'other' %}", "include");
 }
 
 #[test]

@@ -28,6 +28,8 @@ pub mod report;
 pub mod rows;
 mod scenario;
 pub mod score;
+#[cfg(not(target_arch = "wasm32"))]
+pub mod survey;
 
 pub use self::{
     answer::{BoxStatus, FrameSizes, Parsed, ParsedBox},
@@ -40,7 +42,10 @@ pub use self::{
 };
 
 #[cfg(not(target_arch = "wasm32"))]
-pub use self::rows::{read, read_folder};
+pub use self::{
+    rows::{read, read_folder},
+    survey::{Respondent, SurveyEvent, find_video, survey},
+};
 
 #[cfg(test)]
 mod tests;

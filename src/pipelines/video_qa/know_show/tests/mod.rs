@@ -7,6 +7,7 @@ mod properties;
 mod reports;
 mod rows;
 mod scores;
+mod survey;
 
 use super::{Row, rows as reading};
 use serde_json::{Value, json};

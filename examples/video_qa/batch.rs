@@ -1,0 +1,136 @@
+//! Many questions, one line each.
+
+use crate::interrupt::{Interrupt, Stopped};
+use crate::warning::warn;
+use crate::{Cli, Ended, ask, lines, open};
+use foveal::pipelines::video_qa::{Grounded, VideoQa, Visual};
+use foveal::{Error, Result};
+use indicatif::{ProgressBar, ProgressStyle};
+use serde_json::{Value, json};
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+
+/// A question of the list.
+#[derive(Debug)]
+struct Asked {
+    id: Value,
+    video: PathBuf,
+    question: String,
+    start: Option<f64>,
+    end: Option<f64>,
+}
+
+/// Reads a line; videos are found from the list's own folder.
+fn asked(path: &Path, number: usize, value: &Value) -> Result<Asked> {
+    let refuse = |reason: String| Error::file(path, format!("line {number}: {reason}"));
+    let text = |key: &str| {
+        let found = value.get(key).and_then(Value::as_str).filter(|text| !text.trim().is_empty());
+        found.map(str::to_owned).ok_or_else(|| refuse(format!("`{key}`: expected a text")))
+    };
+    let second = |key: &str| match value.get(key) {
+        None | Some(Value::Null) => Ok(None),
+        Some(v) => v.as_f64().map(Some).ok_or_else(|| refuse(format!("`{key}`: expected seconds"))),
+    };
+    let id = match value.get("id") {
+        None => json!(number),
+        Some(id @ (Value::String(_) | Value::Number(_))) => id.clone(),
+        Some(_) => return Err(refuse("`id`: expected a text or a number".into())),
+    };
+    let folder = path.parent().unwrap_or(Path::new(""));
+    Ok(Asked {
+        id,
+        video: folder.join(text("video")?),
+        question: text("question")?,
+        start: second("start")?,
+        end: second("end")?,
+    })
+}
+
+pub(crate) async fn batch(cli: &Cli, path: &Path, stop: &Interrupt) -> Ended {
+    let Some(out) = &cli.out else { return Err("--out is missing".into()) };
+    let list: Vec<Asked> = lines::read(path)?
+        .iter()
+        .map(|(number, value)| asked(path, *number, value))
+        .collect::<Result<_>>()?;
+    let mut ids = BTreeSet::new();
+    for question in &list {
+        if !ids.insert(question.id.to_string()) {
+            return Err(format!("{}: the id {} stands twice", path.display(), question.id).into());
+        }
+    }
+    let (mut log, there) = lines::Log::open(out)?;
+    let done: BTreeSet<String> =
+        there.iter().filter_map(|line| line.get("id")).map(ToString::to_string).collect();
+    let mut failed = there.iter().filter(|line| line.get("error").is_some()).count();
+    let left: Vec<&Asked> = list.iter().filter(|q| !done.contains(&q.id.to_string())).collect();
+    eprintln!("questions: {}, {} of them answered before", list.len(), list.len() - left.len());
+    if left.is_empty() {
+        return Ok(failed == 0);
+    }
+    let first = left.iter().find_map(|q| open::video(cli, &q.video).ok());
+    let model = open::model(cli, first.as_ref().map(open::info)).await?;
+    let bar = ProgressBar::new(left.len() as u64);
+    let style = ProgressStyle::with_template("{bar:30} {pos}/{len} questions {elapsed}, {eta} left");
+    bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()));
+    let mut last: Option<(PathBuf, [Option<f64>; 2], Visual)> = None;
+    for question in left {
+        match one(cli, &model, question, &mut last, stop).await {
+            Ok(line) => log.add(&line)?,
+            Err(error) if error.is::<Stopped>() => return Err(error),
+            Err(error) => {
+                failed += 1;
+                bar.suspend(|| warn(format!("question {}: {error}", question.id)));
+                log.add(&json!({ "id": question.id, "error": error.to_string() }))?;
+            }
+        }
+        bar.inc(1);
+    }
+    bar.finish_and_clear();
+    eprintln!("answers: {}", out.display());
+    if failed > 0 {
+        eprintln!("{failed} have none, and a line that says why; take their lines out to try them again");
+    }
+    Ok(failed == 0)
+}
+
+/// Answers a question. The video that was looked at last is kept, since lists ask several questions about one.
+async fn one(
+    cli: &Cli,
+    model: &VideoQa,
+    asked: &Asked,
+    last: &mut Option<(PathBuf, [Option<f64>; 2], Visual)>,
+    stop: &Interrupt,
+) -> std::result::Result<Value, Box<dyn std::error::Error>> {
+    let range = [asked.start, asked.end];
+    if !matches!(last, Some((path, seconds, _)) if *path == asked.video && *seconds == range) {
+        let mut video = open::video(cli, &asked.video)?;
+        let mut look = cli.frames.look(model.defaults());
+        (look.start, look.end) = (asked.start.or(look.start), asked.end.or(look.end));
+        let seen = ask::stopped(model.look(&mut video, &look, |_| ask::flow(stop)).await)?;
+        *last = Some((asked.video.clone(), range, seen));
+    }
+    let Some((_, _, visual)) = last.as_ref() else { return Err("nothing was looked at".into()) };
+    let question = cli.asking.question(model, &asked.question)?;
+    let (answer, seconds) = ask::answer(model, &[visual], &question, stop, |_| ()).await?;
+    let grounded = Grounded::read(&answer.text);
+    let boxes: Vec<Value> = grounded
+        .boxes
+        .iter()
+        .map(|found| json!({ "label": found.label, "box": visual.to_source(found.corners) }))
+        .collect();
+    let times = visual.step_times();
+    Ok(json!({
+        "id": asked.id,
+        "answer": answer.text,
+        "finish": format!("{:?}", answer.finish).to_lowercase(),
+        "boxes": boxes,
+        "times": grounded.times,
+        "prompt_tokens": answer.prompt_tokens,
+        "video_tokens": answer.video_tokens,
+        "kept": answer.kept.as_ref().map(Vec::len),
+        "kept_per_step": answer.kept.as_ref().map(|_| answer.kept_per_step(0, times.len())),
+        "cache_bytes": answer.cache,
+        "answer_tokens": answer.ids.len(),
+        "seconds": seconds,
+    }))
+}
