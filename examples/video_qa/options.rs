@@ -91,6 +91,9 @@ pub(crate) struct Choosing {
     /// How they are chosen [default: grounding]
     #[arg(long, value_enum)]
     preset: Option<Preset>,
+    /// Take off the attention that tokens get whatever is asked
+    #[arg(long)]
+    contrast: bool,
     /// Write the second of each temporal step before it
     #[arg(long)]
     timestamps: bool,
@@ -147,7 +150,7 @@ impl Choosing {
     }
 
     pub(crate) fn selection(&self, layers: usize, seed: u64) -> Result<Option<Selection>> {
-        Ok(self.keep()?.map(|keep| match self.preset.unwrap_or(Preset::Grounding) {
+        let selection = self.keep()?.map(|keep| match self.preset.unwrap_or(Preset::Grounding) {
             Preset::Grounding => Selection::grounding(layers, keep),
             Preset::FastV => Selection::fast_v(keep),
             Preset::FlexSelect => Selection::flex_select(layers, keep),
@@ -155,7 +158,8 @@ impl Choosing {
             Preset::Change => Selection::change(keep),
             Preset::Uniform => Selection::uniform(keep),
             Preset::Random => Selection::random(keep, seed),
-        }))
+        });
+        Ok(if self.contrast { selection.map(Selection::with_contrast) } else { selection })
     }
 }
 

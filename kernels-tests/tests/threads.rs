@@ -15,6 +15,7 @@ use foveal::pipelines::sentiment::{ScoreRequest, SentimentModel, TrainEvent, Tra
 use foveal::pipelines::text_to_video::memory_plan::{PlanRequest, memory_plan};
 use foveal::pipelines::text_to_video::temporal_control::{Control, Prompts, sample};
 use foveal::pipelines::text_to_video::{ClipRequest, ClipResult, Event, TextToVideo};
+use foveal::pipelines::video_qa::{self, Answer, Clip, Look, QaPlanRequest, Question, VideoQa, Visual};
 use foveal::{Caps, Context, Dtype, Error, HostTensor, Tensor};
 use kernels_tests::golden::new_context;
 use kernels_tests::root;
@@ -78,7 +79,14 @@ fn models_pipelines_and_what_they_are_asked_for_cross_threads() {
     owned::<ScoreRequest>();
     owned::<Trainer>();
     owned::<TrainEvent>();
+    owned::<VideoQa>();
+    owned::<Clip>();
+    owned::<Visual>();
+    owned::<Question>();
+    owned::<video_qa::Event>();
+    owned::<Answer>();
     let _ = futures_are_send;
+    let _ = futures_of_questions_are_send;
 }
 
 /// Never called: that it compiles says that the futures of all runs may be spawned on a pool of threads.
@@ -101,6 +109,14 @@ fn futures_are_send(
     let (model, asked) = (&trainer.model, ScoreRequest::default());
     sendable(&model.score(data, &asked, |_| ControlFlow::Continue(())));
     sendable(&model.evaluate(data, &asked, |_| ControlFlow::Continue(())));
+}
+
+/// Never called either.
+fn futures_of_questions_are_send(model: &VideoQa, clip: &mut Clip, seen: &Visual, plan: &QaPlanRequest) {
+    sendable(&model.look(clip, &Look::default(), |_| ControlFlow::Continue(())));
+    let question = Question::new("Where?");
+    sendable(&model.answer(&[seen], &question, |_| ControlFlow::Continue(())));
+    sendable(&video_qa::memory_plan(plan, Caps::webgpu_default()));
 }
 
 #[test]

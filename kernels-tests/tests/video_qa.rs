@@ -134,13 +134,15 @@ fn attention_of(selection: &mut Selection) -> &mut Scoring {
 }
 
 fn selections() -> Vec<(&'static str, Selection)> {
-    let scoring = |reduce, rows| Scoring { layers: vec![1, 2], rows, reduce, heads: Vec::new() };
+    let scoring =
+        |reduce, rows| Scoring { layers: vec![1, 2], rows, reduce, heads: Vec::new(), contrast: false };
     let behind = |compact| When::Behind { layer: 2, compact };
     vec![
         ("fast_v", Selection::fast_v(0.5)),
         ("flex_select", Selection::flex_select(4, 0.3)),
         ("prune_vid", Selection::prune_vid(4, 0.4)),
         ("grounding", Selection::grounding(4, 0.25)),
+        ("contrast", Selection::grounding(4, 0.25).with_contrast()),
         ("change", Selection::change(0.3)),
         ("uniform", Selection::uniform(0.3)),
         ("random", Selection::random(0.3, 7)),

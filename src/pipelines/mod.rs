@@ -1,14 +1,14 @@
 //! Whole systems, a folder each. What two systems use stands beside them.
 //!
-//! Every system has the same rooms ([`video_qa`] has the parts that a run is made of, and no run yet):
+//! Every system has the same rooms:
 //!
-//! | room | what it is | text to video | sentiment |
-//! |---|---|---|---|
-//! | request | plain data that an app may keep, edit and send to a thread, with a constructor or a default | [`ClipRequest`](text_to_video::ClipRequest) | `TrainOptions`, `ScoreRequest` |
-//! | model | the models on a device, opened from a folder | [`TextToVideo`](text_to_video::TextToVideo) | `SentimentModel` |
-//! | run | a method that takes what is asked for and a hook | `TextToVideo::generate` | `Trainer::run`, `SentimentModel::score`, `evaluate` |
-//! | progress | an event, which the hook sees | [`Event`](text_to_video::Event) | `TrainEvent`, `ScoreEvent` |
-//! | result | a struct, which the run returns | [`ClipResult`](text_to_video::ClipResult) | `TrainResult`, `ScoreResult`, `Evaluation` |
+//! | room | what it is | text to video | sentiment | video questions |
+//! |---|---|---|---|---|
+//! | request | plain data that an app may keep, edit and send to a thread, with a constructor or a default | [`ClipRequest`](text_to_video::ClipRequest) | `TrainOptions`, `ScoreRequest` | [`Look`](video_qa::Look), [`Question`](video_qa::Question) |
+//! | model | the models on a device, opened from a folder | [`TextToVideo`](text_to_video::TextToVideo) | `SentimentModel` | `VideoQa` |
+//! | run | a method that takes what is asked for and a hook | `TextToVideo::generate` | `Trainer::run`, `SentimentModel::score`, `evaluate` | `VideoQa::look`, `VideoQa::answer` |
+//! | progress | an event, which the hook sees | [`Event`](text_to_video::Event) | `TrainEvent`, `ScoreEvent` | [`Event`](video_qa::Event) |
+//! | result | a struct, which the run returns | [`ClipResult`](text_to_video::ClipResult) | `TrainResult`, `ScoreResult`, `Evaluation` | [`Visual`](video_qa::Visual), [`Answer`](video_qa::Answer) |
 //!
 //! A hook is a `FnMut(&Event) -> ControlFlow<()>`. Breaking off ends the run with [`Error::Cancelled`], which says where; models
 //! and context may be used again. What an event holds it owns: it may be cloned and sent to another thread, though tensors may be

@@ -55,7 +55,7 @@ enum Done {
 }
 
 const FIRST: &[Step] = &[
-    Step { name: "C compiler", action: Action::Call(prereq::check) },
+    Step { name: "compilers", action: Action::Call(prereq::check) },
     Step { name: "Vulkan driver", action: Action::Call(driver::ensure) },
     Step { name: "formatting", action: Action::Cargo(&["fmt", "--all", "--check"], &[]) },
     Step {
@@ -137,6 +137,7 @@ const CI: &[Step] = &[
             "memory",
             "tape",
             "video_qa",
+            "video_answers",
         ])),
     },
     Step { name: "SwiftShader golden", action: Action::OnSwiftShader(&GOLDEN) },

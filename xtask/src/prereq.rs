@@ -1,28 +1,66 @@
-//! Things that cargo does not bring along: a C compiler with headers, for the C code in a few dependencies.
+//! Things that cargo does not bring along: C and C++ compilers with headers, for such code in a few dependencies.
 
 use std::io::Write;
 use std::process::{Command, Stdio};
 
 use crate::Result;
 
-/// Fails with advice when C code would not compile. Looks on Unix only; elsewhere the toolchain's own
+/// Fails with advice when C or C++ code would not compile. Looks on Unix only; elsewhere the toolchain's own
 /// installer brings the compiler.
 pub(crate) fn check() -> Result {
     if !cfg!(unix) {
         return Ok(());
     }
-    let compiler = std::env::var("CC").ok().filter(|c| !c.is_empty()).unwrap_or_else(|| "cc".into());
-    if preprocesses(&compiler) { Ok(()) } else { Err(advice(&compiler, cfg!(target_os = "macos"))) }
+    for language in [&C, &CPP] {
+        let own = std::env::var(language.variable).ok().filter(|c| !c.is_empty());
+        let compiler = own.unwrap_or_else(|| language.usual.into());
+        if !preprocesses(&compiler, language) {
+            return Err(advice(&compiler, language, cfg!(target_os = "macos")));
+        }
+    }
+    Ok(())
 }
 
-/// True when the compiler starts and finds the C library's headers.
-fn preprocesses(compiler: &str) -> bool {
+/// A language whose compiler is looked for.
+struct Language {
+    name: &'static str,
+    /// Where a user names a compiler.
+    variable: &'static str,
+    usual: &'static str,
+    /// What compilers call it.
+    option: &'static str,
+    header: &'static str,
+    debian: &'static str,
+    fedora: &'static str,
+}
+
+const C: Language = Language {
+    name: "C",
+    variable: "CC",
+    usual: "cc",
+    option: "c",
+    header: "stdio.h",
+    debian: "gcc libc6-dev",
+    fedora: "gcc glibc-devel",
+};
+const CPP: Language = Language {
+    name: "C++",
+    variable: "CXX",
+    usual: "c++",
+    option: "c++",
+    header: "cstddef",
+    debian: "g++",
+    fedora: "gcc-c++",
+};
+
+/// True when the compiler starts and finds its language's headers.
+fn preprocesses(compiler: &str, language: &Language) -> bool {
     // CC may carry a launcher or flags: `ccache gcc`.
     let mut words = compiler.split_whitespace();
     let Some(program) = words.next() else { return false };
     let child = Command::new(program)
         .args(words)
-        .args(["-E", "-x", "c", "-"])
+        .args(["-E", "-x", language.option, "-"])
         .stdin(Stdio::piped())
         .stdout(Stdio::null())
         .stderr(Stdio::null())
@@ -30,31 +68,33 @@ fn preprocesses(compiler: &str) -> bool {
     let Ok(mut child) = child else { return false };
     if let Some(mut stdin) = child.stdin.take() {
         // A compiler that dies at once closes the pipe; its exit status tells.
-        let _ = stdin.write_all(b"#include <stdio.h>\n");
+        let _ = writeln!(stdin, "#include <{}>", language.header);
     }
     child.wait().is_ok_and(|status| status.success())
 }
 
-fn advice(compiler: &str, mac: bool) -> String {
+fn advice(compiler: &str, language: &Language, mac: bool) -> String {
+    let Language { name, variable, header, debian, fedora, .. } = language;
     let install = if mac {
-        "run `xcode-select --install`"
+        "run `xcode-select --install`".to_owned()
     } else {
-        "install one (Debian, Ubuntu: `apt-get install gcc libc6-dev`; Fedora: `dnf install gcc glibc-devel`)"
+        format!("install one (Debian, Ubuntu: `apt-get install {debian}`; Fedora: `dnf install {fedora}`)")
     };
     format!(
-        "the C compiler `{compiler}` does not compile a file that includes <stdio.h>; {install} or set CC"
+        "the {name} compiler `{compiler}` does not compile a file that includes <{header}>; {install} or set {variable}"
     )
 }
 
 #[cfg(test)]
 mod tests {
-    use super::{advice, preprocesses};
+    use super::{C, CPP, advice, preprocesses};
 
     #[test]
     fn a_compiler_that_is_not_there_is_noticed() {
-        assert!(!preprocesses("no-such-compiler-anywhere"));
-        assert!(!preprocesses("   "));
-        assert!(advice("cc", false).contains("gcc"));
-        assert!(advice("cc", true).contains("xcode-select"));
+        assert!(!preprocesses("no-such-compiler-anywhere", &C));
+        assert!(!preprocesses("   ", &CPP));
+        assert!(advice("cc", &C, false).contains("gcc"));
+        assert!(advice("c++", &CPP, false).contains("g++"));
+        assert!(advice("cc", &C, true).contains("xcode-select"));
     }
 }

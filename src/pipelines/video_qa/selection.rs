@@ -97,6 +97,14 @@ impl Selection {
         }
     }
 
+    /// The same scores with what the first token behind the video pays taken off, where they come from attention.
+    pub fn with_contrast(mut self) -> Self {
+        if let ScoreSource::Attention(scoring) = &mut self.source {
+            scoring.contrast = true;
+        }
+        self
+    }
+
     /// After Efficient Video Sampling: the tokens that changed most since the temporal step before, in no block any other.
     pub fn change(keep: f32) -> Self {
         Self { source: ScoreSource::Change, choice: Choice::Share(keep), when: When::TwoPass }
@@ -115,7 +123,7 @@ impl Selection {
 
 /// One block's attention, all heads alike.
 fn attention(layer: usize, rows: ScoreRows, reduce: Mass) -> ScoreSource {
-    ScoreSource::Attention(Scoring { layers: vec![layer], rows, reduce, heads: Vec::new() })
+    ScoreSource::Attention(Scoring { reduce, ..Scoring::of_layer(layer, rows) })
 }
 
 /// The block at a share of the depth.

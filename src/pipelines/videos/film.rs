@@ -264,10 +264,8 @@ impl Film {
                     }
                     Err(reason) if wanted == next => return Ok(Err(reason)),
                     Err(reason) => {
-                        let seconds = self.time_of(next);
-                        return Ok(Err(format!(
-                            "it is decoded by way of a frame at {seconds}, and {reason}"
-                        )));
+                        let other = self.frame_of(next);
+                        return Ok(Err(format!("it is decoded by way of {other}, and {reason}")));
                     }
                 }
             } else {
@@ -294,9 +292,10 @@ impl Film {
         }
     }
 
-    fn time_of(&self, sample: usize) -> String {
-        let shown = self.shown.iter().find(|s| s.sample == sample);
-        shown.map_or("a time that is not shown".into(), |s| format!("{:.3} s", s.time))
+    /// A sample by the frame that shows it.
+    fn frame_of(&self, sample: usize) -> String {
+        let shown = self.shown.iter().position(|s| s.sample == sample);
+        shown.map_or("a frame that is not shown".into(), |index| format!("frame {index}"))
     }
 }
 

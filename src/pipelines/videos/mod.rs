@@ -13,11 +13,12 @@
 //!
 //! Colours are converted by the stream's own description (matrix and range, in the H.264 stream or else the container); where
 //! there is none, as BT.601 of limited range, whatever the size. Each value of chroma is used for its four pixels. That is what
-//! ffmpeg does by default, whose frames these equal within 2 levels. A turn of the picture that the container asks for is
+//! ffmpeg does by default on x86-64, whose frames these equal but for single values that the two decoders of H.264 predict
+//! differently. A turn of the picture that the container asks for is
 //! done; the shape of pixels is left as it is, and a clip whose pixels are not square has the size of its samples.
 //!
-//! Damage: a frame whose data are missing or which the decoder refuses, and those that are decoded by way of it, are an error
-//! when they are asked for, which names frame and time. The others can be read. Bits that are wrong without being impossible
+//! Damage: a frame whose data are missing or which the decoder refuses is an error when it is asked for, which names frame and
+//! time; so are those stored behind it up to the next one at which decoding can begin. The others can be read. Bits that are wrong without being impossible
 //! show in the picture and are not found.
 
 mod animation;
@@ -131,7 +132,7 @@ impl Video {
     ///
     /// Of an mp4 or mov file decoding begins at the last frame before the wanted one at which it can, where that saves work.
     /// A GIF, and what ffmpeg reads, is decoded from its first frame on, and anew where an earlier frame than the last one is asked
-    /// for.
+    /// for. The program runs until the clip is dropped.
     ///
     /// # Errors
     /// [`Error::Input`] for a number past the end and for numbers that descend, before anything is decoded; [`Error::Io`]
@@ -144,7 +145,10 @@ impl Video {
     ) -> Result<()> {
         let count = self.info.frames();
         if let Some(past) = wanted.iter().find(|i| **i >= count) {
-            let reason = format!("frame {past} is past the end of a clip of {count} (0 to {})", count - 1);
+            let reason = format!(
+                "frame {past} is past the end of a clip of {count} (0 to {})",
+                count.saturating_sub(1)
+            );
             return Err(Error::input("frames", reason));
         }
         if let Some((a, b)) = wanted.iter().zip(wanted.iter().skip(1)).find(|(a, b)| a > b) {
@@ -175,3 +179,7 @@ fn check_size(path: &Path, (width, height): (usize, usize)) -> Result<()> {
     }
     Ok(())
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+mod tests;

@@ -3,7 +3,7 @@
 use super::animation::Animation;
 use super::film::{Film, Opened};
 use super::pictures::Pictures;
-use super::program::Program;
+use super::program::{PROGRAMS, Program};
 use super::{Reader, Video, VideoOptions};
 use crate::{Error, Result};
 use std::fs::File;
@@ -75,13 +75,17 @@ impl Video {
         }
         match container(&head) {
             Some(name) => program(path, name),
-            None => Err(Error::file(path, "not a video or a picture in a format that is known here")),
+            None => Err(Error::file(
+                path,
+                "neither a video nor a picture that is known: mp4, mov, GIF, png, jpeg, bmp and webp are, and mkv, webm, avi, \
+                 flv, ts and others by way of ffmpeg",
+            )),
         }
     }
 }
 
 fn program(path: &Path, what: &str) -> Result<Video> {
-    let (program, info) = Program::open(path, what)?;
+    let (program, info) = Program::open(path, what, PROGRAMS)?;
     Ok(Video { info, reader: Reader::Program(Box::new(program)) })
 }
 

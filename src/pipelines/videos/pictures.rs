@@ -94,7 +94,7 @@ impl Pictures {
     }
 }
 
-/// Digits compare as numbers, so that 9 comes before 10; equal numbers by their length, so that the order is total.
+/// Digits compare as numbers, so that 9 comes before 10; names that are equal so, as text.
 pub(super) fn natural(a: &str, b: &str) -> Ordering {
     let (mut left, mut right) = (a, b);
     loop {

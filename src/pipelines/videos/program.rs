@@ -16,8 +16,12 @@ const CONTAINERS: &str =
 /// Characters of the program's complaints that are kept.
 const COMPLAINTS: u64 = 2_000;
 
+/// The program that lists frames, and the one that decodes them.
+pub(super) const PROGRAMS: [&str; 2] = ["ffprobe", "ffmpeg"];
+
 /// A file that is decoded by ffmpeg.
 pub(super) struct Program {
+    programs: [&'static str; 2],
     path: PathBuf,
     times: Vec<f64>,
     frame: Frame,
@@ -105,7 +109,7 @@ fn words(text: &str) -> String {
 impl Program {
     /// Asks ffprobe for the times of all frames, and ffmpeg for the first frame. `what` is what the file is, in a reader's
     /// words.
-    pub(super) fn open(path: &Path, what: &str) -> Result<(Self, VideoInfo)> {
+    pub(super) fn open(path: &Path, what: &str, programs: [&'static str; 2]) -> Result<(Self, VideoInfo)> {
         let missing = || {
             Error::file(
                 path,
@@ -117,7 +121,8 @@ impl Program {
         };
         // Frames and not packets: of hidden and of damaged ones there are other numbers.
         let entries = "frame=best_effort_timestamp_time,duration_time,pkt_duration_time:format=start_time";
-        let probe = Run::start("ffprobe", path, &["-select_streams", "V:0", "-show_entries", entries], &[])?;
+        let probe =
+            Run::start(programs[0], path, &["-select_streams", "V:0", "-show_entries", entries], &[])?;
         let (mut times, end) = times(path, what, probe.ok_or_else(missing)?)?;
         let first = times.first().copied().unwrap_or(0.0);
         // Where the clock stands that counts on, frames come one after the other.
@@ -128,7 +133,7 @@ impl Program {
             }
         }
         let frame = Frame { width: 0, height: 0, rgb: Vec::new(), time: 0.0 };
-        let mut made = Self { path: path.to_owned(), times, frame, run: None, next: 0 };
+        let mut made = Self { programs, path: path.to_owned(), times, frame, run: None, next: 0 };
         if !made.begin("-fps_mode", "passthrough")? {
             return Err(missing());
         }
@@ -155,7 +160,7 @@ impl Program {
             "pipe:1",
         ];
         self.next = 0;
-        self.run = Run::start("ffmpeg", &self.path, &["-nostdin"], &after)?;
+        self.run = Run::start(self.programs[1], &self.path, &["-nostdin"], &after)?;
         Ok(self.run.is_some())
     }
 

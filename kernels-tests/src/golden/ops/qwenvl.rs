@@ -180,7 +180,13 @@ pub(super) fn select(context: &Context, case: &Case) -> Result<Outputs> {
     for layer in case.usizes("score_layers")? {
         for (name, rows) in [("last", ScoreRows::Last), ("post", ScoreRows::BehindVideo)] {
             for (kind, reduce) in [("mean", Mass::Mean), ("max", Mass::Max)] {
-                let scoring = Scoring { layers: vec![layer], rows: rows.clone(), reduce, heads: Vec::new() };
+                let scoring = Scoring {
+                    layers: vec![layer],
+                    rows: rows.clone(),
+                    reduce,
+                    heads: Vec::new(),
+                    contrast: false,
+                };
                 readers
                     .push((format!("layer{layer}_{name}_{kind}"), ScoreReader::new(&scoring, &tokens, c)?));
             }
@@ -211,6 +217,7 @@ pub(super) fn select(context: &Context, case: &Case) -> Result<Outputs> {
         rows: if case.str("second_pass.rows")? == "last" { ScoreRows::Last } else { ScoreRows::BehindVideo },
         reduce: if case.str("second_pass.reduce")? == "max" { Mass::Max } else { Mass::Mean },
         heads: Vec::new(),
+        contrast: false,
     };
     let layer = case.usize("second_pass.prune_after_layer")?;
     for (kind, choice) in [("global", Choice::Count(k)), ("quota", Choice::PerStep(k))] {
