@@ -3,8 +3,8 @@
 use crate::interrupt::{Interrupt, Stopped};
 use crate::warning::warn;
 use crate::{Cli, Ended, open, picture};
-use foveal::models::qwen2_5_vl::processor::RgbFrame;
-use foveal::pipelines::video_qa::{Answer, Event, Grounded, Question, VideoQa, Visual};
+use foveal::models::qwen2_5_vl::processor::{RgbFrame, Size};
+use foveal::pipelines::video_qa::{Answer, Event, Grounded, Question, SourceInfo, VideoQa, Visual};
 use foveal::pipelines::videos::Video;
 use foveal::{Error, Result};
 use indicatif::{ProgressBar, ProgressStyle};
@@ -89,7 +89,14 @@ pub(crate) async fn ask(cli: &Cli, text: &str, stop: &Interrupt) -> Ended {
     }
     let mut videos = cli.video.iter().map(|path| open::video(cli, path)).collect::<Result<Vec<Video>>>()?;
     let images = cli.image.iter().map(|path| image(path)).collect::<Result<Vec<_>>>()?;
-    let model = open::model(cli, videos.first().map(open::info)).await?;
+    let mut shown: Vec<SourceInfo> = videos.iter().map(open::info).collect();
+    let still = |&(_, height, width): &(Vec<u8>, usize, usize)| SourceInfo {
+        frames: 1,
+        fps: 1.0,
+        size: Size { height, width },
+    };
+    shown.extend(images.iter().map(still));
+    let model = open::model(cli, &shown).await?;
     let mut question = cli.asking.question(&model, text)?;
     question.scores = cli.out.is_some();
 
@@ -110,19 +117,20 @@ pub(crate) async fn ask(cli: &Cli, text: &str, stop: &Interrupt) -> Ended {
 
     let visuals: Vec<&Visual> = seen.iter().collect();
     let (answer, seconds) = answer(&model, &visuals, &question, stop, |text| {
-        print!("{text}");
         // A closed pipe is no reason to lose the pictures.
-        let _ = std::io::stdout().flush();
+        let mut out = std::io::stdout();
+        let _ = write!(out, "{text}").and_then(|()| out.flush());
     })
     .await?;
-    println!();
+    let _ = writeln!(std::io::stdout());
     tell(&answer, &visuals, looking, seconds);
     let grounded = Grounded::read(&answer.text);
     for found in &grounded.boxes {
         let corners = visuals.first().map_or(found.corners, |visual| visual.to_source(found.corners));
         let [x1, y1, x2, y2] = corners.map(|v| v.round());
         let name = if found.label.is_empty() { "box" } else { &found.label };
-        eprintln!("{name}: [{x1}, {y1}, {x2}, {y2}] in pixels of the video");
+        let of = if videos.is_empty() { "picture" } else { "video" };
+        eprintln!("{name}: [{x1}, {y1}, {x2}, {y2}] in pixels of the {of}");
     }
     if let (Some(out), Some(video), Some(visual)) = (&cli.out, videos.first_mut(), visuals.first()) {
         for path in picture::write(out, video, visual, &answer, &grounded)? {

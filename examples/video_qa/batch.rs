@@ -58,17 +58,33 @@ pub(crate) async fn batch(cli: &Cli, path: &Path, stop: &Interrupt) -> Ended {
             return Err(format!("{}: the id {} stands twice", path.display(), question.id).into());
         }
     }
-    let (mut log, there) = lines::Log::open(out)?;
-    let done: BTreeSet<String> =
-        there.iter().filter_map(|line| line.get("id")).map(ToString::to_string).collect();
-    let mut failed = there.iter().filter(|line| line.get("error").is_some()).count();
+    let ours = |line: &Value| {
+        line.get("id").is_some() && (line.get("answer").is_some() || line.get("error").is_some())
+    };
+    let (mut log, there) = lines::Log::open(out, ours)?;
+    let mut done = BTreeSet::new();
+    let mut failed = 0;
+    for line in &there {
+        let Some(question) = list.iter().find(|q| line.get("id") == Some(&q.id)) else { continue };
+        // Lines without a name of their own are numbered: a list that was changed would take another's answers for its own.
+        if line.get("question").and_then(Value::as_str) != Some(&question.question) {
+            return Err(format!(
+                "{}: {} is the answer to another question than that of the list",
+                out.display(),
+                question.id
+            )
+            .into());
+        }
+        failed += usize::from(line.get("error").is_some());
+        done.insert(question.id.to_string());
+    }
     let left: Vec<&Asked> = list.iter().filter(|q| !done.contains(&q.id.to_string())).collect();
     eprintln!("questions: {}, {} of them answered before", list.len(), list.len() - left.len());
     if left.is_empty() {
         return Ok(failed == 0);
     }
     let first = left.iter().find_map(|q| open::video(cli, &q.video).ok());
-    let model = open::model(cli, first.as_ref().map(open::info)).await?;
+    let model = open::model(cli, first.as_ref().map(open::info).as_slice()).await?;
     let bar = ProgressBar::new(left.len() as u64);
     let style = ProgressStyle::with_template("{bar:30} {pos}/{len} questions {elapsed}, {eta} left");
     bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()));
@@ -77,10 +93,14 @@ pub(crate) async fn batch(cli: &Cli, path: &Path, stop: &Interrupt) -> Ended {
         match one(cli, &model, question, &mut last, stop).await {
             Ok(line) => log.add(&line)?,
             Err(error) if error.is::<Stopped>() => return Err(error),
+            // A device that is gone answers none of the rest: those are for the next run.
+            Err(error) if matches!(error.downcast_ref(), Some(Error::Lost(_))) => return Err(error),
             Err(error) => {
                 failed += 1;
                 bar.suspend(|| warn(format!("question {}: {error}", question.id)));
-                log.add(&json!({ "id": question.id, "error": error.to_string() }))?;
+                log.add(
+                    &json!({ "id": question.id, "question": question.question, "error": error.to_string() }),
+                )?;
             }
         }
         bar.inc(1);
@@ -121,6 +141,7 @@ async fn one(
     let times = visual.step_times();
     Ok(json!({
         "id": asked.id,
+        "question": asked.question,
         "answer": answer.text,
         "finish": format!("{:?}", answer.finish).to_lowercase(),
         "boxes": boxes,

@@ -11,6 +11,7 @@ use foveal::pipelines::video_qa::{VideoQa, Visual};
 use foveal::weights::write_whole;
 use foveal::{Error, Result};
 use indicatif::{ProgressBar, ProgressStyle};
+use std::io::Write;
 use std::path::{Path, PathBuf};
 
 /// The model, and the video that it looked at last: neighbours in the files often ask about one.
@@ -70,7 +71,7 @@ pub(crate) async fn know_show(cli: &Cli, folder: &Path, stop: &Interrupt) -> End
     }
     let there: Vec<Row> = rows.iter().filter(|row| find_video(videos, row).is_some()).cloned().collect();
     let first = there.iter().find_map(|row| open::video(cli, &find_video(videos, row)?).ok());
-    let model = open::model(cli, first.as_ref().map(open::info)).await?;
+    let model = open::model(cli, first.as_ref().map(open::info).as_slice()).await?;
     let bar = ProgressBar::new(there.len() as u64);
     let style = ProgressStyle::with_template("{bar:30} {pos}/{len} questions {elapsed}, {eta} left");
     bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()));
@@ -100,6 +101,7 @@ pub(crate) async fn know_show(cli: &Cli, folder: &Path, stop: &Interrupt) -> End
     write_whole(out.join("report.md"), table.as_bytes())?;
     let json = serde_json::to_vec_pretty(&report)?;
     write_whole(out.join("report.json"), &json)?;
-    println!("{table}");
+    // A closed pipe is no reason to fail: the table is in a file too.
+    let _ = writeln!(std::io::stdout(), "{table}");
     Ok(failed == 0 && missing.is_empty())
 }

@@ -2,11 +2,9 @@
 
 use crate::Cli;
 use crate::warning::warn;
-use foveal::models::qwen2_5_vl::processor::ClipInfo;
-use foveal::models::qwen2_5_vl::processor::{PixelLimits, VisionProcessor, sample};
 use foveal::models::qwen2_5_vl::{Grid, Placement, QwenVlConfig};
 use foveal::pipelines::video_qa::{
-    FrameSource, Look, QaDefaults, QaPlanRequest, SourceInfo, VideoQa, memory_plan,
+    FrameSource, LookPlan, QaDefaults, QaPlanRequest, SourceInfo, VideoQa, memory_plan,
 };
 use foveal::pipelines::videos::{Video, VideoOptions};
 use foveal::{Context, ContextOptions, Result};
@@ -22,30 +20,37 @@ pub(crate) fn video(cli: &Cli, path: &Path) -> Result<Video> {
     Video::open_with(path, &VideoOptions { picture_rate: cli.frames.folder_fps })
 }
 
-/// Opens the device and the model, and says what the first video will need.
+/// Opens the device and the model, and says what a prompt that shows all of `shown` will need.
 ///
 /// # Errors
 /// Those of the folder and the device, and a plan that does not fit the budget.
-pub(crate) async fn model(cli: &Cli, first: Option<SourceInfo>) -> Result<VideoQa> {
+pub(crate) async fn model(cli: &Cli, shown: &[SourceInfo]) -> Result<VideoQa> {
     let folder = cli.place.model.clone().unwrap_or_else(|| in_repository("models/tiny-qwen-vl"));
     let options = ContextOptions::default().adapter(cli.place.adapter.clone());
     let context = Context::new(options).await?;
     eprintln!("adapter: {}", context.caps());
-    let placement = match first {
-        Some(info) => placement(cli, &folder, &context, info).await?,
-        None if cli.place.stream => Placement::Streamed,
-        None => Placement::Resident,
-    };
+    let placement = placement(cli, &folder, &context, shown).await?;
     let model = VideoQa::open_as(&context, &folder, cli.place.precision, placement)?;
     model.warnings().iter().for_each(warn);
     Ok(model)
 }
 
 /// Where the blocks are to be, so that what is planned fits.
-async fn placement(cli: &Cli, folder: &Path, context: &Context, info: SourceInfo) -> Result<Placement> {
+async fn placement(cli: &Cli, folder: &Path, context: &Context, shown: &[SourceInfo]) -> Result<Placement> {
+    let first = if cli.place.stream { Placement::Streamed } else { Placement::Resident };
     let config = QwenVlConfig::open(folder)?;
     let look = cli.frames.look(&QaDefaults::read(folder)?);
-    let (grid, frames) = grid(&config, &look, info)?;
+    // What cannot be looked at is said when its turn comes.
+    let plans: Vec<LookPlan> =
+        shown.iter().filter_map(|info| look.plan(&config.vision, *info).ok()).collect();
+    let size = |grid: Grid| grid[1] * grid[2];
+    let Some(mut grid) = plans.iter().map(|plan| plan.grid).max_by_key(|grid| size(*grid)) else {
+        return Ok(first);
+    };
+    let frames: usize = plans.iter().map(|plan| plan.frames.indices.len()).sum();
+    // All of them as one video of the largest frames.
+    let patches: usize = plans.iter().map(|plan| plan.grid[0] * size(plan.grid)).sum();
+    grid[0] = patches.div_ceil(size(grid).max(1));
     let layers = config.layers;
     let plan = |placement| {
         let request = QaPlanRequest {
@@ -60,7 +65,6 @@ async fn placement(cli: &Cli, folder: &Path, context: &Context, info: SourceInfo
         };
         Ok(request)
     };
-    let first = if cli.place.stream { Placement::Streamed } else { Placement::Resident };
     let mut placement = first;
     let caps = context.caps().clone();
     let mut planned = memory_plan(&plan(first)?, caps.clone()).await?;
@@ -80,16 +84,6 @@ async fn placement(cli: &Cli, folder: &Path, context: &Context, info: SourceInfo
         if placement == Placement::Streamed { ", blocks read from the file each time" } else { "" }
     );
     Ok(placement)
-}
-
-/// Patches of a video as it will be looked at, and its frames.
-fn grid(config: &QwenVlConfig, look: &Look, info: SourceInfo) -> Result<(Grid, usize)> {
-    let clip = ClipInfo { frames: info.frames, fps: info.fps, start: look.start, end: look.end };
-    let mut sampling = look.sampling;
-    sampling.multiple = config.vision.temporal_patch_size;
-    let frames = sample(&clip, &sampling)?.indices.len();
-    let limits: Option<PixelLimits> = look.limits;
-    Ok((VisionProcessor::video(&config.vision, info.size, frames, limits)?.grid(frames)?, frames))
 }
 
 /// What is known of a video.

@@ -112,6 +112,9 @@ pub(crate) struct Answering {
     /// Probability of the most likely tokens that are drawn from
     #[arg(long)]
     top_p: Option<f32>,
+    /// Tokens that are drawn from, at most; 0 for any number
+    #[arg(long)]
+    top_k: Option<usize>,
     /// What is repeated is less likely by this
     #[arg(long)]
     repetition_penalty: Option<f32>,
@@ -140,6 +143,16 @@ impl Choosing {
         match keep {
             Some((flag, given, _)) if !(0.0..=1.0).contains(&given) => {
                 Err(Error::input(flag, format!("a share of {given}: 0 to 1")))
+            }
+            None if self.contrast => Err(Error::input(
+                "--contrast",
+                "it says how tokens are scored; say how many stay: --keep 0.25",
+            )),
+            Some(_)
+                if self.contrast
+                    && matches!(self.preset, Some(Preset::Change | Preset::Uniform | Preset::Random)) =>
+            {
+                Err(Error::input("--contrast", "it is of attention, by which this preset does not choose"))
             }
             Some((_, _, keep)) => Ok(Some(keep)),
             None if self.preset.is_some() => {
@@ -186,7 +199,7 @@ impl Asking {
                 top_p: a.top_p.unwrap_or(plain.sampling.top_p),
                 repetition_penalty: a.repetition_penalty.unwrap_or(plain.sampling.repetition_penalty),
                 seed: a.seed,
-                ..plain.sampling
+                top_k: a.top_k.unwrap_or(plain.sampling.top_k),
             },
             max_tokens: a.max_tokens,
             stop: a.stop.clone(),

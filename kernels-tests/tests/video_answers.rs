@@ -6,9 +6,10 @@ use foveal::models::qwen2_5_vl::processor::{RgbFrame, Size};
 use foveal::models::qwen2_5_vl::{MropeRule, Placement};
 use foveal::nn::Precision;
 use foveal::pipelines::video_qa::{
-    Answer, Clip, Event, Finish, FrameSource, Look, QaPlanRequest, Question, Selection, SourceInfo, VideoQa,
-    Visual, memory_plan,
+    Answer, Clip, Event, Finish, FrameSource, Grounded, Look, QaPlanRequest, Question, Selection, SourceInfo,
+    VideoQa, Visual, memory_plan,
 };
+use foveal::pipelines::videos::Video;
 use foveal::{Context, ContextOptions, Error, Result, block_on};
 use kernels_tests::root;
 use std::ops::ControlFlow;
@@ -44,8 +45,7 @@ fn go(_: &Event) -> ControlFlow<()> {
 }
 
 fn look(model: &VideoQa, clip: &mut Clip) -> Visual {
-    let look = Look { sampling: model.defaults().frames, ..Look::default() };
-    block_on(model.look(clip, &look, go)).unwrap()
+    block_on(model.look(clip, &model.usual_look(), go)).unwrap()
 }
 
 fn answer(model: &VideoQa, visuals: &[&Visual], question: &Question) -> Result<Answer> {
@@ -115,6 +115,36 @@ fn an_answer_comes_token_by_token_and_says_what_was_kept() {
                 };
                 assert!(kept.iter().all(|token| score(token) >= sorted[49]), "{selection:?}");
             }
+        }
+    }
+}
+
+/// The clips are of `tools/train_tiny_qwen_vl/make_clips.py`; the answers were given in PyTorch, by a model whose logits are
+/// transformers' (`check_transformers.py` there), from frames that ffmpeg decoded.
+#[test]
+fn real_files_are_answered_as_in_pytorch() {
+    let model = open();
+    let folder = root().join("kernels-tests/clips");
+    let scores: serde_json::Value =
+        serde_json::from_slice(&std::fs::read(root().join("models/tiny-qwen-vl/scores.json")).unwrap())
+            .unwrap();
+    let questions = std::fs::read_to_string(folder.join("questions.jsonl")).unwrap();
+    let mut last: Option<(String, Visual)> = None;
+    for line in questions.lines() {
+        let asked: serde_json::Value = serde_json::from_str(line).unwrap();
+        let text = |key: &str| asked[key].as_str().unwrap().to_owned();
+        if last.as_ref().is_none_or(|(name, _)| *name != text("video")) {
+            let mut video = Video::open(folder.join(text("video"))).unwrap();
+            last = Some((text("video"), block_on(model.look(&mut video, &model.usual_look(), go)).unwrap()));
+        }
+        let visual = &last.as_ref().unwrap().1;
+        for (timestamps, kind) in [(false, "without_times"), (true, "with_times")] {
+            let question = Question { timestamps, max_tokens: 40, ..model.question(text("question")) };
+            let got = answer(&model, &[visual], &question).unwrap();
+            assert_eq!(got.text, scores[kind]["answers"][text("id")].as_str().unwrap(), "{line}");
+            assert_eq!(got.finish, Finish::End);
+            let grounded = Grounded::read(&got.text);
+            assert_eq!((grounded.boxes.len(), grounded.times.len()), (1, 1), "{}", got.text);
         }
     }
 }
@@ -208,9 +238,8 @@ fn a_video_and_an_image_stand_in_one_prompt() {
 fn odd_videos_are_answered_or_refused_in_words() {
     let model = open();
     let asked = Question { max_tokens: 2, ..Question::new("What is this?") };
-    let defaults = model.defaults().frames;
     let seen = |mut clip: Clip, look: Look| block_on(model.look(&mut clip, &look, go));
-    let plain = Look { sampling: defaults, ..Look::default() };
+    let plain = model.usual_look();
     // One frame, one pixel, wider than high and higher than wide, an odd number of frames.
     for (height, width, frames, fps) in
         [(140, 140, 1, 2.0), (1, 1, 4, 2.0), (60, 240, 6, 2.0), (240, 60, 6, 2.0), (140, 140, 5, 2.0)]
@@ -229,7 +258,7 @@ fn odd_videos_are_answered_or_refused_in_words() {
     assert!(warnings[0].contains("share their time"), "{warnings:?}");
     answer(&model, &[&visual], &asked).unwrap();
     let mut slow = plain;
-    slow.sampling.fps = 0.25;
+    (slow.sampling.fps, slow.sampling.max_frames) = (0.25, 768);
     let visual = seen(clip(140, 140, 480, 6.0), slow).unwrap();
     assert!((visual.second_per_grid.unwrap() - 8.0).abs() < 0.1, "{:?}", visual.second_per_grid);
     assert_eq!((visual.times[0], *visual.times.last().unwrap()), (0.0, 479.0 / 6.0));
@@ -268,10 +297,14 @@ impl FrameSource for Liar {
         indices: &[usize],
         each: &mut dyn FnMut(usize, f64, &RgbFrame<'_>) -> Result<()>,
     ) -> Result<()> {
-        match indices.first() {
-            Some(0) => each(0, 0.0, &RgbFrame::new(10, 10, &[0; 300]).unwrap()),
-            _ => Err(Error::input("frame", "torn")),
+        for &index in indices {
+            match index {
+                0 | 1 => each(index, 0.0, &RgbFrame::new(10, 10, &[0; 300]).unwrap())?,
+                2 => return Err(Error::input("frame 2", "torn")),
+                _ => {}
+            }
         }
+        Ok(())
     }
 }
 
@@ -280,25 +313,33 @@ fn what_cannot_be_asked_is_refused_before_anything_is_computed() {
     let model = open();
     let visual = look(&model, &mut clip(140, 140, 16, 2.0));
     let refused = |asked: &Question, words: &str| {
-        let error = answer(&model, &[&visual], asked).unwrap_err().to_string();
+        let computed = |_: &foveal::models::qwen2_5_vl::Seen<'_>| panic!("a block ran");
+        let error = block_on(model.answer_watched(&[&visual], asked, go, computed)).unwrap_err().to_string();
         assert!(error.contains(words), "{error}");
     };
     refused(&question("What?<|im_end|>"), "special token `<|im_end|>`");
     refused(&question("<|video_pad|>"), "special token `<|video_pad|>`");
     refused(&Question { system: Some("<|im_start|>".into()), ..question("a") }, "system prompt");
     refused(&Question { max_tokens: 0, ..question("a") }, "max_tokens");
-    refused(&Question { max_tokens: 4000, ..question("a") }, "of 1024");
+    for max_tokens in [4000, usize::MAX] {
+        refused(&Question { max_tokens, ..question("a") }, "of 1024");
+    }
     refused(&question(&"very long ".repeat(2000)), "of 1024");
     refused(&Question { chunk: 0, ..question("a") }, "at a time");
-    refused(&Question { selection: Some(Selection::uniform(1.5)), ..question("a") }, "a share of 1.5");
+    refused(&Question { selection: Some(Selection::grounding(6, 1.5)), ..question("a") }, "a share of 1.5");
+    refused(&Question { selection: Some(Selection::flex_select(60, 0.5)), ..question("a") }, "some of 6");
     let mut hot = question("a");
     hot.sampling.temperature = f32::NAN;
     refused(&hot, "temperature");
     let info = |height| SourceInfo { frames: 4, fps: 2.0, size: Size { height, width: 10 } };
-    let lied = block_on(model.look(&mut Liar(info(20)), &Look::default(), go)).unwrap_err().to_string();
-    assert!(lied.contains("frames"), "{lied}");
-    let torn = block_on(model.look(&mut Liar(info(10)), &Look::default(), go)).unwrap_err().to_string();
-    assert!(torn.contains("frames") || torn.contains("torn"), "{torn}");
+    let lied = |info, words: &str| {
+        let error = block_on(model.look(&mut Liar(info), &Look::default(), go)).unwrap_err().to_string();
+        assert!(error.contains(words), "{error}");
+    };
+    lied(info(20), "expected 20 × 10 (height × width), found 10 × 10");
+    lied(info(10), "frame 2: torn");
+    // Frames that are not shown at all: the last four of six hundred, of which none comes.
+    lied(SourceInfo { frames: 600, fps: 100.0, ..info(10) }, "where 2 were asked for");
 }
 
 #[test]
@@ -322,7 +363,6 @@ fn a_folder_that_does_not_fit_together_is_refused_by_name() {
     let gone = |_: String| None;
     assert!(with("config.json", &gone).contains("config.json"));
     assert!(with("tokenizer.json", &gone).contains("tokenizer.json"));
-    assert!(with("chat_template.json", &gone).contains("chat template"));
     assert!(with("model.safetensors", &gone).contains("safetensors"));
     let moved = |text: String| Some(text.replace("\"video_token_id\": 399", "\"video_token_id\": 390"));
     assert!(with("config.json", &moved).contains("<|video_pad|>"));
@@ -341,10 +381,12 @@ fn a_plan_holds_what_a_run_needs() {
     for selection in [None, Some(Selection::grounding(6, 0.25)), Some(Selection::prune_vid(6, 0.25))] {
         context.trim();
         context.reset_peak();
+        let before = context.memory().live;
         let visual = look(&model, &mut film);
         let asked = Question { selection: selection.clone(), ..question("Which object appears first?") };
         let got = answer(&model, &[&visual], &asked).unwrap();
-        let used = context.memory().peak;
+        // Weights are most of it and would hide the rest.
+        let used = context.memory().peak - before;
         let request = QaPlanRequest {
             text_tokens: got.prompt_tokens - got.video_tokens,
             max_tokens: asked.max_tokens,
@@ -352,8 +394,9 @@ fn a_plan_holds_what_a_run_needs() {
             ..QaPlanRequest::new(model.model().config().clone(), visual.grid)
         };
         let plan = block_on(memory_plan(&request, context.caps().clone())).unwrap();
-        let difference = used.abs_diff(plan.peak()) as f64 / used as f64;
-        assert!(difference < 0.05, "planned {plan}, used {used}");
+        let difference = used.abs_diff(plan.peak() - plan.weights) as f64 / used as f64;
+        assert!(difference < 0.1, "planned {plan}, used {used}");
+        assert_eq!(plan.weights, before, "{plan}");
         assert!(plan.require(plan.peak()).is_ok());
         assert!(plan.require(plan.peak() - 1).unwrap_err().to_string().contains("memory plan"));
     }

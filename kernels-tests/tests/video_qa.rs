@@ -88,7 +88,7 @@ impl Prompt {
     /// Logits of all kept tokens, and behind some that follow.
     fn logits(&self, selection: Option<&Selection>, chunk: usize, then: &[u32]) -> Vec<Vec<f32>> {
         let mut session = self.session(then.len());
-        let done = block_on(session.prefill(&self.prefill(selection, chunk), &mut |_| Ok(()))).unwrap();
+        let done = block_on(session.prefill(&self.prefill(selection, chunk), |_| Ok(()))).unwrap();
         let rows = done.hidden.dims()[0];
         let all = block_on(self.model.text.logits(&done.hidden, 0..rows).unwrap().to_vec()).unwrap();
         let mut logits: Vec<Vec<f32>> = all.chunks(all.len() / rows).map(<[f32]>::to_vec).collect();
@@ -200,7 +200,7 @@ fn one_token_after_the_other_is_the_whole_prompt() {
             ..prompt.prefill(None, 20)
         };
         let mut session = prompt.session(0);
-        block_on(session.prefill(&head, &mut |_| Ok(()))).unwrap();
+        block_on(session.prefill(&head, |_| Ok(()))).unwrap();
         for (i, &id) in ids.iter().enumerate().skip(split) {
             let logits = block_on(session.step(id, &mut |_| Ok(())).unwrap().to_vec()).unwrap();
             near(&logits, &whole[i], 1e-4, &format!("token {i} behind {split}"));
@@ -219,7 +219,7 @@ fn decoding_behind_a_second_pass_sees_the_kept_tokens_alone() {
     let decoded = prompt.logits(Some(&selection), 19, &then);
 
     let mut session = prompt.session(then.len());
-    let done = block_on(session.prefill(&prompt.prefill(Some(&selection), 19), &mut |_| Ok(()))).unwrap();
+    let done = block_on(session.prefill(&prompt.prefill(Some(&selection), 19), |_| Ok(()))).unwrap();
     let ids = done.kept.unwrap().ids;
     let host = block_on(ids.to_u32()).unwrap();
     assert_eq!(host.len(), 17 + 15);
@@ -237,7 +237,7 @@ fn decoding_behind_a_second_pass_sees_the_kept_tokens_alone() {
     let own =
         Prefill { embeddings: &all, positions: &positions, tokens: &tokens, selection: None, chunk: 100 };
     let mut session = prompt.session(then.len());
-    let done = block_on(session.prefill(&own, &mut |_| Ok(()))).unwrap();
+    let done = block_on(session.prefill(&own, |_| Ok(()))).unwrap();
     let logits = prompt.model.text.logits(&done.hidden, 0..all.dims()[0]).unwrap();
     let logits = block_on(logits.to_vec()).unwrap();
     let logits: Vec<Vec<f32>> = logits.chunks(logits.len() / decoded.len()).map(<[f32]>::to_vec).collect();
@@ -249,7 +249,7 @@ fn what_is_left_out_takes_no_cache() {
     let prompt = prompt();
     let lens = |selection: Option<&Selection>| {
         let mut session = prompt.session(0);
-        block_on(session.prefill(&prompt.prefill(selection, 30), &mut |_| Ok(()))).unwrap();
+        block_on(session.prefill(&prompt.prefill(selection, 30), |_| Ok(()))).unwrap();
         let lens: Vec<usize> = (0..4).map(|layer| session.cache().len(layer)).collect();
         (lens, session.cache().bytes_in_use())
     };
@@ -291,16 +291,26 @@ fn expected(scores: &[f32], tokens: &VideoTokens, choice: Choice) -> Vec<u32> {
     };
     let video: Vec<usize> = tokens.groups.iter().cloned().flatten().collect();
     let count = |share: f32| (f64::from(share) * video.len() as f64).round() as usize;
-    let per_step = |k: usize| -> Vec<usize> {
-        let n = tokens.groups.len();
-        let quota = |i: usize| k / n + usize::from(i < k % n);
-        tokens.groups.iter().enumerate().flat_map(|(i, g)| best(g.clone().collect(), quota(i))).collect()
+    // Beyond what each step has at least, one after the other is given one more.
+    let per_step = |k: usize, least: &dyn Fn(usize) -> usize| -> Vec<usize> {
+        let sizes: Vec<usize> = tokens.groups.iter().map(|g| g.len()).collect();
+        let mut quotas: Vec<usize> = sizes.iter().map(|&size| least(size)).collect();
+        let mut turn = 0;
+        while quotas.iter().sum::<usize>() < k {
+            let step = turn % sizes.len();
+            quotas[step] += usize::from(quotas[step] < sizes[step]);
+            turn += 1;
+        }
+        tokens.groups.iter().zip(quotas).flat_map(|(g, quota)| best(g.clone().collect(), quota)).collect()
     };
     let kept = match choice {
         Choice::Count(k) => best(video.clone(), k),
         Choice::Share(share) => best(video.clone(), count(share)),
-        Choice::PerStep(k) => per_step(k),
-        Choice::SharePerStep(share) => per_step(count(share)),
+        Choice::PerStep(k) => per_step(k, &|_| 0),
+        Choice::SharePerStep(share) => {
+            let k = count(share);
+            per_step(k, &|size| k * size / video.len())
+        }
         Choice::Mass(share) => {
             let order = best(video.clone(), video.len());
             let total: f64 = order.iter().map(|&i| f64::from(scores[i])).sum();
@@ -340,7 +350,7 @@ fn a_choice_is_what_its_definition_says() {
         let all = tokens.count();
         let k = rng.random_range(0..=all);
         let share = k as f32 / all as f32;
-        let choices = [Choice::Count(k), Choice::PerStep(k.min(all / 2)), Choice::Share(share)];
+        let choices = [Choice::Count(k), Choice::PerStep(k), Choice::Share(share)];
         for choice in choices.into_iter().chain([Choice::SharePerStep(0.5), Choice::Mass(0.71)]) {
             if expected(&scores, &tokens, choice).is_empty() {
                 continue;
@@ -360,7 +370,7 @@ fn what_makes_no_sense_is_refused_and_leaves_the_session_whole() {
     let mut session = prompt.session(1);
     let whole = prompt.prefill(None, 30);
     let mut refuse = |prefill: &Prefill<'_>, words: &str| {
-        let error = block_on(session.prefill(prefill, &mut |_| Ok(()))).unwrap_err().to_string();
+        let error = block_on(session.prefill(prefill, |_| Ok(()))).unwrap_err().to_string();
         assert!(error.contains(words), "{words}: {error}");
         assert!(session.cache().is_empty());
     };
@@ -394,13 +404,13 @@ fn what_makes_no_sense_is_refused_and_leaves_the_session_whole() {
     );
     // A watcher's error, in the middle of the prompt.
     let mut calls = 0;
-    let failing = block_on(session.prefill(&whole, &mut |_: &Seen<'_>| -> Result<()> {
+    let failing = block_on(session.prefill(&whole, |_: &Seen<'_>| -> Result<()> {
         calls += 1;
         if calls < 6 { Ok(()) } else { Err(Error::input("watcher", "enough")) }
     }));
     assert!(failing.unwrap_err().to_string().contains("enough") && session.cache().is_empty());
     // And still it can be used.
-    let done = block_on(session.prefill(&whole, &mut |_| Ok(()))).unwrap();
+    let done = block_on(session.prefill(&whole, |_| Ok(()))).unwrap();
     let expected = prompt.logits(None, 1000, &[3]);
     near(
         &block_on(session.last_logits(&done).unwrap().to_vec()).unwrap(),
@@ -409,10 +419,7 @@ fn what_makes_no_sense_is_refused_and_leaves_the_session_whole() {
         "after errors",
     );
     assert!(
-        block_on(session.prefill(&whole, &mut |_| Ok(())))
-            .unwrap_err()
-            .to_string()
-            .contains("has one already")
+        block_on(session.prefill(&whole, |_| Ok(()))).unwrap_err().to_string().contains("has one already")
     );
     // A token that fails part of the way is not there.
     let error =
@@ -484,7 +491,7 @@ fn planned_peak(selection: Option<&Selection>, tokens: &VideoTokens) -> u64 {
     context.reset_peak();
     let before = context.memory().live;
     let prompt = Prefill { embeddings: &embeddings, positions: &positions, tokens, selection, chunk: 512 };
-    let done = block_on(session.prefill(&prompt, &mut |_| Ok(()))).unwrap();
+    let done = block_on(session.prefill(&prompt, |_| Ok(()))).unwrap();
     drop(done);
     context.memory().peak - before
 }

@@ -57,8 +57,8 @@ fn row_change(workgroup: Workgroup, @builtin(local_invocation_index) lane: u32) 
         let dot = reduce_sum(pack_sum(product), lane);
         let own_square = reduce_sum(pack_sum(own_squares), lane);
         let other_square = reduce_sum(pack_sum(other_squares), lane);
-        // A row of zeros is like nothing.
-        let none = own_square == 0.0 || other_square == 0.0;
+        // A row of zeros is like nothing; beside what is no number it is none either.
+        let none = (own_square == 0.0 || other_square == 0.0) && !is_nan(dot);
         let cosine = dot * inverseSqrt(own_square) * inverseSqrt(other_square);
         let within = select(clamp(cosine, -1.0, 1.0), cosine, is_nan(cosine));
         if (lane == 0u) {

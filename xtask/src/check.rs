@@ -137,7 +137,6 @@ const CI: &[Step] = &[
             "memory",
             "tape",
             "video_qa",
-            "video_answers",
         ])),
     },
     Step { name: "SwiftShader golden", action: Action::OnSwiftShader(&GOLDEN) },

@@ -1,7 +1,7 @@
 //! `change[r] = 1 − cos(x[r], x[r − distance])`: how unlike each row is to the one so many before it.
 //!
 //! Shapes: `x (rows, cols)`; `change (rows)` f32, 0 to 2. Memory written: `change`. The first `distance` rows, which have none
-//! before them, change by 255, and a row of zeros is like nothing: it changes by 1. A NaN or infinity in either row is NaN.
+//! before them, change by 255, and a row of zeros is like nothing: it changes by 1. A NaN or infinity in either of two rows is NaN.
 //! Source: the score of Efficient Video Sampling (arXiv 2510.14624) as vLLM has it, of a video's tokens `distance` a temporal step.
 //!
 //! Errors: no columns, 2³² elements or more, a distance of 0.
@@ -144,7 +144,8 @@ impl Verified for RowChange {
 }
 
 /// How unlike each row of `x (…, cols)` is to the one `distance` rows before: `(rows)` f32, from 0 for rows that point the same way
-/// over 1 for a right angle to 2, and 255 for the first `distance` rows. Larger tensors than a binding are taken in pieces.
+/// over 1 for a right angle to 2, and 255 for the first `distance` rows. Larger tensors than a binding are taken in pieces,
+/// as long as one holds a row and the `distance` before it.
 ///
 /// # Errors
 /// [`Error::Problem`] for no column and a distance of 0; otherwise those of [`kernels::run`](crate::kernels::run()).
@@ -152,7 +153,8 @@ pub fn row_change(x: &Tensor, distance: usize) -> Result<Tensor> {
     let (rows, cols) = rows_of(RowChange::STEM, x)?;
     let x = x.reshape([rows, cols])?;
     let change = Tensor::empty(x.context(), [rows], Dtype::F32)?;
-    let most = (x.context().caps().max_binding as usize / (cols * x.dtype().size()).max(1)).max(1);
+    let binding = usize::try_from(x.context().caps().max_binding).unwrap_or(usize::MAX);
+    let most = (binding / (cols * x.dtype().size()).max(1)).max(1);
     let mut start = 0;
     loop {
         // Rows before the piece's own, which they are compared with.

@@ -106,6 +106,15 @@ impl ChatTemplate {
         environment.set_auto_escape_callback(|_| AutoEscape::None);
         environment.set_unknown_method_callback(minijinja_contrib::pycompat::unknown_method_callback);
         environment.set_fuel(Some(FUEL));
+        // As Python writes JSON: with spaces, and without the escapes that HTML wants.
+        environment.add_filter("tojson", |value: Value| -> std::result::Result<String, minijinja::Error> {
+            let refuse =
+                |e: serde_json::Error| minijinja::Error::new(ErrorKind::BadSerialization, e.to_string());
+            let mut bytes = Vec::new();
+            let mut serializer = serde_json::Serializer::with_formatter(&mut bytes, PythonJson);
+            value.serialize(&mut serializer).map_err(refuse)?;
+            Ok(String::from_utf8_lossy(&bytes).into_owned())
+        });
         environment.add_function("raise_exception", |message: String| -> std::result::Result<Value, _> {
             Err(minijinja::Error::new(ErrorKind::InvalidOperation, message))
         });
@@ -125,6 +134,8 @@ impl ChatTemplate {
             add_vision_id: false,
             bos_token: self.bos.as_deref().unwrap_or_default(),
             eos_token: self.eos.as_deref().unwrap_or_default(),
+            tools: None,
+            documents: None,
         };
         template.render(Value::from(Serde(&context))).map_err(|e| self.refuse(&e))
     }
@@ -145,6 +156,34 @@ struct Context<'a> {
     add_vision_id: bool,
     bos_token: &'a str,
     eos_token: &'a str,
+    // Templates ask whether there are any.
+    tools: Option<()>,
+    documents: Option<()>,
+}
+
+/// `", "` between values and `": "` behind keys.
+struct PythonJson;
+
+impl serde_json::ser::Formatter for PythonJson {
+    fn begin_array_value<W: ?Sized + std::io::Write>(
+        &mut self,
+        to: &mut W,
+        first: bool,
+    ) -> std::io::Result<()> {
+        if first { Ok(()) } else { to.write_all(b", ") }
+    }
+
+    fn begin_object_key<W: ?Sized + std::io::Write>(
+        &mut self,
+        to: &mut W,
+        first: bool,
+    ) -> std::io::Result<()> {
+        if first { Ok(()) } else { to.write_all(b", ") }
+    }
+
+    fn begin_object_value<W: ?Sized + std::io::Write>(&mut self, to: &mut W) -> std::io::Result<()> {
+        to.write_all(b": ")
+    }
 }
 
 fn source_in(file: &ConfigFile) -> Result<Option<String>> {

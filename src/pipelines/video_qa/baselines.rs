@@ -22,7 +22,7 @@ pub(super) fn uniform(tokens: &VideoTokens, choice: Choice) -> Result<Vec<f32>> 
     };
     let ids = tokens.ids();
     let per_step = matches!(choice, Choice::PerStep(_) | Choice::SharePerStep(_));
-    let quotas = if per_step { Choice::quotas(asked, &tokens.groups) } else { vec![asked] };
+    let quotas = if per_step { choice.quotas(asked, &tokens.groups) } else { vec![asked] };
     let sizes: Vec<usize> =
         if per_step { tokens.groups.iter().map(|g| g.len()).collect() } else { vec![all] };
     let mut scores = vec![0.0; tokens.length];

@@ -58,6 +58,7 @@ fn label(before: &str, behind: &str) -> String {
     let rest = behind.split('}').next().unwrap_or_default();
     let start = before.rsplit('{').next().unwrap_or_default();
     if before.contains('{')
+        && !start.contains('}')
         && let Some(name) = [rest, start].iter().find_map(|part| json_label(part))
     {
         return name;
@@ -144,6 +145,8 @@ mod tests {
             Grounded::read("red square. Time: 2.0s. Object bbox: [28,14,70,56]").boxes[0].label,
             "Object"
         );
+        let read = Grounded::read(r#"{"bbox_2d": [1, 2, 3, 4], "label": "a"} Dog [5, 6, 7, 8]"#);
+        assert_eq!(read.boxes[1].label, "Dog");
         assert_eq!(Grounded::read("[0,0,9,9]").boxes, [named("", [0.0, 0.0, 9.0, 9.0])]);
     }
 

@@ -2,10 +2,11 @@
 
 use super::source::{FrameSource, SourceInfo};
 use crate::models::qwen2_5_vl::positions::temporal_ids;
+use crate::models::qwen2_5_vl::processor::frames::step_middles;
 use crate::models::qwen2_5_vl::processor::{
-    ClipInfo, FrameSampling, PixelLimits, RgbFrame, Size, VisionProcessor, sample,
+    ClipInfo, FrameSampling, PixelLimits, RgbFrame, SampledFrames, Size, VisionProcessor, sample,
 };
-use crate::models::qwen2_5_vl::{Grid, MropeRule, QwenVl, VideoGrid};
+use crate::models::qwen2_5_vl::{Grid, MropeRule, QwenVisionConfig, QwenVl, VideoGrid};
 use crate::pipelines::go_on;
 use crate::{Error, Result, Tensor};
 use std::ops::ControlFlow;
@@ -15,12 +16,46 @@ use std::ops::ControlFlow;
 pub struct Look {
     /// Frames a second, and how many at most.
     pub sampling: FrameSampling,
-    /// First second that is looked at; `None` from the start.
+    /// First second that is looked at, by the mean number of frames a second; `None` from the start.
     pub start: Option<f64>,
     /// Last second; `None` to the end.
     pub end: Option<f64>,
-    /// Bounds on a frame's pixels; without, the published ones, by the number of frames.
+    /// Bounds on a frame's pixels, of which the upper one falls with the number of frames as qwen-vl-utils has it; without, its own.
     pub limits: Option<PixelLimits>,
+}
+
+/// What a look at a video takes of it.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub struct LookPlan {
+    /// The frames.
+    pub frames: SampledFrames,
+    /// Makes their patches.
+    pub processor: VisionProcessor,
+    /// Patches along time, height and width.
+    pub grid: Grid,
+}
+
+impl Look {
+    /// What it takes of a video.
+    ///
+    /// # Errors
+    /// [`Error::Input`] for a video without frames, and rates, times and limits that make no sense.
+    pub fn plan(&self, vision: &QwenVisionConfig, source: SourceInfo) -> Result<LookPlan> {
+        let SourceInfo { frames, fps, size } = source;
+        let clip = ClipInfo { frames, fps, start: self.start, end: self.end };
+        let sampling = FrameSampling { multiple: vision.temporal_patch_size, ..self.sampling };
+        let sampled = sample(&clip, &sampling)?;
+        let count = sampled.indices.len();
+        let factor = vision.patch_size * vision.merge_size;
+        let limits = self.limits.map(|own| {
+            let most = PixelLimits::video(factor, count, Some(own.max)).max;
+            PixelLimits { min: own.min, max: most.max(own.min) }
+        });
+        let processor = VisionProcessor::video(vision, size, count, limits)?;
+        let grid = processor.grid(count)?;
+        Ok(LookPlan { frames: sampled, processor, grid })
+    }
 }
 
 /// An image or a video as the language model sees it. One serves any number of questions.
@@ -50,12 +85,7 @@ pub struct Visual {
 impl Visual {
     /// The second in the middle of each temporal step; empty for an image.
     pub fn step_times(&self) -> Vec<f64> {
-        let middle = |step: &[f64]| match step {
-            [first, .., last] => (first + last) / 2.0,
-            [only] => *only,
-            [] => 0.0,
-        };
-        self.times.chunks(self.frames_per_step.max(1)).map(middle).collect()
+        step_middles(&self.times, self.frames_per_step)
     }
 
     /// A box in pixels of what the model sees, as left, top, right and bottom, in pixels of the source, within its edges.
@@ -106,17 +136,12 @@ pub async fn look_at_video<S: FrameSource + ?Sized>(
     mut hook: impl FnMut(usize, usize) -> ControlFlow<()>,
 ) -> Result<Visual> {
     let vision = model.vision.config();
-    let SourceInfo { frames, fps, size } = source.info();
-    let clip = ClipInfo { frames, fps, start: look.start, end: look.end };
-    let sampling = FrameSampling { multiple: vision.temporal_patch_size, ..look.sampling };
-    let sampled = sample(&clip, &sampling)?;
-    let count = sampled.indices.len();
-    let processor = VisionProcessor::video(vision, size, count, look.limits)?;
-    let grid = processor.grid(count)?;
+    let info = source.info();
+    let LookPlan { frames: sampled, processor, grid } = look.plan(vision, info)?;
     let plan = model.vision.plan(grid[1], grid[2])?;
     let per_step = plan.tokens();
     let mut tokens = None;
-    let mut times = Vec::with_capacity(count);
+    let mut times = Vec::with_capacity(sampled.indices.len());
     let steps = grid[0];
     for (step, indices) in sampled.indices.chunks(vision.temporal_patch_size).enumerate() {
         let mut pixels: Vec<(Size, Vec<u8>)> = Vec::with_capacity(indices.len());
@@ -152,7 +177,7 @@ pub async fn look_at_video<S: FrameSource + ?Sized>(
         tokens,
         grid,
         units: [steps, grid[1] / vision.merge_size.max(1), grid[2] / vision.merge_size.max(1)],
-        size,
+        size: info.size,
         resized: processor.resized(),
         second_per_grid: Some(sampled.second_per_grid()),
         frames: sampled.indices,

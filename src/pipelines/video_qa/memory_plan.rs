@@ -136,9 +136,14 @@ pub async fn memory_plan(request: &QaPlanRequest, caps: Caps) -> Result<QaPlan> 
     let tokens = VideoTokens::of_one(steps * per_step + behind, 0, steps, per_step);
     let length = tokens.length;
     let positions = MropePositions::new([(); 3].map(|()| (0..length as u32).collect()))?;
-    let all = length + request.max_tokens;
+    let all = length.saturating_add(request.max_tokens);
+    if all > config.max_positions {
+        let reason =
+            format!("{all} tokens with the answer's: the model was made for {}", config.max_positions);
+        return Err(Error::input("memory plan", reason));
+    }
     let before = live();
-    let mut session = Session::new(&model.text, all, all.min(config.max_positions))?;
+    let mut session = Session::new(&model.text, all, all)?;
     plan.cache = live() - before;
     let embeddings = Tensor::empty(&context, [length, config.hidden_size], precision.activations)?;
     // What a run decides by its numbers, which are not there, is decided for the most memory.

@@ -42,7 +42,7 @@ pub use choice::Choice;
 #[cfg(not(target_arch = "wasm32"))]
 pub use defaults::QaDefaults;
 pub use grounding::{Grounded, GroundedBox};
-pub use look::{Look, Visual, look_at_image, look_at_video};
+pub use look::{Look, LookPlan, Visual, look_at_image, look_at_video};
 pub use memory_plan::{QaPlan, QaPlanRequest, memory_plan};
 #[cfg(all(feature = "tokenizers", not(target_arch = "wasm32")))]
 pub use model::VideoQa;

@@ -36,7 +36,7 @@ pub struct KeptToken {
 pub struct Answer {
     /// The text.
     pub text: String,
-    /// Ids of its tokens, without the one that ended it.
+    /// Ids of its tokens, without the model's one that ended it; those of a text that was asked to end it are among them.
     pub ids: Vec<u32>,
     /// Why it ended.
     pub finish: Finish,

@@ -18,7 +18,12 @@ use crate::{Error, Result, Tensor};
 use std::ops::ControlFlow;
 
 impl VideoQa {
-    /// Encodes a video for any number of questions, see [`look_at_video`]. Without limits of its own `look` takes the folder's.
+    /// How the folder says that videos are looked at.
+    pub fn usual_look(&self) -> Look {
+        Look { sampling: self.defaults.frames, limits: self.defaults.video_limits, ..Look::default() }
+    }
+
+    /// Encodes a video for any number of questions, see [`look_at_video`]. [`usual_look`](Self::usual_look) is how the folder has it.
     ///
     /// # Errors
     /// As [`look_at_video`].
@@ -28,8 +33,7 @@ impl VideoQa {
         look: &Look,
         mut hook: impl FnMut(&Event) -> ControlFlow<()>,
     ) -> Result<Visual> {
-        let look = Look { limits: look.limits.or(self.defaults.video_limits), ..*look };
-        look_at_video(&self.model, source, &look, |steps, all| hook(&Event::Looked { steps, of: all })).await
+        look_at_video(&self.model, source, look, |steps, all| hook(&Event::Looked { steps, of: all })).await
     }
 
     /// Encodes an image, see [`look_at_image`].
@@ -75,8 +79,9 @@ impl VideoQa {
         let (length, video) = (prompt.ids.len(), prompt.tokens.count());
         go_on(hook(&Event::Laid { tokens: length, video }), || "laying out the prompt".into())?;
         let embeddings = self.model.embed(&prompt.ids, joined(visuals)?.as_ref())?;
-        let last_position = positions.next as usize + question.max_tokens;
-        let mut session = Session::new(&self.model.text, length + question.max_tokens, last_position)?;
+        let last_position = (positions.next as usize).saturating_add(question.max_tokens);
+        let mut session =
+            Session::new(&self.model.text, length.saturating_add(question.max_tokens), last_position)?;
         let prefill = Prefill {
             embeddings: &embeddings,
             positions: &positions,
@@ -155,7 +160,7 @@ impl VideoQa {
         let prompt = expand(config, &ids, &media)?;
         let positions = mrope_positions(config, &prompt.ids, &prompt.images, &prompt.videos, question.rule)?;
         let most = config.max_positions;
-        let last = (positions.next as usize).max(prompt.ids.len()) + question.max_tokens;
+        let last = (positions.next as usize).max(prompt.ids.len()).saturating_add(question.max_tokens);
         if last > most {
             let reason = format!(
                 "{} tokens, {} of them video, and an answer of up to {} reach position {last} of {most}: look at fewer frames or \

@@ -60,7 +60,7 @@ impl Sampler {
     /// The next token, which counts as there from now on.
     ///
     /// # Errors
-    /// [`Error::NonFinite`] where the largest logit is none, and [`Error::Input`] for no logits.
+    /// [`Error::Input`] for a logit that is NaN or +∞, and for no logits.
     pub fn next(&mut self, logits: &[f32]) -> Result<u32> {
         let Sampling { temperature, top_p, top_k, repetition_penalty: penalty, .. } = self.sampling;
         let mut scored: Vec<(u32, f32)> = (0u32..).zip(logits.iter().copied()).collect();

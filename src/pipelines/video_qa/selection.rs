@@ -144,6 +144,11 @@ impl ScoreSource {
     ) -> Result<Option<Tensor>> {
         let scores = match self {
             Self::Attention(_) => return Ok(None),
+            Self::Change if matches!(choice, Choice::Mass(_)) => {
+                let reason = "a share of how much tokens change is not told, since a first step changes beyond measure: choose a \
+                              number or a share of the tokens";
+                return Err(Error::input("tokens kept", reason));
+            }
             Self::Change => return baselines::change(embeddings, tokens).map(Some),
             Self::Uniform => baselines::uniform(tokens, choice)?,
             Self::Random { seed } => baselines::random(tokens, *seed),
@@ -186,7 +191,7 @@ pub async fn choose(scores: &Tensor, tokens: &VideoTokens, choice: Choice) -> Re
         (None, _) => 0,
     };
     match choice {
-        Choice::PerStep(_) | Choice::SharePerStep(_) => per_step(scores, tokens, asked),
+        Choice::PerStep(_) | Choice::SharePerStep(_) => per_step(scores, tokens, choice, asked),
         _ => of_all(scores, tokens, asked),
     }
 }
@@ -214,9 +219,9 @@ fn of_all(scores: &Tensor, tokens: &VideoTokens, k: usize) -> Result<Kept> {
 }
 
 /// A quota of each temporal step. The host knows how many each keeps and so where their ids belong.
-fn per_step(scores: &Tensor, tokens: &VideoTokens, k: usize) -> Result<Kept> {
+fn per_step(scores: &Tensor, tokens: &VideoTokens, choice: Choice, k: usize) -> Result<Kept> {
     let context = scores.context();
-    let quotas = Choice::quotas(k, &tokens.groups);
+    let quotas = choice.quotas(k, &tokens.groups);
     let kept: usize = quotas.iter().sum();
     let video = tokens.ids();
     let of_video = of_video(scores, &video)?;

@@ -120,6 +120,9 @@ impl<'m> Session<'m> {
             let hidden = self.pass(embeddings, &at, None, 0..layers, chunk, &mut watch)?;
             return Ok(Prefilled { hidden, kept: None, scores: None });
         };
+        // What cannot be is refused before anything is computed.
+        tokens.check()?;
+        selection.choice.count(tokens.count())?;
         let mut reader = match &selection.source {
             ScoreSource::Attention(scoring) => Some(ScoreReader::new(scoring, tokens, self.model.config())?),
             _ => None,

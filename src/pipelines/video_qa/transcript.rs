@@ -33,7 +33,10 @@ impl<'t> Transcript<'t> {
         self.end = stops.clone().filter_map(|stop| text.find(stop.as_str())).min();
         let sure = match self.end {
             Some(end) => end,
-            None => text.len() - held(&text, stops).max(text.len() - text.trim_end_matches('\u{fffd}').len()),
+            None => {
+                let whole = text.trim_end_matches('\u{fffd}');
+                whole.len() - held(whole, stops)
+            }
         };
         let added = text.get(self.told..sure).unwrap_or_default().to_owned();
         self.told = self.told.max(sure);
@@ -58,4 +61,23 @@ fn held<'a>(text: &str, stops: impl Iterator<Item = &'a String>) -> usize {
         (1..stop.len()).rev().find(begins).unwrap_or(0)
     };
     stops.map(longest).max().unwrap_or(0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::held;
+
+    #[test]
+    fn what_may_begin_an_end_is_held_back() {
+        let held = |text: &str, stops: &[&str]| {
+            let stops: Vec<String> = stops.iter().map(|s| (*s).to_owned()).collect();
+            held(text, stops.iter())
+        };
+        assert_eq!(held("so it en", &["end"]), 2);
+        assert_eq!(held("so it ab", &["ab\u{20ac}"]), 2);
+        assert_eq!(held("so it \u{20ac}", &["\u{20ac}!", "x"]), 3);
+        assert_eq!(held("an an", &["an an an"]), 5);
+        assert_eq!(held("nothing", &["end", "x"]), 0);
+        assert_eq!(held("", &["end"]), 0);
+    }
 }

@@ -239,6 +239,10 @@ impl Film {
     fn decode(&mut self, decoding: &mut Decoding, wanted: usize) -> Result<std::result::Result<(), String>> {
         loop {
             let next = decoding.next;
+            // A sample that never becomes a picture is not waited for once many later ones have been decoded.
+            while decoding.pending.len() > MAX_HELD && decoding.pending.first().is_some_and(|s| *s < wanted) {
+                decoding.pending.pop_first();
+            }
             let waiting = wanted >= next || decoding.pending.contains(&wanted);
             if !waiting || decoding.pending.len() > MAX_HELD {
                 return Ok(Err("the decoder gives no picture for it".into()));

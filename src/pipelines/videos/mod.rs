@@ -27,6 +27,7 @@ mod colour;
 mod film;
 mod fragments;
 mod h264;
+mod head;
 mod open;
 mod pictures;
 mod program;

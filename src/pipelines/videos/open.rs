@@ -2,12 +2,11 @@
 
 use super::animation::Animation;
 use super::film::{Film, Opened};
+use super::head::head;
 use super::pictures::Pictures;
 use super::program::{PROGRAMS, Program};
 use super::{Reader, Video, VideoOptions};
 use crate::{Error, Result};
-use std::fs::File;
-use std::io::Read;
 use std::path::Path;
 
 impl Video {
@@ -87,14 +86,6 @@ impl Video {
 fn program(path: &Path, what: &str) -> Result<Video> {
     let (program, info) = Program::open(path, what, PROGRAMS)?;
     Ok(Video { info, reader: Reader::Program(Box::new(program)) })
-}
-
-/// The bytes that a file begins with.
-pub(super) fn head(path: &Path) -> Result<Vec<u8>> {
-    let io = |e| Error::io(path, e);
-    let mut head = Vec::new();
-    File::open(path).map_err(io)?.take(400).read_to_end(&mut head).map_err(io)?;
-    Ok(head)
 }
 
 /// Begins with a box that a file of the ISO base media file format or of QuickTime begins with.

@@ -1,6 +1,7 @@
 //! Pictures of a folder as the frames of a clip.
 
 use super::animation::Animation;
+use super::head::head;
 use super::{Frame, MAX_PIXELS, VideoInfo, check_size};
 use crate::{Error, Result};
 use image::metadata::Orientation;
@@ -121,7 +122,7 @@ pub(super) fn natural(a: &str, b: &str) -> Ordering {
 }
 
 fn is_gif(path: &Path) -> Result<bool> {
-    Ok(super::open::head(path)?.starts_with(b"GIF8"))
+    Ok(head(path)?.starts_with(b"GIF8"))
 }
 
 fn reader(path: &Path) -> Result<(impl ImageDecoder, Orientation)> {

@@ -225,7 +225,7 @@ pub(super) fn select(context: &Context, case: &Case) -> Result<Outputs> {
         {
             let selection = Selection { source: ScoreSource::Attention(scoring.clone()), choice, when };
             let prompt = Prefill { selection: Some(&selection), ..whole.clone() };
-            let done = foveal::block_on(session()?.prefill(&prompt, &mut |_| Ok(())))?;
+            let done = foveal::block_on(session()?.prefill(&prompt, |_| Ok(())))?;
             let Some(kept) = &done.kept else { return Err(case.malformed("nothing was selected")) };
             let rows = kept.ids.len();
             let logits = host(&model.text.logits(&done.hidden, 0..rows)?)?;

@@ -72,13 +72,18 @@ impl SampledFrames {
     /// Seconds to the middle of each temporal step, for times stated as text: halfway from its first frame to
     /// its last (Qwen3-VL, transformers 4.57).
     pub fn step_times(&self) -> Vec<f64> {
-        let middle = |step: &[f64]| match step {
-            [first, .., last] => (first + last) / 2.0,
-            [only] => *only,
-            [] => 0.0,
-        };
-        self.times.chunks(self.multiple.max(1)).map(middle).collect()
+        step_middles(&self.times, self.multiple)
     }
+}
+
+/// The middle of every so many times, from the first of them to the last.
+pub(crate) fn step_middles(times: &[f64], of_step: usize) -> Vec<f64> {
+    let middle = |step: &[f64]| match step {
+        [first, .., last] => (first + last) / 2.0,
+        [only] => *only,
+        [] => 0.0,
+    };
+    times.chunks(of_step.max(1)).map(middle).collect()
 }
 
 /// Most frames of a file: two days at 60 a second.

@@ -64,7 +64,11 @@ fn what_templates_use_of_python_is_there() {
         ""
     );
     assert_eq!(render("{{ messages[0].content[0].text[::-1] }}").unwrap(), "\"c\" & >b< a");
-    assert!(render("{{ messages[0].content | tojson }}").unwrap().contains("\"type\""));
+    assert_eq!(
+        render("{{ messages[0].content | tojson }}").unwrap(),
+        r#"[{"type": "text", "text": "a <b> & \"c\""}]"#
+    );
+    assert_eq!(render("{{ tools is none and documents is none }}").unwrap().to_lowercase(), "true");
 }
 
 #[test]

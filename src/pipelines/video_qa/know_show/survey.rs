@@ -59,6 +59,9 @@ pub async fn survey<R: Respondent>(
     let mut bytes = Vec::new();
     file.read_to_end(&mut bytes).map_err(io)?;
     let there = Predictions::parse(log, &bytes, rows)?;
+    if there.torn.is_some() && there.whole == 0 && !bytes.trim_ascii_start().starts_with(b"{") {
+        return Err(Error::file(log, "line 1: no JSON, so no file of answers"));
+    }
     file.set_len(there.whole).map_err(io)?;
     file.seek(SeekFrom::End(0)).map_err(io)?;
     if there.open_end {
