@@ -23,9 +23,9 @@ impl Choice {
     /// Tokens of each temporal step, `k` together, where they have a quota each: a number as evenly as the steps' sizes allow, a
     /// share of every step's own tokens. What does not divide goes to the first steps that have room.
     pub(super) fn quotas(self, k: usize, groups: &[Range<usize>]) -> Vec<usize> {
-        let (n, all) = (groups.len().max(1), groups.iter().map(Range::len).sum::<usize>().max(1));
+        let (n, all) = (groups.len().max(1), groups.iter().map(Range::len).sum::<usize>());
         let own = |group: &Range<usize>| match self {
-            Self::SharePerStep(_) => (k as u64 * group.len() as u64 / all as u64) as usize,
+            Self::SharePerStep(_) => (k as u64 * group.len() as u64 / all.max(1) as u64) as usize,
             _ => (k / n).min(group.len()),
         };
         let mut quotas: Vec<usize> = groups.iter().map(own).collect();

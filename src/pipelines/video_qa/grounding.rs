@@ -63,7 +63,7 @@ fn label(before: &str, behind: &str) -> String {
     {
         return name;
     }
-    let line = before.rsplit(['\n', ']', '.', ';']).next().unwrap_or_default();
+    let line = before.rsplit(['\n', ']', '}', '.', ';']).next().unwrap_or_default();
     let name = line.trim().trim_end_matches(':').trim();
     let name = ["bbox", "bounding box", "box"]
         .iter()
