@@ -118,7 +118,8 @@ impl Visual {
             .collect())
     }
 
-    pub(super) fn video_grid(&self) -> Option<VideoGrid> {
+    /// Its grid and the seconds of a step, as a prompt's [`Medium`](super::Medium) wants them; `None` for an image.
+    pub fn video_grid(&self) -> Option<VideoGrid> {
         Some(VideoGrid { grid: self.grid, second_per_grid: self.second_per_grid? })
     }
 }
