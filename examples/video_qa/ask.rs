@@ -2,12 +2,13 @@
 
 use crate::interrupt::{Interrupt, Stopped};
 use crate::warning::warn;
-use crate::{Cli, Ended, open, picture};
+use crate::{Cli, Ended, bar, open, picture};
 use foveal::models::qwen2_5_vl::processor::{RgbFrame, Size};
-use foveal::pipelines::video_qa::{Answer, Event, Grounded, Question, SourceInfo, VideoQa, Visual};
+use foveal::pipelines::video_qa::{
+    Answer, Event, FrameSource, Grounded, Question, SourceInfo, VideoQa, Visual,
+};
 use foveal::pipelines::videos::Video;
 use foveal::{Error, Result};
-use indicatif::{ProgressBar, ProgressStyle};
 use std::io::Write;
 use std::ops::ControlFlow;
 use std::path::Path;
@@ -27,9 +28,7 @@ pub(crate) async fn look(
     video: &mut Video,
     stop: &Interrupt,
 ) -> std::result::Result<Visual, Box<dyn std::error::Error>> {
-    let bar = ProgressBar::new(0);
-    let style = ProgressStyle::with_template("looking {bar:30} {pos}/{len} steps {elapsed}, {eta} left");
-    bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()));
+    let bar = bar("looking {bar:30} {pos}/{len} steps {elapsed}, {eta} left", 0);
     let seen = model
         .look(video, &cli.frames.look(model.defaults()), |event| {
             if let Event::Looked { steps, of, .. } = event {
@@ -89,7 +88,7 @@ pub(crate) async fn ask(cli: &Cli, text: &str, stop: &Interrupt) -> Ended {
     }
     let mut videos = cli.video.iter().map(|path| open::video(cli, path)).collect::<Result<Vec<Video>>>()?;
     let images = cli.image.iter().map(|path| image(path)).collect::<Result<Vec<_>>>()?;
-    let mut shown: Vec<SourceInfo> = videos.iter().map(open::info).collect();
+    let mut shown: Vec<SourceInfo> = videos.iter().map(FrameSource::info).collect();
     let still = |&(_, height, width): &(Vec<u8>, usize, usize)| SourceInfo {
         frames: 1,
         fps: 1.0,
@@ -165,7 +164,7 @@ fn tell(answer: &Answer, visuals: &[&Visual], looking: f64, seconds: Seconds) {
 fn image(path: &Path) -> Result<(Vec<u8>, usize, usize)> {
     let mut video = Video::open(path)?;
     let mut found = None;
-    video.frames(&[0], &mut |_, frame| {
+    Video::frames(&mut video, &[0], &mut |_, frame| {
         found = Some((frame.rgb.clone(), frame.height, frame.width));
         Ok(())
     })?;

@@ -1,13 +1,14 @@
 //! Many questions, one line each.
 
 use crate::interrupt::{Interrupt, Stopped};
+use crate::looking::Looking;
 use crate::warning::warn;
-use crate::{Cli, Ended, ask, lines, open};
-use foveal::pipelines::video_qa::{Grounded, VideoQa, Visual};
+use crate::{Cli, Ended, ask, lines, open, questions_bar};
+use foveal::pipelines::video_qa::{FrameSource, Grounded, VideoQa};
+use foveal::weights::LineLog;
 use foveal::{Error, Result};
-use indicatif::{ProgressBar, ProgressStyle};
 use serde_json::{Value, json};
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 /// A question of the list.
@@ -52,20 +53,21 @@ pub(crate) async fn batch(cli: &Cli, path: &Path, stop: &Interrupt) -> Ended {
         .iter()
         .map(|(number, value)| asked(path, *number, value))
         .collect::<Result<_>>()?;
-    let mut ids = BTreeSet::new();
+    let mut by_id = BTreeMap::new();
     for question in &list {
-        if !ids.insert(question.id.to_string()) {
+        if by_id.insert(question.id.to_string(), question).is_some() {
             return Err(format!("{}: the id {} stands twice", path.display(), question.id).into());
         }
     }
     let ours = |line: &Value| {
         line.get("id").is_some() && (line.get("answer").is_some() || line.get("error").is_some())
     };
-    let (mut log, there) = lines::Log::open(out, ours)?;
+    let (mut log, there) = LineLog::open(out, ours)?;
     let mut done = BTreeSet::new();
     let mut failed = 0;
     for line in &there {
-        let Some(question) = list.iter().find(|q| line.get("id") == Some(&q.id)) else { continue };
+        let id = line.get("id").map(ToString::to_string).unwrap_or_default();
+        let Some(question) = by_id.get(&id) else { continue };
         // Lines without a name of their own are numbered: a list that was changed would take another's answers for its own.
         if line.get("question").and_then(Value::as_str) != Some(&question.question) {
             return Err(format!(
@@ -76,7 +78,7 @@ pub(crate) async fn batch(cli: &Cli, path: &Path, stop: &Interrupt) -> Ended {
             .into());
         }
         failed += usize::from(line.get("error").is_some());
-        done.insert(question.id.to_string());
+        done.insert(id);
     }
     let left: Vec<&Asked> = list.iter().filter(|q| !done.contains(&q.id.to_string())).collect();
     eprintln!("questions: {}, {} of them answered before", list.len(), list.len() - left.len());
@@ -84,13 +86,11 @@ pub(crate) async fn batch(cli: &Cli, path: &Path, stop: &Interrupt) -> Ended {
         return Ok(failed == 0);
     }
     let first = left.iter().find_map(|q| open::video(cli, &q.video).ok());
-    let model = open::model(cli, first.as_ref().map(open::info).as_slice()).await?;
-    let bar = ProgressBar::new(left.len() as u64);
-    let style = ProgressStyle::with_template("{bar:30} {pos}/{len} questions {elapsed}, {eta} left");
-    bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()));
-    let mut last: Option<(PathBuf, [Option<f64>; 2], Visual)> = None;
+    let model = open::model(cli, first.as_ref().map(FrameSource::info).as_slice()).await?;
+    let bar = questions_bar(left.len());
+    let mut looking = Looking::new(cli, &model, stop);
     for question in left {
-        match one(cli, &model, question, &mut last, stop).await {
+        match one(cli, &model, question, &mut looking, stop).await {
             Ok(line) => log.add(&line)?,
             Err(error) if error.is::<Stopped>() => return Err(error),
             // A device that is gone answers none of the rest: those are for the next run.
@@ -113,23 +113,14 @@ pub(crate) async fn batch(cli: &Cli, path: &Path, stop: &Interrupt) -> Ended {
     Ok(failed == 0)
 }
 
-/// Answers a question. The video that was looked at last is kept, since lists ask several questions about one.
 async fn one(
     cli: &Cli,
     model: &VideoQa,
     asked: &Asked,
-    last: &mut Option<(PathBuf, [Option<f64>; 2], Visual)>,
+    looking: &mut Looking<'_>,
     stop: &Interrupt,
 ) -> std::result::Result<Value, Box<dyn std::error::Error>> {
-    let range = [asked.start, asked.end];
-    if !matches!(last, Some((path, seconds, _)) if *path == asked.video && *seconds == range) {
-        let mut video = open::video(cli, &asked.video)?;
-        let mut look = cli.frames.look(model.defaults());
-        (look.start, look.end) = (asked.start.or(look.start), asked.end.or(look.end));
-        let seen = ask::stopped(model.look(&mut video, &look, |_| ask::flow(stop)).await)?;
-        *last = Some((asked.video.clone(), range, seen));
-    }
-    let Some((_, _, visual)) = last.as_ref() else { return Err("nothing was looked at".into()) };
+    let visual = ask::stopped(looking.at(&asked.video, [asked.start, asked.end]).await)?;
     let question = cli.asking.question(model, &asked.question)?;
     let (answer, seconds) = ask::answer(model, &[visual], &question, stop, |_| ()).await?;
     let grounded = Grounded::read(&answer.text);

@@ -2,43 +2,34 @@
 
 use crate::ask::{self, stopped};
 use crate::interrupt::{Interrupt, Stopped};
+use crate::looking::Looking;
 use crate::warning::warn;
-use crate::{Cli, Ended, open};
+use crate::{Cli, Ended, open, questions_bar};
 use foveal::pipelines::video_qa::know_show::{
     FrameSizes, Prediction, Report, Respondent, Row, SurveyEvent, find_video, judge, read_folder, survey,
 };
-use foveal::pipelines::video_qa::{VideoQa, Visual};
+use foveal::pipelines::video_qa::{FrameSource, VideoQa};
 use foveal::weights::write_whole;
 use foveal::{Error, Result};
-use indicatif::{ProgressBar, ProgressStyle};
+use std::collections::BTreeMap;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
-/// The model, and the video that it looked at last: neighbours in the files often ask about one.
+/// The model, with where the questions' videos are.
 struct Model<'a> {
     cli: &'a Cli,
     model: &'a VideoQa,
-    videos: &'a Path,
+    videos: &'a BTreeMap<&'a str, PathBuf>,
     stop: &'a Interrupt,
-    last: Option<(PathBuf, Visual)>,
+    looking: Looking<'a>,
 }
 
 impl Respondent for Model<'_> {
     async fn respond(&mut self, row: &Row, prompt: &str) -> Result<Prediction> {
-        let path = find_video(self.videos, row).ok_or_else(|| {
+        let path = self.videos.get(row.question_id.as_str()).ok_or_else(|| {
             Error::input("video", format!("`{}` is not in the folder of videos", row.video_id))
         })?;
-        if !matches!(&self.last, Some((known, _)) if *known == path) {
-            let mut video = open::video(self.cli, &path)?;
-            let seen = self
-                .model
-                .look(&mut video, &self.cli.frames.look(self.model.defaults()), |_| ask::flow(self.stop))
-                .await?;
-            self.last = Some((path, seen));
-        }
-        let Some((_, visual)) = &self.last else {
-            return Err(Error::input("video", "nothing was looked at"));
-        };
+        let visual = self.looking.at(path, [None; 2]).await?;
         let question = self.cli.asking.question(self.model, prompt)?;
         let answer = self.model.answer(&[visual], &question, |_| ask::flow(self.stop)).await?;
         let size = |s: foveal::models::qwen2_5_vl::processor::Size| [s.width as f64, s.height as f64];
@@ -55,7 +46,11 @@ pub(crate) async fn know_show(cli: &Cli, folder: &Path, stop: &Interrupt) -> End
         return Err("--out or --videos is missing".into());
     };
     let rows = read_folder(folder)?;
-    let missing: Vec<&Row> = rows.iter().filter(|row| find_video(videos, row).is_none()).collect();
+    let found = |row: &'_ Row| find_video(videos, row);
+    let paths: BTreeMap<&str, PathBuf> =
+        rows.iter().filter_map(|row| Some((row.question_id.as_str(), found(row)?))).collect();
+    let (there, missing): (Vec<&Row>, Vec<&Row>) =
+        rows.iter().partition(|row| paths.contains_key(row.question_id.as_str()));
     std::fs::create_dir_all(out).map_err(|e| Error::io(out, e))?;
     let mut names: Vec<&str> = missing.iter().map(|row| row.video_id.as_str()).collect();
     names.sort_unstable();
@@ -69,13 +64,12 @@ pub(crate) async fn know_show(cli: &Cli, folder: &Path, stop: &Interrupt) -> End
             names.len()
         ));
     }
-    let there: Vec<Row> = rows.iter().filter(|row| find_video(videos, row).is_some()).cloned().collect();
-    let first = there.iter().find_map(|row| open::video(cli, &find_video(videos, row)?).ok());
-    let model = open::model(cli, first.as_ref().map(open::info).as_slice()).await?;
-    let bar = ProgressBar::new(there.len() as u64);
-    let style = ProgressStyle::with_template("{bar:30} {pos}/{len} questions {elapsed}, {eta} left");
-    bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()));
-    let mut respondent = Model { cli, model: &model, videos, stop, last: None };
+    let first = paths.values().find_map(|path| open::video(cli, path).ok());
+    let model = open::model(cli, first.as_ref().map(FrameSource::info).as_slice()).await?;
+    let bar = questions_bar(there.len());
+    let looking = Looking::new(cli, &model, stop);
+    let mut respondent = Model { cli, model: &model, videos: &paths, stop, looking };
+    let there: Vec<Row> = there.into_iter().cloned().collect();
     let mut failed = 0;
     let log = out.join("predictions.jsonl");
     let done = survey(&there, &mut respondent, &log, |event| {

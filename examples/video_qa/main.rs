@@ -16,13 +16,17 @@ mod canvas;
 mod interrupt;
 mod know_show;
 mod lines;
+mod looking;
 mod open;
 mod options;
 mod picture;
+#[path = "../support/shared/repository.rs"]
+mod repository;
 #[path = "../support/shared/warning.rs"]
 mod warning;
 
 use clap::Parser;
+use indicatif::{ProgressBar, ProgressStyle};
 use interrupt::{Interrupt, Stopped};
 use std::error::Error;
 use std::path::PathBuf;
@@ -81,6 +85,18 @@ fn main() -> ExitCode {
             if error.is::<Stopped>() { ExitCode::from(interrupt::CODE) } else { ExitCode::FAILURE }
         }
     }
+}
+
+/// A bar of this form.
+fn bar(template: &str, length: usize) -> ProgressBar {
+    let bar = ProgressBar::new(length as u64);
+    bar.set_style(ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar()));
+    bar
+}
+
+/// The bar of a bulk run.
+fn questions_bar(questions: usize) -> ProgressBar {
+    bar("{bar:30} {pos}/{len} questions {elapsed}, {eta} left", questions)
 }
 
 async fn run(cli: &Cli) -> Ended {

@@ -1,19 +1,13 @@
 //! Opening models and videos.
 
 use crate::Cli;
+use crate::repository::in_repository;
 use crate::warning::warn;
 use foveal::models::qwen2_5_vl::{Grid, Placement, QwenVlConfig};
-use foveal::pipelines::video_qa::{
-    FrameSource, LookPlan, QaDefaults, QaPlanRequest, SourceInfo, VideoQa, memory_plan,
-};
+use foveal::pipelines::video_qa::{LookPlan, QaDefaults, QaPlanRequest, SourceInfo, VideoQa, memory_plan};
 use foveal::pipelines::videos::{Video, VideoOptions};
 use foveal::{Context, ContextOptions, Result};
-use std::path::{Path, PathBuf};
-
-/// A path below the root of the repository.
-fn in_repository(path: &str) -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join(path)
-}
+use std::path::Path;
 
 /// Opens a video.
 pub(crate) fn video(cli: &Cli, path: &Path) -> Result<Video> {
@@ -84,9 +78,4 @@ async fn placement(cli: &Cli, folder: &Path, context: &Context, shown: &[SourceI
         if placement == Placement::Streamed { ", blocks read from the file each time" } else { "" }
     );
     Ok(placement)
-}
-
-/// What is known of a video.
-pub(crate) fn info(video: &Video) -> SourceInfo {
-    FrameSource::info(video)
 }

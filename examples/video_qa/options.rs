@@ -51,11 +51,11 @@ pub(crate) struct Frames {
 
 impl Frames {
     pub(crate) fn look(&self, defaults: &QaDefaults) -> Look {
-        let mut sampling = defaults.frames;
-        sampling.fps = self.fps.unwrap_or(sampling.fps);
-        sampling.max_frames = self.max_frames.unwrap_or(sampling.max_frames);
-        sampling.min_frames = sampling.min_frames.min(sampling.max_frames);
-        Look { sampling, start: self.start, end: self.end, limits: defaults.video_limits }
+        let mut look = Look { start: self.start, end: self.end, ..defaults.look() };
+        look.sampling.fps = self.fps.unwrap_or(look.sampling.fps);
+        look.sampling.max_frames = self.max_frames.unwrap_or(look.sampling.max_frames);
+        look.sampling.min_frames = look.sampling.min_frames.min(look.sampling.max_frames);
+        look
     }
 }
 

@@ -45,7 +45,7 @@ fn go(_: &Event) -> ControlFlow<()> {
 }
 
 fn look(model: &VideoQa, clip: &mut Clip) -> Visual {
-    block_on(model.look(clip, &model.usual_look(), go)).unwrap()
+    block_on(model.look(clip, &model.defaults().look(), go)).unwrap()
 }
 
 fn answer(model: &VideoQa, visuals: &[&Visual], question: &Question) -> Result<Answer> {
@@ -135,7 +135,10 @@ fn real_files_are_answered_as_in_pytorch() {
         let text = |key: &str| asked[key].as_str().unwrap().to_owned();
         if last.as_ref().is_none_or(|(name, _)| *name != text("video")) {
             let mut video = Video::open(folder.join(text("video"))).unwrap();
-            last = Some((text("video"), block_on(model.look(&mut video, &model.usual_look(), go)).unwrap()));
+            last = Some((
+                text("video"),
+                block_on(model.look(&mut video, &model.defaults().look(), go)).unwrap(),
+            ));
         }
         let visual = &last.as_ref().unwrap().1;
         for (timestamps, kind) in [(false, "without_times"), (true, "with_times")] {
@@ -239,7 +242,7 @@ fn odd_videos_are_answered_or_refused_in_words() {
     let model = open();
     let asked = Question { max_tokens: 2, ..Question::new("What is this?") };
     let seen = |mut clip: Clip, look: Look| block_on(model.look(&mut clip, &look, go));
-    let plain = model.usual_look();
+    let plain = model.defaults().look();
     // One frame, one pixel, wider than high and higher than wide, an odd number of frames.
     for (height, width, frames, fps) in
         [(140, 140, 1, 2.0), (1, 1, 4, 2.0), (60, 240, 6, 2.0), (240, 60, 6, 2.0), (140, 140, 5, 2.0)]
@@ -395,7 +398,8 @@ fn a_plan_holds_what_a_run_needs() {
         };
         let plan = block_on(memory_plan(&request, context.caps().clone())).unwrap();
         let difference = used.abs_diff(plan.peak() - plan.weights) as f64 / used as f64;
-        assert!(difference < 0.1, "planned {plan}, used {used}");
+        // In the plan all text stands behind the video, so small pieces of the prompt have other sizes.
+        assert!(difference < 0.02, "planned {plan}, used {used}");
         assert_eq!(plan.weights, before, "{plan}");
         assert!(plan.require(plan.peak()).is_ok());
         assert!(plan.require(plan.peak() - 1).unwrap_err().to_string().contains("memory plan"));

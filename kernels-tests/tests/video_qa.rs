@@ -63,7 +63,7 @@ fn prompt_with(precision: Precision, placement: Placement) -> Prompt {
     let grid: [usize; 3] = case.usizes("grid_thw").unwrap().try_into().unwrap();
     let video = VideoGrid { grid, second_per_grid: case.input("second_per_grid_ts").unwrap().data()[0] };
     let positions = mrope_positions(model.config(), &ids, &[], &[video], MropeRule::V4_49).unwrap();
-    let embeddings = model.embed(&ids, Some(&visual)).unwrap();
+    let embeddings = model.embed(&ids, &[&visual]).unwrap();
     let first = case.usize("video_token_start").unwrap();
     let per_step = case.usize("num_video_tokens").unwrap() / grid[0];
     let tokens = VideoTokens::of_one(ids.len(), first, grid[0], per_step);
@@ -442,12 +442,24 @@ fn prompts_and_patches_of_other_sizes_are_refused() {
     let Prompt { context, model, .. } = prompt();
     let ids = [1, 157, 157, 2];
     let rows = |n: usize| Tensor::from_f32(&context, [n, 64], &vec![0.0; n * 64]).unwrap();
-    assert!(model.embed(&ids, Some(&rows(2))).is_ok());
-    for visual in [None, Some(&rows(1)), Some(&rows(3))] {
-        assert!(model.embed(&ids, visual).unwrap_err().to_string().contains("for 2 placeholders"));
+    assert!(model.embed(&ids, &[&rows(2)]).is_ok());
+    for visuals in [&[][..], &[&rows(1)], &[&rows(3)], &[&rows(2), &rows(1)]] {
+        assert!(model.embed(&ids, visuals).unwrap_err().to_string().contains("for 2 placeholders"));
     }
-    assert!(model.embed(&[], None).is_err());
-    assert!(model.embed(&[160], None).unwrap_err().to_string().contains("no row 160"));
+    // However the tokens are divided among visuals and runs of placeholders.
+    let values: Vec<f32> = (0..5 * 64).map(|i| i as f32).collect();
+    let all = Tensor::from_f32(&context, [5, 64], &values).unwrap();
+    let ids_of_two = [1, 157, 157, 157, 2, 157, 157];
+    let embedded =
+        |visuals: &[&Tensor]| block_on(model.embed(&ids_of_two, visuals).unwrap().to_vec()).unwrap();
+    let whole = embedded(&[&all]);
+    assert_eq!((&whole[64..4 * 64], &whole[5 * 64..]), (&values[..3 * 64], &values[3 * 64..]));
+    for split in 1..5 {
+        let (one, two) = (all.narrow(0, split).unwrap(), all.narrow(split, 5 - split).unwrap());
+        assert_eq!(embedded(&[&one, &two]), whole, "{split}");
+    }
+    assert!(model.embed(&[], &[]).is_err());
+    assert!(model.embed(&[160], &[]).unwrap_err().to_string().contains("no row 160"));
     assert!(model.vision.plan(0, 4).is_err() && model.vision.plan(3, 4).is_err());
     let plan = model.vision.plan(4, 6).unwrap();
     let error = model.vision.encode(&plan, &[0.0; 7]).unwrap_err().to_string();

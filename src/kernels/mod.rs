@@ -24,7 +24,7 @@ pub mod rowwise;
 mod run;
 pub mod selection;
 pub mod self_test;
-mod splits;
+pub(crate) mod splits;
 pub mod temporal;
 pub mod token;
 pub mod trial;

@@ -37,6 +37,12 @@ pub struct Encoding {
     pub kept: usize,
 }
 
+/// A special token as `tokenizer_config.json` has it: a string, or an object with its `content`.
+#[cfg(all(feature = "tokenizers", not(target_arch = "wasm32")))]
+fn token_text(value: &serde_json::Value) -> Option<&str> {
+    value.as_str().or_else(|| value.get("content")?.as_str())
+}
+
 impl Encoding {
     /// The end of the prompt that was cut off because the text encoder takes no more tokens. What it says is not drawn.
     pub fn cut_off(&self) -> Option<&str> {

@@ -28,6 +28,7 @@ pub mod video_qa;
 pub mod videos;
 
 use crate::{Error, Result};
+use std::fmt;
 use std::ops::ControlFlow;
 
 /// Ends a run whose hook said so.
@@ -35,5 +36,18 @@ fn go_on(flow: ControlFlow<()>, place: impl FnOnce() -> String) -> Result<()> {
     match flow {
         ControlFlow::Continue(()) => Ok(()),
         ControlFlow::Break(()) => Err(Error::Cancelled(place())),
+    }
+}
+
+/// Bytes as plans of memory state them.
+struct Gigabytes(u64);
+
+impl fmt::Display for Gigabytes {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.0 < 1_000_000_000 {
+            write!(f, "{:.2} MB", self.0 as f64 / 1e6)
+        } else {
+            write!(f, "{:.2} GB", self.0 as f64 / 1e9)
+        }
     }
 }

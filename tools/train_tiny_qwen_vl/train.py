@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import argparse
 import csv
-import os
 import queue
 import signal
 import threading
@@ -30,6 +29,7 @@ import model as tiny
 import prompts
 import tokenizer as tok
 from optim import build_optimizers
+from common import save_atomically
 
 STAGES = ("tower", "watch", "answer")
 COLUMNS = (
@@ -149,12 +149,6 @@ class Ema:
             kept = p.detach().clone()
             p.copy_(self.shadow[name])
             self.shadow[name].copy_(kept)
-
-
-def save_atomically(path: Path, payload) -> None:
-    temporary = path.with_suffix(".tmp")
-    torch.save(payload, temporary)
-    os.replace(temporary, path)
 
 
 def main() -> None:

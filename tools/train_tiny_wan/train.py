@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import argparse
 import csv
-import os
 import signal
 import time
 from pathlib import Path
@@ -21,6 +20,7 @@ import data
 import fast_attention
 import model as tiny_wan
 from optim import build_optimizers
+from common import save_atomically
 
 SHIFT = 3.0
 VALIDATION_SIGMAS = (0.97, 0.9, 0.8, 0.6, 0.4, 0.2)
@@ -59,12 +59,6 @@ def learning_rate_factor(step: int, progress: float, warmup: int, decay_from: fl
     ramp = min(1.0, (step + 1) / warmup)
     fall = 1.0 if progress < decay_from else max(0.0, (1 - progress) / (1 - decay_from))
     return ramp * fall
-
-
-def save_atomically(path: Path, payload) -> None:
-    temporary = path.with_suffix(".tmp")
-    torch.save(payload, temporary)
-    os.replace(temporary, path)
 
 
 def main() -> None:

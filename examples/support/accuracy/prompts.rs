@@ -97,7 +97,7 @@ pub(crate) fn read(path: &Path, set: Set, frames: usize) -> Result<Vec<Task>> {
 #[allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 mod tests {
     use super::*;
-    use crate::shared::session::in_repository;
+    use crate::shared::repository::in_repository;
     use std::collections::BTreeSet;
 
     fn list(set: Set) -> Vec<Task> {

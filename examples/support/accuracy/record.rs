@@ -111,7 +111,7 @@ pub(crate) fn is_result(bytes: &[u8]) -> bool {
 mod tests {
     use super::*;
     use crate::accuracy::prompts::{Set, read};
-    use crate::shared::session::in_repository;
+    use crate::shared::repository::in_repository;
     use std::path::PathBuf;
 
     fn settings(steps: usize) -> Map<String, Value> {

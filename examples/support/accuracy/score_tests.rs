@@ -4,7 +4,7 @@
 
 use super::*;
 use crate::shared::detector::Detector;
-use crate::shared::session::in_repository;
+use crate::shared::repository::in_repository;
 use image::RgbImage;
 
 const SIDE: usize = 16;

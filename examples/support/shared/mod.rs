@@ -8,6 +8,7 @@ pub(crate) mod interrupt;
 pub(crate) mod mode;
 pub(crate) mod pieces;
 pub(crate) mod progress;
+pub(crate) mod repository;
 pub(crate) mod session;
 pub(crate) mod warning;
 pub(crate) mod words;

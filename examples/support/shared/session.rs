@@ -3,13 +3,14 @@
 use super::detector::Detector;
 use super::interrupt::{self, Interrupt, Stopped};
 use super::mode::Mode;
+use super::repository::in_repository;
 use super::warning::warn;
 use foveal::nn::Precision;
 use foveal::pipelines::text_to_video::TextToVideo;
 use foveal::pipelines::text_to_video::temporal_control::Guidance;
 use foveal::{AdapterChoice, Context, ContextOptions, Dtype};
 use std::error::Error;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 /// Most denoising steps of any schedule.
@@ -74,11 +75,6 @@ impl Place {
         let detector = Detector::open(pipeline.folder())?;
         Ok(Session { pipeline, detector, model })
     }
-}
-
-/// A path below the root of the repository.
-pub(crate) fn in_repository(path: &str) -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join(path)
 }
 
 /// What became of a clip; one that ctrl-C has cut short leaves behind what `remains` says.

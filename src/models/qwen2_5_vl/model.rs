@@ -38,32 +38,43 @@ impl QwenVl {
     }
 
     /// The embeddings of a prompt `(ids, hidden)`: rows of the token table, and in place of its image and video tokens those of
-    /// `visual (tokens, hidden)`, in the order in which they come in the prompt.
+    /// `visuals`, each `(tokens, hidden)`, in the order in which they come in the prompt.
     ///
     /// # Errors
     /// [`Error::Input`] for another number of placeholders than visual tokens, and a prompt of no token; [`Error::Weight`] for an
     /// id past the vocabulary.
-    pub fn embed(&self, ids: &[u32], visual: Option<&Tensor>) -> Result<Tensor> {
+    pub fn embed(&self, ids: &[u32], visuals: &[&Tensor]) -> Result<Tensor> {
         let tokens = self.config().tokens;
         let is_visual = |id: &u32| *id == tokens.image || *id == tokens.video;
-        let given = visual.map_or(0, |t| t.dims().first().copied().unwrap_or(0));
+        let rows_of = |t: &Tensor| t.dims().first().copied().unwrap_or(0);
+        let given: usize = visuals.iter().map(|t| rows_of(t)).sum();
         let places = ids.iter().filter(|id| is_visual(id)).count();
         if places != given || ids.is_empty() {
             let reason = format!("{given} visual tokens for {places} placeholders among {} ids", ids.len());
             return Err(Error::input("prompt", reason));
         }
-        let Some(visual) = visual else { return self.text.embed(ids) };
-        let whole = Tensor::empty(visual.context(), [ids.len(), self.config().hidden_size], visual.dtype())?;
-        let (mut at, mut seen) = (0, 0);
+        let Some(first) = visuals.first() else { return self.text.embed(ids) };
+        let whole = Tensor::empty(first.context(), [ids.len(), self.config().hidden_size], first.dtype())?;
+        let mut at = 0;
+        // What is left of the visual that comes next.
+        let mut left = visuals.iter().map(|t| (*t, 0)).collect::<std::collections::VecDeque<_>>();
         for run in ids.chunk_by(|a, b| is_visual(a) == is_visual(b)) {
-            let rows = whole.narrow(at, run.len())?;
-            if run.first().is_some_and(is_visual) {
-                visual.narrow(seen, run.len())?.copy_to(&rows)?;
-                seen += run.len();
-            } else {
-                self.text.embed(run)?.copy_to(&rows)?;
+            if !run.first().is_some_and(is_visual) {
+                self.text.embed(run)?.copy_to(&whole.narrow(at, run.len())?)?;
+                at += run.len();
+                continue;
             }
-            at += run.len();
+            let end = at + run.len();
+            while at < end
+                && let Some((visual, seen)) = left.front_mut()
+            {
+                let count = (end - at).min(rows_of(visual) - *seen);
+                visual.narrow(*seen, count)?.copy_to(&whole.narrow(at, count)?)?;
+                (at, *seen) = (at + count, *seen + count);
+                if *seen == rows_of(visual) {
+                    left.pop_front();
+                }
+            }
         }
         Ok(whole)
     }

@@ -58,11 +58,7 @@ impl ChatTemplate {
         let folder = folder.as_ref();
         let config = folder.join("tokenizer_config.json");
         let config = if config.exists() { Some(ConfigFile::open(config)?) } else { None };
-        let token = |key: &str| {
-            let value = config.as_ref()?.get(key)?;
-            let text = value.as_str().or_else(|| value.get("content").and_then(serde_json::Value::as_str));
-            text.map(str::to_owned)
-        };
+        let token = |key: &str| super::token_text(config.as_ref()?.get(key)?).map(str::to_owned);
         let (bos, eos) = (token("bos_token"), token("eos_token"));
         let with = |path: PathBuf, source: String| Self::new(path, source, bos.clone(), eos.clone());
         let plain = folder.join("chat_template.jinja");

@@ -248,7 +248,6 @@ fn eos_token(config: &ConfigFile) -> Result<Option<String>> {
     else {
         return Ok(None);
     };
-    let text = value.as_str().or_else(|| value.get("content").and_then(serde_json::Value::as_str));
     let expected = || config.refuse(format!("`{key}`: expected a string or an object with `content`"));
-    text.map(|text| Some(text.to_owned())).ok_or_else(expected)
+    super::token_text(value).map(|text| Some(text.to_owned())).ok_or_else(expected)
 }

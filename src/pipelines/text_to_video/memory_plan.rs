@@ -11,6 +11,7 @@ use crate::gpu::{Caps, Context, ContextOptions};
 use crate::models::umt5::{Umt5, Umt5Config, Umt5Weights};
 use crate::models::wan::{Capture, Wan, WanConfig, WanOptions, WanWeights};
 use crate::nn::Precision;
+use crate::pipelines::Gigabytes;
 use crate::pipelines::schedules::{Sampler, Schedule, SigmaGrid, Solver};
 use crate::{Error, HostTensor, Result, Tensor};
 use std::fmt;
@@ -87,18 +88,6 @@ impl MemoryPlan {
             Gigabytes(budget)
         );
         Err(Error::input("memory plan", reason))
-    }
-}
-
-struct Gigabytes(u64);
-
-impl fmt::Display for Gigabytes {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if self.0 < 1_000_000_000 {
-            write!(f, "{:.2} MB", self.0 as f64 / 1e6)
-        } else {
-            write!(f, "{:.2} GB", self.0 as f64 / 1e9)
-        }
     }
 }
 

@@ -1,5 +1,6 @@
 //! What a model's folder says about how it is used.
 
+use super::look::Look;
 use super::sampling::Sampling;
 use crate::models::qwen2_5_vl::processor::{FrameSampling, PixelLimits};
 use crate::weights::ConfigFile;
@@ -47,6 +48,13 @@ impl QaDefaults {
             video_limits: limits(&video)?,
             frames: video.as_ref().map_or_else(|| Ok(FrameSampling::default()), frames)?,
         })
+    }
+}
+
+impl QaDefaults {
+    /// How videos are looked at.
+    pub fn look(&self) -> Look {
+        Look { sampling: self.frames, limits: self.video_limits, ..Look::default() }
     }
 }
 

@@ -9,6 +9,7 @@ use crate::models::qwen2_5_vl::{
     Grid, MropePositions, Placement, QwenVl, QwenVlConfig, QwenVlWeights, units,
 };
 use crate::nn::Precision;
+use crate::pipelines::Gigabytes;
 use crate::{Error, Result, Tensor};
 use std::fmt;
 
@@ -79,10 +80,10 @@ impl QaPlan {
             return Ok(());
         }
         let reason = format!(
-            "{:.2} GB are needed, {:.2} GB are there; bf16, streamed blocks, fewer or smaller frames, a smaller chunk and a shorter \
+            "{} are needed, {} are there; bf16, streamed blocks, fewer or smaller frames, a smaller chunk and a shorter \
              answer need less",
-            self.peak() as f64 / 1e9,
-            budget as f64 / 1e9
+            Gigabytes(self.peak()),
+            Gigabytes(budget)
         );
         Err(Error::input("memory plan", reason))
     }
@@ -90,16 +91,15 @@ impl QaPlan {
 
 impl fmt::Display for QaPlan {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let gigabytes = |bytes: u64| format!("{:.3} GB", bytes as f64 / 1e9);
         for (name, bytes) in [
             ("weights", self.weights),
             ("video tokens", self.video),
             ("keys and values", self.cache),
             ("workspace", self.workspace),
         ] {
-            writeln!(f, "{name:<22}{:>12}", gigabytes(bytes))?;
+            writeln!(f, "{name:<22}{:>12}", Gigabytes(bytes).to_string())?;
         }
-        write!(f, "{:<22}{:>12}", "peak", gigabytes(self.peak()))
+        write!(f, "{:<22}{:>12}", "peak", Gigabytes(self.peak()).to_string())
     }
 }
 

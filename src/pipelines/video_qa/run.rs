@@ -18,12 +18,7 @@ use crate::{Error, Result, Tensor};
 use std::ops::ControlFlow;
 
 impl VideoQa {
-    /// How the folder says that videos are looked at.
-    pub fn usual_look(&self) -> Look {
-        Look { sampling: self.defaults.frames, limits: self.defaults.video_limits, ..Look::default() }
-    }
-
-    /// Encodes a video for any number of questions, see [`look_at_video`]. [`usual_look`](Self::usual_look) is how the folder has it.
+    /// Encodes a video for any number of questions, see [`look_at_video`]. `self.defaults().look()` is how the folder has it.
     ///
     /// # Errors
     /// As [`look_at_video`].
@@ -78,7 +73,8 @@ impl VideoQa {
         let mut sampler = Sampler::new(question.sampling, &prompt.ids)?;
         let (length, video) = (prompt.ids.len(), prompt.tokens.count());
         go_on(hook(&Event::Laid { tokens: length, video }), || "laying out the prompt".into())?;
-        let embeddings = self.model.embed(&prompt.ids, joined(visuals)?.as_ref())?;
+        let tokens: Vec<&Tensor> = visuals.iter().map(|visual| &visual.tokens).collect();
+        let embeddings = self.model.embed(&prompt.ids, &tokens)?;
         let last_position = (positions.next as usize).saturating_add(question.max_tokens);
         let mut session =
             Session::new(&self.model.text, length.saturating_add(question.max_tokens), last_position)?;
@@ -183,24 +179,6 @@ impl VideoQa {
         let ids = |time: &f64| self.tokenizer.ids(&format!("<{time:.1} seconds>"));
         Ok(Medium::Video { grid, times: times.iter().map(ids).collect::<Result<_>>()? })
     }
-}
-
-/// The tokens of all visuals, one behind the other.
-fn joined(visuals: &[&Visual]) -> Result<Option<Tensor>> {
-    let Some(first) = visuals.first() else { return Ok(None) };
-    if visuals.len() == 1 {
-        return Ok(Some(first.tokens.clone()));
-    }
-    let rows = |visual: &Visual| visual.tokens.dims().first().copied().unwrap_or(0);
-    let width = first.tokens.dims().last().copied().unwrap_or(0);
-    let all: usize = visuals.iter().map(|v| rows(v)).sum();
-    let whole = Tensor::empty(first.tokens.context(), [all, width], first.tokens.dtype())?;
-    let mut at = 0;
-    for visual in visuals {
-        visual.tokens.copy_to(&whole.narrow(at, rows(visual))?)?;
-        at += rows(visual);
-    }
-    Ok(Some(whole))
 }
 
 /// Each video with the ranges of its steps in the prompt.

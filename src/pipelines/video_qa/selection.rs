@@ -132,28 +132,26 @@ fn at(layers: usize, numerator: usize, denominator: usize) -> usize {
 }
 
 impl ScoreSource {
-    /// Scores of the prompt's tokens `(tokens)` that need no block to run; `None` where they come from attention.
+    /// Scores of the prompt's tokens `(tokens)` that need no block to run.
     ///
     /// # Errors
-    /// [`Error::Input`] for a choice that this source cannot serve; otherwise those of the kernels.
-    pub(super) fn before(
-        &self,
-        embeddings: &Tensor,
-        tokens: &VideoTokens,
-        choice: Choice,
-    ) -> Result<Option<Tensor>> {
+    /// [`Error::Input`] for attention, whose scores blocks show, and for a choice that this source cannot serve; otherwise those of
+    /// the kernels.
+    pub(super) fn before(&self, embeddings: &Tensor, tokens: &VideoTokens, choice: Choice) -> Result<Tensor> {
         let scores = match self {
-            Self::Attention(_) => return Ok(None),
+            Self::Attention(_) => {
+                return Err(Error::input("selection", "attention's scores come from blocks"));
+            }
             Self::Change if matches!(choice, Choice::Mass(_)) => {
                 let reason = "a share of how much tokens change is not told, since a first step changes beyond measure: choose a \
                               number or a share of the tokens";
                 return Err(Error::input("tokens kept", reason));
             }
-            Self::Change => return baselines::change(embeddings, tokens).map(Some),
+            Self::Change => return baselines::change(embeddings, tokens),
             Self::Uniform => baselines::uniform(tokens, choice)?,
             Self::Random { seed } => baselines::random(tokens, *seed),
         };
-        Tensor::from_f32(embeddings.context(), [tokens.length], &scores).map(Some)
+        Tensor::from_f32(embeddings.context(), [tokens.length], &scores)
     }
 }
 

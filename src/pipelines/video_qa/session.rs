@@ -149,10 +149,7 @@ impl<'m> Session<'m> {
         }
         let scores = match &reader {
             Some(reader) => reader.scores()?,
-            None => match selection.source.before(embeddings, tokens, selection.choice)? {
-                Some(scores) => scores,
-                None => return Err(Error::input("selection", "its scores are not there")),
-            },
+            None => selection.source.before(embeddings, tokens, selection.choice)?,
         };
         let kept = choose(&scores, tokens, selection.choice).await?;
         // Of a tensor that is read in pieces the host has to know which piece a row lies in.

@@ -97,7 +97,7 @@ pub(super) fn forward(context: &Context, case: &Case) -> Result<Outputs> {
     let second_per_grid = case.input("second_per_grid_ts")?.data()[0];
     let video = VideoGrid { grid, second_per_grid };
     let n = ids.len();
-    let x = model.embed(&ids, Some(&visual))?;
+    let x = model.embed(&ids, &[&visual])?;
     out.tensor("inputs_embeds", with_batch(host(&x)?)?);
 
     let rules = [("", MropeRule::V4_49), ("_tf457", MropeRule::V4_57), ("_tf523", MropeRule::V5_23)];

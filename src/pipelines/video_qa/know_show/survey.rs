@@ -3,10 +3,10 @@
 use super::predictions::{Prediction, Predictions};
 use super::prompt::prompt;
 use super::rows::Row;
+use crate::weights::LineLog;
 use crate::{Error, Result};
-use std::fs::OpenOptions;
+use serde_json::Value;
 use std::future::Future;
-use std::io::{Read, Seek, SeekFrom, Write};
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 
@@ -44,29 +44,19 @@ pub enum SurveyEvent<'a> {
 /// run left half written is cut off first.
 ///
 /// # Errors
-/// Those of [`Predictions::parse`]; [`Error::Io`]; [`Error::Cancelled`] where the hook breaks off.
+/// Those of [`LineLog::open`] and [`Predictions::parse`]; [`Error::Cancelled`] where the hook breaks off.
 pub async fn survey<R: Respondent>(
     rows: &[Row],
     respondent: &mut R,
     log: impl AsRef<Path>,
     mut hook: impl FnMut(SurveyEvent<'_>) -> ControlFlow<()>,
 ) -> Result<Predictions> {
-    let log = log.as_ref();
-    let io = |e| Error::io(log, e);
-    let mut file =
-        OpenOptions::new().read(true).write(true).create(true).truncate(false).open(log).map_err(io)?;
-    // A file without a line is one that was just made.
-    let mut bytes = Vec::new();
-    file.read_to_end(&mut bytes).map_err(io)?;
-    let there = Predictions::parse(log, &bytes, rows)?;
-    if there.torn.is_some() && there.whole == 0 && !bytes.trim_ascii_start().starts_with(b"{") {
-        return Err(Error::file(log, "line 1: no JSON, so no file of answers"));
-    }
-    file.set_len(there.whole).map_err(io)?;
-    file.seek(SeekFrom::End(0)).map_err(io)?;
-    if there.open_end {
-        file.write_all(b"\n").map_err(io)?;
-    }
+    let path = log.as_ref();
+    let answer = |line: &Value| {
+        ["question_id", "output"].iter().all(|key| line.get(key).is_some_and(Value::is_string))
+    };
+    let (mut log, _) = LineLog::open(path, answer)?;
+    let there = Predictions::parse(path, &log.text()?, rows)?;
     let mut done = rows.iter().filter(|row| there.get(&row.question_id).is_some()).count();
     let left: Vec<&Row> = rows.iter().filter(|row| there.get(&row.question_id).is_none()).collect();
     for row in left {
@@ -74,7 +64,7 @@ pub async fn survey<R: Respondent>(
             Ok(answer) => {
                 // Under the question's own id, whatever the respondent says.
                 let answer = Prediction { question_id: row.question_id.clone(), ..answer };
-                file.write_all(answer.to_line()?.as_bytes()).and_then(|()| file.flush()).map_err(io)?;
+                log.add(&answer)?;
                 done += 1;
                 hook(SurveyEvent::Answered { done, of: rows.len() })
             }
@@ -85,8 +75,7 @@ pub async fn survey<R: Respondent>(
             return Err(Error::Cancelled(format!("behind question {}", row.question_id)));
         }
     }
-    drop(file);
-    Predictions::parse(log, &std::fs::read(log).map_err(io)?, rows)
+    Predictions::parse(path, &log.text()?, rows)
 }
 
 /// The file of a question's video in a folder: by the video's id or that of its first clip, with an extension or without.
