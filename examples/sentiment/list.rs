@@ -7,7 +7,9 @@ use std::path::{Path, PathBuf};
 /// Names under which a folder's list is looked for.
 const LISTS: [&str; 2] = ["clips.csv", "clips.jsonl"];
 /// Sounds that are looked for where a clip names no file.
-const SOUNDS: [&str; 4] = ["wav", "flac", "mp3", "ogg"];
+const SOUNDS: [&str; 5] = ["wav", "flac", "mp3", "ogg", "m4a"];
+/// Films that are looked for where there is no sound either.
+const FILMS: [&str; 3] = ["mp4", "mov", "mkv"];
 const COLUMNS: [&str; 5] = ["id", "text", "label", "split", "file"];
 /// Where a clip goes that names no split.
 const SPLIT: &str = "test";
@@ -119,13 +121,17 @@ fn sound(folder: &Path, id: &str, named: Option<&str>) -> Result<Option<PathBuf>
             if file.is_file() { Ok(Some(file)) } else { Err(format!("{} is not there", file.display())) }
         }
         None => {
-            let beside = |extension: &&str| folder.join(format!("{id}.{extension}"));
-            let found: Vec<PathBuf> = SOUNDS.iter().map(beside).filter(|f| f.is_file()).collect();
+            let beside = |extensions: &[&str]| -> Vec<PathBuf> {
+                let name = |extension| folder.join(format!("{id}.{extension}"));
+                extensions.iter().map(name).filter(|f| f.is_file()).collect()
+            };
+            let sounds = beside(&SOUNDS);
+            let found = if sounds.is_empty() { beside(&FILMS) } else { sounds };
             match &found[..] {
                 [only] => Ok(Some(only.clone())),
                 [] => Err(format!(
-                    "no {id}.wav, .flac, .mp3 or .ogg stands beside the list; a column `file` names other \
-                     files, and is empty where there is no sound"
+                    "no {id}.wav, .flac, .mp3, .ogg, .m4a, .mp4, .mov or .mkv stands beside the list; a column \
+                     `file` names other files, and is empty where there is no sound"
                 )),
                 _ => Err(format!("{id} stands beside the list in several formats: name one in `file`")),
             }

@@ -210,6 +210,35 @@ fn an_answer_ends_where_it_is_asked_to() {
 }
 
 #[test]
+fn memory_that_runs_out_between_two_tokens_is_an_error_that_leaves_the_model_whole() {
+    let model = open();
+    let context = model.context().clone();
+    let visual = look(&model, &mut clip(140, 140, 16, 2.0));
+    for selection in [None, Some(Selection::grounding(6, 0.25)), Some(Selection::prune_vid(6, 0.25))] {
+        let asked = Question { selection, ..question("Which object appears first?") };
+        let good = answer(&model, &[&visual], &asked).unwrap();
+        assert!(good.ids.len() > 3, "{good:?}");
+        context.trim();
+        let live = context.memory().live;
+        let mut tokens = 0;
+        let short = block_on(model.answer(&[&visual], &asked, |event| {
+            tokens += usize::from(matches!(event, Event::Token { .. }));
+            if tokens == 2 {
+                context.trim();
+                context.set_memory_budget(Some(context.memory().live));
+            }
+            ControlFlow::Continue(())
+        }));
+        context.set_memory_budget(None);
+        assert!(matches!(&short, Err(Error::OutOfMemory { limit: Some(_), .. })), "{short:?}");
+        assert_eq!(tokens, 2);
+        context.trim();
+        assert_eq!(context.memory().live, live);
+        assert_eq!(answer(&model, &[&visual], &asked).unwrap(), good);
+    }
+}
+
+#[test]
 fn a_video_and_an_image_stand_in_one_prompt() {
     let model = open();
     let video = look(&model, &mut clip(140, 140, 8, 2.0));
@@ -233,6 +262,23 @@ fn a_video_and_an_image_stand_in_one_prompt() {
     assert!(two.kept.unwrap().iter().any(|t| t.video == 1));
     let alone = answer(&model, &[&image], &Question { selection: None, ..asked.clone() }).unwrap();
     assert_eq!(alone.video_tokens, 0);
+    // Beside a larger one an image stays what it is, in either order: nothing is brought to one size.
+    let pixels: Vec<u8> = (0..140 * 112 * 3).map(|i| (i % 241) as u8).collect();
+    let larger = model.look_at_image(&RgbFrame::new(140, 112, &pixels).unwrap()).unwrap();
+    assert_ne!(larger.units, image.units);
+    let asked_of_all = Question { selection: None, ..asked.clone() };
+    for visuals in [[&image, &larger], [&larger, &image]] {
+        let (expanded, positions) = model.prompt(&visuals, &asked_of_all).unwrap();
+        let pads: Vec<usize> = expanded
+            .ids
+            .chunk_by(|a, b| a == b)
+            .filter(|run| run[0] == model.model().config().tokens.image)
+            .map(<[u32]>::len)
+            .collect();
+        assert_eq!(pads, visuals.map(|v| v.units.iter().product::<usize>()));
+        assert_eq!(positions.rows[0].len(), expanded.ids.len());
+        answer(&model, &visuals, &asked_of_all).unwrap();
+    }
     assert!(answer(&model, &[&image], &asked).unwrap_err().to_string().contains("no video"));
     assert!(answer(&model, &[], &Question { selection: None, ..asked }).is_ok());
 }

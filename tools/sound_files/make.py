@@ -18,6 +18,9 @@ SOURCE = FIXTURES / "click.wav"
 # Without a line about the program that wrote them, so that another version writes the same bytes.
 PLAIN = ["-map_metadata", "-1", "-fflags", "+bitexact", "-flags:a", "+bitexact"]
 
+# A film of two pictures.
+PICTURES = ["-filter_complex", "color=s=16x16:r=4:d=0.5[v]", "-map", "[v]", "-c:v", "mpeg4", "-flags:v", "+bitexact"]
+
 # Of formats that do not compress, the beginning of the tone.
 PART = ["-ss", "0.22", "-t", "0.06"]
 TRIM = ["trim", "0.22", "0.06"]
@@ -43,6 +46,8 @@ FFMPEG = {
     "aac.m4a": ["-c:a", "aac", "-b:a", "32k"],
     "alac.m4a": ["-c:a", "alac"],
     "vorbis.mka": ["-c:a", "libvorbis"],
+    "film.mp4": [*PICTURES, "-map", "0:a", "-c:a", "aac", "-b:a", "32k"],
+    "two_sounds.mkv": [*PICTURES, "-map", "0:a", "-map", "0:a", "-c:a", "libvorbis"],
     "flac.oga": ["-c:a", "flac"],
     "opus.opus": ["-c:a", "libopus", "-b:a", "16k"],
     "opus.webm": ["-c:a", "libopus", "-b:a", "16k"],
@@ -62,7 +67,7 @@ PIPES = {
 
 def decoded(path: Path) -> tuple[int, int, list[float]]:
     """Rate, channels and the channels' mean as ffmpeg decodes them."""
-    probe = ["ffprobe", "-v", "error", "-show_entries", "stream=sample_rate,channels", "-of", "csv=p=0", str(path)]
+    probe = ["ffprobe", "-v", "error", "-select_streams", "a", "-show_entries", "stream=sample_rate,channels", "-of", "csv=p=0", str(path)]
     rate, channels = map(int, subprocess.check_output(probe, text=True).strip().strip(",").split(",")[:2])
     raw = subprocess.check_output(["ffmpeg", "-v", "error", "-i", str(path), "-f", "f32le", "-"])
     samples = struct.unpack(f"<{len(raw) // 4}f", raw)
@@ -80,7 +85,7 @@ def main() -> None:
         (FIXTURES / name).write_bytes(written)
     lines = []
     for path in sorted(FIXTURES.iterdir()):
-        if path.suffix == ".txt" or path.name.startswith(("opus", "gsm", "other_order", "wma")):
+        if path.suffix == ".txt" or path.name.startswith(("opus", "gsm", "other_order", "two_sounds", "wma")):
             continue
         rate, channels, mean = decoded(path)
         values = " ".join(f"{v:.4f}" for v in mean[::max(1, len(mean) // 40)])

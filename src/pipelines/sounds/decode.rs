@@ -139,8 +139,13 @@ impl Reading<'_> {
 
     /// Reads one stream; how it ended, and its stated length in samples where all of it should have come by.
     fn track(&mut self, reader: &mut dyn FormatReader) -> Result<(End, Option<u64>)> {
+        let sounds =
+            reader.tracks().iter().filter(|track| track.track_type() == Some(TrackType::Audio)).count();
         let track = reader.default_track(TrackType::Audio);
         let track = track.ok_or_else(|| self.refuse("there is no sound in it"))?;
+        if sounds > 1 {
+            self.recording.warnings.push(format!("{sounds} sounds in it: the one by default is read"));
+        }
         let (id, base, frames) = (track.id, track.time_base, track.num_frames);
         let parameters = track.codec_params.as_ref().and_then(|p| p.audio());
         let mut decoder = self.decoder(parameters)?;

@@ -1,4 +1,4 @@
-//! Files of speech, told from films.
+//! Files of speech: sounds, and films for their sound.
 
 use super::super::Recording;
 use crate::{Error, Result};
@@ -10,33 +10,27 @@ const FILMS: [&str; 15] = [
     "mp4", "m4v", "mov", "mkv", "webm", "avi", "mpg", "mpeg", "wmv", "flv", "3gp", "3g2", "ts", "m2ts", "ogv",
 ];
 
-/// Extensions of files that hold sound alone, whatever they begin with: telephones write mp4 brands into theirs.
-const SOUNDS: [&str; 3] = ["m4a", "m4b", "mka"];
-
-/// Reads a sound as [`Recording::open`] does, and refuses a film by its name or its first bytes: which of its sounds is the
-/// speaker's, and where it begins, is for a program that reads films to say.
+/// Reads a sound as [`Recording::open`] does, and of a film (mp4, mov, mkv) the sound that it plays by default.
 ///
 /// # Errors
-/// [`Error::File`] for a film, saying how to take its sound out; otherwise as [`Recording::open`].
+/// Those of [`Recording::open`]; of a film whose sound is not read the error says how to take it out.
 pub fn open_speech(path: impl AsRef<Path>) -> Result<Recording> {
     let path = path.as_ref();
+    let opened = Recording::open(path, None);
+    let Err(Error::File { reason, .. }) = &opened else { return opened };
     let extension = path.extension().and_then(|e| e.to_str()).unwrap_or_default().to_ascii_lowercase();
     let mut head = Vec::new();
-    // Only of a regular file: a pipe would wait for ever, and its bytes would be gone.
+    // Only of a regular file: a pipe would wait for ever, and its bytes are gone.
     if std::fs::metadata(path).is_ok_and(|meta| meta.is_file()) {
         let file = std::fs::File::open(path).map_err(|e| Error::io(path, e))?;
         file.take(12).read_to_end(&mut head).map_err(|e| Error::io(path, e))?;
-        let film = !SOUNDS.contains(&extension.as_str()) && is_film(&head);
-        if FILMS.contains(&extension.as_str()) || film {
-            let name = path.display();
-            let way = format!(
-                "ffmpeg -i \"{name}\" -vn \"{}\"",
-                path.with_extension(if extension == "wav" { "sound.wav" } else { "wav" }).display()
-            );
-            return Err(Error::file(path, format!("a film; sounds are read: take its sound out by `{way}`")));
-        }
     }
-    Recording::open(path, None)
+    if !FILMS.contains(&extension.as_str()) && !is_film(&head) {
+        return opened;
+    }
+    let (name, other) = (path.display(), if extension == "wav" { "sound.wav" } else { "wav" });
+    let way = format!("ffmpeg -i \"{name}\" -vn \"{}\"", path.with_extension(other).display());
+    Err(Error::file(path, format!("{reason}; a film's sound can be taken out by `{way}`")))
 }
 
 /// Whether a file begins as mp4, Matroska, AVI or an MPEG program stream do.
