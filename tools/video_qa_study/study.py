@@ -22,12 +22,12 @@ RIGHT_IOU = 0.5
 RIGHT_SECONDS = 1.0
 
 
-def settings(seeds):
+def settings(seeds, keeps, stated):
     """Preset, share kept, times as text, seed: random selections are drawn several times."""
-    for times in (True, False):
+    for times in stated:
         yield "all", 1.0, times, 0
-        for preset in ATTENTION + BASELINES:
-            for keep in KEEPS:
+        for keep in keeps:
+            for preset in ATTENTION + BASELINES:
                 for seed in range(seeds if preset == "random" else 1):
                     yield preset, keep, times, seed
 
@@ -108,6 +108,8 @@ def main():
     parser.add_argument("--model", type=Path, action="append")
     parser.add_argument("--seeds", type=int, default=3, help="draws of the random selection")
     parser.add_argument("--questions", type=int, help="only so many")
+    parser.add_argument("--keep", type=float, action="append", help=f"share kept; {KEEPS} by default")
+    parser.add_argument("--times", choices=("with", "without", "both"), default="both", help="times as text in the prompt")
     args = parser.parse_args()
     models = args.model or [Path("models/tiny-qwen-vl")]
     args.out.mkdir(parents=True, exist_ok=True)
@@ -116,9 +118,10 @@ def main():
     # The program reads what it is asked and not the truth; videos are found from the list's folder.
     asked = args.clips / f"asked-{len(truths)}.jsonl"
     asked.write_text("".join(json.dumps({k: t[k] for k in ("id", "video", "question")}) + "\n" for t in truths), encoding="utf-8")
+    stated = {"with": (True,), "without": (False,), "both": (True, False)}[args.times]
     results = {}
     for number, model in enumerate(models):
-        for setting in settings(args.seeds):
+        for setting in settings(args.seeds, args.keep or KEEPS, stated):
             path = args.out / f"{number}-{name(*setting)}.jsonl"
             run(args.program, model, asked, path, setting)
             results[number, *setting] = summary(truths, path)

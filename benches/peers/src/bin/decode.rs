@@ -102,7 +102,6 @@ fn candle_turn(model: &mut qwen2::ModelForCausalLM, prompt: &[u32], tokens: usiz
 /// candle's Qwen2 from the same folder.
 fn candle_model(args: &Args, config: &QwenVlConfig) -> Result<qwen2::ModelForCausalLM> {
     let own = qwen2::Config {
-        use_flash_attn: false,
         vocab_size: config.vocab_size,
         hidden_size: config.hidden_size,
         intermediate_size: config.intermediate_size,
