@@ -12,7 +12,7 @@ impl Folder {
         let path = std::env::temp_dir().join(format!("foveal_list_{test}_{}", std::process::id()));
         let _ = std::fs::remove_dir_all(&path);
         std::fs::create_dir_all(&path).unwrap();
-        for name in ["a.wav", "b.mp3", "twice.wav", "twice.ogg", "other.flac"] {
+        for name in ["a.wav", "a.mp4", "b.mp3", "film.mov", "twice.wav", "twice.ogg", "other.flac"] {
             std::fs::write(path.join(name), "").unwrap();
         }
         Self(path)
@@ -67,10 +67,10 @@ fn a_table_and_json_lines_say_the_same() {
         assert_eq!(found.clips, expected, "{name}: {text}");
         assert_eq!(found.unread, unread, "{name}");
     }
-    // Without a column for files they are called as the clips are.
-    let found = folder.read("clips.csv", "text,id\nOne,a\nTwo,b\n").unwrap();
+    // Without a column for files they are called as the clips are, and a sound goes before the film that it was taken out of.
+    let found = folder.read("clips.csv", "text,id\nOne,a\nTwo,b\nThree,film\n").unwrap();
     let files: Vec<_> = found.clips.iter().map(|clip| clip.file.clone().unwrap()).collect();
-    assert_eq!(files, [folder.0.join("a.wav"), folder.0.join("b.mp3")]);
+    assert_eq!(files, ["a.wav", "b.mp3", "film.mov"].map(|name| folder.0.join(name)));
 }
 
 #[test]
@@ -99,7 +99,7 @@ fn faults_are_named_by_line_and_clip() {
         ("l.csv", "id,text,label\na,One,high\n", "line 2: label `high` is no number"),
         ("l.csv", "id,text,label\na,One,NaN\n", "label NaN is outside -3..3"),
         ("l.csv", "id,text,label\na,One,3.5\n", "label 3.5 is outside -3..3 (--label-range)"),
-        ("l.csv", "id,text\nnone,One\n", "no none.wav, .flac, .mp3 or .ogg stands beside the list"),
+        ("l.csv", "id,text\nnone,One\n", "stands beside the list; a column"),
         ("l.csv", "id,text\ntwice,One\n", "several formats: name one in `file`"),
         ("l.csv", "id,text,file\na,One,gone.wav\n", "gone.wav is not there"),
         ("l.jsonl", "{\"id\":\"a\",\"text\":\"One\"}\n{\"id\":\"b\"}", "line 2: missing field `text`"),
