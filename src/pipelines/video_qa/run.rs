@@ -96,7 +96,8 @@ impl VideoQa {
             Some(scores) => by_video(&prompt, visuals, &scores.to_vec().await?),
             None => Vec::new(),
         };
-        let mut logits = session.last_logits(&done)?;
+        // Read here, so that a prefill is over when it is said to be.
+        let mut logits = session.last_logits(&done)?.to_vec().await?;
         drop(done);
         let cache = session.cache().bytes_in_use();
         let kept_video = kept.as_ref().map_or(video, Vec::len);
@@ -105,7 +106,7 @@ impl VideoQa {
 
         let mut transcript = Transcript::new(&self.tokenizer, &question.stop);
         let finish = loop {
-            let id = sampler.next(&logits.to_vec().await?)?;
+            let id = sampler.next(&logits)?;
             if self.ends.contains(&id) {
                 break Finish::End;
             }
@@ -118,7 +119,7 @@ impl VideoQa {
             if transcript.ids().len() == question.max_tokens {
                 break Finish::Length;
             }
-            logits = session.step(id, &mut watch)?;
+            logits = session.step(id, &mut watch)?.to_vec().await?;
         };
         let (text, rest, ids) = transcript.finish()?;
         go_on(hook(&Event::Ended { rest }), || "at the end of the answer".into())?;
