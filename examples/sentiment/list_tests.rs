@@ -99,7 +99,11 @@ fn faults_are_named_by_line_and_clip() {
         ("l.csv", "id,text,label\na,One,high\n", "line 2: label `high` is no number"),
         ("l.csv", "id,text,label\na,One,NaN\n", "label NaN is outside -3..3"),
         ("l.csv", "id,text,label\na,One,3.5\n", "label 3.5 is outside -3..3 (--label-range)"),
-        ("l.csv", "id,text\nnone,One\n", "stands beside the list; a column"),
+        (
+            "l.csv",
+            "id,text\nnone,One\n",
+            "no none.wav, .flac, .mp3, .ogg, .m4a, .mp4, .mov or .mkv stands beside the list",
+        ),
         ("l.csv", "id,text\ntwice,One\n", "several formats: name one in `file`"),
         ("l.csv", "id,text,file\na,One,gone.wav\n", "gone.wav is not there"),
         ("l.jsonl", "{\"id\":\"a\",\"text\":\"One\"}\n{\"id\":\"b\"}", "line 2: missing field `text`"),

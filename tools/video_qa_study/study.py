@@ -96,7 +96,7 @@ def summary(truths, path):
         "joint": mean("joint"),
         "cache_kb": statistics.fmean(a["cache_bytes"] for a in given) / 1e3,
         "prefill_ms": statistics.median(a["seconds"]["prefill"] for a in given) * 1e3,
-        "joints": [row["joint"] for row in judged],
+        "judged": judged,
     }
 
 
@@ -149,21 +149,27 @@ def table(out, results):
     paired(out, grouped)
 
 
+def difference(base, row, measure):
+    """Mean over questions ± its standard error."""
+    found = [float(b[measure]) - float(a[measure]) for a, b in zip(base, row)]
+    error = statistics.stdev(found) / len(found) ** 0.5 if len(found) > 1 else float("nan")
+    return f"{statistics.fmean(found):+.3f} ± {error:.3f}"
+
+
 def paired(out, grouped):
-    """Of each setting, questions that keeping all gets right and it does not, and the other way round: the same questions, so that
-    the difference's error is that of the pairs that differ."""
-    lines = ["| times as text | chosen by | kept | lost | won | difference ± standard error |", "|---|---|---|---|---|---|"]
+    """Of each setting, how much more it gets of the same questions than keeping all, draw by draw: the difference's error is that of
+    the pairs."""
+    measures = ("joint", "word", "time", "iou")
+    lines = [f"| times as text | chosen by | kept | {' | '.join(measures)} |", "|---|---|---|" + "---|" * len(measures)]
     for (times, preset, keep), rows in grouped.items():
-        whole = grouped[times, "all", 1.0]
         if preset == "all":
             continue
-        pairs = [(a, b) for row in rows for base in whole[:1] for a, b in zip(base["joints"], row["joints"])]
-        lost = sum(a and not b for a, b in pairs)
-        won = sum(b and not a for a, b in pairs)
-        n = len(pairs)
-        difference = (won - lost) / n
-        error = ((won + lost) / n - difference**2) ** 0.5 / n**0.5
-        lines.append(f"| {'yes' if times else 'no'} | {preset} | {keep:.0%} | {lost} | {won} | {difference:+.3f} ± {error:.3f} |")
+        bases = grouped[times, "all", 1.0]
+        for number, row in enumerate(rows):
+            # Draws of one model come behind each other.
+            base = bases[number * len(bases) // len(rows)]
+            cells = [difference(base["judged"], row["judged"], measure) for measure in measures]
+            lines.append(f"| {'yes' if times else 'no'} | {preset} | {keep:.0%} | {' | '.join(cells)} |")
     (out / "pairs.md").write_text("\n".join(lines) + "\n", encoding="utf-8")
 
 

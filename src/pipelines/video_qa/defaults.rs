@@ -49,9 +49,7 @@ impl QaDefaults {
             frames: video.as_ref().map_or_else(|| Ok(FrameSampling::default()), frames)?,
         })
     }
-}
 
-impl QaDefaults {
     /// How videos are looked at.
     pub fn look(&self) -> Look {
         Look { sampling: self.frames, limits: self.video_limits, ..Look::default() }

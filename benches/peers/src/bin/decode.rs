@@ -24,7 +24,7 @@ type Result<T> = std::result::Result<T, Box<dyn std::error::Error>>;
 /// Times decoding beside candle.
 #[derive(Parser)]
 struct Args {
-    /// Folder with `config.json` and weights
+    /// Folder with `config.json` and `model.safetensors`
     #[arg(long, default_value = concat!(env!("CARGO_MANIFEST_DIR"), "/../../models/tiny-qwen-vl"))]
     model: PathBuf,
     /// Tokens of the prompt

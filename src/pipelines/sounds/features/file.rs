@@ -10,6 +10,9 @@ const FILMS: [&str; 15] = [
     "mp4", "m4v", "mov", "mkv", "webm", "avi", "mpg", "mpeg", "wmv", "flv", "3gp", "3g2", "ts", "m2ts", "ogv",
 ];
 
+/// Extensions of files that hold sound alone, whatever they begin with: telephones write mp4 brands into theirs.
+const SOUNDS: [&str; 3] = ["m4a", "m4b", "mka"];
+
 /// Reads a sound as [`Recording::open`] does, and of a film (mp4, mov, mkv) the sound that it plays by default.
 ///
 /// # Errors
@@ -25,7 +28,8 @@ pub fn open_speech(path: impl AsRef<Path>) -> Result<Recording> {
         let file = std::fs::File::open(path).map_err(|e| Error::io(path, e))?;
         file.take(12).read_to_end(&mut head).map_err(|e| Error::io(path, e))?;
     }
-    if !FILMS.contains(&extension.as_str()) && !is_film(&head) {
+    let film = !SOUNDS.contains(&extension.as_str()) && is_film(&head);
+    if !FILMS.contains(&extension.as_str()) && !film {
         return opened;
     }
     let (name, other) = (path.display(), if extension == "wav" { "sound.wav" } else { "wav" });

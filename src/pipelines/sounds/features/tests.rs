@@ -234,12 +234,25 @@ fn of_films_the_sound_is_read_or_the_error_says_how_to_take_it_out() {
         std::fs::copy(fixture("film.mp4"), folder.join(name)).unwrap();
         assert_eq!(open_speech(folder.join(name)).unwrap(), alone, "{name}");
     }
+    // As a telephone brands its recordings; one that is broken is no film either.
+    let mut recorded = std::fs::read(fixture("aac.m4a")).unwrap();
+    recorded[8..12].copy_from_slice(b"mp42");
+    let path = folder.join("recorded.m4a");
+    std::fs::write(&path, &recorded).unwrap();
+    assert_eq!(open_speech(&path).unwrap(), alone);
+    std::fs::write(&path, &recorded[..40]).unwrap();
+    assert!(!open_speech(&path).unwrap_err().to_string().contains("a film"));
     let two = open_speech(fixture("two_sounds.mkv")).unwrap();
     assert!(two.warnings.len() == 1 && two.warnings[0].contains("2 sounds in it"), "{:?}", two.warnings);
     let one = open_speech(fixture("vorbis.mka")).unwrap();
     assert_eq!((two.channels, two.rate), (one.channels, one.rate));
     let wav = std::fs::read(fixture("click.wav")).unwrap();
     assert_eq!(open_speech(fixture("click.wav")).unwrap().mono(), Sound::open(fixture("click.wav")).unwrap());
+    std::fs::write(folder.join("sound.mp4"), &wav).unwrap();
+    assert_eq!(
+        open_speech(folder.join("sound.mp4")).unwrap().channels,
+        open_speech(fixture("click.wav")).unwrap().channels
+    );
     let silent = Path::new(env!("CARGO_MANIFEST_DIR")).join("kernels-tests/clips/clip000.mp4");
     let error = open_speech(&silent).unwrap_err().to_string();
     assert!(error.contains("no sound") && error.contains("ffmpeg -i"), "{error}");
@@ -255,7 +268,7 @@ fn of_films_the_sound_is_read_or_the_error_says_how_to_take_it_out() {
         let path = folder.join(name);
         std::fs::write(&path, bytes).unwrap();
         let error = open_speech(&path).unwrap_err().to_string();
-        assert!(error.contains("ffmpeg -i") && error.contains(name), "{error}");
+        assert!(error.contains("a film") && error.contains("ffmpeg -i") && error.contains(name), "{error}");
         // Which does not write over what it reads.
         assert_eq!(error.matches(&format!("{name}\"")).count(), 1, "{error}");
     }
