@@ -126,5 +126,5 @@ pub fn execute(
 
 /// The command that runs this case alone.
 fn again(kernel: &dyn AnyKernel) -> String {
-    format!("cargo test --release --workspace --test numerics -- '{kernel}'")
+    format!("cargo test --profile checks --workspace --test numerics -- '{kernel}'")
 }

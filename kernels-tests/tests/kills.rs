@@ -1,7 +1,7 @@
 //! Runs that are killed, doubled and without room on the disk: no line of scores is lost, repeated or mixed, and no file is half
 //! of a new one. This program starts itself as the runs.
 //!
-//! `FOVEAL_KILL_ROUNDS=100 cargo test --release -p kernels-tests --test kills` kills more often.
+//! `FOVEAL_KILL_ROUNDS=100 cargo test --profile checks -p kernels-tests --test kills` kills more often.
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test that cannot go on should stop loudly")]
 

@@ -47,7 +47,7 @@ pub(crate) fn rustdoc(program: &OsString) -> Result<ExitCode> {
 fn listing() -> Result<String> {
     let this = std::env::current_exe().map_err(|e| format!("cannot tell where xtask lies: {e}"))?;
     let rustdoc = std::env::var_os("RUSTDOC").unwrap_or_else(|| "rustdoc".into());
-    let mut doc = cargo::command(["doc", "--workspace", "--no-deps", "--lib", "--release"]);
+    let mut doc = cargo::command(["doc", "--workspace", "--no-deps", "--lib", cargo::PROFILE]);
     doc.env("RUSTDOC", this)
         .env(AS_RUSTDOC, rustdoc)
         .env("RUSTDOCFLAGS", "-Z unstable-options --output-format json")

@@ -13,6 +13,6 @@ pub(crate) fn check() -> Result {
     }
     let folder = cargo::target()?.join("minilm");
     run(Command::new("python3").arg(root().join("tools/sentiment_data/fetch_bert.py")).arg(&folder))?;
-    let mut tests = cargo::command(["test", "--workspace", "--release", "--test", "real_bert"]);
+    let mut tests = cargo::command(["test", "--workspace", cargo::PROFILE, "--test", "real_bert"]);
     run(tests.env("FOVEAL_MINILM", folder).current_dir(root()))
 }

@@ -28,7 +28,7 @@ pub(crate) fn command<I: AsRef<OsStr>>(args: impl IntoIterator<Item = I>) -> Com
     command
 }
 
-/// The folder that cargo builds into: this program lies in its `release`. What the checks download is kept beside that.
+/// The folder that cargo builds into: this program lies in a folder of its own there, of its profile. What the checks download is kept beside that.
 pub(crate) fn target() -> Result<PathBuf> {
     let program = std::env::current_exe().map_err(|e| format!("cannot tell where xtask lies: {e}"))?;
     let target = program.ancestors().nth(2).ok_or("xtask does not lie in a target folder")?;
@@ -93,13 +93,16 @@ impl Failures {
     }
 }
 
-/// Builds a program in release mode and returns its path.
+/// The profile of tests and of the programs that only they run.
+pub(crate) const PROFILE: &str = "--profile=checks";
+
+/// Builds a program and returns its path: an example in release mode, as it is meant to run.
 pub(crate) fn build(kind: Kind, name: &str) -> Result<PathBuf> {
-    let flag = match kind {
-        Kind::Bin => "--bin",
-        Kind::Example => "--example",
+    let (flag, profile) = match kind {
+        Kind::Bin => ("--bin", PROFILE),
+        Kind::Example => ("--example", "--release"),
     };
-    let mut cargo = command(["build", "--release", "--workspace", flag, name]);
+    let mut cargo = command(["build", profile, "--workspace", flag, name]);
     cargo.arg("--message-format=json-render-diagnostics").stderr(Stdio::inherit()).current_dir(crate::root());
     let output = cargo.output().map_err(|e| format!("cannot start cargo: {e}"))?;
     if !output.status.success() {

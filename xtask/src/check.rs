@@ -1,8 +1,8 @@
 //! `cargo xtask test`: every check, in one order, none hidden by an earlier failure.
 //!
-//! Everything is built in release mode. The CPU references are slow unoptimised, `demo` and `bench` want release
-//! anyway, and with one profile each dependency is compiled once for running and once as metadata, which clippy
-//! and rustdoc share; build scripts and procedural macros serve all of them.
+//! Everything is built in the profile `checks`, between unoptimised, in which the CPU references are slow, and release, in
+//! which compiling takes twice as long as running. With one profile each dependency is compiled once for running and once as
+//! metadata, which clippy and rustdoc share; build scripts and procedural macros serve all of them.
 //!
 //! The usual extent is for everyone who changes something: it needs this machine's driver and nothing else. A build server
 //! also runs what takes more time and downloads; where it cannot be had, that is a failure there.
@@ -61,7 +61,7 @@ const FIRST: &[Step] = &[
     Step {
         name: "lints",
         action: Action::Cargo(
-            &["clippy", "--workspace", "--all-targets", "--release", "--", "-D", "warnings"],
+            &["clippy", "--workspace", "--all-targets", cargo::PROFILE, "--", "-D", "warnings"],
             &[],
         ),
     },
@@ -71,7 +71,7 @@ const FIRST: &[Step] = &[
             &[
                 "test",
                 "--workspace",
-                "--release",
+                cargo::PROFILE,
                 "--no-fail-fast",
                 "--lib",
                 "--bins",
@@ -89,12 +89,12 @@ const GOLDEN: Action = Action::Program("golden", &["kernels-tests/golden"]);
 const REST: &[Step] = &[
     Step {
         name: "doc tests",
-        action: Action::Cargo(&["test", "--workspace", "--release", "--no-fail-fast", "--doc"], &[]),
+        action: Action::Cargo(&["test", "--workspace", cargo::PROFILE, "--no-fail-fast", "--doc"], &[]),
     },
     Step {
         name: "documentation",
         action: Action::Cargo(
-            &["doc", "--workspace", "--no-deps", "--release"],
+            &["doc", "--workspace", "--no-deps", cargo::PROFILE],
             &[("RUSTDOCFLAGS", "-D warnings")],
         ),
     },
@@ -108,13 +108,16 @@ const CI: &[Step] = &[
     Step {
         name: "bare library",
         action: Action::Cargo(
-            &["clippy", "--release", "--lib", "--no-default-features", "--", "-D", "warnings"],
+            &["clippy", cargo::PROFILE, "--lib", "--no-default-features", "--", "-D", "warnings"],
             &[],
         ),
     },
     Step {
         name: "benches run",
-        action: Action::Cargo(&["bench", "--workspace", "--bench", "kernels", "--", "--smoke"], &[]),
+        action: Action::Cargo(
+            &["bench", "--workspace", cargo::PROFILE, "--bench", "kernels", "--", "--smoke"],
+            &[],
+        ),
     },
     Step { name: "public API", action: Action::Call(api::check) },
     Step { name: "wasm32", action: Action::Call(wasm::check) },
@@ -189,7 +192,7 @@ fn perform(action: &Action, manifest: Option<&Path>, told: &mut Vec<String>) -> 
             cargo::run_and_heed(command.envs(variables.iter().copied()).envs(driver).current_dir(root()))?
         }
         Action::Suites(names) => {
-            let mut command = cargo::command(["test", "--workspace", "--release", "--no-fail-fast"]);
+            let mut command = cargo::command(["test", "--workspace", cargo::PROFILE, "--no-fail-fast"]);
             names.iter().for_each(|name| {
                 command.args(["--test", name]);
             });
@@ -220,7 +223,7 @@ fn table(rows: &[(&str, Done, Duration)]) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::{Action, Done, Extent, steps, table};
+    use super::{Action, Done, Extent, cargo, steps, table};
     use std::time::Duration;
 
     #[test]
@@ -251,8 +254,7 @@ mod tests {
             let action = if let Action::OnSwiftShader(inner) = step.action { inner } else { &step.action };
             if let Action::Cargo(args, _) = action {
                 assert!(
-                    // `bench` has a profile of its own, with the settings of release.
-                    ["fmt", "bench"].contains(&args[0]) || args.contains(&"--release"),
+                    args[0] == "fmt" || args.contains(&cargo::PROFILE),
                     "{} builds in another profile",
                     step.name
                 );

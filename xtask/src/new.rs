@@ -83,7 +83,7 @@ fn report(New { family, stem, like, backward }: New<'_>, changes: &[Change]) -> 
             `gradient_of` of src/kernels/{family}/{stem}.rs\n\
          2. what can break it: `inputs`, `tolerance` and its reason, `cases`, `bench_cases`, `work`\n\
          3. the wrapper's arguments and documentation; what was copied and is not needed goes out\n\
-         4. cargo test --release --workspace --test numerics --test gradients -- {stem}\n\
+         4. cargo test --profile checks --workspace --test numerics --test gradients -- {stem}\n\
          5. a defect in kernels-tests/tests/planted/defects.rs, a line in CHANGELOG.md\n\
          6. cargo xtask docs --measure {stem}, then cargo xtask test\n"
     );

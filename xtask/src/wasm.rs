@@ -44,9 +44,9 @@ pub(crate) fn check() -> Result {
     let compiler = compiler()?;
     let folder = cargo::target()?.join("wasm32");
     for (with, features) in FEATURES {
-        // Release: build scripts and procedural macros are compiled for this machine, and there without optimisation.
+        // Build scripts and procedural macros are compiled for this machine, and there without optimisation.
         let mut cargo =
-            cargo::command(["check", "--release", "--package", "foveal", "--lib", "--target", TARGET]);
+            cargo::command(["check", cargo::PROFILE, "--package", "foveal", "--lib", "--target", TARGET]);
         cargo.args(features).arg("--target-dir").arg(&folder).current_dir(root());
         // Code that other targets use and this one does not is as wrong as an error; dependencies are spared.
         cargo.env("RUSTFLAGS", "-D warnings");
