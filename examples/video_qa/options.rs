@@ -94,6 +94,9 @@ pub(crate) struct Choosing {
     /// Take off the attention that tokens get whatever is asked
     #[arg(long)]
     contrast: bool,
+    /// Leave the others out behind the block that scores, instead of in a second pass
+    #[arg(long)]
+    in_place: bool,
     /// Write the second of each temporal step before it
     #[arg(long)]
     timestamps: bool,
@@ -133,6 +136,16 @@ pub(crate) struct Answering {
 }
 
 impl Choosing {
+    /// An option that says how tokens are chosen, where one is given.
+    fn how(&self) -> Option<&'static str> {
+        let given = [
+            ("--contrast", self.contrast),
+            ("--in-place", self.in_place),
+            ("--preset", self.preset.is_some()),
+        ];
+        given.into_iter().find_map(|(flag, given)| given.then_some(flag))
+    }
+
     /// The share that is kept; none where all are.
     pub(crate) fn keep(&self) -> Result<Option<f32>> {
         let keep = match (self.keep, self.video_pruning_rate) {
@@ -140,25 +153,19 @@ impl Choosing {
             (None, Some(rate)) => Some(("--video-pruning-rate", rate, 1.0 - rate)),
             (None, None) => None,
         };
-        match keep {
-            Some((flag, given, _)) if !(0.0..=1.0).contains(&given) => {
+        let baseline = matches!(self.preset, Some(Preset::Change | Preset::Uniform | Preset::Random));
+        match (keep, self.how()) {
+            (Some((flag, given, _)), _) if !(0.0..=1.0).contains(&given) => {
                 Err(Error::input(flag, format!("a share of {given}: 0 to 1")))
             }
-            None if self.contrast => Err(Error::input(
-                "--contrast",
-                "it says how tokens are scored; say how many stay: --keep 0.25",
-            )),
-            Some(_)
-                if self.contrast
-                    && matches!(self.preset, Some(Preset::Change | Preset::Uniform | Preset::Random)) =>
-            {
+            (None, Some(flag)) => {
+                Err(Error::input(flag, "it says how tokens are chosen; say how many stay: --keep 0.25"))
+            }
+            (Some(_), _) if baseline && self.contrast => {
                 Err(Error::input("--contrast", "it is of attention, by which this preset does not choose"))
             }
-            Some((_, _, keep)) => Ok(Some(keep)),
-            None if self.preset.is_some() => {
-                Err(Error::input("--preset", "it says how tokens are chosen; say how many: --keep 0.25"))
-            }
-            None => Ok(None),
+            (Some((_, _, keep)), _) => Ok(Some(keep)),
+            (None, None) => Ok(None),
         }
     }
 
@@ -172,7 +179,8 @@ impl Choosing {
             Preset::Uniform => Selection::uniform(keep),
             Preset::Random => Selection::random(keep, seed),
         });
-        Ok(if self.contrast { selection.map(Selection::with_contrast) } else { selection })
+        let selection = if self.contrast { selection.map(Selection::with_contrast) } else { selection };
+        Ok(if self.in_place { selection.map(|chosen| chosen.in_place(layers)) } else { selection })
     }
 }
 

@@ -143,6 +143,8 @@ fn selections() -> Vec<(&'static str, Selection)> {
         ("prune_vid", Selection::prune_vid(4, 0.4)),
         ("grounding", Selection::grounding(4, 0.25)),
         ("contrast", Selection::grounding(4, 0.25).with_contrast()),
+        ("grounding in place", Selection::grounding(4, 0.25).in_place(4)),
+        ("fast_v in place", Selection::fast_v(0.5).in_place(4)),
         ("change", Selection::change(0.3)),
         ("uniform", Selection::uniform(0.3)),
         ("random", Selection::random(0.3, 7)),

@@ -167,7 +167,8 @@ def token_targets(things: list[Thing], seconds: int) -> dict[str, np.ndarray]:
     """For the auxiliary losses: which thing each token shows most of, and what is known about that thing.
 
     `colour` and `shape` are 0 where a token shows none. `near` is the box at that time from the token's middle, in
-    tokens; `box` the box at the onset in steps of the grid; `onset` the second.
+    tokens; `box` the box at the onset in steps of the grid; `onset` the second; `eldest` and `newest` whether no other
+    thing of the clip appeared before it, and none between it and the token's second.
     """
     n, cell = SIDE // 28, 28
     out = {
@@ -176,7 +177,10 @@ def token_targets(things: list[Thing], seconds: int) -> dict[str, np.ndarray]:
         "near": np.zeros((seconds, n, n, 4), np.float32),
         "box": np.zeros((seconds, n, n, 4), np.int64),
         "onset": np.zeros((seconds, n, n), np.int64),
+        "eldest": np.zeros((seconds, n, n), np.int64),
+        "newest": np.zeros((seconds, n, n), np.int64),
     }
+    onsets = [thing.onset for thing in things]
     middle = (np.arange(n) + 0.5) * cell
     best = np.full((seconds, n, n), 60.0)  # pixels that a thing must cover
     for thing in things:
@@ -195,6 +199,8 @@ def token_targets(things: list[Thing], seconds: int) -> dict[str, np.ndarray]:
             out["near"][second][where] = near[where]
             out["box"][second][where] = np.array(thing.box(thing.onset)) // GRID
             out["onset"][second][where] = thing.onset
+            out["eldest"][second][where] = thing.onset == min(onsets)
+            out["newest"][second][where] = thing.onset == max(o for o in onsets if o <= second)
     return {key: value.reshape(seconds, n * n, *value.shape[3:]) for key, value in out.items()}
 
 

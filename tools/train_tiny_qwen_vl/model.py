@@ -176,6 +176,13 @@ class Attention(nn.Module):
         out = F.scaled_dot_product_attention(q, k, v, **mask)
         return self.o_proj(out.transpose(1, 2).flatten(2))
 
+    def map(self, x, rope, k, mask):
+        """Logarithm of the attention of the heads that share the first key head, (batch, heads, rows, keys)."""
+        group = self.heads // self.kv_heads
+        q = rotate(self.split(self.q_proj(x), self.heads)[:, :group], *rope)
+        scores = q @ k[:, :group].transpose(-1, -2) / q.shape[-1] ** 0.5
+        return scores.masked_fill(~mask, float("-inf")).log_softmax(-1)
+
 
 class Layer(nn.Module):
     def __init__(self, c: Config):
@@ -233,20 +240,28 @@ class TinyQwenVl(nn.Module):
                 p = layer.finish(p, layer.self_attn.attend(normed, rope, k, v, is_causal=True))
         return kept, tapped
 
-    def reply(self, kept, ids, rope):
-        """Logits of questions `ids` (batch, questions, length), each of which sees the prefix and itself."""
+    def reply(self, kept, ids, rope, tap: int | None = None, looks: tuple[int, ...] = ()):
+        """Logits of questions `ids` (batch, questions, length), each of which sees the prefix and itself. With `tap` also the
+        states behind that many layers, and of the layers `looks` the logarithm of the attention of the heads that share the
+        first key head to the prefix, (batch, questions, heads, length, prefix) each."""
         batch, many, length = ids.shape
         x = self.model.embed_tokens(ids.flatten(0, 1))
         past = kept[0][0].shape[2]
         mask = torch.ones(length, past + length, dtype=torch.bool).tril(past)
-        for layer, (k, v) in zip(self.model.layers, kept):
+        tapped, maps = None, []
+        for i, (layer, (k, v)) in enumerate(zip(self.model.layers, kept)):
+            if i == tap:
+                tapped = x.view(batch, many, length, -1)
             normed = layer.input_layernorm(x)
             own_k, own_v = layer.self_attn.keys(normed, rope)
             k = torch.cat((k.repeat_interleave(many, 0), own_k), dim=2)
             v = torch.cat((v.repeat_interleave(many, 0), own_v), dim=2)
+            if i in looks:
+                maps.append(layer.self_attn.map(normed, rope, k, mask)[..., :past].unflatten(0, (batch, many)))
             x = layer.finish(x, layer.self_attn.attend(normed, rope, k, v, attn_mask=mask))
         logits = F.linear(self.model.norm(x), self.model.embed_tokens.weight)
-        return logits.view(batch, many, length, -1)
+        logits = logits.view(batch, many, length, -1)
+        return logits if tap is None else (logits, tapped, maps)
 
 
 class TowerHeads(nn.Module):
@@ -269,8 +284,9 @@ class TowerHeads(nn.Module):
 
 
 class TextHeads(nn.Module):
-    """Auxiliary heads on the language model's states at video tokens: where and when the thing that they show appeared,
-    and where and when they are themselves. Rotary angles hold the latter, but nothing has made it a part of the state."""
+    """Auxiliary heads on the language model's states at video tokens: what the thing that they show is, where and when it
+    appeared and whether as the first or the last, and where and when they are themselves. Rotary angles hold the latter, but
+    nothing has made it a part of the state."""
 
     def __init__(self, c: Config):
         super().__init__()
@@ -281,9 +297,14 @@ class TextHeads(nn.Module):
         self.now = nn.Linear(c.width, data.SECONDS)
         self.row = nn.Linear(c.width, UNITS)
         self.column = nn.Linear(c.width, UNITS)
+        self.colour = nn.Linear(c.width, len(data.COLOURS))
+        self.shape = nn.Linear(c.width, len(data.SHAPES))
+        self.eldest = nn.Linear(c.width, 2)
+        self.newest = nn.Linear(c.width, 2)
 
     def loss(self, states, target):
-        """Losses of the box, of the second when it appeared, and of the token's own second, row and column."""
+        """Losses of the box, of the second when it appeared, of the token's own second, row and column, of what it is, and of
+        the order."""
         shown = target["colour"] > 0
         states = self.norm(states)
         own = torch.cartesian_prod(torch.arange(states.shape[1]), torch.arange(UNITS), torch.arange(UNITS))
@@ -295,10 +316,34 @@ class TextHeads(nn.Module):
         x = states[shown]
         box = F.cross_entropy(self.box(x).view(-1, self.steps), target["box"][shown].flatten())
         onset = F.cross_entropy(self.onset(x), target["onset"][shown])
-        return box, onset, place
+        what = F.cross_entropy(self.colour(x), target["colour"][shown] - 1) + F.cross_entropy(self.shape(x), target["shape"][shown] - 1)
+        order = F.cross_entropy(self.eldest(x), target["eldest"][shown]) + F.cross_entropy(self.newest(x), target["newest"][shown])
+        return box, onset, place, what, order
+
+
+class AskedHeads(nn.Module):
+    """Auxiliary heads on the states from a question's last token on: the thing that is asked for, all of it at once. What an
+    answer's tokens ask of these states comes one fact a token; which thing they are about is the same at each."""
+
+    def __init__(self, c: Config):
+        super().__init__()
+        self.norm = RmsNorm(c.width)
+        self.steps = data.SIDE // data.GRID + 1
+        self.box = nn.Linear(c.width, 4 * self.steps)
+        self.onset = nn.Linear(c.width, data.SECONDS)
+        self.colour = nn.Linear(c.width, len(data.COLOURS))
+        self.shape = nn.Linear(c.width, len(data.SHAPES))
+
+    def loss(self, states, things):
+        """Losses of the box, of the second and of what it is, states and things (number, ...) in the same order."""
+        x = self.norm(states)
+        box = torch.tensor([t.box(t.onset) for t in things]) // data.GRID
+        onset, colour, shape = torch.tensor([(t.onset, t.colour, t.shape) for t in things]).T
+        what = F.cross_entropy(self.colour(x), colour) + F.cross_entropy(self.shape(x), shape)
+        return F.cross_entropy(self.box(x).view(-1, self.steps), box.flatten()), F.cross_entropy(self.onset(x), onset), what
 
 
 class Heads(nn.Module):
     def __init__(self, c: Config):
         super().__init__()
-        self.tower, self.text = TowerHeads(c), TextHeads(c)
+        self.tower, self.text, self.asked = TowerHeads(c), TextHeads(c), AskedHeads(c)

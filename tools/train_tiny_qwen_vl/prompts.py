@@ -74,7 +74,7 @@ LENGTH = 44  # of a question with its answer, padded
 def pack(tokenizer, pairs: list[tuple[str, str]]) -> tuple[np.ndarray, np.ndarray]:
     """Rows of LENGTH tokens, and weights of the predictions that they should make (0 outside answers).
 
-    What is the same in every answer is learnt at once and counts little."""
+    What is the same in every answer is learnt at once and counts little; words are few, and the rest follows from them."""
     end = tokenizer.token_to_id("<|im_end|>")
     ids = np.full((len(pairs), LENGTH), end, np.int64)
     weights = np.zeros((len(pairs), LENGTH), np.float32)
@@ -86,5 +86,6 @@ def pack(tokenizer, pairs: list[tuple[str, str]]) -> tuple[np.ndarray, np.ndarra
         ids[row, : len(full)] = full
         pieces = [tokenizer.decode([i]) for i in said]
         fixed = [not (p.isdigit() or p.strip() in data.COLOURS or p.strip() in data.SHAPES) for p in pieces]
-        weights[row, len(asked) - 1 : len(full) - 1] = np.where(fixed, 0.1, 1.0)
+        word = [p.strip() in data.COLOURS or p.strip() in data.SHAPES for p in pieces]
+        weights[row, len(asked) - 1 : len(full) - 1] = np.where(fixed, 0.1, np.where(word, 3.0, 1.0))
     return ids, weights

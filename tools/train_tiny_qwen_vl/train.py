@@ -31,10 +31,12 @@ import tokenizer as tok
 from optim import build_optimizers
 from common import save_atomically
 
+# Layers of the language model of which the heads of one key head learn to look at what is asked for.
+LOOKS = (3, 4)
 STAGES = ("tower", "watch", "answer")
 COLUMNS = (
-    "stage", "step", "seconds", "loss", "tower_colour", "tower_shape", "tower_near", "text_box", "text_onset", "text_place", "answer",
-    "grad_norm", "rate", "val_word", "val_time", "val_box", "val_iou", "val_joint",
+    "stage", "step", "seconds", "loss", "tower_colour", "tower_shape", "tower_near", "text_box", "text_onset", "text_place", "text_what",
+    "text_order", "asked_box", "asked_onset", "asked_what", "asked_look", "answer", "grad_norm", "rate", "val_order", "val_word", "val_time", "val_box", "val_iou", "val_joint",
 )
 
 
@@ -118,8 +120,26 @@ def answer_loss(logits, question, weights):
     return (F.cross_entropy(logits[some], target[some], reduction="none") * weight[some]).sum() / weight.sum()
 
 
+def shown_by(batch, length: int, video) -> torch.Tensor:
+    """Which tokens of the prefix show the thing that is asked for when it appears, (batch, questions, length)."""
+    targets = batch["targets"]
+    of_clip = torch.zeros(len(batch["asked"]), len(batch["asked"][0]), length, dtype=torch.bool)
+    for b, asked in enumerate(batch["asked"]):
+        for q, (_, thing) in enumerate(asked):
+            tokens = torch.zeros_like(targets["colour"][b], dtype=torch.bool)
+            tokens[thing.onset] = targets["colour"][b, thing.onset] == 1 + thing.colour
+            of_clip[b, q, video] = tokens.flatten()
+    return of_clip
+
+
+def look_loss(maps, where, tokens) -> torch.Tensor:
+    """What the heads lack that should look at `tokens`: minus the logarithm of their mass there, at the positions `where`."""
+    there = torch.stack([m.masked_fill(~tokens[:, :, None, None], float("-inf")).logsumexp(-1) for m in maps])
+    return -there.permute(1, 2, 4, 0, 3)[where & tokens.any(-1, keepdim=True)].mean()
+
+
 def teacher_forced(tokenizer, logits, question, weights, batch) -> np.ndarray:
-    """Word, time, box (IoU of at least half), mean IoU, joint: of the likeliest tokens where each saw the true ones
+    """Word of first and last, word, time, box (IoU of at least half), mean IoU, joint: of the likeliest tokens where each saw the true ones
     before it. Quicker than free answers and close to them."""
     scores = []
     best = logits.argmax(-1)
@@ -127,7 +147,8 @@ def teacher_forced(tokenizer, logits, question, weights, batch) -> np.ndarray:
         for q, (_, thing) in enumerate(asked):
             places = weights[b, q].nonzero()[:, 0]
             scores.append(data.score(data.read_answer(tokenizer.decode(best[b, q, places].tolist())), thing))
-    return np.mean(scores, axis=0)
+    order = [word for (word, *_), (question, _) in zip(scores, sum(batch["asked"], [])) if question in data.FIRST + data.LAST]
+    return np.array([np.mean(order), *np.mean(scores, axis=0)])
 
 
 class Ema:
@@ -169,6 +190,7 @@ def main() -> None:
     parser.add_argument("--decay-from", type=float, default=0.4, help="share of the stage after which the rate falls")
     parser.add_argument("--ema", type=float, default=0.995)
     parser.add_argument("--text-aux", type=float, default=0.3, help="weight of the auxiliary heads in the language model")
+    parser.add_argument("--asked-aux", type=float, default=0.2, help="weight of the auxiliary heads on what is asked for")
     parser.add_argument("--tap", type=int, default=3, help="layers before those heads")
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--log-every", type=int, default=25)
@@ -230,18 +252,25 @@ def main() -> None:
         x = model.embed(ids, video, tokens.flatten(1, 2))
         kept, tapped = model.watch(x, prefix_rope, args.tap, no_further=args.stage == "watch")
         states = tapped[:, video].unflatten(1, tokens.shape[1:3])
-        box, onset, place = heads.text.loss(states, batch["targets"])
-        parts |= {"text_box": box, "text_onset": onset, "text_place": place}
-        seen = box + onset + place if tokens.shape[1] > 1 else box  # time says nothing in one second
+        box, onset, place, what, order = heads.text.loss(states, batch["targets"])
+        parts |= {"text_box": box, "text_onset": onset, "text_place": place, "text_what": what, "text_order": order}
+        seen = box + what
+        if tokens.shape[1] > 1:  # time says nothing in one second
+            seen = seen + onset + place + order
         if args.stage == "watch":
             return parts, seen, None
         packed = [prompts.pack(tokenizer, [(q, data.answer(t)) for q, t in asked]) for asked in batch["asked"]]
         question = torch.from_numpy(np.stack([p[0] for p in packed]))
         weights = torch.from_numpy(np.stack([p[1] for p in packed]))
-        logits = model.reply(kept, question, rope)
+        logits, states, maps = model.reply(kept, question, rope, config.layers - 1, LOOKS)
         answer = answer_loss(logits, question, weights)
-        parts["answer"] = answer
-        return parts, answer + args.text_aux * seen, (logits, question, weights)
+        where = weights > 0
+        things = [batch["asked"][b][q][1] for b, q, _ in where.nonzero().tolist()]
+        box, onset, what = heads.asked.loss(states[where], things)
+        look = look_loss(maps, where, shown_by(batch, len(ids), video))
+        parts |= {"asked_box": box, "asked_onset": onset, "asked_what": what, "asked_look": look, "answer": answer}
+        loss = answer + args.text_aux * seen + args.asked_aux * (box + onset + what + look)
+        return parts, loss, (logits, question, weights)
 
     @torch.no_grad()
     def validate() -> np.ndarray:
@@ -310,7 +339,7 @@ def main() -> None:
             row |= {"stage": args.stage, "step": step, "rate": f"{factor:.3f}"}
             row["seconds"] = f"{before + time.monotonic() - start:.0f}"
             if args.stage == "answer" and step % args.validate_every == 0:
-                row |= dict(zip(COLUMNS[-5:], (f"{v:.3f}" for v in validate())))
+                row |= dict(zip(COLUMNS[-6:], (f"{v:.3f}" for v in validate())))
             writer.writerow(row)
             log.flush()
             print(*(f"{k}={row[k]}" for k in COLUMNS if k in row), flush=True)

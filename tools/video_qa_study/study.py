@@ -14,8 +14,10 @@ import statistics
 import subprocess
 from pathlib import Path
 
-ATTENTION = ["grounding", "fast-v", "flex-select", "prune-vid"]
-BASELINES = ["change", "uniform", "random"]
+# A name that ends so is the preset in one pass.
+IN_PLACE = "-in-place"
+ATTENTION = ["grounding" + IN_PLACE, "grounding", "flex-select" + IN_PLACE, "flex-select", "prune-vid", "fast-v"]
+BASELINES = ["uniform" + IN_PLACE, "random" + IN_PLACE, "change", "uniform", "random"]
 KEEPS = [0.5, 0.25, 0.1]
 # A box is right from this IoU on, as in the library's Know-Show measures, and a time within a second.
 RIGHT_IOU = 0.5
@@ -28,7 +30,7 @@ def settings(seeds, keeps, stated):
         yield "all", 1.0, times, 0
         for keep in keeps:
             for preset in ATTENTION + BASELINES:
-                for seed in range(seeds if preset == "random" else 1):
+                for seed in range(seeds if preset.startswith("random") else 1):
                     yield preset, keep, times, seed
 
 
@@ -40,7 +42,9 @@ def run(program, model, questions, out, setting):
     preset, keep, times, seed = setting
     command = [program, "--batch", questions, "--out", out, "--model", model, "--max-tokens", "48", "--seed", str(seed)]
     if preset != "all":
-        command += ["--keep", f"{keep:g}", "--preset", preset]
+        command += ["--keep", f"{keep:g}", "--preset", preset.removesuffix(IN_PLACE)]
+    if preset.endswith(IN_PLACE):
+        command.append("--in-place")
     if times:
         command.append("--timestamps")
     done = subprocess.run([str(part) for part in command], stderr=subprocess.PIPE, text=True)

@@ -105,6 +105,18 @@ impl Selection {
         self
     }
 
+    /// The same choice in one pass: the others are left out behind the last block that scores, and the blocks up to it forget
+    /// them. What kept tokens took from the others until then stays with them, where a second pass never sees it. Of a model
+    /// with so many `layers`; baselines, which need no block, wait for the one at two thirds of the depth.
+    pub fn in_place(mut self, layers: usize) -> Self {
+        let scores = match &self.source {
+            ScoreSource::Attention(scoring) => scoring.layers.iter().max().copied(),
+            _ => None,
+        };
+        self.when = When::Behind { layer: scores.unwrap_or(at(layers, 2, 3)), compact: true };
+        self
+    }
+
     /// After Efficient Video Sampling: the tokens that changed most since the temporal step before, in no block any other.
     pub fn change(keep: f32) -> Self {
         Self { source: ScoreSource::Change, choice: Choice::Share(keep), when: When::TwoPass }
