@@ -283,10 +283,8 @@ class TowerHeads(nn.Module):
         return colour, shape, near
 
 
-class TextHeads(nn.Module):
-    """Auxiliary heads on the language model's states at video tokens: what the thing that they show is, where and when it
-    appeared and whether as the first or the last, and where and when they are themselves. Rotary angles hold the latter, but
-    nothing has made it a part of the state."""
+class ThingHeads(nn.Module):
+    """Auxiliary heads that say of a state all of the thing that it is about."""
 
     def __init__(self, c: Config):
         super().__init__()
@@ -294,11 +292,25 @@ class TextHeads(nn.Module):
         self.steps = data.SIDE // data.GRID + 1
         self.box = nn.Linear(c.width, 4 * self.steps)
         self.onset = nn.Linear(c.width, data.SECONDS)
+        self.colour = nn.Linear(c.width, len(data.COLOURS))
+        self.shape = nn.Linear(c.width, len(data.SHAPES))
+
+    def of_things(self, x, box, onset, colour, shape):
+        """Losses of the box (number, 4) when it appeared, of that second, and of what it is, of normed states (number, width)."""
+        what = F.cross_entropy(self.colour(x), colour) + F.cross_entropy(self.shape(x), shape)
+        return F.cross_entropy(self.box(x).view(-1, self.steps), box.flatten()), F.cross_entropy(self.onset(x), onset), what
+
+
+class TextHeads(ThingHeads):
+    """Those on the language model's states at video tokens, of the thing that they show, and besides whether it appeared as
+    the first or the last, and where and when they are themselves. Rotary angles hold the latter, but nothing has made it a
+    part of the state."""
+
+    def __init__(self, c: Config):
+        super().__init__(c)
         self.now = nn.Linear(c.width, data.SECONDS)
         self.row = nn.Linear(c.width, UNITS)
         self.column = nn.Linear(c.width, UNITS)
-        self.colour = nn.Linear(c.width, len(data.COLOURS))
-        self.shape = nn.Linear(c.width, len(data.SHAPES))
         self.eldest = nn.Linear(c.width, 2)
         self.newest = nn.Linear(c.width, 2)
 
@@ -313,34 +325,21 @@ class TextHeads(nn.Module):
             F.cross_entropy(head(states).flatten(0, 2), axis)
             for head, axis in zip((self.now, self.row, self.column), own)
         )
-        x = states[shown]
-        box = F.cross_entropy(self.box(x).view(-1, self.steps), target["box"][shown].flatten())
-        onset = F.cross_entropy(self.onset(x), target["onset"][shown])
-        what = F.cross_entropy(self.colour(x), target["colour"][shown] - 1) + F.cross_entropy(self.shape(x), target["shape"][shown] - 1)
-        order = F.cross_entropy(self.eldest(x), target["eldest"][shown]) + F.cross_entropy(self.newest(x), target["newest"][shown])
+        x, of_thing = states[shown], {name: values[shown] for name, values in target.items()}
+        box, onset, what = self.of_things(x, of_thing["box"], of_thing["onset"], of_thing["colour"] - 1, of_thing["shape"] - 1)
+        order = sum(F.cross_entropy(getattr(self, name)(x), of_thing[name]) for name in ("eldest", "newest"))
         return box, onset, place, what, order
 
 
-class AskedHeads(nn.Module):
-    """Auxiliary heads on the states from a question's last token on: the thing that is asked for, all of it at once. What an
-    answer's tokens ask of these states comes one fact a token; which thing they are about is the same at each."""
-
-    def __init__(self, c: Config):
-        super().__init__()
-        self.norm = RmsNorm(c.width)
-        self.steps = data.SIDE // data.GRID + 1
-        self.box = nn.Linear(c.width, 4 * self.steps)
-        self.onset = nn.Linear(c.width, data.SECONDS)
-        self.colour = nn.Linear(c.width, len(data.COLOURS))
-        self.shape = nn.Linear(c.width, len(data.SHAPES))
+class AskedHeads(ThingHeads):
+    """Those on the states from a question's last token on, of the thing that is asked for. What an answer's tokens ask of
+    these states comes one fact a token; which thing they are about is the same at each."""
 
     def loss(self, states, things):
         """Losses of the box, of the second and of what it is, states and things (number, ...) in the same order."""
-        x = self.norm(states)
         box = torch.tensor([t.box(t.onset) for t in things]) // data.GRID
         onset, colour, shape = torch.tensor([(t.onset, t.colour, t.shape) for t in things]).T
-        what = F.cross_entropy(self.colour(x), colour) + F.cross_entropy(self.shape(x), shape)
-        return F.cross_entropy(self.box(x).view(-1, self.steps), box.flatten()), F.cross_entropy(self.onset(x), onset), what
+        return self.of_things(self.norm(states), box, onset, colour, shape)
 
 
 class Heads(nn.Module):

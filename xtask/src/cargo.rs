@@ -28,7 +28,8 @@ pub(crate) fn command<I: AsRef<OsStr>>(args: impl IntoIterator<Item = I>) -> Com
     command
 }
 
-/// The folder that cargo builds into: this program lies in a folder of its own there, of its profile. What the checks download is kept beside that.
+/// The folder that cargo builds into: this program lies in the folder of its profile there. What the checks
+/// download is kept beside that.
 pub(crate) fn target() -> Result<PathBuf> {
     let program = std::env::current_exe().map_err(|e| format!("cannot tell where xtask lies: {e}"))?;
     let target = program.ancestors().nth(2).ok_or("xtask does not lie in a target folder")?;

@@ -1,7 +1,7 @@
 //! `cargo xtask test`: every check, in one order, none hidden by an earlier failure.
 //!
-//! Everything is built in the profile `checks`, between unoptimised, in which the CPU references are slow, and release, in
-//! which compiling takes twice as long as running. With one profile each dependency is compiled once for running and once as
+//! Everything is built in the profile `checks`, between unoptimised, in which the CPU references are slow, and release, which
+//! takes nearly twice as long to compile and saves the tests nothing. With one profile each dependency is compiled once for running and once as
 //! metadata, which clippy and rustdoc share; build scripts and procedural macros serve all of them.
 //!
 //! The usual extent is for everyone who changes something: it needs this machine's driver and nothing else. A build server
